@@ -1,0 +1,69 @@
+"""``FRAUD_*`` environment variables, read when asked for and never at import."""
+
+import os
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fraud.errors import SettingsError
+
+PREFIX = "FRAUD_"
+MODEL_NAME = "fraud_detector"
+
+
+class Settings(BaseModel):
+    """Frozen settings; a field ``x`` is the environment variable ``FRAUD_X``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(
+        f"{MODEL_NAME}:latest",
+        pattern=rf"^{MODEL_NAME}:[a-z0-9][a-z0-9._-]*$",
+        description="Tag of the model to serve, from the BentoML model store.",
+    )
+    s3_uri: str | None = Field(
+        None,
+        pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$",
+        description="Where models and data are published, as s3://bucket/prefix.",
+    )
+    workers: int = Field(2, ge=1, le=256, description="Server processes.")
+    max_batch_size: int = Field(128, ge=2, le=10_000, description="Most /predict calls scored as one batch.")
+    max_latency_ms: int = Field(
+        1000, ge=10, le=60_000, description="A /predict call expected to take longer is shed with 503."
+    )
+    max_body_bytes: int = Field(
+        8 * 1024 * 1024, ge=4096, le=256 * 1024 * 1024, description="Largest /predict_batch body."
+    )
+    max_batch_rows: int = Field(
+        10_000, ge=1, le=1_000_000, description="Most rows in one /predict_batch call."
+    )
+    request_timeout_seconds: float = Field(
+        30.0, gt=0, le=3600, description="A call not answered within this time gets 504."
+    )
+    rate_window_seconds: int = Field(300, ge=2, le=86_400, description="Window of the fraud_rate gauge.")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Read the settings from ``environ`` (the process environment by default).
+
+        An empty value means the default. Raises SettingsError for an unknown name or a bad value.
+        """
+        source = os.environ if environ is None else environ
+        given = {name: value for name, value in source.items() if name.startswith(PREFIX) and value != ""}
+        try:
+            return cls(**{name.removeprefix(PREFIX).lower(): value for name, value in given.items()})  # type: ignore[arg-type]
+        except ValidationError as error:
+            raise SettingsError("; ".join(_problem(details) for details in error.errors())) from None
+
+    @classmethod
+    def env_names(cls) -> list[str]:
+        """The environment variables there are, in the order of the fields."""
+        return [PREFIX + field.upper() for field in cls.model_fields]
+
+
+def _problem(details: Mapping[str, object]) -> str:
+    location = details["loc"]
+    name = PREFIX + str(location[0]).upper() if isinstance(location, tuple) and location else PREFIX
+    if details["type"] == "extra_forbidden":
+        return f"{name} is not a setting; there are {', '.join(Settings.env_names())}"
+    return f"{name}={details['input']!r}: {details['msg']}"
