@@ -10,12 +10,8 @@ LABEL = "Class"
 ID_COLUMN = "transaction_id"
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$"
 
-_Seconds = Annotated[
-    float, Field(ge=0, le=1e11, description="Seconds since the first transaction of the data.")
-]
-_Component = Annotated[
-    float, Field(ge=-1e6, le=1e6, description="Principal component, as the card network gives it.")
-]
+_Seconds = Annotated[float, Field(ge=0, le=1e11, description="Seconds since the first transaction of the data.")]
+_Component = Annotated[float, Field(ge=-1e6, le=1e6, description="Principal component, as the card network gives it.")]
 _Amount = Annotated[float, Field(ge=0, le=1e9, description="Amount in the account's currency, not negative.")]
 
 
@@ -53,6 +49,14 @@ class Prediction(BaseModel):
     transaction_id: str | None = Field(
         None, description="The id given with the transaction; absent when none was given."
     )
+
+
+class Predictions(BaseModel):
+    """The answers to many transactions, in their order."""
+
+    model_config = ConfigDict(frozen=True)
+
+    predictions: list[Prediction]
 
 
 def bounds(column: str) -> tuple[float, float]:

@@ -34,9 +34,7 @@ class Settings(BaseModel):
     max_body_bytes: int = Field(
         8 * 1024 * 1024, ge=4096, le=256 * 1024 * 1024, description="Largest /predict_batch body."
     )
-    max_batch_rows: int = Field(
-        10_000, ge=1, le=1_000_000, description="Most rows in one /predict_batch call."
-    )
+    max_batch_rows: int = Field(10_000, ge=1, le=1_000_000, description="Most rows in one /predict_batch call.")
     request_timeout_seconds: float = Field(
         30.0, gt=0, le=3600, description="A call not answered within this time gets 504."
     )
@@ -51,7 +49,7 @@ class Settings(BaseModel):
         source = os.environ if environ is None else environ
         given = {name: value for name, value in source.items() if name.startswith(PREFIX) and value != ""}
         try:
-            return cls(**{name.removeprefix(PREFIX).lower(): value for name, value in given.items()})  # type: ignore[arg-type]
+            return cls(**{name.removeprefix(PREFIX).lower(): value for name, value in given.items()})
         except ValidationError as error:
             raise SettingsError("; ".join(_problem(details) for details in error.errors())) from None
 

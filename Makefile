@@ -1,0 +1,52 @@
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+PORT ?= 3000
+HOST ?= 127.0.0.1
+export BENTOML_DO_NOT_TRACK ?= True
+
+.PHONY: help setup run test lint e2e bench build image clean requirements
+
+help: ## show this help
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: .venv/.ready ## make the environment in .venv from the pinned, hashed requirements
+
+.venv/.ready: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+run: setup ## serve the champion, or a local model, or one trained on the sample (HOST=, PORT=)
+	@$(BIN)/python -m training serve --host $(HOST) --port $(PORT)
+
+test: setup ## run the tests that need nothing but Python
+	$(BIN)/python -m pytest -m "not e2e"
+
+lint: setup ## check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+e2e: setup ## run the tests with the real components (what is missing is skipped, with the reason)
+	$(BIN)/python -m pytest -m e2e
+
+bench: setup ## measure training and bulk scoring on DATA= (a CSV or Parquet file; the sample by default)
+	$(BIN)/python -m benchmarks.train --data $(or $(DATA),sample)
+
+build: setup ## build the Bento of the newest model
+	$(BIN)/bentoml build
+
+image: setup ## build the container image of the newest model
+	$(BIN)/bentoml containerize "$$($(BIN)/bentoml build --output tag | sed 's/^__tag__://')"
+
+requirements: ## pin and hash the requirements again (needs uv)
+	for name in serving training dev; do \
+	  uv pip compile requirements/$$name.in -o requirements/$$name.txt --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --quiet --custom-compile-command "make requirements"; done
+
+clean: ## remove the environment and caches; models in the BentoML store stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

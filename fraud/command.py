@@ -1,0 +1,51 @@
+"""What every command shares: one JSON document on stdout, words on stderr, and the exit codes."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fraud.errors import FraudError
+
+Handler = Callable[[argparse.Namespace], Any]
+
+EXIT_ERROR = 1
+
+
+def main(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> int:
+    """Run the handler that ``parser`` sets as ``handler`` and print its result as JSON.
+
+    Returns 0, or 1 after one line on stderr for a stated error; argparse exits 2 on wrong usage.
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    given = parser.parse_args(arguments)
+    handler: Handler = given.handler
+    try:
+        result = handler(given)
+    except FraudError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - this is the command's voice
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)  # noqa: T201
+        return 130
+    json.dump(result, sys.stdout, indent=2, allow_nan=False)
+    sys.stdout.write("\n")
+    return 0
+
+
+def subcommand(
+    group: Any,  # noqa: ANN401 - argparse names its type privately
+    name: str,
+    handler: Handler,
+    summary: str,
+    *examples: str,
+) -> argparse.ArgumentParser:
+    """Add a verb with its help text and examples."""
+    epilog = "examples:\n" + "\n".join(f"  {example}" for example in examples) if examples else None
+    parser: argparse.ArgumentParser = group.add_parser(
+        name, help=summary, description=summary, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.set_defaults(handler=handler)
+    return parser

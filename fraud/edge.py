@@ -1,0 +1,101 @@
+"""The outermost ASGI layer of the service: bounded paths, one shape of error, and a count of every call.
+
+BentoML labels its request metrics with the raw path, words errors in several shapes, and answers some of them before
+a service method is reached. Here, around everything else, unknown paths are folded into one, every error answer gets
+the same JSON shape, and each prediction call is timed and counted once with its final reason.
+"""
+
+import json
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+CALL = "fraud.call"
+PREDICTIONS = frozenset({"/predict", "/predict_batch"})
+UNKNOWN = "/unknown"
+RETRY_AFTER_SECONDS = 1
+
+_FOREIGN = {
+    404: ("malformed", "there is no such path; see / for what there is"),
+    405: ("method", "this path does not take that method; see / for what there is"),
+    415: ("not_json", "the body must be JSON, with Content-Type: application/json"),
+    429: ("overloaded", "too many calls at once; try again shortly"),
+    500: ("internal", "an unexpected error; it is in the service's log"),
+    503: ("overloaded", "the service is overloaded or not ready; try again shortly"),
+    504: ("timeout", "the call took too long and was given up"),
+}
+
+
+class Call:
+    """What became of one HTTP call. ``reason`` is set by whoever refuses it in our own words."""
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.reason: str | None = None
+        self.answered = False
+
+
+class Edge:
+    """Wraps the service's ASGI application.
+
+    ``known``: the paths that exist. ``observe(seconds, reason)``: told of each finished prediction call; ``reason``
+    is None when it was answered with scores.
+    """
+
+    def __init__(self, app: App, known: frozenset[str], observe: Callable[[float, str | None], None]) -> None:
+        self.app = app
+        self.known = known
+        self.observe = observe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection event, as ASGI applications do."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if scope["path"] not in self.known:
+            scope = {**scope, "path": UNKNOWN, "raw_path": UNKNOWN.encode()}
+        call = scope[CALL] = Call()
+        try:
+            await self.app(scope, receive, _shaped(send, call))
+        finally:
+            if scope["path"] in PREDICTIONS:
+                reason = call.reason if call.answered else "disconnected"
+                self.observe(time.perf_counter() - call.started, reason)
+
+
+def _shaped(send: Send, call: Call) -> Send:
+    """``send`` that replaces error answers worded by others, and adds Retry-After where a retry may help."""
+    replaced: tuple[Message, bytes] | None = None
+
+    async def shaped(message: Message) -> None:
+        nonlocal replaced
+        if message["type"] == "http.response.start" and message["status"] >= 400:
+            if message["status"] in (429, 503):
+                header = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
+                message = {**message, "headers": [*message["headers"], header]}
+            if call.reason is None:
+                replaced = _reworded(message, call)
+                return
+        last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        call.answered = call.answered or last
+        if replaced is None:
+            await send(message)
+        elif last:
+            await send(replaced[0])
+            await send({"type": "http.response.body", "body": replaced[1]})
+
+    return shaped
+
+
+def _reworded(start: Message, call: Call) -> tuple[Message, bytes]:
+    call.reason, error = _FOREIGN.get(start["status"], ("internal", "the call was refused"))
+    body = json.dumps({"error": error, "details": []}).encode()
+    kept = [pair for pair in start["headers"] if pair[0].lower() not in (b"content-length", b"content-type")]
+    headers = [*kept, (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    return {**start, "headers": headers}, body

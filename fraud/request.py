@@ -1,0 +1,125 @@
+"""From the bytes of a request to validated rows, or a RefusedError that says what is wrong.
+
+pydantic's JSON parser keeps the last of two equal keys and says nothing. A valid body holds two quotes for each key
+and two for each id, so counting quotes finds a repeated key without parsing twice.
+"""
+
+import json
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from operator import attrgetter
+from typing import Annotated, Any
+
+import numpy as np
+from annotated_types import MaxLen, MinLen
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, FailFast, ValidationError, create_model
+
+from fraud.schema import COLUMNS, ID_COLUMN, Transaction
+
+SHOWN = 20  # problems named in one answer
+PREDICT_BYTES = 16 * 1024  # a transaction with every digit of every number takes under 1 KiB
+
+_MESSAGES = {"missing": "is required", "extra_forbidden": "is not a field of a transaction"}
+
+
+@dataclass
+class RefusedError(Exception):
+    """A request that is not served: HTTP status, metric reason, and words for the caller."""
+
+    status: HTTPStatus
+    reason: str
+    error: str
+    details: list[dict[str, str]] = field(default_factory=list)
+
+    def body(self) -> dict[str, Any]:
+        """The JSON answer."""
+        return {"error": self.error, "details": self.details}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Validated transactions: ``values`` float64 ``(n, 30)`` in schema order, ``ids`` one string a row, or empty."""
+
+    values: NDArray[np.float64]
+    ids: tuple[str, ...]
+
+
+_values = attrgetter(*COLUMNS)
+
+
+def parse_one(body: bytes) -> Rows:
+    """Read one flat JSON transaction. Raises RefusedError."""
+    try:
+        transaction: Any = Transaction.model_validate_json(body)
+    except ValidationError as error:
+        raise _refusal(error, "the transaction is not valid") from None
+    return _rows([transaction], body, keys=0)
+
+
+def batch_model(max_rows: int) -> type[BaseModel]:
+    """Model of ``{"transactions": [...]}`` with at most ``max_rows`` of them; it stops at the first bad one."""
+    transactions = Annotated[list[Transaction], FailFast(), MinLen(1), MaxLen(max_rows)]
+    return create_model(
+        "TransactionBatch",
+        __config__=ConfigDict(strict=True, extra="forbid", frozen=True),
+        __doc__="Many card transactions, as ``POST /predict_batch`` takes them.",
+        transactions=(transactions, ...),
+    )
+
+
+def parse_many(body: bytes, model: type[BaseModel], max_rows: int) -> Rows:
+    """Read ``{"transactions": [...]}``. Raises RefusedError; one bad row refuses the whole call."""
+    if body.count(b"{") > max_rows + 1:
+        raise RefusedError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"at most {max_rows} transactions in one call"
+        )
+    try:
+        batch: Any = model.model_validate_json(body)
+    except ValidationError as error:
+        raise _refusal(error, "the batch is not valid") from None
+    return _rows(batch.transactions, body, keys=1)
+
+
+def _rows(transactions: list[Any], body: bytes, keys: int) -> Rows:
+    ids = tuple(transaction.transaction_id for transaction in transactions)
+    expected = 2 * (keys + sum(len(transaction.model_fields_set) for transaction in transactions))
+    expected += 2 * sum(map(bool, ids))
+    if body.count(b'"') != expected:
+        raise _repeated(body)
+    return Rows(np.array([_values(transaction) for transaction in transactions], dtype=np.float64), ids)
+
+
+def _refusal(error: ValidationError, what: str) -> RefusedError:
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    first = problems[0]
+    if first["type"] == "json_invalid":
+        return RefusedError(HTTPStatus.BAD_REQUEST, "malformed", f"the body is not JSON: {first['msg']}")
+    details = [_detail(problem) for problem in problems[:SHOWN]]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    summary = f"{what}: {details[0]['field']} {details[0]['message']}{more}"
+    return RefusedError(HTTPStatus.BAD_REQUEST, "invalid", summary, details)
+
+
+def _detail(problem: Any) -> dict[str, str]:  # noqa: ANN401 - pydantic's ErrorDetails
+    place = ".".join(str(part)[:64] for part in problem["loc"]) or "body"
+    message = _MESSAGES.get(problem["type"], problem["msg"].replace("Input should", "should"))
+    return {"field": place, "message": message}
+
+
+def _repeated(body: bytes) -> RefusedError:
+    repeated: set[str] = set()
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in pairs]
+        repeated.update(name for name in names if names.count(name) > 1)
+
+    json.loads(body, object_pairs_hook=note)
+    details = [{"field": name, "message": "is given more than once"} for name in sorted(repeated)[:SHOWN]]
+    summary = f"the transaction is not valid: {', '.join(sorted(repeated)[:SHOWN])} given more than once"
+    return RefusedError(HTTPStatus.BAD_REQUEST, "invalid", summary, details)
+
+
+def id_of(rows: Rows, position: int) -> dict[str, str]:
+    """``{"transaction_id": ...}`` of a row, or nothing when it has none."""
+    return {ID_COLUMN: rows.ids[position]} if rows.ids[position] else {}

@@ -1,0 +1,123 @@
+"""The entry ``fraud_detector:<version>`` in the BentoML model store: written whole or not at all, read with care."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fraud import forest as scorer
+from fraud import manifest as manifests
+from fraud.errors import ModelError
+from fraud.features import FEATURES, transform
+from fraud.manifest import Manifest
+from fraud.schema import schema_hash
+from fraud.settings import MODEL_NAME
+
+if TYPE_CHECKING:
+    import bentoml
+
+FOREST_FILE = "forest.safetensors"
+PICKLE_FILE = "saved_model.pkl"  # the name that bentoml.sklearn.load_model looks for
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model ready to score: checked, exact, and of the schema this code was written for."""
+
+    version: str
+    forest: scorer.Forest
+    manifest: Manifest
+
+
+def save(
+    model: Any,  # noqa: ANN401 - scikit-learn ships no types
+    forest: scorer.Forest,
+    probes: scorer.Probes,
+    describe: Callable[[str, dict[str, str]], Manifest],
+    labels: dict[str, str],
+) -> Manifest:
+    """Save a fitted forest with its scorer and manifest as a new entry of the model store.
+
+    ``describe(version, files)`` gives the manifest once BentoML has chosen the version and the files are hashed. An
+    exception on the way leaves no entry behind. ``labels`` are what ``bentoml models list`` shows.
+    """
+    import bentoml
+    import joblib
+    import sklearn
+    from bentoml.models import ModelContext
+    from bentoml.types import ModelSignature
+
+    context = ModelContext(framework_name="sklearn", framework_versions={"scikit-learn": sklearn.__version__})
+    with bentoml.models.create(
+        MODEL_NAME,
+        module="bentoml.sklearn",
+        signatures={"predict_proba": ModelSignature(batchable=True, batch_dim=(0, 0))},
+        context=context,
+        labels=labels,
+    ) as entry:
+        folder = Path(entry.path)
+        joblib.dump(model, folder / PICKLE_FILE, compress=3)
+        scorer.save(folder / FOREST_FILE, forest, probes)
+        check_exact(*scorer.load(folder / FOREST_FILE), str(entry.tag))
+        files = {name: manifests.sha256(folder / name) for name in (PICKLE_FILE, FOREST_FILE)}
+        manifest = describe(str(entry.tag.version), files)
+        (folder / manifests.FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
+    return manifest
+
+
+def get(tag: str) -> "bentoml.Model":
+    """The store's entry of ``tag``. Raises ModelError when there is none."""
+    import bentoml
+    from bentoml.exceptions import NotFound
+
+    try:
+        return bentoml.models.get(tag)
+    except NotFound:
+        raise ModelError(
+            f"the model store has no {tag}; train one with `python -m training run --data sample`"
+        ) from None
+
+
+def versions() -> list[str]:
+    """Versions of the model in the local store, newest first."""
+    import bentoml
+
+    entries = bentoml.models.list(MODEL_NAME)
+    entries.sort(key=lambda entry: entry.creation_time, reverse=True)
+    return [str(entry.tag.version) for entry in entries]
+
+
+def read_manifest(entry: "bentoml.Model") -> Manifest:
+    """The manifest of an entry. Raises ModelError when it is missing or damaged."""
+    path = Path(entry.path_of(manifests.FILE))
+    if not path.is_file():
+        raise ModelError(f"{entry.tag} has no {manifests.FILE}; it was not saved by `python -m training run`")
+    return manifests.parse(path.read_bytes(), str(entry.tag))
+
+
+def open_served(entry: "bentoml.Model") -> Served:
+    """Load an entry for scoring.
+
+    Raises ModelError when a file was changed, the schema or features differ from this code's, or the scorer does not
+    give the probes' stored scores bit for bit.
+    """
+    manifest = read_manifest(entry)
+    path = Path(entry.path_of(FOREST_FILE))
+    if not path.is_file() or manifests.sha256(path) != manifest.files.get(FOREST_FILE):
+        raise ModelError(f"{entry.tag}: {FOREST_FILE} is not the file that was saved; pull or train it again")
+    if manifest.schema_hash != schema_hash() or manifest.features != FEATURES:
+        raise ModelError(f"{entry.tag}: made for another transaction schema than this code's; train it again")
+    forest, probes = scorer.load(path)
+    check_exact(forest, probes, str(entry.tag))
+    return Served(str(entry.tag.version), forest, manifest)
+
+
+def check_exact(forest: scorer.Forest, probes: scorer.Probes, name: str) -> None:
+    """Raise ModelError unless the scorer gives the stored scores of the probe rows bit for bit."""
+    differing = int((forest.score(transform(probes.rows)) != probes.scores).sum())
+    if differing or not np.isfinite(probes.scores).all() or not len(probes.scores):
+        raise ModelError(
+            f"{name}: the scorer is not exact: {differing} of {len(probes.scores)} probe rows differ from scikit-learn"
+        )

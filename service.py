@@ -1,0 +1,238 @@
+"""The Bento service, in the order in which a request travels through it.
+
+    Edge -> BentoML's metrics, timeout -> FraudApp.api_endpoint -> OneTransaction.from_http_request (bytes to a row)
+    -> BentoML's adaptive batcher -> FraudDetector.predict (rows to scores) -> OneTransaction's answer -> Edge
+
+Neither scikit-learn nor pandas nor boto3 is imported: the forest is flat arrays, the model comes from the store.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from contextvars import ContextVar
+from functools import cache
+from http import HTTPStatus
+from typing import ClassVar, NamedTuple
+
+import bentoml
+import numpy as np
+from _bentoml_impl.server.app import ServiceAppFactory
+from _bentoml_sdk import Service
+from _bentoml_sdk.io_models import IOMixin
+from bentoml.exceptions import ServiceUnavailable
+from bentoml.models import BentoModel
+from numpy.typing import NDArray
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from fraud import store
+from fraud.docs import DOCS_PAGE
+from fraud.edge import CALL, App, Edge
+from fraud.errors import ModelError, SettingsError
+from fraud.features import transform
+from fraud.request import PREDICT_BYTES, RefusedError, Rows, batch_model, id_of, parse_many, parse_one
+from fraud.schema import COLUMNS, Prediction, Predictions, Transaction
+from fraud.settings import Settings
+from monitoring.metrics import FraudMetrics
+
+LOG = logging.getLogger("bentoml.fraud")
+
+try:
+    SETTINGS = Settings.from_env()
+except SettingsError as error:
+    sys.exit(f"error: {error}")
+
+AMOUNT = COLUMNS.index("Amount")
+
+_TransactionBatch = batch_model(SETTINGS.max_batch_rows)
+_STATIC = ("swagger-ui.css", "swagger-ui-bundle.js")
+_OWN_PATHS = ("/", "/model", "/metrics", "/livez", "/healthz", "/readyz", "/docs.json", "/schema.json")
+
+
+@cache
+def process_metrics() -> FraudMetrics:
+    """The metrics of this worker process."""
+    return FraudMetrics(SETTINGS.rate_window_seconds)
+
+
+class FraudApp(ServiceAppFactory):
+    """BentoML's application, answering our refusals in our words and without a traceback in the log."""
+
+    async def api_endpoint(self, name: str, request: Request) -> Response:
+        """Serve one call of an API method."""
+        try:
+            response: Response = await super().api_endpoint(name, request)
+        except RefusedError as refusal:
+            request.scope[CALL].reason = refusal.reason
+            return JSONResponse(refusal.body(), status_code=refusal.status)
+        except ServiceUnavailable:
+            request.scope[CALL].reason = "overloaded"
+            words = "the service is overloaded; try again shortly"
+            return JSONResponse({"error": words, "details": []}, status_code=HTTPStatus.SERVICE_UNAVAILABLE)
+        return response
+
+
+class FraudService(Service):
+    """BentoML's service with the Edge around it."""
+
+    def to_asgi(self, is_main: bool = True) -> App:
+        """Build the ASGI application of a worker."""
+        self.inject_config()
+        known = frozenset(
+            [*(method.route for method in self.apis.values()), *_OWN_PATHS, *(f"/static_content/{n}" for n in _STATIC)]
+        )
+        return Edge(FraudApp(self, is_main=is_main)(), known, process_metrics().observe_call)
+
+
+class Scored(NamedTuple):
+    """What the model says of one row."""
+
+    fraud_probability: float
+    is_fraud: bool
+    model_version: str
+
+
+_NOT_READY = RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", "no model is ready; the service's log says why")
+_rows: ContextVar[Rows] = ContextVar("rows")  # of the call at hand, from its request to its response
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The request's JSON bytes, at most ``limit`` of them. Raises RefusedError."""
+    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if media_type != "application/json" or "content-encoding" in request.headers:
+        words = "expected plain JSON with Content-Type: application/json"
+        raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not_json", words)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            words = f"the body is larger than {limit} bytes"
+            raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", words)
+    return bytes(body)
+
+
+class OneTransaction(IOMixin, Transaction):
+    """One card transaction: a flat JSON object."""
+
+    __root_input__: ClassVar[bool] = True
+
+    @classmethod
+    async def from_http_request(cls, request: Request, _serde: object) -> NDArray[np.float64]:
+        """Bytes to a row ``(1, 30)``."""
+        rows = parse_one(await _body(request, PREDICT_BYTES))
+        _rows.set(rows)
+        return rows.values
+
+
+class OnePrediction(IOMixin, Prediction):
+    """The answer to one transaction."""
+
+    @classmethod
+    async def to_http_response(cls, scored: Sequence[Scored], _serde: object) -> Response:
+        """One row's score to JSON."""
+        return JSONResponse(scored[0]._asdict() | id_of(_rows.get(), 0))
+
+
+class ManyTransactions(IOMixin, _TransactionBatch):
+    """Many card transactions."""
+
+    __root_input__: ClassVar[bool] = True
+
+    @classmethod
+    async def from_http_request(cls, request: Request, _serde: object) -> NDArray[np.float64]:
+        """Bytes to rows ``(n, 30)``."""
+        body = await _body(request, SETTINGS.max_body_bytes)
+        rows = parse_many(body, _TransactionBatch, SETTINGS.max_batch_rows)
+        _rows.set(rows)
+        return rows.values
+
+
+class ManyPredictions(IOMixin, Predictions):
+    """The answers, in the order of the transactions."""
+
+    @classmethod
+    async def to_http_response(cls, scored: Sequence[Scored], _serde: object) -> Response:
+        """All rows' scores to JSON."""
+        rows = _rows.get()
+        answers = [score._asdict() | id_of(rows, position) for position, score in enumerate(scored)]
+        return JSONResponse({"predictions": answers})
+
+
+@bentoml.service(
+    name="fraud_detector",
+    service_class=FraudService,
+    workers=SETTINGS.workers,
+    traffic={"timeout": SETTINGS.request_timeout_seconds},
+    logging={"access": {"enabled": False}},
+)
+class FraudDetector:
+    """Scores card transactions with a Random Forest."""
+
+    model = BentoModel(SETTINGS.model)
+
+    def __init__(self) -> None:
+        """Load the model. One that is damaged or not exact is not served: the worker stays not ready and says why."""
+        self.metrics = process_metrics()
+        self.served: store.Served | None = None
+        try:
+            self.served = store.open_served(self.model)
+        except ModelError as error:
+            LOG.error("not ready: %s", error)
+
+    @bentoml.on_startup
+    def start(self) -> None:
+        """Start to publish metrics."""
+        if self.served is not None:
+            self.metrics.describe_model(self.served.manifest)
+        self.metrics.start()
+
+    @bentoml.on_shutdown
+    def stop(self) -> None:
+        """Publish what is left."""
+        self.metrics.close()
+
+    async def __is_ready__(self) -> bool:
+        """Whether ``/readyz`` answers 200."""
+        return self.served is not None
+
+    @bentoml.api(
+        input_spec=OneTransaction,
+        output_spec=OnePrediction,
+        batchable=True,
+        max_batch_size=SETTINGS.max_batch_size,
+        max_latency_ms=SETTINGS.max_latency_ms,
+    )
+    async def predict(self, rows: NDArray[np.float64], /) -> list[Scored]:
+        """Score one transaction; calls that arrive together are scored together."""
+        return self._score(rows)
+
+    @bentoml.api(input_spec=ManyTransactions, output_spec=ManyPredictions)
+    def predict_batch(self, rows: NDArray[np.float64], /) -> list[Scored]:
+        """Score many transactions in one call; one that is not valid refuses the call."""
+        return self._score(rows)
+
+    def _score(self, rows: NDArray[np.float64]) -> list[Scored]:
+        if self.served is None:
+            raise _NOT_READY
+        features = transform(rows)
+        scores = self.served.forest.score(features)
+        flagged = scores >= self.served.manifest.threshold
+        self.metrics.observe_scores(features, scores, flagged, rows[:, AMOUNT])
+        version = self.served.version
+        return [Scored(*pair, version) for pair in zip(scores.tolist(), flagged.tolist(), strict=True)]
+
+
+async def _docs(_: Request) -> Response:
+    return HTMLResponse(DOCS_PAGE)
+
+
+async def _model_card(_: Request) -> Response:
+    served = bentoml.get_current_service().served
+    if served is None:
+        return JSONResponse(_NOT_READY.body(), status_code=_NOT_READY.status)
+    return JSONResponse(served.manifest.model_dump(mode="json", exclude={"profile", "files"}))
+
+
+FraudDetector.mount_asgi_app(Starlette(routes=[Route("/", _docs), Route("/model", _model_card)]), path="/")

@@ -1,0 +1,26 @@
+"""The real components that the e2e tests start: each in a folder of the test's own, on free ports, stopped after."""
+
+from tests.components.container import Container, Engine, container_engine
+from tests.components.process import ComponentError, Process, answers, free_port, free_ports, wait_until
+from tests.components.prometheus import Prometheus
+from tests.components.require import missing, require, require_engine
+from tests.components.s3 import SeaweedFS
+from tests.components.server import BentoServer
+
+__all__ = [
+    "BentoServer",
+    "ComponentError",
+    "Container",
+    "Engine",
+    "Process",
+    "Prometheus",
+    "SeaweedFS",
+    "answers",
+    "container_engine",
+    "free_port",
+    "free_ports",
+    "missing",
+    "require",
+    "require_engine",
+    "wait_until",
+]

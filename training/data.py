@@ -1,0 +1,157 @@
+"""Where training data comes from: files, S3, OpenML or the generator become one checked ``Dataset`` in time order."""
+
+import hashlib
+import http.client
+import re
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fraud import s3, table
+from fraud.errors import DataError
+from fraud.schema import COLUMNS, LABEL
+from training import sample
+
+OPENML_ID = 1597
+EXPECTED = "a CSV or Parquet path, s3://bucket/key, openml, or sample[:ROWS[:SEED]]"
+
+_SAMPLE = re.compile(r"sample(?::(\d+)(?::(\d+))?)?")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled transactions in time order without exact duplicates; the arrays are read-only."""
+
+    rows: NDArray[np.float64]
+    """``(n, 30)`` in the order of ``fraud.schema.COLUMNS``."""
+    labels: NDArray[np.int8]
+    """``(n,)``, 1 for fraud."""
+    sources: tuple[str, ...]
+    duplicates_dropped: int
+    synthetic: bool
+    """Whether any of the rows comes from the generator."""
+    fingerprint: str
+    """SHA-256 over rows and labels, in order: the same data always has the same one."""
+
+    @property
+    def size(self) -> int:
+        """Number of transactions."""
+        return len(self.labels)
+
+    @property
+    def frauds(self) -> int:
+        """Number of transactions labelled fraud."""
+        return int(self.labels.sum())
+
+
+def load(sources: Sequence[str]) -> Dataset:
+    """Read, check and combine ``sources``; each is a path, an S3 address, ``openml`` or ``sample``.
+
+    An S3 address that ends in ``/`` stands for all objects below it. Raises DataError when a source is unknown
+    or its rows break the schema, RegistryError when S3 fails.
+    """
+    if not sources:
+        raise DataError(f"no data given; expected {EXPECTED}")
+    frames = [_checked(frame, name) for source in sources for name, frame in _frames(source)]
+    return combine(frames, sources, synthetic=any(_SAMPLE.fullmatch(source) for source in sources))
+
+
+def combine(frames: Sequence[pd.DataFrame], sources: Sequence[str], *, synthetic: bool) -> Dataset:
+    """Concatenate checked, labelled frames in time order and drop exact duplicates (label included).
+
+    Rows of equal ``Time`` keep the order in which they were given. Raises DataError unless both classes occur.
+    """
+    together = pd.concat([frame[[*COLUMNS, LABEL]] for frame in frames], ignore_index=True)
+    unique = together.sort_values("Time", kind="stable").drop_duplicates()
+    rows = np.ascontiguousarray(unique[list(COLUMNS)].to_numpy(np.float64))
+    labels = unique[LABEL].to_numpy(np.int8, copy=True)
+    for value, name in ((1, "fraud"), (0, "legitimate")):
+        if value not in labels:
+            raise DataError(f"no row is labelled {name} ({LABEL} = {value}) in {', '.join(sources)}: need both")
+    rows.flags.writeable = labels.flags.writeable = False
+    dropped = len(together) - len(unique)
+    return Dataset(rows, labels, tuple(sources), dropped, synthetic, _fingerprint(rows, labels))
+
+
+def row_hashes(rows: NDArray[np.float64], seed: int = 0, purpose: str = "") -> NDArray[np.uint64]:
+    """A 64-bit hash of each row's content, the same on every machine: BLAKE2b of the little-endian float64s.
+
+    ``rows`` is ``(n, k)``; -0.0 counts as 0.0. Another ``seed`` (below 2**64) or ``purpose`` (up to 16 ASCII
+    characters) gives unrelated hashes.
+    """
+    width = rows.shape[1] * 8
+    content = memoryview((rows + 0.0).astype("<f8").tobytes())
+    start = hashlib.blake2b(digest_size=8, salt=seed.to_bytes(8, "little"), person=purpose.encode("ascii"))
+    digests = bytearray()
+    for offset in range(0, len(content), width):
+        row = start.copy()
+        row.update(content[offset : offset + width])
+        digests += row.digest()
+    return np.frombuffer(bytes(digests), dtype="<u8").astype(np.uint64)
+
+
+def _frames(source: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The frames of one source, each with the name to use in messages."""
+    if generated := _SAMPLE.fullmatch(source):
+        rows, seed = generated.groups()
+        yield source, sample.generate(int(rows or sample.ROWS), int(seed or 0))
+    elif source == "openml":
+        yield source, _openml()
+    elif source.startswith("s3://"):
+        yield from _objects(source)
+    elif "://" in source or source.startswith("sample:"):
+        raise DataError(f"{source!r} is no data source; expected {EXPECTED}")
+    else:
+        yield source, table.read(Path(source))
+
+
+def _objects(uri: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    found = [key for key in s3.keys(uri) if not key.endswith("/")] if uri.endswith("/") else [uri]
+    if not found:
+        raise DataError(f"{uri}: there is no object below this address; expected CSV or Parquet files")
+    for key in found:
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / key.rsplit("/", 1)[1]
+            s3.download(key, target)
+            try:
+                frame = table.read(target)
+            except DataError as error:
+                raise DataError(str(error).replace(str(target), key)) from None
+        yield key, frame
+
+
+def _openml() -> pd.DataFrame:
+    """The ULB data from OpenML, kept in scikit-learn's own cache.
+
+    ``Time`` is asked for as the target, because OpenML marks it as one to ignore and would leave it out.
+    """
+    from sklearn.datasets import fetch_openml
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # retries, and the mark on Time
+            found = fetch_openml(data_id=OPENML_ID, target_column="Time", as_frame=True, parser="auto")
+    except (OSError, ValueError, EOFError, http.client.HTTPException) as error:  # OpenML's own is a ValueError
+        reason = " ".join(str(error).split())
+        raise DataError(f"openml: data set {OPENML_ID} cannot be fetched: {reason}; give a file") from None
+    frame: pd.DataFrame = found.frame
+    return frame.assign(**{LABEL: frame[LABEL].astype(str).str.strip("'\"")})
+
+
+def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    try:
+        return table.check(frame, labelled=True)
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
+
+
+def _fingerprint(rows: NDArray[np.float64], labels: NDArray[np.int8]) -> str:
+    digest = hashlib.sha256(rows.astype("<f8", copy=False).tobytes())
+    digest.update(labels.tobytes())
+    return digest.hexdigest()

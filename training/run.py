@@ -1,0 +1,179 @@
+"""One training run: data -> split -> threshold on validation rows -> forest -> test figures -> model store."""
+
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version as installed
+from platform import python_version
+from typing import Any, Literal
+
+import numpy as np
+
+from fraud import forest as scorer
+from fraud import profile, store
+from fraud.errors import ModelError
+from fraud.features import FEATURES, transform
+from fraud.manifest import Manifest
+from fraud.schema import COLUMNS, schema_hash
+from training import data, evaluate, probes, split, threshold, train
+from training.console import Steps
+from training.data import Dataset
+from training.train import Features, Recipe, Scores
+
+VALIDATION_SHARE = 0.25  # the later part of the training rows, under the time protocol
+_AMOUNT = COLUMNS.index("Amount")
+_PACKAGES = ("scikit-learn", "numpy", "scipy", "joblib", "pandas", "bentoml")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is asked to do."""
+
+    sources: Sequence[str]
+    protocol: split.Protocol = "time"
+    recipe: Recipe = field(default_factory=Recipe)
+    refit: Literal["none", "all"] = "none"
+    jobs: int = -1
+
+
+def run(plan: Plan, steps: Steps) -> Manifest:
+    """Train, judge and save one model.
+
+    Raises DataError when the data cannot be used, ModelError when the scorer is not exact.
+    """
+    steps.start("load", f"Loading {', '.join(plan.sources)}")
+    dataset = data.load(plan.sources)
+    parts = split.split(dataset, plan.protocol, seed=plan.recipe.seed)
+    features = transform(dataset.rows)
+    steps.done(f"{dataset.size} rows, {dataset.frauds} frauds, {dataset.duplicates_dropped} duplicates dropped")
+
+    validation_scores, choice = _validate(plan, dataset, features, parts, steps)
+    model = _fit(plan, steps, "final forest", features[parts.train], dataset.labels[parts.train])
+    forest = _exact(model, features[parts.train], steps)
+
+    steps.start("test", f"Judging once on {len(parts.test)} test rows")
+    metrics = evaluate.evaluate(
+        forest.score(features[parts.test]),
+        dataset.labels[parts.test],
+        dataset.rows[parts.test, _AMOUNT],
+        choice.threshold,
+        seed=plan.recipe.seed,
+    )
+    steps.done(f"average precision {metrics['average_precision']['value']:.3f}")
+
+    if plan.refit == "all":
+        model = _fit(plan, steps, "forest on every row", features, dataset.labels)
+        forest = _exact(model, features, steps)
+    fitted = np.arange(dataset.size) if plan.refit == "all" else parts.train
+    made_up = probes.make(dataset.rows[fitted], forest, plan.recipe.seed)
+    stored = scorer.Probes(made_up, train.score(model, transform(made_up)))
+    reference = profile.build(FEATURES, features[fitted], validation_scores)
+
+    def describe(version: str, files: dict[str, str]) -> Manifest:
+        return Manifest(
+            model_version=version,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            synthetic=dataset.synthetic,
+            schema_hash=schema_hash(),
+            features=FEATURES,
+            threshold=choice.threshold,
+            metrics=metrics,
+            validation=choice.as_dict(),
+            profile=reference.as_dict(),
+            data=_describe_data(dataset),
+            split=_describe_split(parts, dataset),
+            settings=plan.recipe.as_dict(),
+            refit=plan.refit,
+            git_revision=git_revision(),
+            versions={"python": python_version()} | {name: installed(name) for name in _PACKAGES},
+            files=files,
+        )
+
+    steps.start("save", "Saving to the BentoML model store")
+    labels = {"synthetic": str(dataset.synthetic).lower(), "split": plan.protocol}
+    manifest = store.save(model, forest, stored, describe, labels)
+    steps.done(f"fraud_detector:{manifest.model_version}")
+    return manifest
+
+
+def evaluate_stored(tag: str, sources: Sequence[str]) -> dict[str, Any]:
+    """Figures of a saved model on labelled rows. Raises ModelError or DataError."""
+    served = store.open_served(store.get(tag))
+    dataset = data.load(sources)
+    scores = served.forest.score(transform(dataset.rows))
+    return {
+        "model_version": served.version,
+        "data": _describe_data(dataset),
+        "threshold": served.manifest.threshold,
+        "metrics": evaluate.evaluate(scores, dataset.labels, dataset.rows[:, _AMOUNT], served.manifest.threshold),
+    }
+
+
+def _validate(
+    plan: Plan, dataset: Dataset, features: Features, parts: split.Split, steps: Steps
+) -> tuple[Scores, threshold.Choice]:
+    """Validation scores inside the training rows, and the threshold chosen on them."""
+    recipe = plan.recipe
+    if plan.protocol == "time":
+        held = split.later_part(dataset.rows, parts.train, VALIDATION_SHARE)
+        earlier = np.setdiff1d(parts.train, held, assume_unique=True)
+        model = _fit(plan, steps, "forest for the threshold", features[earlier], dataset.labels[earlier])
+        scores = train.score(model, features[held])
+    else:
+        held = parts.train
+        fold_of = split.folds(dataset, held, recipe.folds, recipe.seed)
+        with steps.trees(f"{recipe.folds} folds for the threshold", recipe.trees * recipe.folds) as progress:
+            scores = train.out_of_fold(
+                features[held], dataset.labels[held], fold_of, recipe, jobs=plan.jobs, progress=progress
+            )
+    return scores, threshold.choose(scores, dataset.labels[held])
+
+
+def _fit(plan: Plan, steps: Steps, name: str, features: Features, labels: train.Labels) -> Any:  # noqa: ANN401
+    with steps.trees(f"{name}, {len(labels)} rows", plan.recipe.trees) as progress:
+        return train.fit(features, labels, plan.recipe, jobs=plan.jobs, progress=progress)
+
+
+def _exact(model: Any, features: Features, steps: Steps) -> scorer.Forest:  # noqa: ANN401
+    """The scorer of a fitted forest, once it has given scikit-learn's scores of all ``features``, bit for bit."""
+    steps.start("parity", f"Comparing the scorer with scikit-learn on {len(features)} rows")
+    forest = scorer.from_sklearn(model)
+    differing = int((forest.score(features) != train.score(model, features)).sum())
+    if differing:
+        raise ModelError(f"the scorer differs from scikit-learn on {differing} rows; nothing was saved")
+    steps.done("equal, bit for bit")
+    return forest
+
+
+def _describe_data(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "sources": list(dataset.sources),
+        "rows": dataset.size,
+        "frauds": dataset.frauds,
+        "duplicates_dropped": dataset.duplicates_dropped,
+        "fingerprint": dataset.fingerprint,
+    }
+
+
+def _describe_split(parts: split.Split, dataset: Dataset) -> dict[str, Any]:
+    return {
+        "protocol": parts.protocol,
+        "seed": parts.seed,
+        "test_share": parts.test_share,
+        "train_rows": len(parts.train),
+        "train_frauds": int(dataset.labels[parts.train].sum()),
+        "test_rows": len(parts.test),
+        "test_frauds": int(dataset.labels[parts.test].sum()),
+    }
+
+
+def git_revision(command: Callable[..., Any] = subprocess.run) -> str | None:
+    """The revision of the code, with ``-dirty`` when files were changed; None outside a git checkout."""
+    try:
+        result = command(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], capture_output=True, text=True
+        )
+    except FileNotFoundError:
+        return None
+    return result.stdout.strip() or None

@@ -1,0 +1,102 @@
+"""Which rows train a model and which judge it. No row, nor one with equal values, is ever on both sides.
+
+Two protocols, because the split decides the number: ``time`` judges on the latest rows, as production does;
+``stratified`` is the classic random 80/20 of the published figures, drawn by content rather than by position.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.errors import DataError
+from fraud.schema import COLUMNS
+from training.data import Dataset, row_hashes
+
+Protocol = Literal["time", "stratified"]
+Indices = NDArray[np.int64]
+
+TEST_SHARE = 0.2
+_TIME = COLUMNS.index("Time")
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Row numbers of a dataset, sorted, each on exactly one side."""
+
+    protocol: Protocol
+    seed: int
+    test_share: float
+    train: Indices
+    test: Indices
+
+
+def split(dataset: Dataset, protocol: Protocol = "time", test_share: float = TEST_SHARE, seed: int = 0) -> Split:
+    """Divide ``dataset`` into a training and a test side.
+
+    ``time``: the latest rows are the test side; rows of one ``Time`` stay together, so every test row is later
+    than every training row. ``stratified``: a seeded hash of a row's 30 values decides, not its label or position;
+    so a held-out row stays held out as data grows, and rows of equal values stay together. The share is then met
+    on average, for each class alike. Raises DataError when a side would have no rows or no fraud.
+    """
+    _check_share(test_share)
+    everything = np.arange(dataset.size, dtype=np.int64)
+    if protocol == "time":
+        test = later_part(dataset.rows, everything, test_share)
+    else:
+        test = everything[row_hashes(dataset.rows, seed, "split") < _limit(test_share)]
+    parts = Split(protocol, seed, test_share, np.setdiff1d(everything, test, assume_unique=True), test)
+    for name, side in (("training", parts.train), ("test", parts.test)):
+        _check_side(dataset, name, side, protocol)
+    return parts
+
+
+def later_part(rows: NDArray[np.float64], indices: Indices, share: float) -> Indices:
+    """The later ``share`` of ``indices`` by ``Time``, sorted; rows at the boundary ``Time`` all belong to it.
+
+    Raises DataError when nothing would be earlier.
+    """
+    _check_share(share)
+    times = rows[indices, _TIME]
+    if not len(times):
+        raise DataError("there are no rows to divide by Time; give more data")
+    position = min(round(len(times) * (1 - share)), len(times) - 1)
+    boundary = np.partition(times, position)[position]
+    if boundary == times.min():
+        raise DataError(f"no row is earlier than Time {boundary:g}, where the later part starts; give more data")
+    return np.sort(indices[times >= boundary])
+
+
+def folds(dataset: Dataset, train: Indices, k: int = 5, seed: int = 0) -> NDArray[np.int64]:
+    """Fold number 0..k-1 of each row of ``train``, for scores that no tree has seen in training.
+
+    Rows are dealt out in the order of a seeded hash of their values, frauds and others apart, so folds differ
+    by one row of a class at most; rows of equal values share a fold. Raises DataError with fewer than k frauds.
+    """
+    hashes = row_hashes(dataset.rows[train], seed, "folds")
+    unique, group = np.unique(hashes, return_inverse=True)
+    is_fraud = np.bincount(group, weights=dataset.labels[train], minlength=len(unique)) > 0
+    if is_fraud.sum() < k:
+        raise DataError(f"{is_fraud.sum()} frauds cannot be spread over {k} folds; give more data")
+    numbers = np.empty(len(unique), dtype=np.int64)
+    for members in (is_fraud, ~is_fraud):
+        numbers[members] = np.arange(members.sum()) % k
+    return numbers[group]
+
+
+def _limit(share: float) -> np.uint64:
+    return np.uint64(int(share * 2**64))
+
+
+def _check_share(share: float) -> None:
+    if not 0 < share < 1:
+        raise DataError(f"the share held out must lie between 0 and 1, got {share}")
+
+
+def _check_side(dataset: Dataset, name: str, side: Indices, protocol: Protocol) -> None:
+    if not dataset.labels[side].any():
+        raise DataError(
+            f"the {name} side of the {protocol} split has {len(side)} rows and no fraud "
+            f"(of {dataset.size} and {dataset.frauds}); give more data or another test share"
+        )
