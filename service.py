@@ -6,12 +6,14 @@
 Neither scikit-learn nor pandas nor boto3 is imported: the forest is flat arrays, the model comes from the store.
 """
 
+import json
 import logging
 import sys
 from collections.abc import Sequence
 from contextvars import ContextVar
 from functools import cache
 from http import HTTPStatus
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import bentoml
@@ -22,6 +24,7 @@ from _bentoml_sdk.io_models import IOMixin
 from bentoml.exceptions import ServiceUnavailable
 from bentoml.models import BentoModel
 from numpy.typing import NDArray
+from pydantic import ConfigDict
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -44,6 +47,7 @@ try:
 except SettingsError as error:
     sys.exit(f"error: {error}")
 
+SAMPLE = json.loads(Path(__file__).with_name("sample_transaction.json").read_text())
 AMOUNT = COLUMNS.index("Amount")
 
 _TransactionBatch = batch_model(SETTINGS.max_batch_rows)
@@ -116,6 +120,7 @@ async def _body(request: Request, limit: int) -> bytes:
 class OneTransaction(IOMixin, Transaction):
     """One card transaction: a flat JSON object."""
 
+    model_config = ConfigDict(json_schema_extra={"example": SAMPLE})
     __root_input__: ClassVar[bool] = True
 
     @classmethod
@@ -138,6 +143,7 @@ class OnePrediction(IOMixin, Prediction):
 class ManyTransactions(IOMixin, _TransactionBatch):
     """Many card transactions."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"transactions": [SAMPLE]}})
     __root_input__: ClassVar[bool] = True
 
     @classmethod

@@ -99,7 +99,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
             low_memory=False,
             dtype={schema.ID_COLUMN: str},
             keep_default_na=False,
-            na_values={name: _NULLS for name in (*schema.COLUMNS, schema.LABEL)},
+            na_values=dict.fromkeys((*schema.COLUMNS, schema.LABEL), _NULLS),
         )
     except UnicodeDecodeError:
         raise DataError(f"{path}: not UTF-8 text; expected a CSV or Parquet table") from None

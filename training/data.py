@@ -129,7 +129,7 @@ def _objects(uri: str) -> Iterator[tuple[str, pd.DataFrame]]:
 def _openml() -> pd.DataFrame:
     """The ULB data from OpenML, kept in scikit-learn's own cache.
 
-    ``Time`` is asked for as the target, because OpenML marks it as one to ignore and would leave it out.
+    ``Time`` is asked for as the target, because a column that OpenML marks as one to ignore is left out otherwise.
     """
     from sklearn.datasets import fetch_openml
 

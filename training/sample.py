@@ -15,8 +15,7 @@ DAYS = 2
 
 _COMPONENTS = len(COLUMNS) - 2
 _SCALES = np.linspace(1.9, 0.35, _COMPONENTS)  # falling, as principal components do
-
-_GOLDEN = 0.6180339887498949
+_GOLDEN = 0.6180339887498949  # steps of this size, modulo 1, cover the unit interval evenly
 
 # Each pattern of fraud: its share, the median amount, and shifts of components in units of their scale.
 _PATTERNS: tuple[tuple[float, float, dict[str, float]], ...] = (
@@ -48,11 +47,10 @@ def generate(rows: int = ROWS, seed: int = 0, fraud_share: float = 0.005) -> pd.
 
 
 def _labels(random: np.random.Generator, rows: int, frauds: int) -> NDArray[np.int8]:
-    """Frauds at random, but spread evenly: every tenth of the rows has its share of them."""
-    starts = np.arange(frauds) * rows / frauds
-    positions = (starts + random.random(frauds) * (rows / frauds)).astype(np.int64)
+    """Frauds at random, but one in each equal stretch of rows, so that early and late parts have their share."""
+    edges = np.arange(frauds + 1) * rows // frauds
     labels = np.zeros(rows, dtype=np.int8)
-    labels[positions] = 1
+    labels[random.integers(edges[:-1], edges[1:])] = 1
     return labels
 
 

@@ -71,8 +71,9 @@ def later_part(rows: NDArray[np.float64], indices: Indices, share: float) -> Ind
 def folds(dataset: Dataset, train: Indices, k: int = 5, seed: int = 0) -> NDArray[np.int64]:
     """Fold number 0..k-1 of each row of ``train``, for scores that no tree has seen in training.
 
-    Rows are dealt out in the order of a seeded hash of their values, frauds and others apart, so folds differ
-    by one row of a class at most; rows of equal values share a fold. Raises DataError with fewer than k frauds.
+    Rows are dealt out in the order of a seeded hash of their values, frauds and others apart, so the folds are as
+    even in either class as can be; rows of equal values share a fold, whatever their labels. Raises DataError with
+    fewer than k frauds.
     """
     hashes = row_hashes(dataset.rows[train], seed, "folds")
     unique, group = np.unique(hashes, return_inverse=True)

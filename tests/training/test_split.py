@@ -13,13 +13,13 @@ TIME = COLUMNS.index("Time")
 PROTOCOLS = st.sampled_from(["time", "stratified"])
 
 
-def dataset(random, size, times=50, distinct=60, fraud_share=0.5):
+def dataset(random, size, times=50, distinct=60):
     """Rows drawn with repetition from few distinct ones, under random labels, at few different times."""
     pool = random.normal(size=(distinct, len(COLUMNS)))
     pool[:, TIME] = random.integers(0, times, distinct)
     pool[:, 3] *= random.integers(0, 2, distinct) * -1.0  # zeros of either sign
     frame = pd.DataFrame(pool[random.integers(0, distinct, size)], columns=list(COLUMNS))
-    labels = (random.random(size) < fraud_share).astype(np.int8)
+    labels = (random.random(size) < 0.5).astype(np.int8)
     labels[:2] = 0, 1
     return data.combine([frame.assign(**{LABEL: labels})], ["drawn"], synthetic=True)
 
@@ -31,7 +31,10 @@ def values(rows):
 @pytest.fixture
 def many():
     """Five thousand rows of different values, a fifth of them frauds, a hundred at each Time."""
-    return dataset(np.random.default_rng(3), 5_000, distinct=10**6, fraud_share=0.2)
+    random = np.random.default_rng(3)
+    frame = pd.DataFrame(random.normal(size=(5_000, len(COLUMNS))), columns=list(COLUMNS))
+    labels = (random.random(5_000) < 0.2).astype(np.int8)
+    return data.combine([frame.assign(Time=np.arange(5_000) // 100, **{LABEL: labels})], ["t"], synthetic=True)
 
 
 @QUICK

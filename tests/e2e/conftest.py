@@ -1,0 +1,123 @@
+"""What the e2e tests share: started once for the session, stopped at its end."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.components import BentoServer, Engine, Prometheus, SeaweedFS, free_port, require_engine
+
+REPOSITORY = Path(__file__).parents[2]
+PROMETHEUS = REPOSITORY / "monitoring" / "prometheus"
+BUCKET = "fraud-test"
+
+
+@dataclass(frozen=True)
+class Store:
+    """A BentoML home that holds one trained model; ``result`` is what ``training run`` printed."""
+
+    home: Path
+    result: Mapping[str, Any]
+
+    @property
+    def env(self) -> dict[str, str]:
+        """For every child process that works on this store."""
+        return {**os.environ, "BENTOML_HOME": str(self.home)}
+
+    @property
+    def version(self) -> str:
+        """The newest model's."""
+        return (self.home / "models" / "fraud_detector" / "latest").read_text().strip()
+
+    def copy(self, home: Path) -> "Store":
+        """For a test that changes it, or serves from it: two servers on one home wipe each other's metrics."""
+        shutil.copytree(self.home, home, dirs_exist_ok=True)
+        return Store(home, self.result)
+
+
+@dataclass(frozen=True)
+class Image:
+    """A container image, the engine that has it, and the bento it was made from."""
+
+    tag: str
+    engine: Engine
+    bento: str
+
+
+def run(command: Sequence[str], env: Mapping[str, str], timeout: float = 120) -> str:
+    """The standard output of a command run from the repository's root; fails with what it said when it failed."""
+    done = subprocess.run(command, cwd=REPOSITORY, env=env, timeout=timeout, capture_output=True, text=True)
+    assert done.returncode == 0, f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def serve_command(port: int) -> list[str]:
+    """What ``make run`` starts, on a port of the test's own."""
+    address = ("--host", "127.0.0.1", "--port", str(port))
+    return [sys.executable, "-m", "bentoml", "serve", "service:FraudDetector", *address]
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory):
+    """An S3 server with the bucket ``fraud-test``."""
+    with SeaweedFS(tmp_path_factory.mktemp("s3")) as server:
+        server.make_bucket(BUCKET)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    """A model trained on 8,000 rows of the sample; take ``store.copy(...)`` to change it."""
+    home = tmp_path_factory.mktemp("store")
+    env = {**os.environ, "BENTOML_HOME": str(home)}
+    command = [sys.executable, "-m", "training", "run", "--data", "sample:8000", "--trees", "20"]
+    return Store(home, json.loads(run(command, env)))
+
+
+@pytest.fixture(scope="session")
+def server(store, tmp_path_factory):
+    """One server with two workers, whose ``fraud_rate`` looks back four seconds."""
+    folder, port = tmp_path_factory.mktemp("server"), free_port()
+    own = store.copy(folder / "home")
+    env = {**own.env, "FRAUD_WORKERS": "2", "FRAUD_RATE_WINDOW_SECONDS": "4"}
+    with BentoServer(serve_command(port), env, REPOSITORY, port, folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def prometheus(server, tmp_path_factory):
+    """The shipped configuration, with our server as its target and a scrape each second."""
+    config = (PROMETHEUS / "prometheus.yml").read_text()
+    config, targets = re.subn(r"[\w.-]+:3000(?=[\"'])", f"127.0.0.1:{server.port}", config)
+    assert targets == 1, "monitoring/prometheus/prometheus.yml no longer has one quoted target on port 3000"
+    config = re.sub(r"(scrape|evaluation)_interval: \S+", r"\1_interval: 1s", config)
+    config = re.sub(r"scrape_timeout: \S+", "scrape_timeout: 1s", config)
+    with Prometheus(config, tmp_path_factory.mktemp("prometheus"), beside=PROMETHEUS) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def image(store, tmp_path_factory):
+    """The bundle, built and containerized as a user does it; the image is removed at the end."""
+    engine = require_engine()
+    env = {**store.copy(tmp_path_factory.mktemp("image")).env, **engine_only(engine)}
+    bentoml = [sys.executable, "-m", "bentoml"]
+    bento = run([*bentoml, "build", "--output", "tag"], env).strip().removeprefix("__tag__:")
+    tag = f"fraud-e2e:{uuid.uuid4().hex[:12]}"
+    run([*bentoml, "containerize", bento, "--backend", engine.name, "--image-tag", tag], env, timeout=900)
+    yield Image(tag, engine, bento)
+    engine.run("rmi", "--force", tag)
+
+
+def engine_only(engine: Engine) -> dict[str, str]:
+    """What the engine's environment adds to ours."""
+    return {name: value for name, value in engine.env.items() if os.environ.get(name) != value}
