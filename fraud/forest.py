@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from fraud.errors import ModelError
 
 FORMAT = "fraud-forest"
-FORMAT_VERSION = "1"
+FORMAT_VERSION = 1
 
 _LANES = 16_384  # tree-row pairs walked at once: the state stays in the processor's cache
 _ROWS = 2_048  # rows of one block: a tree's nodes are read again while they are still near
@@ -153,8 +153,9 @@ def save(path: Path, forest: Forest, probes: Probes) -> None:
     tensors |= {"probe_rows": probes.rows, "probe_scores": probes.scores}
     # safetensors writes memory as it lies and the C-order shape: anything but C order would come back scrambled
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    facts = {"format": FORMAT, "version": FORMAT_VERSION, "n_features": json.dumps(forest.n_features)}
-    save_file(tensors, path, metadata=facts)
+    # one key: safetensors writes several in any order, and equal models should be equal files
+    facts = {"format": FORMAT, "version": FORMAT_VERSION, "n_features": forest.n_features}
+    save_file(tensors, path, metadata={"forest": json.dumps(facts)})
 
 
 def load(path: Path) -> tuple[Forest, Probes]:
@@ -163,16 +164,16 @@ def load(path: Path) -> tuple[Forest, Probes]:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            facts = file.metadata() or {}
+            facts = json.loads((file.metadata() or {}).get("forest", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError) as error:
         raise ModelError(f"{path}: the scorer file cannot be read ({error}); pull or train the model again") from None
     if (facts.get("format"), facts.get("version")) != (FORMAT, FORMAT_VERSION):
         raise ModelError(f"{path}: expected a {FORMAT} file of version {FORMAT_VERSION}, got {facts}")
     problem = _damage(tensors, facts)
     if problem:
         raise ModelError(f"{path}: the scorer file is damaged ({problem}); pull or train the model again")
-    forest = Forest(**{name: tensors[name] for name in _TYPES}, n_features=int(facts["n_features"]))
+    forest = Forest(**{name: tensors[name] for name in _TYPES}, n_features=facts["n_features"])
     return forest, Probes(tensors["probe_rows"], tensors["probe_scores"])
 
 
@@ -185,7 +186,7 @@ _TYPES = {
 }
 
 
-def _damage(tensors: dict[str, NDArray[Any]], facts: dict[str, str]) -> str | None:
+def _damage(tensors: dict[str, NDArray[Any]], facts: dict[str, Any]) -> str | None:
     """What would let a walk leave the arrays or never end, or None. Children lie behind their parent, in its tree."""
     expected = {**_TYPES, "probe_rows": np.float64, "probe_scores": np.float64}
     if {name: tensor.dtype for name, tensor in tensors.items()} != expected:
@@ -203,8 +204,8 @@ def _damage(tensors: dict[str, NDArray[Any]], facts: dict[str, str]) -> str | No
     inside = (children > own[:, None]).all(axis=1) & (children < ends[:, None]).all(axis=1)
     if not (leaf | inside).all():
         return f"node {int(np.argmin(leaf | inside))} points outside its tree"
-    n_features = facts.get("n_features", "")
-    if not n_features.isdigit() or feature.min() < 0 or feature.max() >= int(n_features):
+    n_features = facts.get("n_features")
+    if not isinstance(n_features, int) or feature.min() < 0 or feature.max() >= n_features:
         return "a node looks at a feature that is not there"
     if np.isnan(tensors["threshold"]).any() or not ((tensors["value"] >= 0) & (tensors["value"] <= 1)).all():
         return "a threshold or leaf value is out of range"

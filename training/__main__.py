@@ -142,9 +142,9 @@ def _parser() -> argparse.ArgumentParser:
         help="test on the latest 20 %% (default), or on a random 20 %%",
     )
     run.add_argument("--trees", type=_positive, metavar="N", help="number of trees")
-    run.add_argument("--max-samples", type=float, metavar="SHARE", help="share of the rows each tree is fitted on")
-    run.add_argument("--fraud-weight", type=float, metavar="W", help="weight of a fraud beside a legitimate row")
-    run.add_argument("--seed", type=int, metavar="N", help="seed of the split, the forest and the intervals")
+    run.add_argument("--max-samples", type=_share, metavar="SHARE", help="share of the rows each tree is fitted on")
+    run.add_argument("--fraud-weight", type=_weight, metavar="W", help="weight of a fraud beside a legitimate row")
+    run.add_argument("--seed", type=_seed, metavar="N", help="seed of the split, the forest and the intervals")
     run.add_argument(
         "--refit",
         choices=("none", "all"),
@@ -224,6 +224,27 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="CSV or Parquet path, s3://bucket/key, openml, or sample[:ROWS[:SEED]]; several are joined in time order",
     )
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share above 0 and at most 1, got {text}")
+    return number
+
+
+def _weight(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 1e6:
+        raise argparse.ArgumentTypeError(f"expected a positive weight, got {text}")
+    return number
+
+
+def _seed(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to {2**32 - 1}, got {text}")
+    return number
 
 
 def _positive(text: str) -> int:

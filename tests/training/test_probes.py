@@ -1,0 +1,51 @@
+"""Probe rows look like the data, belong to nobody, and sit where an inexact scorer goes wrong."""
+
+import numpy as np
+import pytest
+
+from fraud.features import FEATURES, transform
+from fraud.forest import from_sklearn
+from fraud.schema import COLUMNS, bounds
+from training import probes, train
+from training.data import load
+from training.train import Recipe
+
+
+@pytest.fixture(scope="module")
+def made():
+    dataset = load(["sample:3000"])
+    model = train.fit(transform(dataset.rows), dataset.labels, Recipe(trees=20))
+    forest = from_sklearn(model)
+    return dataset, forest, probes.make(dataset.rows, forest, seed=1)
+
+
+def test_no_probe_is_a_row_of_the_data(made):
+    """A model file carries nobody's transaction."""
+    dataset, _, rows = made
+    known = {row.tobytes() for row in dataset.rows}
+    assert not any(row.tobytes() in known for row in rows)
+
+
+def test_probes_stay_within_the_schema(made):
+    """Every probe would be accepted by the service."""
+    lowest, highest = np.array([bounds(column) for column in COLUMNS]).T
+    assert ((made[2] >= lowest) & (made[2] <= highest)).all()
+
+
+def test_many_probes_sit_on_a_split_threshold(made):
+    """At least a quarter of the second half holds a value that is exactly a threshold of its feature."""
+    _, forest, rows = made
+    inner = forest.children[:, 0] != np.arange(len(forest.feature))
+    cuts = [set(forest.threshold[inner & (forest.feature == column)].tolist()) for column in range(len(FEATURES))]
+    features = transform(rows[probes.COUNT :])
+    on_a_cut = [any(float(value) in cuts[column] for column, value in enumerate(row)) for row in features]
+    assert np.mean(on_a_cut) > 0.25
+
+
+def test_probes_tell_a_threshold_that_is_one_step_off(made):
+    """A scorer whose thresholds are rounded up instead of down gives other scores on the probes."""
+    _, forest, rows = made
+    features = transform(rows)
+    up = np.nextafter(forest.threshold, np.float32(np.inf))
+    off = type(forest)(forest.roots, forest.feature, up, forest.children, forest.value, forest.n_features)
+    assert not np.array_equal(forest.score(features), off.score(features))

@@ -1,0 +1,125 @@
+"""A whole run on the sample: what is saved, recorded and repeated."""
+
+import io
+
+import bentoml
+import numpy as np
+import pytest
+from rich.console import Console
+
+from fraud import store
+from fraud.features import FEATURES, transform
+from fraud.profile import Profile
+from training import run as runs
+from training import split, train
+from training.console import Steps
+from training.data import load
+from training.run import Plan
+from training.train import Recipe
+
+RECIPE = Recipe(trees=15, folds=2, seed=3)
+
+
+def do(**changes):
+    said = io.StringIO()
+    plan = Plan(**{"sources": ["sample:4000"], "recipe": RECIPE, "jobs": 1} | changes)
+    return runs.run(plan, Steps(Console(file=said))), said.getvalue()
+
+
+@pytest.fixture(scope="module", params=["time", "stratified"])
+def done(request):
+    return *do(protocol=request.param), request.param
+
+
+def test_the_stored_forest_is_the_one_that_was_judged(done):
+    """The entry's forest, fitted on the training side alone, gives the recorded figures and threshold decisions."""
+    manifest, _, protocol = done
+    dataset = load(["sample:4000"])
+    parts = split.split(dataset, protocol, seed=RECIPE.seed)
+    model = train.fit(transform(dataset.rows[parts.train]), dataset.labels[parts.train], RECIPE)
+    served = store.open_served(store.get(f"fraud_detector:{manifest.model_version}"))
+    features = transform(dataset.rows[parts.test])
+    assert np.array_equal(served.forest.score(features), train.score(model, features))
+    flagged = served.forest.score(features) >= manifest.threshold
+    caught = int((flagged & (dataset.labels[parts.test] == 1)).sum())
+    assert manifest.metrics["true_positives"]["value"] == caught
+
+
+def test_a_data_scientist_loads_the_fitted_forest_by_tag(done):
+    """bentoml.sklearn.load_model gives scikit-learn's own estimator with the features' width."""
+    model = bentoml.sklearn.load_model(f"fraud_detector:{done[0].model_version}")
+    assert model.n_features_in_ == len(FEATURES)
+
+
+def test_the_manifest_records_what_made_the_model(done):
+    """Data, split, seed, settings, versions and code revision are there."""
+    manifest, _, protocol = done
+    assert manifest.synthetic
+    assert manifest.data["fingerprint"] == load(["sample:4000"]).fingerprint
+    assert manifest.split["protocol"] == protocol
+    assert manifest.settings["seed"] == RECIPE.seed
+    assert manifest.versions["scikit-learn"]
+    assert manifest.validation["frauds"] > 0
+    assert manifest.refit == "none"
+
+
+def test_the_threshold_was_chosen_on_training_rows_alone(done):
+    """The validation rows are training rows: all of them, or their later quarter under time."""
+    manifest, _, protocol = done
+    share = manifest.validation["rows"] / manifest.split["train_rows"]
+    assert share == pytest.approx(1.0 if protocol == "stratified" else runs.VALIDATION_SHARE, abs=0.02)
+
+
+def test_the_profile_is_that_of_the_fitted_rows(done):
+    """Reference shares of each feature add up to one and cover every feature and the score."""
+    profile = Profile.from_dict(done[0].profile)
+    assert profile.names == (*FEATURES, "score")
+    assert np.allclose(profile.ratios.sum(axis=1), 1)
+
+
+def test_the_same_plan_gives_the_same_model_and_numbers():
+    """Everything but the version, the time and the hash of the time-stamped pickle is equal in a second run."""
+    (first, _), (second, _) = do(), do()
+    differing = {"model_version", "created_at", "files", "git_revision"}
+    assert first.model_dump(exclude=differing) == second.model_dump(exclude=differing)
+    assert first.files["forest.safetensors"] == second.files["forest.safetensors"]
+
+
+def test_refit_all_saves_another_forest_and_keeps_the_figures():
+    """The figures stay those of the tested forest, the saved one has seen every row, and the manifest says so."""
+    (tested, _), (refitted, _) = do(), do(refit="all")
+    assert refitted.refit == "all"
+    assert refitted.metrics == tested.metrics
+    assert refitted.files["forest.safetensors"] != tested.files["forest.safetensors"]
+
+
+def test_a_scorer_that_is_not_exact_is_not_saved(monkeypatch):
+    """A run whose scorer differs from scikit-learn ends in an error and leaves no entry."""
+    exact = runs.scorer.from_sklearn
+
+    def wrong(model):
+        forest = exact(model)
+        return type(forest)(
+            forest.roots, forest.feature, forest.threshold + np.float32(1), forest.children, forest.value, 30
+        )
+
+    monkeypatch.setattr(runs.scorer, "from_sklearn", wrong)
+    before = store.versions()
+    with pytest.raises(runs.ModelError, match="differs from scikit-learn on"):
+        do()
+    assert store.versions() == before
+
+
+def test_progress_is_told_in_words(done):
+    """Each stage says what it does and what came of it."""
+    for word in ("Loading sample:4000", "4000 rows", "final forest", "bit for bit", "average precision", "Saving"):
+        assert word in done[1]
+
+
+def test_the_revision_is_none_without_git():
+    """A machine without git trains all the same."""
+
+    def no_git(*_args, **_options):
+        raise FileNotFoundError("git")
+
+    assert runs.git_revision(no_git) is None
