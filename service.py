@@ -234,9 +234,10 @@ async def _docs(_: Request) -> Response:
     return HTMLResponse(DOCS_PAGE)
 
 
-async def _model_card(_: Request) -> Response:
+async def _model_card(request: Request) -> Response:
     served = bentoml.get_current_service().served
     if served is None:
+        request.scope[CALL].reason = _NOT_READY.reason
         return JSONResponse(_NOT_READY.body(), status_code=_NOT_READY.status)
     return JSONResponse(served.manifest.model_dump(mode="json", exclude={"profile", "files"}))
 

@@ -101,7 +101,7 @@ def from_sklearn(model: Any) -> Forest:  # noqa: ANN401 - scikit-learn ships no 
     Raises ModelError unless it is a forest over the two classes 0 and 1 with one output.
     """
     classes = getattr(model, "classes_", None)
-    if classes is None or not hasattr(model, "estimators_"):
+    if classes is None or not hasattr(model, "estimators_") or not hasattr(model, "n_outputs_"):
         raise ModelError(f"expected a fitted forest classifier, got {type(model).__name__}")
     if model.n_outputs_ != 1 or list(classes) != [0, 1]:
         raise ModelError(f"expected a forest over the classes 0 and 1, got {classes!r}")
@@ -129,9 +129,10 @@ def _tree_arrays(tree: Any, root: int) -> tuple[NDArray[Any], ...]:  # noqa: ANN
 
 def floor32(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
     """The largest float32 not above each float64 threshold."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # beyond float32 it is an infinity, which compares as it should
         rounded = thresholds.astype(np.float32)
-    return np.where(rounded.astype(np.float64) > thresholds, np.nextafter(rounded, np.float32(-np.inf)), rounded)
+        below = np.nextafter(rounded, np.float32(-np.inf))
+    return np.where(rounded.astype(np.float64) > thresholds, below, rounded)
 
 
 @dataclass(frozen=True)
@@ -164,9 +165,9 @@ def load(path: Path) -> tuple[Forest, Probes]:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            facts = json.loads((file.metadata() or {}).get("forest", "{}"))
+            facts = dict(json.loads((file.metadata() or {}).get("forest", "{}")))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise ModelError(f"{path}: the scorer file cannot be read ({error}); pull or train the model again") from None
     if (facts.get("format"), facts.get("version")) != (FORMAT, FORMAT_VERSION):
         raise ModelError(f"{path}: expected a {FORMAT} file of version {FORMAT_VERSION}, got {facts}")

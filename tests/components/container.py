@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -17,7 +17,7 @@ class Engine:
     """``name`` is the command and BentoML's ``--backend``; ``env`` is for every child process that uses it."""
 
     name: str
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)
 
     def run(self, *arguments: str, timeout: float = 120) -> str:
         """The standard output of one engine command; raises CalledProcessError when it fails."""

@@ -36,8 +36,9 @@ class BentoServer:
     def log(self) -> str:
         return self._process.log()
 
-    def start(self, seconds: float = 60) -> Self:
-        self._process.start(lambda: answers(f"{self.url}/readyz"), seconds)
+    def start(self, seconds: float = 60, path: str = "/readyz") -> Self:
+        """Start and wait until ``path`` answers 200; ``/livez`` when it will never be ready."""
+        self._process.start(lambda: answers(f"{self.url}{path}"), seconds)
         return self
 
     def terminate(self, timeout: float = 30) -> int | None:

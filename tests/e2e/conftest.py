@@ -35,8 +35,8 @@ class Store:
 
     @property
     def version(self) -> str:
-        """The newest model's."""
-        return (self.home / "models" / "fraud_detector" / "latest").read_text().strip()
+        """The trained model's."""
+        return self.result["model_version"]
 
     def copy(self, home: Path) -> "Store":
         """For a test that changes it, or serves from it: two servers on one home wipe each other's metrics."""
