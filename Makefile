@@ -36,16 +36,19 @@ e2e: setup ## run the tests with the real components (what is missing is skipped
 bench: setup ## measure training and bulk scoring on DATA= (a CSV or Parquet file; the sample by default)
 	$(BIN)/python -m benchmarks.train --data $(or $(DATA),sample)
 
-build: setup ## build the Bento of the newest model
+build: setup ## build the Bento of the newest model (or of FRAUD_MODEL)
 	$(BIN)/bentoml build
 
-image: setup ## build the container image of the newest model
-	$(BIN)/bentoml containerize "$$($(BIN)/bentoml build --output tag | sed 's/^__tag__://')"
+image: setup ## build the container image fraud_detector:<model version> of the newest model (or of FRAUD_MODEL)
+	@version=$$($(BIN)/python -c 'from fraud import settings, store; print(store.get(settings.Settings.from_env().model).tag.version)') && \
+	export FRAUD_MODEL=fraud_detector:$$version && \
+	bento=$$($(BIN)/bentoml build --output tag | sed 's/^__tag__://') && \
+	$(BIN)/bentoml containerize "$$bento" --image-tag fraud_detector:$$version
 
-requirements: ## pin and hash the requirements again (needs uv)
-	for name in serving training dev; do \
-	  uv pip compile requirements/$$name.in -o requirements/$$name.txt --universal --python-version 3.11 \
-	    --generate-hashes --no-emit-index-url --quiet --custom-compile-command "make requirements"; done
+requirements: ## pin and hash the requirements again (needs uv); what ships is what was tested
+	@compile() { uv pip compile requirements/$$1.in -o requirements/$$1.txt "$${@:2}" --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --quiet --custom-compile-command "make requirements"; }; \
+	compile dev && compile training --constraint requirements/dev.txt && compile serving --constraint requirements/dev.txt
 
 clean: ## remove the environment and caches; models in the BentoML store stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

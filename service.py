@@ -166,8 +166,15 @@ class ManyPredictions(IOMixin, Predictions):
         return JSONResponse({"predictions": answers})
 
 
+# Without a distro BentoML installs no compilers and no git; requirements are in bentofile.yaml, pinned and hashed.
+IMAGE = bentoml.images.Image(
+    base_image="python:3.11-slim", python_version="3.11", distro="none", lock_python_packages=False
+)
+
+
 @bentoml.service(
     name="fraud_detector",
+    image=IMAGE,
     service_class=FraudService,
     workers=SETTINGS.workers,
     traffic={"timeout": SETTINGS.request_timeout_seconds},

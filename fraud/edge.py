@@ -33,12 +33,16 @@ _FOREIGN = {
 
 
 class Call:
-    """What became of one HTTP call. ``reason`` is set by whoever refuses it in our own words."""
+    """What became of one HTTP call.
+
+    ``reason`` is set by whoever refuses it in our own words; ``gone``: the caller hung up before the answer.
+    """
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
         self.reason: str | None = None
         self.answered = False
+        self.gone = False
 
 
 class Edge:
@@ -61,12 +65,30 @@ class Edge:
         if scope["path"] not in self.known:
             scope = {**scope, "path": UNKNOWN, "raw_path": UNKNOWN.encode()}
         call = scope[CALL] = Call()
+        unanswered = "disconnected"  # cancelled, or given up without an answer
         try:
-            await self.app(scope, receive, _shaped(send, call))
+            await self.app(scope, _heard(receive, call), _shaped(send, call))
+        except Exception:
+            unanswered = "internal"
+            raise
         finally:
             if scope["path"] in PREDICTIONS:
-                reason = call.reason if call.answered else "disconnected"
-                self.observe(time.perf_counter() - call.started, reason)
+                if call.gone:
+                    call.reason = "disconnected"
+                elif not call.answered:
+                    call.reason = unanswered
+                self.observe(time.perf_counter() - call.started, call.reason)
+
+
+def _heard(receive: Receive, call: Call) -> Receive:
+    """``receive`` that notes when the caller hangs up: what is answered after that reaches nobody."""
+
+    async def heard() -> Message:
+        message = await receive()
+        call.gone = call.gone or (message["type"] == "http.disconnect" and not call.answered)
+        return message
+
+    return heard
 
 
 def _shaped(send: Send, call: Call) -> Send:

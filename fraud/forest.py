@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.errors import ModelError
+from fraud.schema import COLUMNS
 
 FORMAT = "fraud-forest"
 FORMAT_VERSION = 1
@@ -193,11 +194,13 @@ def _damage(tensors: dict[str, NDArray[Any]], facts: dict[str, Any]) -> str | No
     if {name: tensor.dtype for name, tensor in tensors.items()} != expected:
         return f"arrays {sorted(tensors)} are not {sorted(expected)} of the expected types"
     roots, feature, children = tensors["roots"], tensors["feature"], tensors["children"]
-    nodes = len(feature)
-    lengths = {len(tensors[name]) for name in ("threshold", "children", "value")}
-    if not nodes or lengths != {nodes} or children.shape != (nodes, 2) or tensors["value"].ndim != 1:
-        return "the node arrays differ in length"
-    if not len(roots) or roots[0] != 0 or (np.diff(roots) <= 0).any() or roots[-1] >= nodes:
+    trees, nodes, probes = roots.size, feature.size, tensors["probe_scores"].size
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("feature", "threshold", "value"), (nodes,))
+    shapes |= {"children": (nodes, 2), "roots": (trees,)}
+    shapes |= {"probe_rows": (probes, len(COLUMNS)), "probe_scores": (probes,)}
+    if not trees or not nodes or {name: tensor.shape for name, tensor in tensors.items()} != shapes:
+        return "the arrays differ in length"
+    if roots[0] != 0 or (np.diff(roots) <= 0).any() or roots[-1] >= nodes:
         return "the tree starts are not ascending"
     own = np.arange(nodes)
     ends = np.append(roots[1:], nodes)[np.searchsorted(roots, own, side="right") - 1]

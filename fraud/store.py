@@ -84,7 +84,7 @@ def versions() -> list[str]:
     """Versions of the model in the local store, newest first."""
     import bentoml
 
-    entries = bentoml.models.list(MODEL_NAME)
+    entries = [entry for entry in bentoml.models.list() if entry.tag.name == MODEL_NAME]
     entries.sort(key=lambda entry: entry.creation_time, reverse=True)
     return [str(entry.tag.version) for entry in entries]
 

@@ -141,6 +141,7 @@ class FraudMetrics:
         profile = Profile.from_dict(manifest.profile)
         version = manifest.model_version
         with self._lock:
+            self._flush_counts()  # what the model before this one scored goes to that model's bins
             self._profile = profile
             self._counts = np.zeros(profile.ratios.shape, dtype=np.int64)
             self._bins = [
@@ -191,7 +192,8 @@ class FraudMetrics:
             child.inc(int(count))
         self._amount.inc(self._flagged_amount)
         self._scores.hand_over(self._score)
-        seconds, self._seconds = self._seconds, []
+        seconds = self._seconds[:]  # observe_call appends without the lock: the list itself must stay
+        del self._seconds[: len(seconds)]
         self._latencies.add(np.array(seconds))
         self._latencies.hand_over(self._latency)
         for row, column in zip(*np.nonzero(self._counts), strict=True):

@@ -30,11 +30,27 @@ def _run(given: argparse.Namespace) -> dict[str, Any]:
     manifest = run(Plan(given.data, given.split, recipe, given.refit, given.jobs), Steps())
     result = manifest.model_dump(mode="json", exclude={"profile"})
     if remote:
-        result |= _publish(remote, manifest.model_version)
+        result |= _upload(remote, manifest.model_version)
     return result
 
 
-def _publish(remote: registry.Registry, version: str) -> dict[str, Any]:
+def _publish(given: argparse.Namespace) -> dict[str, Any]:
+    version = str(store.get(f"{MODEL_NAME}:{given.version}").tag.version)
+    return {"model_version": version, **_upload(_registry(), version)}
+
+
+def _upload(remote: registry.Registry, version: str) -> dict[str, Any]:
+    """Publish a local model, and make it champion if there is none."""
+    try:
+        return _published(remote, version)
+    except RegistryError as error:
+        raise RegistryError(
+            f"{error}; {MODEL_NAME}:{version} is safe in the local store: "
+            f"mend this, then run `{PROGRAM} publish {version}`"
+        ) from None
+
+
+def _published(remote: registry.Registry, version: str) -> dict[str, Any]:
     published = remote.publish(version)
     first = remote.crown_first(version)
     standing = first or _champion(remote)
@@ -164,6 +180,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--model", default=f"{MODEL_NAME}:latest", metavar="TAG", help="tag in the model store")
     _add_data(evaluate)
+
+    publish = command.subcommand(
+        verbs,
+        "publish",
+        _publish,
+        "Upload a model of the local store to FRAUD_S3_URI; champion if there is none yet.",
+        f"{PROGRAM} publish latest",
+        f"{PROGRAM} publish abcdef123456",
+    )
+    publish.add_argument("version", help="a version, or `latest`")
 
     command.subcommand(verbs, "list", _list, "List local and published models, newest first.", f"{PROGRAM} list")
 

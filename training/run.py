@@ -9,6 +9,7 @@ from platform import python_version
 from typing import Any, Literal
 
 import numpy as np
+from sklearn.ensemble import RandomForestClassifier
 
 from fraud import forest as scorer
 from fraud import profile, store
@@ -21,8 +22,9 @@ from training.console import Steps
 from training.data import Dataset
 from training.train import Features, Recipe, Scores
 
+AMOUNT = COLUMNS.index("Amount")
 VALIDATION_SHARE = 0.25  # the later part of the training rows, under the time protocol
-_AMOUNT = COLUMNS.index("Amount")
+
 _PACKAGES = ("scikit-learn", "numpy", "scipy", "joblib", "pandas", "bentoml")
 
 
@@ -37,6 +39,20 @@ class Plan:
     jobs: int = -1
 
 
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A fitted forest, its exact scorer, and what was found out about it."""
+
+    model: RandomForestClassifier
+    forest: scorer.Forest
+    fitted: split.Indices
+    """The rows it was fitted on."""
+    parts: split.Split
+    choice: threshold.Choice
+    validation_scores: Scores
+    metrics: dict[str, Any]
+
+
 def run(plan: Plan, steps: Steps) -> Manifest:
     """Train, judge and save one model.
 
@@ -44,57 +60,34 @@ def run(plan: Plan, steps: Steps) -> Manifest:
     """
     steps.start("load", f"Loading {', '.join(plan.sources)}")
     dataset = data.load(plan.sources)
-    parts = split.split(dataset, plan.protocol, seed=plan.recipe.seed)
-    features = transform(dataset.rows)
     steps.done(f"{dataset.size} rows, {dataset.frauds} frauds, {dataset.duplicates_dropped} duplicates dropped")
+    judged = judge(plan, dataset, steps)
+    steps.start("save", "Saving to the BentoML model store")
+    manifest = _save(plan, dataset, judged)
+    steps.done(f"fraud_detector:{manifest.model_version}")
+    return manifest
 
+
+def judge(plan: Plan, dataset: Dataset, steps: Steps) -> Judged:
+    """Everything but the saving: choose the threshold, fit, and evaluate once on the test rows."""
+    features = transform(dataset.rows)
+    parts = split.split(dataset, plan.protocol, seed=plan.recipe.seed)
     validation_scores, choice = _validate(plan, dataset, features, parts, steps)
-    model = _fit(plan, steps, "final forest", features[parts.train], dataset.labels[parts.train])
-    forest = _exact(model, features[parts.train], steps)
-
+    model, forest = _fit_exact(plan, steps, "final forest", features[parts.train], dataset.labels[parts.train])
     steps.start("test", f"Judging once on {len(parts.test)} test rows")
     metrics = evaluate.evaluate(
         forest.score(features[parts.test]),
         dataset.labels[parts.test],
-        dataset.rows[parts.test, _AMOUNT],
+        dataset.rows[parts.test, AMOUNT],
         choice.threshold,
         seed=plan.recipe.seed,
     )
     steps.done(f"average precision {metrics['average_precision']['value']:.3f}")
-
+    fitted = parts.train
     if plan.refit == "all":
-        model = _fit(plan, steps, "forest on every row", features, dataset.labels)
-        forest = _exact(model, features, steps)
-    fitted = np.arange(dataset.size) if plan.refit == "all" else parts.train
-    made_up = probes.make(dataset.rows[fitted], forest, plan.recipe.seed)
-    stored = scorer.Probes(made_up, train.score(model, transform(made_up)))
-    reference = profile.build(FEATURES, features[fitted], validation_scores)
-
-    def describe(version: str, files: dict[str, str]) -> Manifest:
-        return Manifest(
-            model_version=version,
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            synthetic=dataset.synthetic,
-            schema_hash=schema_hash(),
-            features=FEATURES,
-            threshold=choice.threshold,
-            metrics=metrics,
-            validation=choice.as_dict(),
-            profile=reference.as_dict(),
-            data=_describe_data(dataset),
-            split=_describe_split(parts, dataset),
-            settings=plan.recipe.as_dict(),
-            refit=plan.refit,
-            git_revision=git_revision(),
-            versions={"python": python_version()} | {name: installed(name) for name in _PACKAGES},
-            files=files,
-        )
-
-    steps.start("save", "Saving to the BentoML model store")
-    labels = {"synthetic": str(dataset.synthetic).lower(), "split": plan.protocol}
-    manifest = store.save(model, forest, stored, describe, labels)
-    steps.done(f"fraud_detector:{manifest.model_version}")
-    return manifest
+        fitted = np.arange(dataset.size)
+        model, forest = _fit_exact(plan, steps, "forest on every row", features, dataset.labels)
+    return Judged(model, forest, fitted, parts, choice, validation_scores, metrics)
 
 
 def evaluate_stored(tag: str, sources: Sequence[str]) -> dict[str, Any]:
@@ -102,11 +95,12 @@ def evaluate_stored(tag: str, sources: Sequence[str]) -> dict[str, Any]:
     served = store.open_served(store.get(tag))
     dataset = data.load(sources)
     scores = served.forest.score(transform(dataset.rows))
+    threshold = served.manifest.threshold
     return {
         "model_version": served.version,
         "data": _describe_data(dataset),
-        "threshold": served.manifest.threshold,
-        "metrics": evaluate.evaluate(scores, dataset.labels, dataset.rows[:, _AMOUNT], served.manifest.threshold),
+        "threshold": threshold,
+        "metrics": evaluate.evaluate(scores, dataset.labels, dataset.rows[:, AMOUNT], threshold),
     }
 
 
@@ -130,20 +124,53 @@ def _validate(
     return scores, threshold.choose(scores, dataset.labels[held])
 
 
-def _fit(plan: Plan, steps: Steps, name: str, features: Features, labels: train.Labels) -> Any:  # noqa: ANN401
+def _fit(plan: Plan, steps: Steps, name: str, features: Features, labels: train.Labels) -> RandomForestClassifier:
     with steps.trees(f"{name}, {len(labels)} rows", plan.recipe.trees) as progress:
         return train.fit(features, labels, plan.recipe, jobs=plan.jobs, progress=progress)
 
 
-def _exact(model: Any, features: Features, steps: Steps) -> scorer.Forest:  # noqa: ANN401
-    """The scorer of a fitted forest, once it has given scikit-learn's scores of all ``features``, bit for bit."""
+def _fit_exact(
+    plan: Plan, steps: Steps, name: str, features: Features, labels: train.Labels
+) -> tuple[RandomForestClassifier, scorer.Forest]:
+    """A fitted forest and its scorer, which has given scikit-learn's scores of all ``features``, bit for bit."""
+    model = _fit(plan, steps, name, features, labels)
     steps.start("parity", f"Comparing the scorer with scikit-learn on {len(features)} rows")
     forest = scorer.from_sklearn(model)
     differing = int((forest.score(features) != train.score(model, features)).sum())
     if differing:
         raise ModelError(f"the scorer differs from scikit-learn on {differing} rows; nothing was saved")
     steps.done("equal, bit for bit")
-    return forest
+    return model, forest
+
+
+def _save(plan: Plan, dataset: Dataset, judged: Judged) -> Manifest:
+    rows = dataset.rows[judged.fitted]
+    made_up = probes.make(rows, judged.forest, plan.recipe.seed)
+    stored = scorer.Probes(made_up, train.score(judged.model, transform(made_up)))
+    reference = profile.build(FEATURES, transform(rows), judged.validation_scores)
+
+    def describe(version: str, files: dict[str, str]) -> Manifest:
+        return Manifest(
+            model_version=version,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            synthetic=dataset.synthetic,
+            schema_hash=schema_hash(),
+            features=FEATURES,
+            threshold=judged.choice.threshold,
+            metrics=judged.metrics,
+            validation=judged.choice.as_dict(),
+            profile=reference.as_dict(),
+            data=_describe_data(dataset),
+            split=_describe_split(judged.parts, dataset),
+            settings=plan.recipe.as_dict(),
+            refit=plan.refit,
+            git_revision=git_revision(),
+            versions={"python": python_version()} | {name: installed(name) for name in _PACKAGES},
+            files=files,
+        )
+
+    labels = {"synthetic": str(dataset.synthetic).lower(), "split": plan.protocol}
+    return store.save(judged.model, judged.forest, stored, describe, labels)
 
 
 def _describe_data(dataset: Dataset) -> dict[str, Any]:
@@ -170,10 +197,9 @@ def _describe_split(parts: split.Split, dataset: Dataset) -> dict[str, Any]:
 
 def git_revision(command: Callable[..., Any] = subprocess.run) -> str | None:
     """The revision of the code, with ``-dirty`` when files were changed; None outside a git checkout."""
+    describe = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        result = command(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], capture_output=True, text=True
-        )
+        result = command(describe, capture_output=True, text=True)
     except FileNotFoundError:
         return None
     return result.stdout.strip() or None

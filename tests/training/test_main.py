@@ -90,7 +90,7 @@ def test_wrong_usage_is_exit_code_2(capsys, arguments):
     assert ended.value.code == 2
 
 
-@pytest.mark.parametrize("verb", ["run", "evaluate", "list", "pull", "promote", "serve"])
+@pytest.mark.parametrize("verb", ["run", "evaluate", "publish", "list", "pull", "promote", "serve"])
 def test_help_shows_examples(capsys, verb):
     """Every verb's help ends with commands to copy."""
     with pytest.raises(SystemExit):

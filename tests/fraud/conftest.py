@@ -1,0 +1,81 @@
+"""Small real models and rows that the tests of ``fraud`` share."""
+
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestClassifier
+
+from fraud import profile, store
+from fraud.features import FEATURES, transform
+from fraud.forest import Probes, from_sklearn
+from fraud.manifest import Manifest
+from fraud.schema import COLUMNS, LABEL, schema_hash
+from training import sample
+
+
+@pytest.fixture(scope="session")
+def frame():
+    """1,000 synthetic transactions with labels, a tenth of them frauds."""
+    return sample.generate(1_000, seed=7, fraud_share=0.1)
+
+
+@pytest.fixture(scope="session")
+def rows(frame):
+    """The same as float64 rows."""
+    return frame[list(COLUMNS)].to_numpy()
+
+
+@pytest.fixture(scope="session")
+def model(frame, rows):
+    """A forest of 12 trees fitted on them."""
+    forest = RandomForestClassifier(12, random_state=0, n_jobs=1)
+    return forest.fit(transform(rows), frame[LABEL].to_numpy())
+
+
+@pytest.fixture(scope="session")
+def scorer(model):
+    """Its exact scorer."""
+    return from_sklearn(model)
+
+
+@pytest.fixture(scope="session")
+def probes(model, rows):
+    """64 rows with scikit-learn's scores of them."""
+    return Probes(rows[:64], model.predict_proba(transform(rows[:64]))[:, 1])
+
+
+@pytest.fixture(scope="session")
+def facts(model, rows):
+    """What a manifest of the model says, but for its version and files."""
+    features = transform(rows)
+    return {
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "synthetic": True,
+        "schema_hash": schema_hash(),
+        "features": FEATURES,
+        "threshold": 0.5,
+        "metrics": {},
+        "validation": {},
+        "profile": profile.build(FEATURES, features, model.predict_proba(features)[:, 1]).as_dict(),
+        "data": {"rows": 1_000},
+        "split": {},
+        "settings": {"trees": 12},
+        "git_revision": None,
+        "versions": {},
+    }
+
+
+@pytest.fixture(scope="session")
+def saved(model, scorer, probes, facts):
+    """The manifest of the model's entry in the store. The entry is shared: ``copied`` gives one to damage."""
+    return store.save(
+        model, scorer, probes, lambda version, files: Manifest(model_version=version, files=files, **facts), {}
+    )
+
+
+@pytest.fixture
+def line(rows):
+    """One valid transaction as a dictionary."""
+    return json.loads(json.dumps(dict(zip(COLUMNS, np.round(rows[0], 4).tolist(), strict=True))))
