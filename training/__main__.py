@@ -25,7 +25,9 @@ def _run(given: argparse.Namespace) -> dict[str, Any]:
     from training.train import Recipe
 
     remote = _registry() if given.publish else None  # before the long work, not after it
-    chosen = {name: getattr(given, name) for name in ("trees", "max_samples", "fraud_weight", "seed")}
+    chosen = {
+        name: getattr(given, name) for name in ("trees", "max_samples", "fraud_weight", "target_precision", "seed")
+    }
     recipe = Recipe(**{name: value for name, value in chosen.items() if value is not None})
     manifest = run(Plan(given.data, given.split, recipe, given.refit, given.jobs), Steps())
     result = manifest.model_dump(mode="json", exclude={"profile"})
@@ -160,6 +162,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--trees", type=_positive, metavar="N", help="number of trees")
     run.add_argument("--max-samples", type=_share, metavar="SHARE", help="share of the rows each tree is fitted on")
     run.add_argument("--fraud-weight", type=_weight, metavar="W", help="weight of a fraud beside a legitimate row")
+    run.add_argument(
+        "--target-precision", type=_share, metavar="P", help="precision the threshold must reach on validation rows"
+    )
     run.add_argument("--seed", type=_seed, metavar="N", help="seed of the split, the forest and the intervals")
     run.add_argument(
         "--refit",

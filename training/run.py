@@ -121,7 +121,7 @@ def _validate(
             scores = train.out_of_fold(
                 features[held], dataset.labels[held], fold_of, recipe, jobs=plan.jobs, progress=progress
             )
-    return scores, threshold.choose(scores, dataset.labels[held])
+    return scores, threshold.choose(scores, dataset.labels[held], recipe.target_precision)
 
 
 def _fit(plan: Plan, steps: Steps, name: str, features: Features, labels: train.Labels) -> RandomForestClassifier:

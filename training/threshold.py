@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 
 from fraud.errors import DataError
 
-TARGET_PRECISION = 0.93
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -27,22 +25,29 @@ class Choice:
         return asdict(self)
 
 
-def choose(scores: NDArray[np.float64], labels: NDArray[np.int8]) -> Choice:
-    """The threshold of the highest F1 on validation rows: scores ``(n,)``, labels ``(n,)`` of 0 and 1.
+def choose(scores: NDArray[np.float64], labels: NDArray[np.int8], target_precision: float) -> Choice:
+    """The threshold of the highest recall whose precision on validation rows reaches ``target_precision``.
 
-    Scores of fully grown trees are multiples of 1/trees; the threshold is put halfway to the next lower score, so
-    that rounding in another library version flips no decision.
+    Where none reaches it, that of the highest F1; ``rule`` says which it was. ``scores``: ``(n,)``, ``labels``:
+    ``(n,)`` of 0 and 1. Scores of fully grown trees are multiples of 1/trees; the threshold is put halfway to the
+    next lower score, so that rounding in another library version flips no decision. Raises DataError without frauds.
     """
     frauds = int(labels.sum())
     if not frauds:
         raise DataError("no fraud among the validation rows: the threshold cannot be chosen; give more data")
     values, caught, alerts = _curve(scores, labels)
     precision, recall = caught / alerts, caught / frauds
-    best = int(np.argmax(2 * precision * recall / np.maximum(precision + recall, 1e-12)))
+    reaches = (precision >= target_precision) & (caught > 0)
+    if reaches.any():
+        best = int(np.flatnonzero(reaches)[-1])
+        rule = f"highest recall at precision >= {target_precision:g}"
+    else:
+        best = int(np.argmax(2 * caught / (alerts + frauds)))
+        rule = f"highest F1, as no threshold reaches precision {target_precision:g}"
     below = values[best + 1] if best + 1 < len(values) else 0.0
     return Choice(
         threshold=float((values[best] + below) / 2),
-        rule="highest F1",
+        rule=rule,
         precision=float(precision[best]),
         recall=float(recall[best]),
         rows=len(scores),

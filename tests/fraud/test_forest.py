@@ -66,7 +66,7 @@ def inputs(random, size):
 
 
 def on_thresholds(forest, features):
-    """Three rows a node: one feature on the node's threshold, and on the float32 below and above it."""
+    """A row, then three a node: one feature on the node's threshold, and on the float32 below and above it."""
     nodes = np.flatnonzero(forest.children[:, 0] != np.arange(len(forest.feature)))[:1500]
     rows = features[np.arange(3 * len(nodes)) % len(features)].copy()
     for side, toward in enumerate((None, -np.inf, np.inf)):
@@ -74,7 +74,7 @@ def on_thresholds(forest, features):
         with np.errstate(all="ignore"):
             value = cut if toward is None else np.nextafter(cut, np.float32(toward))
         rows[side::3][np.arange(len(nodes)), forest.feature[nodes]] = np.clip(value, -MAX, MAX)
-    return rows
+    return np.concatenate([features[:1], rows])
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +87,14 @@ def data():
 @pytest.fixture(scope="module", params=FORESTS, ids=str)
 def pair(request, data):
     """A fitted scikit-learn forest and its scorer."""
-    model = FORESTS[request.param].set_params(n_jobs=1).fit(*data)
+    with np.errstate(all="ignore"):  # scikit-learn's check for infinities adds everything up
+        model = FORESTS[request.param].set_params(n_jobs=1).fit(*data)
     return model, from_sklearn(model)
 
 
 def reference(model, features):
-    return model.predict_proba(features)[:, 1]
+    with np.errstate(all="ignore"):
+        return model.predict_proba(features)[:, 1]
 
 
 def same(left, right):
@@ -309,7 +311,7 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_another_format_or_version_is_refused(path, metadata):
     """Only the format and version that this code writes is read, with a number of features that fits."""
     save_file(load_file(path), path, metadata=metadata)
-    with pytest.raises(ModelError, match="forest.safetensors: "):
+    with pytest.raises(ModelError, match=r"forest\.safetensors: "):
         load(path)
 
 
@@ -387,7 +389,7 @@ def rewrite(path, damage):
     damage(tensors)
     facts = {"format": forests.FORMAT, "version": forests.FORMAT_VERSION, "n_features": len(FEATURES)}
     save_file(
-        {name: np.ascontiguousarray(array) for name, array in tensors.items()}, path, {"forest": json.dumps(facts)}
+        {name: np.asarray(array, order="C") for name, array in tensors.items()}, path, {"forest": json.dumps(facts)}
     )
 
 
@@ -413,7 +415,7 @@ def test_a_missing_array_is_refused(path, name):
         load(path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=3000, deadline=None)
 @given(st.data())
 def test_random_damage_is_refused_or_harmless(tmp_path_factory, scorer, probes, rows, data):
     """After any one changed byte a file is refused, or its walk ends with probabilities."""
@@ -428,7 +430,7 @@ def test_random_damage_is_refused_or_harmless(tmp_path_factory, scorer, probes, 
         forest, _ = load(path)
     except ModelError:
         return
-    scores = forest.score(transform(rows[:5]))
+    scores = forest.score(np.resize(transform(rows[:5]), (5, forest.n_features)))
     assert ((scores >= 0) & (scores <= 1)).all()
 
 
