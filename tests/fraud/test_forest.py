@@ -415,7 +415,7 @@ def test_a_missing_array_is_refused(path, name):
         load(path)
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_random_damage_is_refused_or_harmless(tmp_path_factory, scorer, probes, rows, data):
     """After any one changed byte a file is refused, or its walk ends with probabilities."""

@@ -1,0 +1,60 @@
+"""Score a file's rows with the stored scorer and with scikit-learn, side by side in one run; compare every score.
+
+python -m benchmarks.score --data creditcard.csv --model fraud_detector:latest
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import bentoml
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud import store, table
+from fraud.features import transform
+from fraud.schema import COLUMNS
+
+BATCHES = (1, 64, 4096)
+ROUNDS = 5
+
+
+def main() -> None:
+    """Time both engines on one thread, print Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, type=Path)
+    parser.add_argument("--model", default="fraud_detector:latest")
+    given = parser.parse_args()
+    forest = store.open_served(store.get(given.model)).forest
+    model = bentoml.sklearn.load_model(given.model).set_params(n_jobs=1)
+    rows = table.check(table.read(given.data), labelled=False)[list(COLUMNS)].to_numpy()
+    features = transform(rows)
+
+    def reference(batch: NDArray[np.float32]) -> NDArray[np.float64]:
+        scores: NDArray[np.float64] = model.predict_proba(batch)[:, 1]
+        return scores
+
+    print(f"{forest.n_trees} trees, {len(forest.feature)} nodes, one thread\n")
+    print("| rows at once | scikit-learn, s | ours, s | ratio | scores that differ |")
+    print("| --- | --- | --- | --- | --- |")
+    for size in (*BATCHES, len(features)):
+        batch = features[:size]
+        theirs, ours = _best(reference, batch), _best(forest.score, batch)
+        differing = int((reference(batch) != forest.score(batch)).sum())
+        print(f"| {len(batch)} | {theirs:.5f} | {ours:.5f} | {theirs / ours:.1f} | {differing} |", flush=True)
+
+
+def _best(engine: Callable[[NDArray[np.float32]], NDArray[np.float64]], batch: NDArray[np.float32]) -> float:
+    """Seconds of the quickest of some rounds."""
+    rounds = ROUNDS if len(batch) > BATCHES[-1] else 5 * ROUNDS
+    seconds = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        engine(batch)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+if __name__ == "__main__":
+    main()
