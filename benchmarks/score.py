@@ -6,15 +6,14 @@ python -m benchmarks.score --data creditcard.csv --model fraud_detector:latest
 import argparse
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import bentoml
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud import store, table
+from fraud import store
 from fraud.features import transform
-from fraud.schema import COLUMNS
+from training import data
 
 BATCHES = (1, 64, 4096)
 ROUNDS = 5
@@ -23,13 +22,12 @@ ROUNDS = 5
 def main() -> None:
     """Time both engines on one thread, print Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, type=Path)
+    parser.add_argument("--data", nargs="+", required=True)
     parser.add_argument("--model", default="fraud_detector:latest")
     given = parser.parse_args()
     forest = store.open_served(store.get(given.model)).forest
     model = bentoml.sklearn.load_model(given.model).set_params(n_jobs=1)
-    rows = table.check(table.read(given.data), labelled=False)[list(COLUMNS)].to_numpy()
-    features = transform(rows)
+    features = transform(data.load(given.data).rows)
 
     def reference(batch: NDArray[np.float32]) -> NDArray[np.float64]:
         scores: NDArray[np.float64] = model.predict_proba(batch)[:, 1]
