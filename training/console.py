@@ -37,7 +37,7 @@ class Steps:
         """A step that fits ``total`` trees; gives the function to call with each number of trees added."""
         self.start("fit", text)
         columns = (TextColumn(" "), BarColumn(), MofNCompleteColumn(), TextColumn("trees"), TimeElapsedColumn())
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
             task = progress.add_task(text, total=total)
             yield lambda added: progress.advance(task, added)
         self.done(f"{total} trees")

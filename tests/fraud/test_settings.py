@@ -1,0 +1,117 @@
+"""FRAUD_* variables: read when asked for, checked, explained."""
+
+import pytest
+from pydantic import ValidationError
+
+from fraud.errors import SettingsError
+from fraud.settings import PREFIX, Settings
+
+OTHER = {
+    "FRAUD_MODEL": ("fraud_detector:abc123", "fraud_detector:abc123"),
+    "FRAUD_S3_URI": ("s3://bucket/some/prefix", "s3://bucket/some/prefix"),
+    "FRAUD_WORKERS": ("7", 7),
+    "FRAUD_MAX_BATCH_SIZE": ("64", 64),
+    "FRAUD_MAX_LATENCY_MS": ("250", 250),
+    "FRAUD_MAX_BODY_BYTES": ("1048576", 1_048_576),
+    "FRAUD_MAX_BATCH_ROWS": ("12", 12),
+    "FRAUD_REQUEST_TIMEOUT_SECONDS": ("2.5", 2.5),
+    "FRAUD_RATE_WINDOW_SECONDS": ("60", 60),
+}
+
+
+def field(name):
+    return name.removeprefix(PREFIX).lower()
+
+
+def test_no_variables_give_the_defaults():
+    """Without FRAUD_* variables every setting has its default; other variables are not looked at."""
+    assert Settings.from_env({"PATH": "/bin", "AWS_REGION": "x", "BENTOML_HOME": "/"}) == Settings()
+
+
+def test_every_variable_is_tried_here():
+    """The table of this test names each setting once."""
+    assert Settings.env_names() == list(OTHER)
+
+
+@pytest.mark.parametrize(("name", "text", "value"), [(name, *pair) for name, pair in OTHER.items()])
+def test_each_variable_sets_its_field(name, text, value):
+    """A good value lands in its field, in its type, and differs from the default."""
+    settings = Settings.from_env({name: text})
+    assert getattr(settings, field(name)) == value != getattr(Settings(), field(name))
+    assert type(getattr(settings, field(name))) is type(value)
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_an_empty_value_is_the_default(name):
+    """Compose files pass unset variables as empty ones."""
+    assert Settings.from_env({name: ""}) == Settings()
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_the_process_environment_is_read_when_asked(monkeypatch, name):
+    """A variable set after import counts."""
+    monkeypatch.setenv(name, OTHER[name][0])
+    assert getattr(Settings.from_env(), field(name)) == OTHER[name][1]
+
+
+@pytest.mark.parametrize("name", ["FRAUD_WORKER", "FRAUD_", "FRAUD_MODEL_", "FRAUD_S3_BUCKET", "FRAUD_SELF"])
+def test_an_unknown_name_is_refused_and_the_known_ones_are_listed(name):
+    """A typing error is an error, not a silent default, and the message helps."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({name: "1"})
+    assert str(caught.value).startswith(f"{name} is not a setting; there are ")
+    assert all(known in str(caught.value) for known in OTHER)
+
+
+BAD = [
+    ("FRAUD_MODEL", "other:latest"),
+    ("FRAUD_MODEL", "fraud_detector"),
+    ("FRAUD_MODEL", "fraud_detector:"),
+    ("FRAUD_MODEL", "fraud_detector:Über"),
+    ("FRAUD_MODEL", "fraud_detector:a b"),
+    ("FRAUD_MODEL", "fraud_detector:latest\n"),
+    ("FRAUD_S3_URI", "bucket/prefix"),
+    ("FRAUD_S3_URI", "https://bucket"),
+    ("FRAUD_S3_URI", "s3://"),
+    ("FRAUD_S3_URI", "s3://Bucket"),
+    ("FRAUD_WORKERS", "0"),
+    ("FRAUD_WORKERS", "257"),
+    ("FRAUD_WORKERS", "two"),
+    ("FRAUD_WORKERS", "1.5"),
+    ("FRAUD_MAX_BATCH_SIZE", "1"),
+    ("FRAUD_MAX_LATENCY_MS", "9"),
+    ("FRAUD_MAX_BODY_BYTES", "4095"),
+    ("FRAUD_MAX_BATCH_ROWS", "0"),
+    ("FRAUD_REQUEST_TIMEOUT_SECONDS", "0"),
+    ("FRAUD_REQUEST_TIMEOUT_SECONDS", "nan"),
+    ("FRAUD_REQUEST_TIMEOUT_SECONDS", "inf"),
+    ("FRAUD_RATE_WINDOW_SECONDS", "1"),
+    ("FRAUD_RATE_WINDOW_SECONDS", "-300"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_a_bad_value_is_refused_by_name_and_value(name, value):
+    """The message says which variable, what came, and what is expected."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({name: value})
+    assert str(caught.value).startswith(f"{name}={value!r}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once():
+    """Two mistakes are two parts of one message."""
+    with pytest.raises(SettingsError, match=r"FRAUD_WORKERS='x': .*; FRAUD_NOPE is not a setting"):
+        Settings.from_env({"FRAUD_WORKERS": "x", "FRAUD_NOPE": "1"})
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_every_setting_is_explained(name):
+    """Each field has a sentence that the documentation takes over."""
+    assert Settings.model_fields[field(name)].description.endswith(".")
+
+
+def test_settings_are_frozen():
+    """What was read at the start holds until the end."""
+    with pytest.raises(ValidationError):
+        Settings().workers = 3
