@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fraud.errors import FraudError
@@ -12,12 +13,21 @@ from fraud.errors import FraudError
 Handler = Callable[[argparse.Namespace], Any]
 
 EXIT_ERROR = 1
+EXIT_REFUSED = 3
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A result that comes with an exit code other than 0."""
+
+    document: Any
+    exit_code: int
 
 
 def main(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> int:
     """Run the handler that ``parser`` sets as ``handler`` and print its result as JSON.
 
-    Returns 0, or 1 after one line on stderr for a stated error; argparse exits 2 on wrong usage.
+    Returns 0 or what an Answer says, or 1 after one line on stderr for a stated error; argparse exits 2 on wrong usage.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     given = parser.parse_args(arguments)
@@ -30,9 +40,10 @@ def main(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)  # noqa: T201
         return 130
-    json.dump(result, sys.stdout, indent=2, allow_nan=False)
+    answer = result if isinstance(result, Answer) else Answer(result, 0)
+    json.dump(answer.document, sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write("\n")
-    return 0
+    return answer.exit_code
 
 
 def subcommand(

@@ -1,31 +1,33 @@
-"""Model store <-> S3: publish, list, pull, and the champion pointer.
+"""Model store <-> S3: publish, list, pull, promote.
 
-Below ``FRAUD_S3_URI``: ``models/<version>/model.bentomodel`` and its ``manifest.json``, written last, so that a
-version without one is not there; ``champion.json``, the only object ever replaced, by compare-and-swap; and one
-immutable object per change of champion under ``history/``.
+Below ``FRAUD_S3_URI``, ``models/<version>/`` holds ``model.bentomodel``, the hashes of the rows it was fitted on, and
+``manifest.json``, written last, so that a version without one is not there; later ``verdict.json``, the gate's word.
+Who serves is ``fraud/champion.py``.
 """
 
 import hashlib
+import json
+import shutil
 import tarfile
 import tempfile
-import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from fraud import manifest as manifests
 from fraud import s3, store
+from fraud.champion import Champion, Pointer, read
 from fraud.errors import ConflictError, RegistryError
 from fraud.manifest import Manifest
 from fraud.settings import MODEL_NAME
 
 ARCHIVE = "model.bentomodel"
-CHAMPION = "champion.json"
-
-Document = TypeVar("Document", bound=BaseModel)
+ROWS = "rows.npy"
+VERDICT = "verdict.json"
 
 
 class Published(BaseModel):
@@ -36,20 +38,7 @@ class Published(BaseModel):
     manifest: Manifest
     archive_sha256: str
     archive_bytes: int
-
-
-class Champion(BaseModel):
-    """``champion.json``: who serves since when and why. ``generation`` grows, so that an ETag never comes back."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model_version: str
-    generation: int
-    event: str
-    at: str
-    reason: str
-    previous_version: str | None
-    previous_event: str | None
+    rows_sha256: str
 
 
 @dataclass(frozen=True)
@@ -57,6 +46,11 @@ class Registry:
     """The models below one ``s3://bucket/prefix``. Every method raises RegistryError when S3 fails."""
 
     uri: str
+
+    @property
+    def pointer(self) -> Pointer:
+        """Who serves."""
+        return Pointer(self.uri)
 
     def publish(self, version: str) -> Published:
         """Upload a version of the local store. Runs again safely; the same version with other content is refused."""
@@ -67,14 +61,19 @@ class Registry:
             if standing.manifest != manifest:
                 raise RegistryError(f"{self._model(version)}: holds another model of the same version")
             return standing
+        rows = store.rows_path(entry)
+        if not rows.is_file():
+            raise RegistryError(f"{rows}: the hashes of the training rows are missing; train the model again")
         with tempfile.TemporaryDirectory(prefix="fraud-publish-") as folder:
             archive = Path(_export(version, Path(folder) / ARCHIVE))
             published = Published(
                 manifest=manifest,
                 archive_sha256=manifests.sha256(archive),
                 archive_bytes=archive.stat().st_size,
+                rows_sha256=manifests.sha256(rows),
             )
             s3.upload(archive, self._model(version, ARCHIVE))
+            s3.upload(rows, self._model(version, ROWS))
         s3.put(self._model(version, manifests.FILE), published.model_dump(mode="json"))
         return published
 
@@ -82,7 +81,7 @@ class Registry:
         """What S3 says of a version, or None if it is not (or only half) there."""
         uri = self._model(version, manifests.FILE)
         found = s3.get(uri)
-        return None if found is None else _read(Published, found[0], uri)
+        return None if found is None else read(Published, found[0], uri)
 
     def versions(self) -> list[Published]:
         """Every published model, newest first."""
@@ -92,9 +91,7 @@ class Registry:
 
     def pull(self, version: str) -> Manifest:
         """Bring a published version into the local store, after every SHA-256 was verified. Idempotent."""
-        published = self.published(version)
-        if published is None:
-            raise RegistryError(f"{self._model(version)}: no such version is published")
+        published = self._existing(version)
         if version in store.versions():
             _same_as_local(published)
             return published.manifest
@@ -102,59 +99,71 @@ class Registry:
             archive = Path(folder) / ARCHIVE
             s3.download(self._model(version, ARCHIVE), archive, sha256=published.archive_sha256)
             _verify(archive, published)
+            rows = Path(folder) / ROWS
+            s3.download(self._model(version, ROWS), rows, sha256=published.rows_sha256)
             _import(archive)
+            kept = store.rows_path(store.get(f"{MODEL_NAME}:{version}"))
+            kept.parent.mkdir(exist_ok=True)
+            shutil.copyfile(rows, kept)
         return published.manifest
 
-    def champion(self) -> tuple[Champion, str] | None:
-        """The champion pointer and its ETag, or None before the first."""
-        uri = s3.join(self.uri, CHAMPION)
-        found = s3.get(uri)
-        return None if found is None else (_read(Champion, found[0], uri), found[1])
+    def row_hashes(self, version: str) -> NDArray[np.uint64]:
+        """Sorted hashes of the rows that a published version was fitted on."""
+        published = self._existing(version)
+        with tempfile.TemporaryDirectory(prefix="fraud-rows-") as folder:
+            path = Path(folder) / ROWS
+            s3.download(self._model(version, ROWS), path, sha256=published.rows_sha256)
+            hashes: NDArray[np.uint64] = np.load(path)
+        return hashes
 
-    def crown_first(self, version: str) -> Champion | None:
+    def verdict(self, version: str) -> dict[str, Any] | None:
+        """What the gate said of a version; None when it was never gated."""
+        found = s3.get(self._model(version, VERDICT))
+        return None if found is None else dict(json.loads(found[0]))
+
+    def record_verdict(self, version: str, verdict: dict[str, Any]) -> None:
+        """Keep what the gate said. A version is gated once; ConflictError when it was."""
+        s3.put(self._model(version, VERDICT), verdict, new=True)
+
+    def crown_first(self, version: str, reason: str = "first published model") -> Champion | None:
         """Make ``version`` champion if there is none yet; None when there is one."""
-        if self.champion() is not None:
+        if self.pointer.read() is not None:
             return None
         try:
-            return self._crown(version, None, "first published model")
+            return self.pointer.crown(version, None, reason)
         except ConflictError:
             return None
 
-    def promote(self, version: str, reason: str) -> Champion:
+    def promote(
+        self, version: str, reason: str, *, seen: tuple[Champion, str] | None = None, override: bool = False
+    ) -> Champion:
         """Make a published version the champion.
 
-        Raises ConflictError when somebody else changed the champion meanwhile: look again, then decide again.
+        ``seen`` is the champion that the decision was based on; the one of now by default. Raises ConflictError when
+        somebody else changed the champion since: look again, then decide again. A version that the gate refused takes
+        ``override``.
         """
-        if self.published(version) is None:
-            raise RegistryError(f"{self._model(version)}: no such version is published; publish it first")
-        standing = self.champion()
+        self._existing(version)
+        verdict = self.verdict(version)
+        if verdict is not None and not verdict["passed"] and not override:
+            raise RegistryError(f"{self._model(version)}: the gate refused this version; --override promotes it anyway")
+        standing = seen or self.pointer.read()
         if standing is not None and standing[0].model_version == version:
             return standing[0]
-        return self._crown(version, standing, reason)
+        return self.pointer.crown(version, standing, reason)
 
-    def _crown(self, version: str, standing: tuple[Champion, str] | None, reason: str) -> Champion:
-        before = standing[0] if standing else None
-        champion = Champion(
-            model_version=version,
-            generation=before.generation + 1 if before else 1,
-            event=uuid.uuid4().hex[:12],
-            at=datetime.now(UTC).isoformat(timespec="seconds"),
-            reason=reason,
-            previous_version=before.model_version if before else None,
-            previous_event=before.event if before else None,
-        )
-        # The event first, the pointer last. An event the pointer's chain does not reach was a lost race.
-        s3.put(self._event(champion), champion.model_dump(), new=True)
-        s3.put(
-            s3.join(self.uri, CHAMPION),
-            champion.model_dump(),
-            replacing=standing[1] if standing else None,
-            new=standing is None,
-        )
-        return champion
+    def rollback(self, reason: str) -> Champion:
+        """Make the champion before this one champion again."""
+        standing = self.pointer.read()
+        if standing is None or standing[0].previous_version is None:
+            raise RegistryError(f"{self.uri}: there is no earlier champion to go back to")
+        return self.pointer.crown(standing[0].previous_version, standing, reason)
 
-    def _event(self, champion: Champion) -> str:
-        return s3.join(self.uri, "history", f"{champion.generation:06d}-{champion.event}.json")
+    def _existing(self, version: str) -> Published:
+        published = self.published(version)
+        if published is None:
+            raise RegistryError(f"{self._model(version)}: no such version is published; publish it first")
+        return published
 
     def _model(self, version: str, *parts: str) -> str:
         return s3.join(self.uri, "models", version, *parts)
@@ -170,13 +179,6 @@ def _import(archive: Path) -> None:
     import bentoml
 
     bentoml.models.import_model(str(archive))
-
-
-def _read(kind: type[Document], body: bytes, uri: str) -> Document:
-    try:
-        return kind.model_validate_json(body)
-    except ValidationError as error:
-        raise RegistryError(f"{uri}: damaged ({error.errors()[0]['msg']})") from None
 
 
 def _verify(archive: Path, published: Published) -> None:

@@ -24,7 +24,7 @@ def client() -> "S3Client":
     from botocore.config import Config
 
     config = Config(connect_timeout=5, read_timeout=60, retries={"max_attempts": 3, "mode": "standard"})
-    with _stated("s3://"):
+    with stated("s3://"):
         return boto3.client("s3", config=config)
 
 
@@ -45,7 +45,7 @@ def join(uri: str, *parts: str) -> str:
 def keys(uri: str) -> list[str]:
     """Addresses of all objects whose key starts with that of ``uri``, in S3's order."""
     bucket, prefix = split(uri)
-    with _stated(uri):
+    with stated(uri):
         pages = client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return [f"s3://{bucket}/{entry['Key']}" for page in pages for entry in page.get("Contents", [])]
 
@@ -53,7 +53,7 @@ def keys(uri: str) -> list[str]:
 def folders(uri: str) -> list[str]:
     """Names directly below the folder ``uri``."""
     bucket, prefix = split(join(uri, ""))
-    with _stated(uri):
+    with stated(uri):
         pages = client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
         found = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
     return [name.removeprefix(prefix).rstrip("/") for name in found]
@@ -67,7 +67,7 @@ def download(uri: str, target: Path, sha256: str | None = None) -> None:
     bucket, key = split(uri)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with _stated(uri):
+        with stated(uri):
             client().download_file(bucket, key, str(part))
         if sha256 is not None and file_sha256(part) != sha256:
             raise RegistryError(f"{uri}: the object is damaged or was replaced: its SHA-256 is not {sha256}")
@@ -79,7 +79,7 @@ def download(uri: str, target: Path, sha256: str | None = None) -> None:
 def upload(path: Path, uri: str) -> None:
     """Send a file with SHA-256 checksums, which the server verifies. Raises RegistryError."""
     bucket, key = split(uri)
-    with _stated(uri):
+    with stated(uri):
         client().upload_file(str(path), bucket, key, ExtraArgs={"ChecksumAlgorithm": "SHA256"})
 
 
@@ -88,7 +88,7 @@ def get(uri: str) -> tuple[bytes, str] | None:
     from botocore.exceptions import ClientError
 
     bucket, key = split(uri)
-    with _stated(uri):
+    with stated(uri):
         try:
             answer = client().get_object(Bucket=bucket, Key=key)
         except ClientError as error:
@@ -107,7 +107,7 @@ def put(uri: str, document: object, *, replacing: str | None = None, new: bool =
     bucket, key = split(uri)
     condition: dict[str, Any] = {"IfMatch": replacing} if replacing else {"IfNoneMatch": "*"} if new else {}
     body = json.dumps(document, indent=2).encode() + b"\n"
-    with _stated(uri):
+    with stated(uri):
         client().put_object(
             Bucket=bucket,
             Key=key,
@@ -131,7 +131,7 @@ _CONFLICTS = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 
 @contextlib.contextmanager
-def _stated(uri: str) -> Iterator[None]:
+def stated(uri: str) -> Iterator[None]:
     """Turn boto3's failures into RegistryError or ConflictError that name the address."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fraud import forest as scorer
 from fraud import manifest as manifests
@@ -37,11 +38,13 @@ def save(
     probes: scorer.Probes,
     describe: Callable[[str, dict[str, str]], Manifest],
     labels: dict[str, str],
+    row_hashes: NDArray[np.uint64] | None = None,
 ) -> Manifest:
     """Save a fitted forest with its scorer and manifest as a new entry of the model store.
 
     ``describe(version, files)`` gives the manifest once BentoML has chosen the version and the files are hashed. An
     exception on the way leaves no entry behind. ``labels`` are what ``bentoml models list`` shows.
+    ``row_hashes`` of the rows it was fitted on are kept beside the entry, so that they never ship with it.
     """
     import bentoml
     import joblib
@@ -64,7 +67,16 @@ def save(
         files = {name: manifests.sha256(folder / name) for name in (PICKLE_FILE, FOREST_FILE)}
         manifest = describe(str(entry.tag.version), files)
         (folder / manifests.FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
+    if row_hashes is not None:
+        path = rows_path(get(f"{MODEL_NAME}:{manifest.model_version}"))
+        path.parent.mkdir(exist_ok=True)
+        np.save(path, np.sort(row_hashes))
     return manifest
+
+
+def rows_path(entry: "bentoml.Model") -> Path:
+    """Where the sorted hashes of the rows that a model was fitted on are kept locally: outside of the entry."""
+    return Path(entry.path).parents[2] / "fraud_rows" / f"{entry.tag.version}.npy"
 
 
 def get(tag: str) -> "bentoml.Model":

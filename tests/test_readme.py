@@ -58,7 +58,7 @@ def test_every_reason_is_in_the_readme():
 def test_the_commands_of_the_readme_exist():
     """Each ``python -m training VERB`` is a verb."""
     verbs = set(re.findall(r"python -m training (\w+)", README)) - {"VERB"}
-    [group] = [action for action in program._parser()._actions if action.choices and "run" in action.choices]
+    [group] = [action for action in program.parser()._actions if action.choices and "run" in action.choices]
     assert verbs <= set(group.choices)
     assert len(verbs) > 5
 

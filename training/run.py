@@ -37,6 +37,8 @@ class Plan:
     recipe: Recipe = field(default_factory=Recipe)
     refit: Literal["none", "all"] = "none"
     jobs: int = -1
+    split_seed: int | None = None
+    """Seed of the split; that of the recipe by default. Retraining keeps it, so that held-out rows stay held out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,7 @@ def run(plan: Plan, steps: Steps) -> Manifest:
     steps.done(f"{dataset.size} rows, {dataset.frauds} frauds, {dataset.duplicates_dropped} duplicates dropped")
     judged = judge(plan, dataset, steps)
     steps.start("save", "Saving to the BentoML model store")
-    manifest = _save(plan, dataset, judged)
+    manifest = save(plan, dataset, judged)
     steps.done(f"fraud_detector:{manifest.model_version}")
     return manifest
 
@@ -71,7 +73,8 @@ def run(plan: Plan, steps: Steps) -> Manifest:
 def judge(plan: Plan, dataset: Dataset, steps: Steps) -> Judged:
     """Everything but the saving: choose the threshold, fit, and evaluate once on the test rows."""
     features = transform(dataset.rows)
-    parts = split.split(dataset, plan.protocol, seed=plan.recipe.seed)
+    seed = plan.recipe.seed if plan.split_seed is None else plan.split_seed
+    parts = split.split(dataset, plan.protocol, seed=seed)
     validation_scores, choice = _validate(plan, dataset, features, parts, steps)
     model, forest = _fit_exact(plan, steps, "final forest", features[parts.train], dataset.labels[parts.train])
     steps.start("test", f"Judging once on {len(parts.test)} test rows")
@@ -116,7 +119,7 @@ def _validate(
         scores = train.score(model, features[held])
     else:
         held = parts.train
-        fold_of = split.folds(dataset, held, recipe.folds, recipe.seed)
+        fold_of = split.folds(dataset, held, recipe.folds, parts.seed)
         with steps.trees(f"{recipe.folds} folds for the threshold", recipe.trees * recipe.folds) as progress:
             scores = train.out_of_fold(
                 features[held], dataset.labels[held], fold_of, recipe, jobs=plan.jobs, progress=progress
@@ -143,7 +146,8 @@ def _fit_exact(
     return model, forest
 
 
-def _save(plan: Plan, dataset: Dataset, judged: Judged) -> Manifest:
+def save(plan: Plan, dataset: Dataset, judged: Judged) -> Manifest:
+    """Write a judged model to the BentoML model store, with everything that is known about it."""
     rows = dataset.rows[judged.fitted]
     made_up = probes.make(rows, judged.forest, plan.recipe.seed)
     stored = scorer.Probes(made_up, train.score(judged.model, transform(made_up)))
@@ -170,7 +174,7 @@ def _save(plan: Plan, dataset: Dataset, judged: Judged) -> Manifest:
         )
 
     labels = {"synthetic": str(dataset.synthetic).lower(), "split": plan.protocol}
-    return store.save(judged.model, judged.forest, stored, describe, labels)
+    return store.save(judged.model, judged.forest, stored, describe, labels, data.row_hashes(rows))
 
 
 def _describe_data(dataset: Dataset) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def choose_model(settings: Settings, steps: Steps) -> str:
 
 
 def _champion(remote: registry.Registry, steps: Steps) -> str:
-    found = remote.champion()
+    found = remote.pointer.read()
     if found is None:
         raise RegistryError(f"{remote.uri}: there is no champion yet")
     manifest = remote.pull(found[0].model_version)

@@ -13,7 +13,7 @@ import pytest
 from fraud import s3 as objects
 from fraud import store as local
 from fraud.errors import ConflictError, RegistryError
-from fraud.registry import ARCHIVE, Registry
+from fraud.registry import ARCHIVE, ROWS, Registry
 from tests.components import SeaweedFS
 from tests.e2e.conftest import BUCKET, REPOSITORY
 from training import sample, serve
@@ -99,7 +99,7 @@ def test_a_published_model_is_pulled_into_another_store_and_scores_the_same(comm
 def test_publishing_does_not_replace_a_champion_but_promote_does(published, command):
     """The second model is published and not champion; promote makes it one and says who was before, and why."""
     registry, first, second = published
-    assert registry.champion()[0].model_version == first
+    assert registry.pointer.read()[0].model_version == first
     code, champion, _ = command("promote", second, "--reason", "better")
     assert code == 0
     assert (champion["model_version"], champion["generation"]) == (second, 2)
@@ -126,15 +126,15 @@ def test_publishing_again_changes_nothing(published, command):
 
 
 def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(published):
-    """Both read the same champion; compare-and-swap lets one write, in each of 10 rounds."""
+    """Both read the same champion; compare-and-swap lets one write, in each of 20 rounds."""
     registry, first, second = published
-    for number in range(10):
-        standing = registry.champion()
+    for number in range(20):
+        standing = registry.pointer.read()
         challenger = second if standing[0].model_version == first else first
 
         def crown(reason, challenger=challenger, standing=standing):
             try:
-                return registry._crown(challenger, standing, reason)
+                return registry.pointer.crown(challenger, standing, reason)
             except ConflictError as error:
                 return error
 
@@ -144,7 +144,7 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(published):
         assert len(lost) == 1, number
         assert "somebody else wrote it first" in str(lost[0])
         [won] = [outcome for outcome in outcomes if outcome not in lost]
-        assert registry.champion()[0] == won
+        assert registry.pointer.read()[0] == won
 
 
 def test_a_damaged_archive_is_not_imported(published, tmp_path):
@@ -188,7 +188,7 @@ def test_an_interrupted_upload_shows_no_model_and_can_be_repeated(command, two_m
         f"registry.Registry({uri!r}).publish({version!r})"
     )
     assert command.python("-c", dies).returncode == 9
-    assert objects.keys(f"{uri}/models/") == [f"{uri}/models/{version}/{ARCHIVE}"]
+    assert objects.keys(f"{uri}/models/") == [f"{uri}/models/{version}/{name}" for name in (ARCHIVE, ROWS)]
     assert registry.versions() == []
     with pytest.raises(RegistryError, match="no such version is published"):
         registry.pull(version)

@@ -13,7 +13,7 @@ from training.serve import Settings
 
 def call(capsys, *arguments):
     """Exit code, parsed stdout (None when empty) and stderr of one command."""
-    code = command.main(program._parser(), arguments)
+    code = command.main(program.parser(), arguments)
     said = capsys.readouterr()
     return code, json.loads(said.out) if said.out else None, said.err
 
@@ -86,7 +86,7 @@ def test_a_stated_error_is_one_line_and_exit_code_1(capsys, arguments, words):
 def test_wrong_usage_is_exit_code_2(capsys, arguments):
     """argparse's own words and code."""
     with pytest.raises(SystemExit) as ended:
-        command.main(program._parser(), arguments)
+        command.main(program.parser(), arguments)
     assert ended.value.code == 2
 
 
@@ -94,7 +94,7 @@ def test_wrong_usage_is_exit_code_2(capsys, arguments):
 def test_help_shows_examples(capsys, verb):
     """Every verb's help ends with commands to copy."""
     with pytest.raises(SystemExit):
-        command.main(program._parser(), [verb, "--help"])
+        command.main(program.parser(), [verb, "--help"])
     assert f"python -m training {verb}" in capsys.readouterr().out.partition("examples:")[2]
 
 

@@ -1,0 +1,77 @@
+"""How often the gate refuses honest retrains, and how often it lets spoiled ones through; evidence for its margins.
+
+python -m benchmarks.gate --data creditcard.csv --honest 20 --spoiled 20
+
+A champion is fitted with one seed. Honest challengers differ by the seed alone; spoiled ones are fitted on shuffled
+training labels. All are judged on the same held-out rows, by every rule but latency.
+"""
+
+import argparse
+import sys
+import time
+
+import numpy as np
+
+from fraud.features import transform
+from fraud.forest import from_sklearn
+from training import data, split, train
+from training.gate import Case, Contender, Policy, decide
+from training.run import AMOUNT
+from training.train import Recipe
+
+
+def main() -> None:
+    """Fit and judge, print Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", required=True)
+    parser.add_argument("--split", choices=("time", "stratified"), default="stratified")
+    parser.add_argument("--threshold", type=float, default=0.55, help="of champion and challengers alike")
+    parser.add_argument("--honest", type=int, default=20)
+    parser.add_argument("--spoiled", type=int, default=20)
+    given = parser.parse_args()
+    dataset = data.load(given.data)
+    parts = split.split(dataset, given.split)
+    features = transform(dataset.rows)
+    train_features, test_features = features[parts.train], features[parts.test]
+    labels = dataset.labels[parts.train]
+
+    def contender(name: str, recipe: Recipe, fitted_labels: train.Labels) -> Contender:
+        started = time.perf_counter()
+        forest = from_sklearn(train.fit(train_features, fitted_labels, recipe))
+        print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+        return Contender(name, forest.score(test_features), given.threshold, 0, 1.0)
+
+    champion = contender("champion", Recipe(seed=0), labels)
+    print("| challenger | average precision | its bound | recall | its bound | verdict | refused by |")
+    print("| --- " * 7 + "|")
+    for kind, count in (("honest", given.honest), ("spoiled", given.spoiled)):
+        refused = 0
+        for seed in range(1, count + 1):
+            shuffled = np.random.default_rng(seed).permutation(labels)
+            challenger = contender(f"{kind} {seed}", Recipe(seed=seed), labels if kind == "honest" else shuffled)
+            case = Case(
+                labels=dataset.labels[parts.test],
+                amounts=dataset.rows[parts.test, AMOUNT],
+                left_out=0,
+                challenger=challenger,
+                champion=champion,
+                scorer_differences=0,
+            )
+            refused += _row(challenger.version, case)
+        print(f"| **{kind}: {refused} of {count} refused** | | | | | | |", flush=True)
+
+
+def _row(name: str, case: Case) -> int:
+    verdict = decide(case, Policy())
+    first, second = verdict.figures["differences"].values()
+    rules = "; ".join(reason.rule for reason in verdict.reasons if not reason.passed)
+    print(
+        f"| {name} | {first['challenger']:.3f} | {first['bound']:+.3f} | {second['challenger']:.3f} "
+        f"| {second['bound']:+.3f} | {'passed' if verdict.passed else 'refused'} | {rules} |",
+        flush=True,
+    )
+    return int(not verdict.passed)
+
+
+if __name__ == "__main__":
+    main()

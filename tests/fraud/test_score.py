@@ -1,0 +1,238 @@
+"""Scoring a file: table in, table out, the rows in their order, and never half a file."""
+
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fraud import score as scoring
+from fraud.errors import DataError, ModelError
+from fraud.features import transform
+from fraud.schema import COLUMNS, ID_COLUMN, LABEL
+from fraud.score import score_file
+
+WRITTEN = ["fraud_probability", "is_fraud", "model_version"]
+
+
+@pytest.fixture
+def tag(saved):
+    return f"fraud_detector:{saved.model_version}"
+
+
+@pytest.fixture(scope="module")
+def given(frame):
+    """200 rows in no order of anything, with labels and ids that are not sorted."""
+    shuffled = frame.sample(200, random_state=1)
+    return shuffled.assign(**{ID_COLUMN: [f"t-{number * 37 % 200}" for number in range(200)]})
+
+
+def write(frame, path):
+    frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
+    return path
+
+
+def read(path):
+    return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+
+
+@pytest.fixture(params=[".csv", ".parquet"])
+def source(request, given, tmp_path):
+    """The rows in a file of each kind."""
+    return write(given, tmp_path / f"in{request.param}")
+
+
+@pytest.fixture(params=[".csv", ".parquet"])
+def target(request, tmp_path):
+    """Where the scores go, of each kind."""
+    return tmp_path / f"out{request.param}"
+
+
+def reference(model, frame):
+    return model.predict_proba(transform(frame[list(COLUMNS)].to_numpy()))[:, 1]
+
+
+def test_scores_equal_scikit_learn_in_the_order_of_the_rows(source, target, tag, model, given):
+    """Each row has its own score, in every bit, beside its own id; CSV in or out changes nothing."""
+    score_file(source, target, tag)
+    result = read(target)
+    assert list(result.columns) == [ID_COLUMN, *WRITTEN]
+    assert result[ID_COLUMN].tolist() == given[ID_COLUMN].tolist()
+    assert result["fraud_probability"].to_numpy().tobytes() == reference(model, given).tobytes()
+
+
+def test_decisions_are_those_of_the_threshold(source, target, tag, saved):
+    """A row is called fraud when its score is at the threshold or above it, and the version is told."""
+    score_file(source, target, tag)
+    result = read(target)
+    assert result["is_fraud"].dtype == bool
+    assert (result["is_fraud"] == (result["fraud_probability"] >= saved.threshold)).all()
+    assert (result["fraud_probability"] == saved.threshold).any()
+    assert set(result["model_version"]) == {saved.model_version}
+
+
+def test_the_summary_counts_what_was_written(source, target, tag, saved):
+    """Rows and flagged rows of the summary are those of the file."""
+    summary = score_file(source, target, tag)
+    result = read(target)
+    assert summary == {
+        "output": str(target),
+        "rows": 200,
+        "flagged": int(result["is_fraud"].sum()),
+        "model_version": saved.model_version,
+        "threshold": saved.threshold,
+    }
+    assert 0 < summary["flagged"] < 200
+
+
+@pytest.mark.parametrize("dropped", [[LABEL], [ID_COLUMN], [LABEL, ID_COLUMN]], ids=str)
+def test_label_and_id_are_optional(given, tmp_path, tag, model, dropped):
+    """Without labels or ids the scores are the same, and there is an id column only when ids were given."""
+    source = write(given.drop(columns=dropped), tmp_path / "in.csv")
+    score_file(source, tmp_path / "out.csv", tag)
+    result = read(tmp_path / "out.csv")
+    assert result["fraud_probability"].tolist() == reference(model, given).tolist()
+    assert (ID_COLUMN in result) == (ID_COLUMN not in dropped)
+
+
+@pytest.mark.parametrize("labels", [9, -1, np.nan, "unknown"], ids=repr)
+def test_a_label_is_ignored_whatever_it_holds(given, tmp_path, tag, model, labels):
+    """The Class column is neither used nor checked nor written."""
+    source = write(given.assign(**{LABEL: labels}), tmp_path / "in.csv")
+    score_file(source, tmp_path / "out.csv", tag)
+    result = read(tmp_path / "out.csv")
+    assert LABEL not in result
+    assert result["fraud_probability"].tolist() == reference(model, given).tolist()
+
+
+def test_the_order_of_columns_does_not_matter(given, tmp_path, tag, model):
+    """Columns are found by name."""
+    source = write(given[sorted(given.columns, reverse=True)], tmp_path / "in.parquet")
+    score_file(source, tmp_path / "out.csv", tag)
+    assert read(tmp_path / "out.csv")["fraud_probability"].tolist() == reference(model, given).tolist()
+
+
+def test_ids_stay_as_they_are_written(given, tmp_path, tag):
+    """An id of digits with leading zeros is text, not a number."""
+    source = write(given[:2].assign(**{ID_COLUMN: ["007", "1e5"]}), tmp_path / "in.csv")
+    score_file(source, tmp_path / "out.csv", tag)
+    assert pd.read_csv(tmp_path / "out.csv", dtype=str)[ID_COLUMN].tolist() == ["007", "1e5"]
+
+
+@pytest.mark.parametrize("name", ["out", "out.txt", "out.json", "out.csv.gz", "out.CSV", ".csv"])
+def test_another_suffix_is_refused(source, tmp_path, tag, name):
+    """What would be written as is not said is refused before anything is read, and nothing is written."""
+    with pytest.raises(DataError, match=r"expected a name that ends in \.csv or \.parquet"):
+        score_file(tmp_path / "no-such-input.csv", tmp_path / name, tag)
+    assert not (tmp_path / name).exists()
+
+
+def test_a_missing_folder_is_refused(source, tmp_path, tag):
+    """The folder of the output must be there; it is not made."""
+    with pytest.raises(DataError, match=r"nowhere: no such folder; make it first"):
+        score_file(source, tmp_path / "nowhere" / "out.csv", tag)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_missing_input_is_refused(tmp_path, saved, tag):
+    """The input is named."""
+    with pytest.raises(DataError, match=r"in\.csv: no such file"):
+        score_file(tmp_path / "in.csv", tmp_path / "out.csv", tag)
+
+
+def test_a_missing_model_is_refused(source, target):
+    """Nothing is written without a model."""
+    with pytest.raises(ModelError, match="the model store has no"):
+        score_file(source, target, "fraud_detector:nowhere")
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda frame: frame.drop(columns="V7"), "missing columns: V7"),
+        (lambda frame: frame.assign(V7=np.nan), "V7 must be"),
+        (lambda frame: frame.assign(Amount=-1.0), "Amount must be from 0"),
+        (lambda frame: frame.assign(extra=1), "unknown columns: 'extra'"),
+        (lambda frame: frame[:0], "no rows"),
+    ],
+    ids=["missing column", "NaN", "negative amount", "unknown column", "no rows"],
+)
+def test_bad_rows_are_refused_and_an_old_output_stays(given, target, tmp_path, tag, change, words):
+    """The table is held to the schema, and a former output survives the refusal."""
+    target.write_bytes(b"former")
+    with pytest.raises(DataError, match=words):
+        score_file(write(change(given), tmp_path / "in.parquet"), target, tag)
+    assert target.read_bytes() == b"former"
+
+
+def listed(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("former", [None, b"former"], ids=["new", "existing"])
+@pytest.mark.parametrize("moment", ["writing", "replacing"])
+def test_a_failing_write_leaves_no_half_file(source, target, tag, monkeypatch, former, moment):
+    """When the disk is full, the error is one line, no part is left, and a former output is as it was."""
+    if former is not None:
+        target.write_bytes(former)
+    before = listed(target.parent)
+
+    def fail(self, *arguments, **_):
+        if moment == "writing":
+            arguments[0].write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    if moment == "writing":
+        monkeypatch.setattr(pd.DataFrame, "to_csv", fail)
+        monkeypatch.setattr(pd.DataFrame, "to_parquet", fail)
+    else:
+        monkeypatch.setattr(scoring.Path, "replace", fail)
+    with pytest.raises(DataError, match=r"cannot be written \(No space left on device\)"):
+        score_file(source, target, tag)
+    assert listed(target.parent) == before
+    assert former is None or target.read_bytes() == former
+
+
+def test_an_interrupted_write_leaves_no_half_file(source, target, tag, monkeypatch):
+    """Ctrl-C while writing cleans up too."""
+    before = listed(target.parent)
+
+    def interrupt(self, path, **_):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", interrupt)
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        score_file(source, target, tag)
+    assert listed(target.parent) == before
+
+
+def test_a_folder_in_the_way_is_refused(source, target, tag):
+    """A target that is a folder is a stated error."""
+    target.mkdir()
+    with pytest.raises(DataError, match="cannot be written"):
+        score_file(source, target, tag)
+    assert target.is_dir()
+
+
+def test_an_existing_output_is_replaced(source, target, tag):
+    """A second run writes the same file anew, and leaves nothing else behind."""
+    score_file(source, target, tag)
+    first = target.read_bytes()
+    target.write_bytes(b"former")
+    score_file(source, target, tag)
+    assert target.read_bytes() == first
+    assert listed(target.parent) == sorted({source.name, target.name})
+
+
+def test_the_part_is_beside_the_target(source, target, tag, monkeypatch):
+    """The part lies in the same folder, so that replacing is one step, under a name of this process."""
+    seen = []
+    monkeypatch.setattr(scoring.Path, "replace", lambda part, final: seen.append((part, final)))
+    score_file(source, target, tag)
+    [(part, final)] = seen
+    assert final == target
+    assert part.parent == target.parent
+    assert str(os.getpid()) in part.name

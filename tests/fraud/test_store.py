@@ -1,0 +1,207 @@
+"""Entries of the model store: whole or not there, and refused when they are not what was saved."""
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import bentoml
+import numpy as np
+import pytest
+
+from fraud import forest as forests
+from fraud import manifest as manifests
+from fraud import store
+from fraud.errors import ModelError
+from fraud.features import transform
+from fraud.forest import Probes
+from fraud.manifest import Manifest
+
+
+def save(model, scorer, probes, facts, **changes):
+    def describe(version, files):
+        return Manifest(model_version=version, files=files, **facts | changes)
+
+    return store.save(model, scorer, probes, describe, {"kind": "test"})
+
+
+@pytest.fixture(scope="module")
+def entry(saved):
+    return store.get(f"fraud_detector:{saved.model_version}")
+
+
+@pytest.fixture
+def copied(entry, tmp_path):
+    """A copy of the entry to damage, with what ``open_served`` asks of an entry."""
+    folder = shutil.copytree(entry.path, tmp_path / "copied")
+    return SimpleNamespace(tag=entry.tag, folder=folder, path_of=lambda name: str(folder / name))
+
+
+def remanifest(copied, **changes):
+    path = copied.folder / manifests.FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def rescore(copied, scorer, probes):
+    """Replace the scorer file and make the manifest agree with it."""
+    path = copied.folder / store.FOREST_FILE
+    forests.save(path, scorer, probes)
+    files = json.loads((copied.folder / manifests.FILE).read_text())["files"]
+    remanifest(copied, files=files | {store.FOREST_FILE: manifests.sha256(path)})
+
+
+def off(probes):
+    """The probes with one score that is wrong in its last bit."""
+    scores = probes.scores.copy()
+    scores[3] = np.nextafter(scores[3], 1.0)
+    return Probes(probes.rows, scores)
+
+
+def test_an_entry_holds_the_three_files(entry, saved):
+    """The pickled estimator, the scorer and the manifest are there, the first two under the hashes of the manifest."""
+    assert set(saved.files) == {store.PICKLE_FILE, store.FOREST_FILE}
+    for name, digest in saved.files.items():
+        assert manifests.sha256(Path(entry.path_of(name))) == digest
+    assert store.read_manifest(entry) == saved
+
+
+def test_the_manifest_names_the_version_of_the_entry(entry, saved):
+    """BentoML chooses the version, and the manifest knows it."""
+    assert str(entry.tag.version) == saved.model_version
+
+
+def test_bentoml_loads_the_estimator(entry, model, rows):
+    """bentoml.sklearn.load_model gives the forest that was saved."""
+    loaded = bentoml.sklearn.load_model(entry.tag)
+    features = transform(rows)
+    assert np.array_equal(loaded.predict_proba(features), model.predict_proba(features))
+
+
+def test_an_opened_entry_scores_as_scikit_learn(entry, model, rows, saved):
+    """What is opened for serving has the version, the manifest, and scikit-learn's scores."""
+    served = store.open_served(entry)
+    features = transform(rows)
+    assert np.array_equal(served.forest.score(features), model.predict_proba(features)[:, 1])
+    assert (served.version, served.manifest) == (saved.model_version, saved)
+
+
+def test_labels_are_shown(model, scorer, probes, facts):
+    """The labels given at saving are those of the entry."""
+    version = save(model, scorer, probes, facts).model_version
+    assert store.get(f"fraud_detector:{version}").info.labels == {"kind": "test"}
+
+
+def test_versions_are_newest_first(model, scorer, probes, facts):
+    """The version just saved is the first, and latest means it."""
+    version = save(model, scorer, probes, facts).model_version
+    assert store.versions()[0] == version
+    assert str(store.get("fraud_detector:latest").tag.version) == version
+    assert len(set(store.versions())) == len(store.versions())
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("boom"), KeyboardInterrupt()], ids=repr)
+def test_a_failing_save_leaves_no_entry(model, scorer, probes, saved, failure):
+    """When the manifest cannot be made, the store is as before, latest too."""
+
+    def describe(version, files):
+        raise failure
+
+    before = store.versions(), store.get("fraud_detector:latest").tag
+    with pytest.raises(type(failure)):
+        store.save(model, scorer, probes, describe, {})
+    assert (store.versions(), store.get("fraud_detector:latest").tag) == before
+
+
+@pytest.mark.parametrize("kind", ["inexact", "none", "NaN"])
+def test_an_inexact_scorer_is_not_saved(model, scorer, probes, facts, saved, kind):
+    """Probes whose scores differ in one bit, or prove nothing, are refused, and no entry is left."""
+    bad = {
+        "inexact": off(probes),
+        "none": Probes(probes.rows[:0], probes.scores[:0]),
+        "NaN": Probes(probes.rows[:1], np.array([np.nan])),
+    }[kind]
+    before = store.versions()
+    with pytest.raises(ModelError, match=r"fraud_detector:\w+: the scorer is not exact: \d+ of \d+ probe rows"):
+        save(model, scorer, bad, facts)
+    assert store.versions() == before
+
+
+@pytest.mark.parametrize("tag", ["fraud_detector:nowhere", "another_model:latest"])
+def test_a_missing_model_says_what_to_do(saved, tag):
+    """The message names the tag and the command that trains a model."""
+    with pytest.raises(ModelError, match=rf"the model store has no {tag}; train one with `python -m training run"):
+        store.get(tag)
+
+
+def test_a_copy_of_an_entry_opens(copied, entry):
+    """The way these tests copy an entry is itself sound."""
+    assert store.open_served(copied).version == str(entry.tag.version)
+
+
+def test_a_changed_scorer_is_refused(copied):
+    """One more byte in the scorer file and it is not served."""
+    with (copied.folder / store.FOREST_FILE).open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(ModelError, match=r"forest\.safetensors is not the file that was saved"):
+        store.open_served(copied)
+
+
+def test_another_models_scorer_is_refused(copied, scorer, probes):
+    """A sound scorer file with other contents is not the one that was saved."""
+    forests.save(copied.folder / store.FOREST_FILE, scorer, Probes(probes.rows[:1], probes.scores[:1]))
+    with pytest.raises(ModelError, match="is not the file that was saved"):
+        store.open_served(copied)
+
+
+@pytest.mark.parametrize("files", [{}, {store.FOREST_FILE: ""}], ids=["no hash", "an empty hash"])
+def test_a_scorer_without_a_hash_is_refused(copied, files):
+    """A manifest that vouches for nothing does not let the file pass."""
+    remanifest(copied, files=files)
+    with pytest.raises(ModelError, match="is not the file that was saved"):
+        store.open_served(copied)
+
+
+def test_a_missing_scorer_is_refused(copied):
+    """An entry without its scorer file is told as such."""
+    (copied.folder / store.FOREST_FILE).unlink()
+    with pytest.raises(ModelError, match="pull or train it again"):
+        store.open_served(copied)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"schema_hash": "0" * 64}, {"features": ["V1"]}, {"features": []}], ids=["schema", "features", "none"]
+)
+def test_a_model_of_another_schema_is_refused(copied, changes):
+    """A model made for other columns, bounds or features must not be fed with today's rows."""
+    remanifest(copied, **changes)
+    with pytest.raises(ModelError, match="made for another transaction schema"):
+        store.open_served(copied)
+
+
+def test_an_inexact_scorer_is_not_opened(copied, scorer, probes):
+    """The probes are checked on the machine that serves: one wrong bit and nothing is served."""
+    rescore(copied, scorer, off(probes))
+    with pytest.raises(ModelError, match="the scorer is not exact: 1 of 64 probe rows differ"):
+        store.open_served(copied)
+
+
+def test_a_scorer_without_probes_is_not_opened(copied, scorer, probes):
+    """Without probes nothing shows that the scorer is exact here."""
+    rescore(copied, scorer, Probes(probes.rows[:0], probes.scores[:0]))
+    with pytest.raises(ModelError, match="0 of 0 probe rows"):
+        store.open_served(copied)
+
+
+def test_an_entry_without_a_manifest_is_refused(copied):
+    """A model that something else saved under our name is told as such."""
+    (copied.folder / manifests.FILE).unlink()
+    with pytest.raises(ModelError, match=r"has no manifest\.json; it was not saved by `python -m training run`"):
+        store.open_served(copied)
+
+
+def test_a_damaged_manifest_is_refused(copied, entry):
+    """A manifest cut short is an error that names the entry."""
+    path = copied.folder / manifests.FILE
+    path.write_text(path.read_text()[:-40])
+    with pytest.raises(ModelError, match=rf"{entry.tag}: not a manifest of format 1"):
+        store.open_served(copied)

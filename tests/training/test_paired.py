@@ -1,0 +1,70 @@
+"""The paired comparison says what it should of equal, better and worse models."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score
+
+from training.paired import compare
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Scores of two honest models that see the same signal with noise of their own, and the labels."""
+    random = np.random.default_rng(0)
+    labels = (random.random(20_000) < 0.005).astype(np.int8)
+    signal = 3.0 * labels + random.normal(size=labels.size)
+    one, other = (np.round(1 / (1 + np.exp(2 - signal - random.normal(0, 0.3, labels.size))), 2) for _ in range(2))
+    return one, other, labels
+
+
+def test_a_model_does_not_differ_from_itself(rows):
+    """Equal scores: no difference, and a bound of exactly zero."""
+    for difference in compare(rows[0], rows[0], rows[2], 0.8, resamples=50):
+        assert (difference.value, difference.bound) == (0.0, 0.0)
+
+
+def test_average_precision_is_scikit_learns(rows):
+    """Both models' figures are those of average_precision_score."""
+    one, other, labels = rows
+    difference, _ = compare(one, other, labels, 0.8, resamples=2)
+    assert difference.challenger == pytest.approx(average_precision_score(labels, one))
+    assert difference.champion == pytest.approx(average_precision_score(labels, other))
+
+
+def test_the_bound_is_that_of_resampled_rows(rows):
+    """The grouped paired bootstrap agrees with drawing rows one by one."""
+    one, other, labels = rows
+    random = np.random.default_rng(1)
+    drawn = []
+    for _ in range(300):
+        take = random.integers(0, labels.size, labels.size)
+        drawn.append(
+            average_precision_score(labels[take], one[take]) - average_precision_score(labels[take], other[take])
+        )
+    difference, _ = compare(one, other, labels, 0.8)
+    assert difference.bound == pytest.approx(np.quantile(drawn, 0.05), abs=0.01)
+
+
+def test_pairing_makes_the_bound_tighter_than_two_separate_intervals(rows):
+    """What is hard for both models cancels out."""
+    one, other, labels = rows
+    paired, _ = compare(one, other, labels, 0.8)
+    alone, _ = compare(one, np.zeros_like(one), labels, 0.8)
+    assert paired.value - paired.bound < alone.value - alone.bound
+
+
+def test_a_model_without_signal_is_far_below(rows):
+    """Random scores: the bound is close to minus the champion's own figure."""
+    one, _, labels = rows
+    noise = np.random.default_rng(2).random(labels.size)
+    precision, recall = compare(noise, one, labels, 0.8)
+    assert precision.bound < -0.3
+    assert recall.bound < -0.3
+
+
+def test_recall_at_equal_precision_is_the_most_that_reaches_it():
+    """By hand: the challenger catches both frauds without a false alarm, the champion one."""
+    labels = np.array([1, 1, 0, 0], dtype=np.int8)
+    challenger, champion = np.array([0.9, 0.8, 0.3, 0.1]), np.array([0.9, 0.2, 0.5, 0.1])
+    _, recall = compare(challenger, champion, labels, 1.0, resamples=2)
+    assert (recall.challenger, recall.champion) == (1.0, 0.5)

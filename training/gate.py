@@ -1,0 +1,160 @@
+"""Whether a challenger may replace the champion. Every rule is checked and told, whether it passes or not."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training import evaluate, paired
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the gate asks for. The margins follow from reseeded and label-shuffled retrains, see ``docs/gate.md``."""
+
+    min_frauds: int = 30
+    min_average_precision: float = 0.5
+    min_precision: float = 0.7
+    min_recall: float = 0.4
+    average_precision_margin: float = 0.05
+    recall_margin: float = 0.12
+    max_latency_ratio: float = 2.0
+    max_scorer_bytes: int = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One rule of the gate, whether it held, and the figures in words."""
+
+    rule: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's answer with all its reasons and figures."""
+
+    passed: bool
+    reasons: tuple[Reason, ...]
+    figures: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """One model's side of the comparison: scores ``(n,)`` of the judged rows, and facts about its scorer."""
+
+    version: str
+    scores: NDArray[np.float64]
+    threshold: float
+    scorer_bytes: int
+    seconds_per_row: float
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What is judged: the rows' labels and amounts, how many were left out, and the contenders."""
+
+    labels: NDArray[np.int8]
+    amounts: NDArray[np.float64]
+    left_out: int
+    challenger: Contender
+    champion: Contender | None
+    scorer_differences: int
+    champion_problem: str | None = None
+    """Why the standing champion cannot be scored by this code: another schema, most likely."""
+    schema_change_declared: bool = False
+    seed: int = 0
+
+
+def decide(case: Case, policy: Policy) -> Verdict:
+    """Check every rule; passed when all of them hold. Without a champion the comparisons are left out."""
+    figures: dict[str, Any] = {"rows": len(case.labels), "frauds": int(case.labels.sum()), "left_out": case.left_out}
+    reasons = [_enough(figures, policy)]
+    if not figures["frauds"]:
+        return Verdict(False, tuple(reasons), figures)
+    figures["challenger"] = _judge(case, case.challenger)
+    reasons += _floors(figures["challenger"], policy)
+    reasons.append(_exact(case))
+    reasons.append(_size(case.challenger, policy))
+    reasons.append(_schema(case))
+    if case.champion is not None:
+        figures["champion"] = _judge(case, case.champion)
+        reasons += _not_worse(case, case.champion, figures, policy)
+        reasons.append(_latency(case.challenger, case.champion, policy))
+    return Verdict(all(reason.passed for reason in reasons), tuple(reasons), figures)
+
+
+def _judge(case: Case, contender: Contender) -> dict[str, Any]:
+    return evaluate.evaluate(contender.scores, case.labels, case.amounts, contender.threshold, seed=case.seed)
+
+
+def _enough(figures: dict[str, Any], policy: Policy) -> Reason:
+    detail = f"{figures['frauds']} frauds among {figures['rows']} rows that neither model trained on"
+    if figures["left_out"]:
+        detail += f" ({figures['left_out']} rows left out because one did)"
+    return Reason(
+        "enough frauds to judge", figures["frauds"] >= policy.min_frauds, f"{detail}; {policy.min_frauds} needed"
+    )
+
+
+def _floors(metrics: dict[str, Any], policy: Policy) -> list[Reason]:
+    floors = {
+        "average_precision": policy.min_average_precision,
+        "precision": policy.min_precision,
+        "recall": policy.min_recall,
+    }
+    values = {name: metrics[name]["value"] or 0.0 for name in floors}  # None: no alert at all
+    return [
+        Reason(f"{name} floor", values[name] >= floor, f"{values[name]:.3f}, at least {floor:.3f} needed")
+        for name, floor in floors.items()
+    ]
+
+
+def _exact(case: Case) -> Reason:
+    rows, differing = len(case.labels), case.scorer_differences
+    return Reason("scorer is exact", differing == 0, f"{differing} of {rows} scores differ from scikit-learn")
+
+
+def _size(challenger: Contender, policy: Policy) -> Reason:
+    size, most = challenger.scorer_bytes / 2**20, policy.max_scorer_bytes / 2**20
+    return Reason("scorer size", size <= most, f"{size:.1f} MiB, at most {most:.0f}")
+
+
+def _not_worse(case: Case, champion: Contender, figures: dict[str, Any], policy: Policy) -> list[Reason]:
+    precision = figures["champion"]["precision"]["value"] or policy.min_precision
+    differences = paired.compare(case.challenger.scores, champion.scores, case.labels, precision, seed=case.seed)
+    names = ("average precision", f"recall at precision {precision:.2f}")
+    margins = (policy.average_precision_margin, policy.recall_margin)
+    figures["differences"] = {name: asdict(each) for name, each in zip(names, differences, strict=True)}
+    return [
+        Reason(
+            f"{name} not worse than the champion's",
+            each.bound > -margin,
+            f"{each.challenger:.3f} against {each.champion:.3f}, 95 % bound of the difference {each.bound:+.3f}, "
+            f"above {-margin:+.3f} needed",
+        )
+        for name, each, margin in zip(names, differences, margins, strict=True)
+    ]
+
+
+def _schema(case: Case) -> Reason:
+    if case.champion_problem is None:
+        return Reason("transaction schema", True, "unchanged" if case.champion else "no champion to differ from")
+    declared = "as declared" if case.schema_change_declared else "not declared (--allow-schema-change)"
+    return Reason("transaction schema", case.schema_change_declared, f"{case.champion_problem}; {declared}")
+
+
+def _latency(challenger: Contender, champion: Contender, policy: Policy) -> Reason:
+    ratio = challenger.seconds_per_row / champion.seconds_per_row
+    return Reason(
+        "latency",
+        ratio <= policy.max_latency_ratio,
+        f"{challenger.seconds_per_row * 1e3:.2f} ms for one row, {ratio:.2f} times the champion's; "
+        f"at most {policy.max_latency_ratio:g}",
+    )

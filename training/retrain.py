@@ -1,0 +1,172 @@
+"""The retraining loop: all data in S3 -> challenger -> gate against the champion -> promotion, or a refusal that stays.
+
+Nothing of a challenger reaches the user's model store before the gate has passed it: the whole loop works in a store
+of its own (``staging``), and the winner is then pulled, verified, like any other published model.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud import s3, store
+from fraud.champion import Champion
+from fraud.errors import ConflictError, ModelError
+from fraud.features import transform
+from fraud.manifest import Manifest
+from fraud.registry import Registry
+from fraud.settings import MODEL_NAME
+from training import data, datasets, gate, train
+from training.console import Steps
+from training.data import Dataset
+from training.gate import Case, Contender, Policy, Verdict
+from training.run import AMOUNT, Judged, Plan, judge, save
+
+TIMED_ROWS = 200
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a retrain came to. ``champion`` is the one that stands afterwards."""
+
+    challenger: str
+    champion: str | None
+    promoted: bool
+    verdict: Verdict
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "challenger": self.challenger,
+            "champion": self.champion,
+            "promoted": self.promoted,
+            "verdict": self.verdict.as_dict(),
+        }
+
+
+@contextmanager
+def staging() -> Iterator[None]:
+    """A BentoML model store of this run's own. To be entered before bentoml is imported, which reads its home then."""
+    standing = os.environ.get("BENTOML_HOME")
+    with tempfile.TemporaryDirectory(prefix="fraud-staging-") as home:
+        os.environ["BENTOML_HOME"] = home
+        try:
+            yield
+        finally:
+            os.environ.pop("BENTOML_HOME")
+            if standing is not None:
+                os.environ["BENTOML_HOME"] = standing
+
+
+def retrain(
+    remote: Registry, plan: Plan, policy: Policy, steps: Steps, *, schema_change_declared: bool = False
+) -> Outcome:
+    """Train a challenger on all data but the held-out part, gate it, and promote it if it passes.
+
+    Raises DataError for unusable data, RegistryError when S3 fails, ConflictError when somebody else changed the
+    champion while this one was being judged.
+    """
+    seen = remote.pointer.read()
+    dataset = _load(plan.sources or [s3.join(remote.uri, datasets.FOLDER, "")], steps)
+    judged = judge(plan, dataset, steps)
+    steps.start("publish", f"Uploading the challenger to {remote.uri}")
+    manifest = save(plan, dataset, judged)
+    remote.publish(manifest.model_version)
+    steps.done(manifest.model_version)
+    steps.start("gate", f"Judging it beside {seen[0].model_version if seen else 'no champion'}")
+    case = _case(remote, dataset, judged, manifest, seen[0] if seen else None, schema_change_declared)
+    verdict = gate.decide(case, policy)
+    for reason in verdict.reasons:
+        steps.say(f"  [{'green' if reason.passed else 'red'}]{'ok' if reason.passed else 'REFUSED'}[/] {_line(reason)}")
+    remote.record_verdict(manifest.model_version, verdict.as_dict())
+    steps.done("passed" if verdict.passed else "refused")
+    champion = _promote(remote, manifest.model_version, seen) if verdict.passed else seen and seen[0]
+    return Outcome(manifest.model_version, champion.model_version if champion else None, verdict.passed, verdict)
+
+
+def _load(sources: Sequence[str], steps: Steps) -> Dataset:
+    steps.start("load", f"Loading {', '.join(sources)}")
+    dataset = data.load(sources)
+    steps.done(f"{dataset.size} rows, {dataset.frauds} frauds, {dataset.duplicates_dropped} duplicates dropped")
+    return dataset
+
+
+def _line(reason: gate.Reason) -> str:
+    return f"{reason.rule}: {reason.detail}"
+
+
+def _promote(remote: Registry, version: str, seen: tuple[Champion, str] | None) -> Champion:
+    reason = "passed the gate"
+    if seen is not None:
+        return remote.promote(version, reason, seen=seen)
+    champion = remote.crown_first(version, reason)
+    if champion is None:
+        raise ConflictError(f"{remote.uri}: somebody else crowned a first champion meanwhile; retrain against it")
+    return champion
+
+
+def _case(
+    remote: Registry,
+    dataset: Dataset,
+    judged: Judged,
+    manifest: Manifest,
+    champion: Champion | None,
+    schema_change_declared: bool,
+) -> Case:
+    """The rows that neither model trained on, scored by both."""
+    known = remote.row_hashes(manifest.model_version)
+    if champion is not None:
+        known = np.union1d(known, remote.row_hashes(champion.model_version))
+        remote.pull(champion.model_version)
+    test = judged.parts.test
+    fresh = test[~np.isin(data.row_hashes(dataset.rows[test]), known)]
+    rows = dataset.rows[fresh]
+    challenger = _contender(manifest.model_version, rows)
+    reference = train.score(judged.model, transform(rows)) if len(rows) else challenger.scores
+    problem, standing = None, None
+    if champion is not None:
+        try:
+            standing = _contender(champion.model_version, rows)
+        except ModelError as error:
+            problem = str(error)
+    return Case(
+        labels=dataset.labels[fresh],
+        amounts=rows[:, AMOUNT],
+        left_out=len(test) - len(fresh),
+        challenger=challenger,
+        champion=standing,
+        champion_problem=problem,
+        scorer_differences=int((challenger.scores != reference).sum()),
+        schema_change_declared=schema_change_declared,
+    )
+
+
+def _contender(version: str, rows: NDArray[np.float64]) -> Contender:
+    entry = store.get(f"{MODEL_NAME}:{version}")
+    served = store.open_served(entry)
+    features = transform(rows)
+    scores = served.forest.score(features)
+    return Contender(
+        version=version,
+        scores=scores,
+        threshold=served.manifest.threshold,
+        scorer_bytes=Path(entry.path_of(store.FOREST_FILE)).stat().st_size,
+        seconds_per_row=_seconds_per_row(served, features[:TIMED_ROWS]),
+    )
+
+
+def _seconds_per_row(served: store.Served, features: train.Features) -> float:
+    """Median time to score one row alone."""
+    seconds = []
+    for row in features:
+        started = time.perf_counter()
+        served.forest.score(row[None, :])
+        seconds.append(time.perf_counter() - started)
+    return float(np.median(seconds)) if seconds else float("nan")

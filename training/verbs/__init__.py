@@ -1,0 +1,1 @@
+"""The verbs of ``python -m training``: each parses, calls, and answers; the work is in the modules they call."""

@@ -1,0 +1,93 @@
+"""What several verbs ask for in the same words."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from fraud.errors import RegistryError
+from fraud.registry import Registry
+from fraud.settings import Settings
+
+if TYPE_CHECKING:
+    from training.train import Recipe
+
+PROGRAM = "python -m training"
+
+_RECIPE = ("trees", "max_samples", "fraud_weight", "target_precision", "seed")
+
+
+def registry() -> Registry:
+    """The registry at ``FRAUD_S3_URI``. Raises RegistryError when it is not set."""
+    uri = Settings.from_env().s3_uri
+    if uri is None:
+        raise RegistryError("FRAUD_S3_URI is not set; set it to s3://bucket/prefix")
+    return Registry(uri.rstrip("/"))
+
+
+def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """``--data``: where rows come from."""
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        required=required,
+        metavar="SOURCE",
+        help="CSV or Parquet path, s3://bucket/key, openml, or sample[:ROWS[:SEED]]; several are joined in time order"
+        + ("" if required else "; everything below dataset/ in FRAUD_S3_URI by default"),
+    )
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """How to split and fit."""
+    parser.add_argument(
+        "--split",
+        choices=("time", "stratified"),
+        default="time",
+        help="test on the latest 20 %% (default), or on a random 20 %%",
+    )
+    parser.add_argument("--trees", type=positive, metavar="N", help="number of trees")
+    parser.add_argument("--max-samples", type=share, metavar="SHARE", help="share of the rows each tree is fitted on")
+    parser.add_argument("--fraud-weight", type=weight, metavar="W", help="weight of a fraud beside a legitimate row")
+    parser.add_argument(
+        "--target-precision", type=share, metavar="P", help="precision the threshold must reach on validation rows"
+    )
+    parser.add_argument("--seed", type=seed, metavar="N", help="seed of the forest, and of the split unless stated")
+    parser.add_argument("--jobs", type=int, default=-1, metavar="N", help="processor cores for fitting; -1 means all")
+
+
+def recipe(given: argparse.Namespace) -> "Recipe":
+    """The defaults, with what was given on the command line."""
+    from training.train import Recipe
+
+    chosen = {name: getattr(given, name) for name in _RECIPE}
+    return Recipe(**{name: value for name, value in chosen.items() if value is not None})
+
+
+def share(text: str) -> float:
+    """A number above 0 and at most 1."""
+    number = float(text)
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share above 0 and at most 1, got {text}")
+    return number
+
+
+def weight(text: str) -> float:
+    """A positive number below a million."""
+    number = float(text)
+    if not 0 < number < 1e6:
+        raise argparse.ArgumentTypeError(f"expected a positive weight, got {text}")
+    return number
+
+
+def seed(text: str) -> int:
+    """What scikit-learn takes as a seed."""
+    number = int(text)
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to {2**32 - 1}, got {text}")
+    return number
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a positive number, got {text}")
+    return number

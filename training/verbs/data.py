@@ -1,0 +1,41 @@
+"""Verbs on data sets: data push, data pull."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from fraud import command
+from training.verbs import arguments
+from training.verbs.arguments import PROGRAM
+
+
+def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privately
+    """Register the verbs."""
+    group = verbs.add_parser("data", help="Move data sets between files and S3.")
+    data = group.add_subparsers(required=True, metavar="push|pull")
+    push = command.subcommand(
+        data,
+        "push",
+        _push,
+        "Check a data file and upload it below dataset/.",
+        f"{PROGRAM} data push creditcard.csv",
+        f"{PROGRAM} data push week.parquet --name new/0007.parquet",
+    )
+    push.add_argument("file", type=Path)
+    push.add_argument("--name", help="name below dataset/; the file's own by default")
+    pull = command.subcommand(
+        data, "pull", _pull, "Download everything below dataset/, checked.", f"{PROGRAM} data pull data/"
+    )
+    pull.add_argument("folder", type=Path)
+
+
+def _push(given: argparse.Namespace) -> dict[str, Any]:
+    from training import datasets
+
+    return datasets.push(arguments.registry().uri, given.file, given.name)
+
+
+def _pull(given: argparse.Namespace) -> dict[str, Any]:
+    from training import datasets
+
+    return datasets.pull(arguments.registry().uri, given.folder)

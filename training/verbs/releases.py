@@ -1,0 +1,151 @@
+"""Verbs on published models: publish, list, pull, promote, rollback."""
+
+import argparse
+from typing import Any
+
+from fraud import command, store
+from fraud.errors import RegistryError
+from fraud.manifest import Manifest
+from fraud.registry import Registry
+from fraud.settings import MODEL_NAME, Settings
+from training.verbs import arguments
+from training.verbs.arguments import PROGRAM
+
+
+def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privately
+    """Register the verbs."""
+    publish = command.subcommand(
+        verbs,
+        "publish",
+        _publish,
+        "Upload a model of the local store to FRAUD_S3_URI; champion if there is none yet.",
+        f"{PROGRAM} publish latest",
+        f"{PROGRAM} publish abcdef123456",
+    )
+    publish.add_argument("version", help="a version, or `latest`")
+
+    command.subcommand(
+        verbs,
+        "list",
+        _list,
+        "List local and published models, newest first, and who was champion when and why.",
+        f"{PROGRAM} list",
+    )
+
+    pull = command.subcommand(
+        verbs,
+        "pull",
+        _pull,
+        "Bring a published model into the local store, after checking every SHA-256.",
+        f"{PROGRAM} pull champion",
+        f"{PROGRAM} pull abcdef123456",
+    )
+    pull.add_argument("version", help="a version, or `champion`")
+
+    promote = command.subcommand(
+        verbs,
+        "promote",
+        _promote,
+        "Make a published version the champion.",
+        f'{PROGRAM} promote abcdef123456 --reason "approved by risk on Monday"',
+    )
+    promote.add_argument("version")
+    promote.add_argument("--reason", default="promoted by hand", help="kept in the history")
+    promote.add_argument("--override", action="store_true", help="promote a version that the gate refused")
+
+    rollback = command.subcommand(
+        verbs,
+        "rollback",
+        _rollback,
+        "Make the champion before this one champion again.",
+        f'{PROGRAM} rollback --reason "precision fell since Tuesday"',
+    )
+    rollback.add_argument("--reason", default="rolled back by hand", help="kept in the history")
+
+
+def upload(remote: Registry, version: str) -> dict[str, Any]:
+    """Publish a local model, and make it champion if there is none."""
+    try:
+        published = remote.publish(version)
+        first = remote.crown_first(version)
+        champion = first.model_version if first else current(remote)
+    except RegistryError as error:
+        raise RegistryError(
+            f"{error}; {MODEL_NAME}:{version} is safe in the local store: "
+            f"mend this, then run `{PROGRAM} publish {version}`"
+        ) from None
+    return {
+        "published": {"uri": f"{remote.uri}/models/{version}/", "archive_sha256": published.archive_sha256},
+        "champion": champion,
+    }
+
+
+def current(remote: Registry) -> str | None:
+    """Version of the champion, or None before the first."""
+    found = remote.pointer.read()
+    return found[0].model_version if found else None
+
+
+def _publish(given: argparse.Namespace) -> dict[str, Any]:
+    version = str(store.get(f"{MODEL_NAME}:{given.version}").tag.version)
+    return {"model_version": version, **upload(arguments.registry(), version)}
+
+
+def _list(_: argparse.Namespace) -> dict[str, Any]:
+    remote = arguments.registry() if Settings.from_env().s3_uri else None
+    published = {item.manifest.model_version: item.manifest for item in remote.versions()} if remote else {}
+    local = {version: store.read_manifest(store.get(f"{MODEL_NAME}:{version}")) for version in store.versions()}
+    history = remote.pointer.history() if remote else []
+    champion = history[0].model_version if history else None
+    models = sorted((published | local).values(), key=lambda manifest: manifest.created_at, reverse=True)
+    return {
+        "champion": champion,
+        "models": [
+            _row(manifest)
+            | {
+                "local": manifest.model_version in local,
+                "published": manifest.model_version in published,
+                "verdict": _word(remote, manifest.model_version) if manifest.model_version in published else None,
+                "champion": manifest.model_version == champion,
+            }
+            for manifest in models
+        ],
+        "history": [event.model_dump() for event in history],
+    }
+
+
+def _row(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "model_version": manifest.model_version,
+        "created_at": manifest.created_at,
+        "synthetic": manifest.synthetic,
+        "rows": manifest.data["rows"],
+        "frauds": manifest.data["frauds"],
+        "split": manifest.split["protocol"],
+        "average_precision": manifest.metrics["average_precision"]["value"],
+        "precision": manifest.metrics["precision"]["value"],
+        "recall": manifest.metrics["recall"]["value"],
+        "threshold": manifest.threshold,
+    }
+
+
+def _word(remote: Registry | None, version: str) -> str:
+    verdict = remote.verdict(version) if remote else None
+    return "not gated" if verdict is None else "passed" if verdict["passed"] else "refused"
+
+
+def _pull(given: argparse.Namespace) -> dict[str, Any]:
+    remote = arguments.registry()
+    version = current(remote) if given.version == "champion" else given.version
+    if version is None:
+        raise RegistryError(f"{remote.uri}: there is no champion yet; publish or promote a model")
+    manifest = remote.pull(version)
+    return {"tag": f"{MODEL_NAME}:{version}", "created_at": manifest.created_at, "synthetic": manifest.synthetic}
+
+
+def _promote(given: argparse.Namespace) -> dict[str, Any]:
+    return arguments.registry().promote(given.version, given.reason, override=given.override).model_dump()
+
+
+def _rollback(given: argparse.Namespace) -> dict[str, Any]:
+    return arguments.registry().rollback(given.reason).model_dump()
