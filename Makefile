@@ -40,11 +40,8 @@ bench: setup ## measure training and bulk scoring on DATA= (any source; the samp
 build: setup ## build the Bento of the newest model (or of FRAUD_MODEL)
 	$(BIN)/bentoml build
 
-image: setup ## build the container image fraud_detector:<model version> of the newest model (or of FRAUD_MODEL)
-	@version=$$($(BIN)/python -c 'from fraud import settings, store; print(store.get(settings.Settings.from_env().model).tag.version)') && \
-	export FRAUD_MODEL=fraud_detector:$$version && \
-	bento=$$($(BIN)/bentoml build --output tag | sed 's/^__tag__://') && \
-	$(BIN)/bentoml containerize "$$bento" --image-tag fraud_detector:$$version
+image: setup ## build the image of the champion, or of a local model without FRAUD_S3_URI
+	@$(BIN)/python -m training image
 
 requirements: ## pin and hash the requirements again (needs uv); what ships is what was tested
 	@compile() { uv pip compile requirements/$$1.in -o requirements/$$1.txt "$${@:2}" --universal --python-version 3.11 \

@@ -26,11 +26,11 @@ from bentoml.models import BentoModel
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from fraud import store
+from fraud import store, workers
 from fraud.docs import DOCS_PAGE
 from fraud.edge import CALL, App, Edge
 from fraud.errors import ModelError, SettingsError
@@ -67,10 +67,13 @@ class FraudApp(ServiceAppFactory):
     async def api_endpoint(self, name: str, request: Request) -> Response:
         """Serve one call of an API method."""
         try:
+            _check_media_type(request)
             response: Response = await super().api_endpoint(name, request)
         except RefusedError as refusal:
             request.scope[CALL].reason = refusal.reason
             return JSONResponse(refusal.body(), status_code=refusal.status)
+        except ClientDisconnect:
+            return Response()  # to nobody; the Edge counts it
         except ServiceUnavailable:
             request.scope[CALL].reason = "overloaded"
             words = "the service is overloaded; try again shortly"
@@ -102,12 +105,15 @@ _NOT_READY = RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", "no model
 _rows: ContextVar[Rows] = ContextVar("rows")  # of the call at hand, from its request to its response
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    """The request's JSON bytes, at most ``limit`` of them. Raises RefusedError."""
+def _check_media_type(request: Request) -> None:
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if media_type != "application/json" or "content-encoding" in request.headers:
         words = "expected plain JSON with Content-Type: application/json"
         raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not_json", words)
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The request's bytes, at most ``limit`` of them. Raises RefusedError."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -168,7 +174,15 @@ class ManyPredictions(IOMixin, Predictions):
 
 # Without a distro BentoML installs no compilers and no git; requirements are in bentofile.yaml, pinned and hashed.
 IMAGE = bentoml.images.Image(
-    base_image="python:3.11-slim", python_version="3.11", distro="none", lock_python_packages=False
+    base_image="python:3.11-slim",
+    python_version="3.11",
+    distro="none",
+    lock_python_packages=False,
+    commands=[
+        "pip install --no-cache-dir --root-user-action=ignore uv==0.13.9",  # else BentoML takes the newest of the day
+        # what BentoML would make at start, which a read-only root refuses; metrics then go to /tmp
+        "cd $BENTOML_HOME && mkdir bentos models envs tmp && chown bentoml:bentoml bentos models envs tmp",
+    ],
 )
 
 
@@ -184,6 +198,12 @@ class FraudDetector:
     """Scores card transactions with a Random Forest."""
 
     model = BentoModel(SETTINGS.model)
+
+    @bentoml.on_deployment
+    @staticmethod
+    def supervise() -> None:
+        """In the parent of the workers, before it starts them."""
+        workers.revive()
 
     def __init__(self) -> None:
         """Load the model. One that is damaged or not exact is not served: the worker stays not ready and says why."""

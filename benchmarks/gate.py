@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=0.55, help="of champion and challengers alike")
     parser.add_argument("--honest", type=int, default=20)
     parser.add_argument("--spoiled", type=int, default=20)
+    parser.add_argument("--jobs", type=int, default=-1)
     given = parser.parse_args()
     dataset = data.load(given.data)
     parts = split.split(dataset, given.split)
@@ -37,7 +38,7 @@ def main() -> None:
 
     def contender(name: str, recipe: Recipe, fitted_labels: train.Labels) -> Contender:
         started = time.perf_counter()
-        forest = from_sklearn(train.fit(train_features, fitted_labels, recipe))
+        forest = from_sklearn(train.fit(train_features, fitted_labels, recipe, jobs=given.jobs))
         print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
         return Contender(name, forest.score(test_features), given.threshold, 0, 1.0)
 

@@ -35,14 +35,13 @@ def main(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None
     try:
         result = handler(given)
     except FraudError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - this is the command's voice
+        print("error:", " ".join(str(error).split()), file=sys.stderr)  # noqa: T201 - this is the command's voice
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)  # noqa: T201
         return 130
     answer = result if isinstance(result, Answer) else Answer(result, 0)
-    json.dump(answer.document, sys.stdout, indent=2, allow_nan=False)
-    sys.stdout.write("\n")
+    sys.stdout.write(json.dumps(answer.document, indent=2, allow_nan=False) + "\n")
     return answer.exit_code
 
 

@@ -7,7 +7,7 @@ not there: S3 shows an upload only when it is complete, and a download gets its 
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +116,15 @@ def put(uri: str, document: object, *, replacing: str | None = None, new: bool =
             ChecksumAlgorithm="SHA256",
             **condition,
         )
+
+
+def delete(uris: Iterable[str]) -> None:
+    """Delete objects in the order given; with versioning on, their versions stay. Raises RegistryError."""
+    connection = client()
+    for uri in uris:
+        bucket, key = split(uri)
+        with stated(uri):
+            connection.delete_object(Bucket=bucket, Key=key)
 
 
 _HINTS = {

@@ -82,7 +82,7 @@ def rows_path(entry: "bentoml.Model") -> Path:
 def get(tag: str) -> "bentoml.Model":
     """The store's entry of ``tag``. Raises ModelError when there is none."""
     import bentoml
-    from bentoml.exceptions import NotFound
+    from bentoml.exceptions import BentoMLException, NotFound
 
     try:
         return bentoml.models.get(tag)
@@ -90,6 +90,8 @@ def get(tag: str) -> "bentoml.Model":
         raise ModelError(
             f"the model store has no {tag}; train one with `python -m training run --data sample`"
         ) from None
+    except (BentoMLException, ValueError) as error:
+        raise ModelError(f"{tag}: not a model tag ({error}); expected {MODEL_NAME}:VERSION") from None
 
 
 def versions() -> list[str]:
@@ -122,6 +124,8 @@ def open_served(entry: "bentoml.Model") -> Served:
     if manifest.schema_hash != schema_hash() or manifest.features != FEATURES:
         raise ModelError(f"{entry.tag}: made for another transaction schema than this code's; train it again")
     forest, probes = scorer.load(path)
+    if forest.n_features != len(FEATURES):
+        raise ModelError(f"{entry.tag}: the scorer takes {forest.n_features} features, not {len(FEATURES)}")
     check_exact(forest, probes, str(entry.tag))
     return Served(str(entry.tag.version), forest, manifest)
 

@@ -17,9 +17,13 @@ from fraud import s3, table
 from fraud.errors import DataError
 from fraud.schema import COLUMNS, LABEL
 from training import sample
+from training.datasets import SUM
 
 OPENML_ID = 1597
 EXPECTED = "a CSV or Parquet path, s3://bucket/key, openml, or sample[:ROWS[:SEED]]"
+
+SYNTHETIC = "synthetic"
+"""Key of a frame's ``attrs`` that marks generated rows; it goes into Parquet files and comes back from them."""
 
 _SAMPLE = re.compile(r"sample(?::(\d+)(?::(\d+))?)?")
 
@@ -53,13 +57,13 @@ class Dataset:
 def load(sources: Sequence[str]) -> Dataset:
     """Read, check and combine ``sources``; each is a path, an S3 address, ``openml`` or ``sample``.
 
-    An S3 address that ends in ``/`` stands for all objects below it. Raises DataError when a source is unknown
+    An S3 address that ends in ``/`` stands for all data files below it. Raises DataError when a source is unknown
     or its rows break the schema, RegistryError when S3 fails.
     """
     if not sources:
         raise DataError(f"no data given; expected {EXPECTED}")
     frames = [_checked(frame, name) for source in sources for name, frame in _frames(source)]
-    return combine(frames, sources, synthetic=any(_SAMPLE.fullmatch(source) for source in sources))
+    return combine(frames, sources, synthetic=any(frame.attrs.get(SYNTHETIC) for frame in frames))
 
 
 def combine(frames: Sequence[pd.DataFrame], sources: Sequence[str], *, synthetic: bool) -> Dataset:
@@ -100,7 +104,9 @@ def _frames(source: str) -> Iterator[tuple[str, pd.DataFrame]]:
     """The frames of one source, each with the name to use in messages."""
     if generated := _SAMPLE.fullmatch(source):
         rows, seed = generated.groups()
-        yield source, sample.generate(int(rows or sample.ROWS), int(seed or 0))
+        frame = sample.generate(int(rows or sample.ROWS), int(seed or 0))
+        frame.attrs[SYNTHETIC] = True
+        yield source, frame
     elif source == "openml":
         yield source, _openml()
     elif source.startswith("s3://"):
@@ -112,7 +118,7 @@ def _frames(source: str) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _objects(uri: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    found = [key for key in s3.keys(uri) if not key.endswith("/")] if uri.endswith("/") else [uri]
+    found = [key for key in s3.keys(uri) if not key.endswith(("/", SUM))] if uri.endswith("/") else [uri]
     if not found:
         raise DataError(f"{uri}: there is no object below this address; expected CSV or Parquet files")
     for key in found:
@@ -146,9 +152,11 @@ def _openml() -> pd.DataFrame:
 
 def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     try:
-        return table.check(frame, labelled=True)
+        checked = table.check(frame, labelled=True)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
+    checked.attrs = frame.attrs
+    return checked
 
 
 def _fingerprint(rows: NDArray[np.float64], labels: NDArray[np.int8]) -> str:

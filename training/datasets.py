@@ -1,5 +1,6 @@
 """Data sets to and from S3, below ``dataset/``: checked before they leave, verified when they arrive."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ from fraud import manifest, s3, table
 from fraud.errors import RegistryError
 
 FOLDER = "dataset"
-_SUM = ".sha256.json"
+SUM = ".sha256.json"
+"""Ends the name of the checksum that stands beside a data file."""
 
 
 def push(uri: str, path: Path, name: str | None = None) -> dict[str, Any]:
@@ -19,7 +21,7 @@ def push(uri: str, path: Path, name: str | None = None) -> dict[str, Any]:
     target = s3.join(uri, FOLDER, name or path.name)
     digest = manifest.sha256(path)
     s3.upload(path, target)
-    s3.put(target + _SUM, {"sha256": digest, "rows": len(frame), "bytes": path.stat().st_size})
+    s3.put(target + SUM, {"sha256": digest, "rows": len(frame), "bytes": path.stat().st_size})
     return {"uri": target, "sha256": digest, "rows": len(frame)}
 
 
@@ -28,12 +30,12 @@ def pull(uri: str, folder: Path) -> dict[str, Any]:
     import json
 
     base = s3.join(uri, FOLDER, "")
-    sums = [key for key in s3.keys(base) if key.endswith(_SUM)]
+    sums = [key for key in s3.keys(base) if key.endswith(SUM)]
     if not sums:
         raise RegistryError(f"{base}: no data set there; push one with `python -m training data push FILE`")
     files = []
     for key in sums:
-        source = key.removesuffix(_SUM)
+        source = key.removesuffix(SUM)
         found = s3.get(key)
         expected = json.loads(found[0])["sha256"] if found else None
         target = folder / source.removeprefix(base)
@@ -41,3 +43,8 @@ def pull(uri: str, folder: Path) -> dict[str, Any]:
         s3.download(source, target, sha256=expected)
         files.append({"path": str(target), "sha256": expected})
     return {"files": files}
+
+
+def remove(uris: Iterable[str]) -> None:
+    """Delete data files, the checksum of each first: none is left without its file. Raises RegistryError."""
+    s3.delete(sorted(uris, key=lambda uri: not uri.endswith(SUM)))

@@ -86,7 +86,7 @@ def removal() -> dict[str, list[str]]:
 
 
 def place(uri: str) -> tuple[str, str]:
-    """Bucket of ``s3://bucket/prefix``, and the prefix with one slash at its end; "" when all of the bucket is meant."""
+    """Bucket of ``s3://bucket/prefix``, and the prefix with one slash at its end, or "" for the bucket as a whole."""
     bucket, key = s3.split(uri)
     key = key.rstrip("/")
     return bucket, f"{key}/" if key else ""

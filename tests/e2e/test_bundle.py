@@ -4,18 +4,26 @@ import json
 import re
 import subprocess
 import sys
+import time
+import uuid
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
 
-from tests.components import BentoServer, Container, free_port, wait_until
-from tests.e2e.conftest import REPOSITORY, run
+from tests.components import BentoServer, Container, free_port, require_engine, wait_until
+from tests.e2e.conftest import BUCKET, REPOSITORY, Image, engine_only, run
 
 pytestmark = pytest.mark.e2e
 
 SAMPLE = json.loads((REPOSITORY / "sample_transaction.json").read_text())
+KILL_A_WORKER = """
+import psutil
+workers = [one for one in psutil.process_iter() if "_bentoml_impl.worker.service" in one.cmdline()]
+assert len(workers) == 2
+workers[0].kill()
+"""
 SHIPPED = {
     "bentofile.yaml",
     "service.py",
@@ -23,7 +31,7 @@ SHIPPED = {
     "monitoring/__init__.py",
     "monitoring/metrics.py",
     *(f"fraud/{name}.py" for name in ("__init__", "docs", "edge", "errors", "features", "forest", "manifest")),
-    *(f"fraud/{name}.py" for name in ("profile", "request", "schema", "settings", "store")),
+    *(f"fraud/{name}.py" for name in ("profile", "request", "schema", "settings", "store", "workers")),
 }
 
 
@@ -79,18 +87,101 @@ def test_the_built_bundle_serves(built, tmp_path):
         check_answers(server.url, own.version)
 
 
-def test_the_container_serves(image, store, tmp_path):
-    """docker run answers the sample request and /metrics, as an ordinary user, without compilers or scikit-learn."""
-    port = free_port()
-    with Container(image.engine, image.tag, port, tmp_path) as container:
-        check_answers(container.url, store.version)
-        assert container.exec("id", "-u").strip() != "0"
-        look = (
-            "import importlib.util as util, shutil;"
-            "print(*filter(util.find_spec, ('sklearn', 'pandas', 'boto3')), *filter(shutil.which, ('gcc', 'git')))"
-        )
-        assert container.exec("python", "-c", look).strip() == ""
+@pytest.fixture(scope="module")
+def crowded(store, tmp_path_factory):
+    """The store with a newer model in it, which is not the one to ship."""
+    own = store.copy(tmp_path_factory.mktemp("crowded"))
+    run([sys.executable, "-m", "training", "run", "--data", "sample:8000", "--trees", "5"], own.env)
+    return own
+
+
+def make_image(env, engine, *arguments):
+    """What ``make image`` prints."""
+    command = [sys.executable, "-m", "training", "image", "--backend", engine.name, *arguments]
+    return json.loads(run(command, {**env, **engine_only(engine)}, timeout=900))
+
+
+@pytest.fixture(scope="module")
+def image(crowded, s3):
+    """Built where S3 has a champion and the local store has a newer model."""
+    engine = require_engine()
+    env = {**crowded.env, **s3.env, "FRAUD_S3_URI": f"s3://{BUCKET}/image"}
+    run([sys.executable, "-m", "training", "publish", crowded.version], env)
+    tag = f"fraud-e2e:{uuid.uuid4().hex[:12]}"
+    made = make_image(env, engine, "--tag", tag)
+    assert made == {"image": tag, "model_version": crowded.version, "bento": f"fraud_detector:{crowded.version}"}
+    yield Image(tag, engine, made["bento"])
+    engine.run("rmi", "--force", tag)
+
+
+@pytest.fixture(scope="module")
+def container(image, tmp_path_factory):
+    """One that may write to /tmp and nowhere else, and has no capabilities."""
+    options = ["--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
+    folder = tmp_path_factory.mktemp("container")
+    with Container(image.engine, image.tag, free_port(), folder, options=options) as container:
+        yield container
+
+
+def test_the_container_serves_with_a_read_only_root(container, crowded):
+    """It answers the sample request and counts it, with the champion."""
+    check_answers(container.url, crowded.version)
+    with pytest.raises(subprocess.CalledProcessError):
+        container.exec("touch", "/home/bentoml/file")
+
+
+def test_the_container_holds_only_what_serving_needs(container, crowded):
+    """One model; no scikit-learn, pandas or boto3; no compilers and no git."""
+    models = container.exec("ls", "/home/bentoml/bento/models/fraud_detector").split()
+    assert set(models) - {"latest"} == {crowded.version}
+    look = (
+        "import importlib.util as util, shutil;"
+        "print(*filter(util.find_spec, ('sklearn', 'pandas', 'boto3')), *filter(shutil.which, ('gcc', 'git')))"
+    )
+    assert container.exec("python", "-c", look).strip() == ""
+
+
+def test_the_manifests_fit_the_image(container):
+    """Kubernetes names the image's own user; the health check of compose passes, and fails where nothing is ready."""
+    deployment = yaml.safe_load((REPOSITORY / "deploy/kubernetes/deployment.yaml").read_text())
+    user = deployment["spec"]["template"]["spec"]["securityContext"]["runAsUser"]
+    assert container.exec("id", "-u").strip() == str(user)
+    compose = yaml.safe_load((REPOSITORY / "deploy/compose.yaml").read_text())
+    check = compose["services"]["fraud-detector"]["healthcheck"]["test"][1:]
+    container.exec(*(word.replace(":3000/", f":{container.port}/") for word in check))
+    with pytest.raises(subprocess.CalledProcessError):
+        container.exec(*(word.replace(":3000/", f":{free_port()}/") for word in check))
+
+
+def test_a_killed_worker_is_back_within_ten_seconds(image, tmp_path):
+    """Both serve again, no count is lost, and the container still ends on SIGTERM with exit code 0."""
+    with Container(image.engine, image.tag, free_port(), tmp_path) as container:
+
+        def say(line):
+            return f"\n{line}\n" in httpx.get(f"{container.url}/metrics", trust_env=False, timeout=10).text
+
+        def predict(count):
+            for _ in range(count):
+                httpx.post(f"{container.url}/predict", json=SAMPLE, trust_env=False, timeout=10).raise_for_status()
+
+        wait_until(lambda: say("fraud_workers_ready 2.0"))
+        predict(20)
+        wait_until(lambda: say('fraud_predictions_total{decision="legitimate"} 20.0'))
+        container.exec("python", "-c", KILL_A_WORKER)
+        killed = time.monotonic()
+        wait_until(lambda: say("fraud_workers_ready 1.0"), every_seconds=0.05)
+        wait_until(lambda: say("fraud_workers_ready 2.0"), seconds=10 - (time.monotonic() - killed))
+        predict(20)
+        wait_until(lambda: say('fraud_predictions_total{decision="legitimate"} 40.0'))
         assert container.terminate() == 0
+
+
+def test_a_bad_setting_ends_the_container(image):
+    """It says why and exits with 1, so that whoever runs it sees it; no worker is revived for ever."""
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        image.engine.run("run", "--rm", "--env=FRAUD_WORKERS=many", image.tag)
+    assert failed.value.returncode == 1
+    assert "FRAUD_WORKERS='many'" in failed.value.stderr + failed.value.stdout
 
 
 def test_the_image_is_small(image):
@@ -100,6 +191,22 @@ def test_the_image_is_small(image):
         for name in (image.tag, "python:3.11-slim")
     )
     assert (size - base) / 1e6 < 250
+
+
+def test_another_model_costs_only_the_last_layers(image, crowded):
+    """Without S3 the newest local model is taken, under its own tag; all layers up to the dependencies are the same."""
+    made = make_image(crowded.env, image.engine)
+    try:
+        assert made["model_version"] != crowded.version
+        assert made["image"] == f"fraud_detector:{made['model_version']}"
+        mine, theirs = (
+            json.loads(image.engine.run("image", "inspect", "--format", "{{json .RootFS.Layers}}", name))
+            for name in (image.tag, made["image"])
+        )
+        assert len(mine) == len(theirs)
+        assert mine[:-2] == theirs[:-2]  # what differs: the copied bento, and its entry point made executable
+    finally:
+        image.engine.run("rmi", "--force", made["image"])
 
 
 def test_every_included_file_exists():

@@ -225,6 +225,22 @@ def test_a_poisonous_row_does_not_hurt_its_neighbours(server):
     assert statuses == [400, 200, 200, 200] * 50
 
 
+def test_a_caller_who_hangs_up_is_counted_and_fills_no_log(client, server):
+    """A connection closed in the middle of the body: counted as disconnected, and no traceback is logged."""
+
+    def hung_up():
+        text = client.get("/metrics").text
+        return float(re.search(r'fraud_prediction_errors_total\{reason="disconnected"\} (\S+)', text)[1])
+
+    before = hung_up()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        head = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 600\r\n\r\n"
+        connection.sendall(head.encode() + b'{"Time": 1')
+        time.sleep(0.3)
+    wait_until(lambda: hung_up() == before + 1)
+    assert "Traceback" not in server.log()
+
+
 def test_the_model_card_is_the_stored_manifest(client, store):
     """GET /model tells version, threshold, figures and that the data was synthetic."""
     card = client.get("/model").json()

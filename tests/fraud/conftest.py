@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 
+import bentoml
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
@@ -67,12 +68,15 @@ def facts(model, rows):
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def saved(model, scorer, probes, facts):
-    """The manifest of the model's entry in the store. The entry is shared: ``copied`` gives one to damage."""
-    return store.save(
+    """The manifest of the model's entry in the store, which these tests share; all they add is deleted at their end."""
+    before = store.versions()
+    yield store.save(
         model, scorer, probes, lambda version, files: Manifest(model_version=version, files=files, **facts), {}
     )
+    for version in set(store.versions()) - set(before):
+        bentoml.models.delete(f"fraud_detector:{version}")
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from fraud.features import transform
 from fraud.forest import Probes
 from fraud.manifest import Manifest
 
+pytestmark = pytest.mark.usefixtures("saved")
+
 
 def save(model, scorer, probes, facts, **changes):
     def describe(version, files):

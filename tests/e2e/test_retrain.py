@@ -1,0 +1,171 @@
+"""The retraining loop against real S3: the first champion, an honest challenger, a spoiled one, a rollback."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fraud.schema import COLUMNS, LABEL
+from tests.e2e.conftest import BUCKET
+from tests.e2e.test_registry import Commands
+from training import data, split
+from training.data import load
+
+pytestmark = pytest.mark.e2e
+
+SOURCE = "sample:60000"  # 300 frauds, about 60 of them held out
+FIT = ("--split", "stratified", "--trees", "40", "--max-samples", "0.3")
+
+
+def frame(dataset, labels, rows):
+    """Some rows of a dataset as a table, with the labels given."""
+    return pd.DataFrame(dataset.rows[rows], columns=COLUMNS).assign(**{LABEL: labels[rows]})
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return load([SOURCE])
+
+
+@pytest.fixture(scope="module")
+def held_out(dataset):
+    """Rows that the stratified protocol holds out, now and as the data grows."""
+    return split.split(dataset, "stratified").test
+
+
+@pytest.fixture(scope="module")
+def loop(s3, dataset, tmp_path_factory):
+    """A first retrain on three quarters of the rows, a second on all of them: what both answered."""
+    folder, uri = tmp_path_factory.mktemp("loop"), f"s3://{BUCKET}/loop"
+    command = Commands(folder / "home", {**s3.env, "FRAUD_S3_URI": uri})
+    answers, everything = [], np.arange(dataset.size)
+    parts = {"base.parquet": everything % 4 != 3, "new/0001.parquet": everything % 4 == 3}
+    for name, rows in parts.items():
+        path = folder / name.replace("/", "-")
+        frame(dataset, dataset.labels, rows).to_parquet(path)
+        code, _, error = command("data", "push", path, "--name", name)
+        assert code == 0, error
+        answers.append(command("retrain", *FIT, "--seed", len(answers)))
+    return command, answers
+
+
+def test_the_first_challenger_that_clears_the_floors_is_champion(loop):
+    """Without a champion the absolute rules decide; every reason is in the answer and on stderr."""
+    code, outcome, error = loop[1][0]
+    assert code == 0, error
+    assert outcome["promoted"]
+    assert outcome["champion"] == outcome["challenger"]
+    assert outcome["verdict"]["passed"]
+    for reason in outcome["verdict"]["reasons"]:
+        assert reason["rule"] in error
+    assert "no champion to differ from" in error
+
+
+def test_an_honest_challenger_on_more_rows_replaces_the_champion(loop):
+    """It is judged beside the champion on rows that neither trained on, and promoted."""
+    (_, first, _), (code, second, error) = loop[1]
+    assert code == 0, error
+    figures = second["verdict"]["figures"]
+    assert figures["left_out"] == 0  # membership follows from content: what was held out stays held out
+    assert figures["frauds"] >= 45
+    assert set(figures) >= {"challenger", "champion", "differences"}
+    assert second["champion"] == second["challenger"] != first["challenger"]
+
+
+def test_the_users_store_holds_the_champions_and_what_s3_has_of_them(loop):
+    """Each promoted model was pulled; list says who is champion, who was, and what the gate said."""
+    command, ((_, first, _), (_, second, _)) = loop
+    listed = command("list")[1]
+    versions = [second["challenger"], first["challenger"]]
+    assert [(m["model_version"], m["local"], m["verdict"]) for m in listed["models"]] == [
+        (version, True, "passed") for version in versions
+    ]
+    assert [(event["model_version"], event["reason"]) for event in listed["history"]] == [
+        (version, "passed the gate") for version in versions
+    ]
+
+
+@pytest.fixture(scope="module")
+def spoiled(loop, dataset, held_out, tmp_path_factory):
+    """A retrain on data whose training labels are shuffled; the held-out rows keep theirs."""
+    command, _ = loop
+    labels = dataset.labels.copy()
+    train = np.setdiff1d(np.arange(dataset.size), held_out)
+    labels[train] = np.random.default_rng(0).permutation(labels[train])
+    path = tmp_path_factory.mktemp("spoiled") / "spoiled.parquet"
+    frame(dataset, labels, np.arange(dataset.size)).to_parquet(path)
+    return command("retrain", "--data", path, *FIT)
+
+
+def test_a_challenger_fitted_on_shuffled_labels_is_refused(loop, spoiled):
+    """Exit code 3, the reasons told, nothing promoted, and the challenger kept in S3 as refused."""
+    command, (_, (_, second, _)) = loop
+    code, outcome, error = spoiled
+    assert code == 3, error
+    assert (outcome["promoted"], outcome["champion"]) == (False, second["challenger"])
+    assert "REFUSED average_precision floor" in error
+    rows = {m["model_version"]: m for m in command("list")[1]["models"]}
+    refused = rows[outcome["challenger"]]
+    assert (refused["published"], refused["verdict"], refused["champion"]) == (True, "refused", False)
+
+
+def test_a_refused_challenger_never_enters_the_users_store(loop, spoiled):
+    """It was fitted and gated in a store of its own, so bentoml's ``latest`` stays the champion."""
+    command, _ = loop
+    done = command.python("-c", "from fraud import store; print(*store.versions())")
+    assert spoiled[1]["challenger"] not in done.stdout.split()
+    done = command.python("-c", "import bentoml; print(bentoml.models.get('fraud_detector:latest').tag.version)")
+    assert done.stdout.strip() == spoiled[1]["champion"]
+
+
+def test_promoting_a_refused_version_takes_an_override(loop, spoiled):
+    """promote names the refusal; what --override does stays in the history. Then rollback undoes it."""
+    command, _ = loop
+    version, champion = spoiled[1]["challenger"], spoiled[1]["champion"]
+    code, _, error = command("promote", version)
+    assert code == 1
+    assert "the gate refused this version; --override promotes it anyway" in error
+    assert command("promote", version, "--override", "--reason", "a drill")[0] == 0
+    code, back, error = command("rollback", "--reason", "the drill is over")
+    assert code == 0, error
+    assert (back["model_version"], back["previous_version"]) == (champion, version)
+    reasons = [event["reason"] for event in command("list")[1]["history"]]
+    assert reasons == ["the drill is over", "a drill", "passed the gate", "passed the gate"]
+
+
+def test_after_a_refusal_and_a_rollback_make_run_serves_the_champion(loop, spoiled):
+    """What ``make run`` would serve is the champion of S3, though a newer model was published."""
+    command, _ = loop
+    code = "from training import serve, console; from fraud.settings import Settings; print(serve.choose_model(Settings.from_env(), console.Steps()))"  # noqa: E501
+    done = command.python("-c", code)
+    assert done.stdout.strip() == f"fraud_detector:{spoiled[1]['champion']}", done.stderr
+
+
+def test_rows_that_the_champion_trained_on_are_left_out(loop, dataset):
+    """Under another split seed the champion knows most held-out rows: they are not judged, and too few are left."""
+    command, _ = loop
+    code, outcome, error = command("retrain", *FIT, "--split-seed", "5")
+    assert code == 3, error
+    figures = outcome["verdict"]["figures"]
+    parts = split.split(dataset, "stratified", seed=5)
+    known = np.setdiff1d(np.arange(dataset.size), split.split(dataset, "stratified").test)
+    assert figures["left_out"] == len(np.intersect1d(parts.test, known))
+    assert "enough frauds to judge" in [r["rule"] for r in outcome["verdict"]["reasons"] if not r["passed"]]
+
+
+def test_each_version_keeps_the_hashes_of_its_training_rows_in_s3_alone(loop, dataset, held_out, s3, monkeypatch):
+    """They are those of the fitted rows, sorted, and not part of the model-store entry that ships."""
+    command, (_, (_, second, _)) = loop
+    for name, value in s3.env.items():
+        monkeypatch.setenv(name, value)
+    from fraud.registry import Registry
+
+    hashes = Registry(f"s3://{BUCKET}/loop").row_hashes(second["challenger"])
+    train = np.setdiff1d(np.arange(dataset.size), held_out)
+    assert np.array_equal(hashes, np.sort(data.row_hashes(dataset.rows[train])))
+    entry = command.home / "models" / "fraud_detector" / second["challenger"]
+    assert {path.name for path in entry.iterdir()} == {
+        "model.yaml",
+        "manifest.json",
+        "saved_model.pkl",
+        "forest.safetensors",
+    }

@@ -1,0 +1,116 @@
+"""New data, replayed: a data set becomes a base and increments that arrive later, all below ``dataset/`` in S3.
+
+A retraining loop can then be tried on known data: train on the base, add the increments one by one, retrain.
+"""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fraud import s3
+from fraud.errors import DataError, RegistryError
+from fraud.schema import COLUMNS, LABEL
+from training import datasets
+from training.console import Steps
+from training.data import SYNTHETIC, Dataset, load
+from training.split import Indices, Protocol, split
+
+BASE = "base.parquet"
+NEW = "new/"
+
+_TIME = COLUMNS.index("Time")
+# Seeds of run and retrain are below this. A stratified base cut with the very seed of a later stratified split would
+# hold none of that split's test rows.
+_SEEDS_APART = 2**32
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to simulate."""
+
+    sources: list[str]
+    protocol: Protocol = "stratified"
+    slices: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Row numbers of a dataset: those of the base, and those of each increment in time order."""
+
+    base: Indices
+    increments: tuple[Indices, ...]
+
+
+def simulate(uri: str, plan: Plan, steps: Steps, *, replace: bool = False) -> dict[str, Any]:
+    """Cut the data of ``plan`` and put it below ``dataset/``; what was put there.
+
+    Raises RegistryError when a base or an increment is there already, unless ``replace``, which removes them first;
+    DataError when the data is unusable or cannot be cut so.
+    """
+    folder = s3.join(uri, datasets.FOLDER, "")
+    standing = _standing(folder)
+    if standing and not replace:
+        raise RegistryError(f"{standing[0]} is there already; --replace removes it and every increment first")
+    steps.start("load", f"Loading {', '.join(plan.sources)}")
+    dataset = load(plan.sources)
+    steps.done(f"{dataset.size} rows, {dataset.frauds} frauds, {dataset.duplicates_dropped} duplicates dropped")
+    parts = cut(dataset, plan.protocol, plan.slices, plan.seed)
+    if standing:
+        steps.start("remove", f"Removing {len(standing)} objects of the simulation before")
+        datasets.remove(standing)
+        steps.done("gone")
+    steps.start("upload", f"Uploading a base and {plan.slices} increments to {folder}")
+    base = _put(uri, BASE, dataset, parts.base)
+    names = [f"{NEW}{number:04d}.parquet" for number in range(1, plan.slices + 1)]
+    new = [_put(uri, name, dataset, rows) for name, rows in zip(names, parts.increments, strict=True)]
+    steps.done("each checked, its checksum beside it")
+    _warn_of_others(folder, steps)
+    chosen = {"split": plan.protocol, "seed": plan.seed, "synthetic": dataset.synthetic}
+    return {**chosen, "base": base, "increments": new}
+
+
+def cut(dataset: Dataset, protocol: Protocol, slices: int, seed: int) -> Parts:
+    """The training side of the split is the base; the test side, in time order, is cut into increments of equal size.
+
+    Raises DataError when a side or an increment would have no fraud.
+    """
+    sides = split(dataset, protocol, seed=seed + _SEEDS_APART)
+    increments = np.array_split(sides.test, slices)  # rows of a dataset are in time order
+    for number, rows in enumerate(increments, start=1):
+        if not dataset.labels[rows].any():
+            raise DataError(
+                f"increment {number} of {slices} would have {len(rows)} rows and no fraud (of {len(sides.test)} rows "
+                f"and {int(dataset.labels[sides.test].sum())} frauds of new data); ask for fewer slices"
+            )
+    return Parts(sides.train, tuple(increments))
+
+
+def _standing(folder: str) -> list[str]:
+    """Objects of a simulation before; the base first."""
+    return s3.keys(f"{folder}{BASE}") + s3.keys(f"{folder}{NEW}")
+
+
+def _put(uri: str, name: str, dataset: Dataset, indices: Indices) -> dict[str, Any]:
+    rows, labels = dataset.rows[indices], dataset.labels[indices]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS)).assign(**{LABEL: labels})
+    if dataset.synthetic:
+        frame.attrs[SYNTHETIC] = True
+    with tempfile.TemporaryDirectory(prefix="fraud-simulate-") as folder:
+        path = Path(folder) / "part.parquet"
+        frame.to_parquet(path, index=False)
+        pushed = datasets.push(uri, path, name)
+    times = {"from_time": float(rows[:, _TIME].min()), "to_time": float(rows[:, _TIME].max())}
+    return {**pushed, "frauds": int(labels.sum()), **times}
+
+
+def _warn_of_others(folder: str, steps: Steps) -> None:
+    """Retraining reads all of ``dataset/``: a file left there beside the base would bring its new rows in early."""
+    ours = set(_standing(folder))
+    others = [key for key in s3.keys(folder) if key not in ours and not key.endswith(("/", datasets.SUM))]
+    if others:
+        steps.warn(f"{', '.join(others)} is data too: retraining reads everything below {folder}")

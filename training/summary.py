@@ -1,0 +1,88 @@
+"""``python -m training summary``: what a retrain came to, as Markdown for the summary of a workflow run."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fraud import command
+from fraud.errors import DataError
+from training.verbs.arguments import PROGRAM
+
+FIGURES = ("average_precision", "precision", "recall", "roc_auc", "precision_at_100", "amount_caught_share")
+
+
+def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privately
+    """Register the verb."""
+    summary = command.subcommand(
+        verbs,
+        "summary",
+        _summary,
+        "Append a Markdown summary of what `retrain` printed to a file.",
+        f"{PROGRAM} retrain > retrain.json; {PROGRAM} summary retrain.json --output summary.md",
+        f'{PROGRAM} summary retrain.json --output "$GITHUB_STEP_SUMMARY"',
+    )
+    summary.add_argument("outcome", type=Path, metavar="RETRAIN.json", help="what `retrain` printed")
+    summary.add_argument("--output", type=Path, required=True, metavar="FILE", help="Markdown file to append to")
+
+
+def _summary(given: argparse.Namespace) -> dict[str, str]:
+    outcome = _read(given.outcome)
+    with given.output.open("a") as output:
+        output.write(markdown(outcome))
+    return {"output": str(given.output)}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        outcome = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected what `{PROGRAM} retrain` printed, got {error}") from None
+    if not isinstance(outcome, dict) or not {"challenger", "champion", "promoted", "verdict"} <= outcome.keys():
+        raise DataError(f"{path}: expected what `{PROGRAM} retrain` printed, got another document")
+    return outcome
+
+
+def markdown(outcome: Mapping[str, Any]) -> str:
+    """Headline, metrics table with 95 % intervals, and every reason of the verdict."""
+    verdict = outcome["verdict"]
+    return "\n\n".join([_headline(outcome), *_metrics(verdict["figures"]), _reasons(verdict["reasons"])]) + "\n"
+
+
+def _headline(outcome: Mapping[str, Any]) -> str:
+    challenger, champion = outcome["challenger"], outcome["champion"]
+    if outcome["promoted"]:
+        return f"## Retraining: `{challenger}` promoted\n\nThe challenger passed the gate and is the champion now."
+    stays = f"`{champion}` stays champion." if champion else "There is no champion yet, so there is nothing to ship."
+    return f"## Retraining: `{challenger}` refused\n\nThe gate refused the challenger. {stays}"
+
+
+def _metrics(figures: Mapping[str, Any]) -> list[str]:
+    """No table when there was no fraud to judge by."""
+    if "challenger" not in figures:
+        return []
+    judged = f"Judged on {figures['rows']} rows with {figures['frauds']} frauds; brackets are 95 % intervals."
+    champion = figures.get("champion")
+    rows = [
+        (name.replace("_", " "), _interval(figures["challenger"][name]), _interval(champion[name] if champion else {}))
+        for name in FIGURES
+    ]
+    return [judged, _table(("figure", "challenger", "champion before"), rows)]
+
+
+def _interval(figure: Mapping[str, float | None]) -> str:
+    value, low, high = (figure.get(name) for name in ("value", "low", "high"))
+    if value is None:
+        return "–"  # noqa: RUF001 - an en dash, as tables show an empty cell
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _reasons(reasons: list[Mapping[str, Any]]) -> str:
+    rows = [("ok" if reason["passed"] else "**REFUSED**", reason["rule"], reason["detail"]) for reason in reasons]
+    return _table(("verdict", "rule", "detail"), rows)
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

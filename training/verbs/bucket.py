@@ -1,0 +1,170 @@
+"""Verbs on the bucket itself: bucket create, policy, trust, destroy."""
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fraud import command
+from fraud.errors import RegistryError
+from training import bucket, policies
+from training.bucket import NONCURRENT_DAYS, Contents
+from training.verbs import arguments
+from training.verbs.arguments import PROGRAM
+
+if TYPE_CHECKING:
+    from training.console import Steps
+
+_OWNER_AND_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
+_SECONDS_BETWEEN_NEWS = 2
+
+
+def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privately
+    """Register the verbs."""
+    group = verbs.add_parser("bucket", help="Set up the bucket of FRAUD_S3_URI on AWS, and remove it again.")
+    actions = group.add_subparsers(required=True, metavar="create|policy|trust|destroy")
+    create = command.subcommand(
+        actions,
+        "create",
+        _create,
+        "Make the bucket if it is not there; set and read back its protections. Exits 1 when the server lacks one.",
+        f"{PROGRAM} bucket create",
+        f"{PROGRAM} bucket create --noncurrent-days 30 --allow-missing",
+    )
+    create.add_argument("--allow-missing", action="store_true", help="exit 0 even when the server lacks a protection")
+    create.add_argument(
+        "--noncurrent-days",
+        type=arguments.positive,
+        default=NONCURRENT_DAYS,
+        metavar="N",
+        help=f"days to keep an object that was replaced or deleted (default {NONCURRENT_DAYS})",
+    )
+
+    policy = command.subcommand(
+        actions,
+        "policy",
+        _policy,
+        "Print the IAM policy with the least that training needs; with --read-only, that serving needs.",
+        f"{PROGRAM} bucket policy > training.json",
+        f"{PROGRAM} bucket policy --read-only > serving.json",
+    )
+    policy.add_argument("--read-only", action="store_true", help="for serving: read and list, nothing else")
+
+    trust = command.subcommand(
+        actions,
+        "trust",
+        _trust,
+        "Print the trust policy that lets the workflows of one branch of a GitHub repository take an AWS role.",
+        f"{PROGRAM} bucket trust --repository OWNER/REPO --account 123456789012",
+        f"{PROGRAM} bucket trust --repository OWNER/REPO --account 123456789012 --owner-id 11 --repository-id 22",
+    )
+    trust.add_argument("--repository", type=_repository, required=True, metavar="OWNER/REPO")
+    trust.add_argument(
+        "--branch", default="main", help="the branch whose workflows may, in jobs without an environment (default main)"
+    )
+    trust.add_argument("--account", type=_account, metavar="ID", help="number of the AWS account")
+    trust.add_argument("--owner-id", type=_id, metavar="ID", help="gh api repos/OWNER/REPO --jq .owner.id")
+    trust.add_argument("--repository-id", type=_id, metavar="ID", help="gh api repos/OWNER/REPO --jq .id")
+    trust.set_defaults(wrong_usage=trust.error)
+
+    destroy = command.subcommand(
+        actions,
+        "destroy",
+        _destroy,
+        "Delete the bucket with every version in it, and print the commands that remove the roles, users and keys.",
+        f"{PROGRAM} bucket destroy",
+        f"{PROGRAM} bucket destroy --yes",
+    )
+    destroy.add_argument("--yes", action="store_true", help="do not ask for the bucket's name")
+
+
+def _create(given: argparse.Namespace) -> command.Answer:
+    from training.console import Steps
+
+    created = bucket.create(arguments.registry().uri, given.noncurrent_days)
+    for name, problem in created.missing.items():
+        Steps().warn(f"{name}: {problem}")
+    fails = bool(created.missing) and not given.allow_missing
+    if fails:
+        Steps().say(f"error: s3://{created.bucket} lacks {', '.join(created.missing)}; --allow-missing accepts that")
+    return command.Answer(created.as_dict(), command.EXIT_ERROR if fails else 0)
+
+
+def _policy(given: argparse.Namespace) -> dict[str, Any]:
+    return policies.access(arguments.registry().uri, read_only=given.read_only)
+
+
+def _trust(given: argparse.Namespace) -> dict[str, Any]:
+    from training.console import Steps
+
+    if (given.owner_id is None) != (given.repository_id is None):
+        given.wrong_usage("--owner-id and --repository-id go together")
+    if given.account is None:
+        Steps().warn(f"no --account: put the number of yours in place of {policies.ACCOUNT}")
+    if given.owner_id is None:
+        Steps().warn(
+            "without --owner-id and --repository-id only the older form of the subject is trusted: a repository that "
+            "was created, renamed or moved after 15 July 2026 is not, and whoever gets hold of the name is"
+        )
+    ids = (given.owner_id, given.repository_id) if given.owner_id else None
+    return policies.trust(given.repository, given.branch, given.account or policies.ACCOUNT, ids)
+
+
+def _destroy(given: argparse.Namespace) -> dict[str, Any]:
+    from training.console import Steps
+
+    steps = Steps()
+    agree = _announce if given.yes else _ask
+    found = bucket.destroy(arguments.registry().uri, lambda found: agree(found, steps), _news(steps))
+    steps.say(f"s3://{found.bucket} is gone")
+    return {"bucket": f"s3://{found.bucket}", "deleted": found.counts(), "then_remove": policies.removal()}
+
+
+def _announce(found: Contents, steps: "Steps") -> None:
+    steps.say(f"Deleting s3://{found.bucket}: {found.described()} ...")
+
+
+def _ask(found: Contents, steps: "Steps") -> None:
+    """Go on if the bucket's name is typed. Raises RegistryError for another answer, or when nobody can be asked."""
+    if not sys.stdin.isatty():
+        raise RegistryError(f"s3://{found.bucket}: there is nobody to ask; --yes deletes it without asking")
+    steps.say(f"This deletes s3://{found.bucket} for good: {found.described()}.")
+    try:
+        answer = steps.console.input("Type the bucket's name to go on: ")
+    except EOFError:
+        answer = ""
+    if answer.strip() != found.bucket:
+        raise RegistryError(f"that is not {found.bucket}: nothing was deleted")
+
+
+def _news(steps: "Steps") -> Callable[[int], None]:
+    """Tells of a long deletion every few seconds."""
+    told = time.monotonic()
+
+    def progress(gone: int) -> None:
+        nonlocal told
+        if time.monotonic() - told > _SECONDS_BETWEEN_NEWS:
+            told = time.monotonic()
+            steps.say(f"  {gone} gone ...")
+
+    return progress
+
+
+def _repository(text: str) -> str:
+    if not _OWNER_AND_NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"expected OWNER/REPO, got {text!r}")
+    return text
+
+
+def _account(text: str) -> str:
+    if not re.fullmatch(r"\d{12}", text):
+        raise argparse.ArgumentTypeError(f"expected the 12 digits of an AWS account, got {text!r}")
+    return text
+
+
+def _id(text: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"expected GitHub's number of it, got {text!r}")
+    return text

@@ -1,0 +1,44 @@
+"""The verb that sets a retraining loop up to be tried: simulate."""
+
+import argparse
+from typing import Any
+
+from fraud import command
+from training.verbs import arguments
+from training.verbs.arguments import PROGRAM
+
+
+def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privately
+    """Register the verb."""
+    simulate = command.subcommand(
+        verbs,
+        "simulate",
+        _simulate,
+        "Cut data into a base (80 %) and new data (20 %) and put both below dataset/ in S3, to try retraining with.",
+        f"{PROGRAM} simulate --data creditcard.csv",
+        f"{PROGRAM} simulate --data creditcard.csv --split time --slices 4",
+        f"{PROGRAM} simulate --data sample --replace",
+    )
+    arguments.add_data(simulate)
+    simulate.add_argument(
+        "--split",
+        choices=("stratified", "time"),
+        default="stratified",
+        help="new data is a random 20 %% (default), or the latest 20 %%",
+    )
+    simulate.add_argument(
+        "--slices", type=arguments.positive, default=1, metavar="N", help="increments of new data (default 1)"
+    )
+    simulate.add_argument("--seed", type=arguments.seed, default=0, metavar="N", help="seed of the stratified split")
+    simulate.add_argument(
+        "--replace", action="store_true", help="remove the base and the increments that are there, then go on"
+    )
+
+
+def _simulate(given: argparse.Namespace) -> dict[str, Any]:
+    remote = arguments.registry()  # before pandas is loaded, for the error of a missing FRAUD_S3_URI
+    from training.console import Steps
+    from training.simulate import Plan, simulate
+
+    plan = Plan(given.data, given.split, given.slices, given.seed)
+    return simulate(remote.uri, plan, Steps(), replace=given.replace)
