@@ -55,7 +55,11 @@ def subcommand(
     """Add a verb with its help text and examples."""
     epilog = "examples:\n" + "\n".join(f"  {example}" for example in examples) if examples else None
     parser: argparse.ArgumentParser = group.add_parser(
-        name, help=summary, description=summary, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+        name,
+        help=summary.replace("%", "%%"),
+        description=summary,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(handler=handler)
     return parser

@@ -5,10 +5,10 @@ import os
 import sys
 
 from fraud import command
-from training.verbs import data, models, releases
+from training.verbs import bucket, data, models, releases, simulate
 from training.verbs.arguments import PROGRAM
 
-VERBS = (models, releases, data)
+VERBS = (models, releases, data, simulate, bucket)
 
 
 def main() -> int:

@@ -109,3 +109,13 @@ def test_serving_a_model_that_is_not_there_is_a_stated_error():
     """A pinned FRAUD_MODEL is never replaced by another."""
     with pytest.raises(serve.store.ModelError, match="the model store has no fraud_detector:gone"):
         serve.choose_model(Settings(model="fraud_detector:gone"), Steps())
+
+
+def test_the_help_of_the_program_lists_every_verb(capsys):
+    """``--help`` on top names each verb with its summary."""
+    with pytest.raises(SystemExit) as ended:
+        command.main(program.parser(), ["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    for verb in ("run", "retrain", "simulate", "evaluate", "list", "promote", "rollback", "pull", "bucket", "data"):
+        assert f"    {verb} " in said
