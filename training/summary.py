@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +78,11 @@ def _interval(figure: Mapping[str, float | None]) -> str:
     return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _reasons(reasons: list[Mapping[str, Any]]) -> str:
+def _reasons(reasons: Sequence[Mapping[str, Any]]) -> str:
     rows = [("ok" if reason["passed"] else "**REFUSED**", reason["rule"], reason["detail"]) for reason in reasons]
     return _table(("verdict", "rule", "detail"), rows)
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

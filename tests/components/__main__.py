@@ -7,6 +7,7 @@ running; ``stop`` ends it.
 import argparse
 import os
 import signal
+import sys
 from pathlib import Path
 
 from tests.components.s3 import SeaweedFS
@@ -30,9 +31,10 @@ def start(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     server = SeaweedFS(folder).start()
     (folder / PID).write_text(str(server.pid))
+    print(f"s3 server pid {server.pid}", file=sys.stderr)
     bucket = server.make_bucket(BUCKET)
     for name, value in {**server.env, "FRAUD_S3_URI": f"s3://{bucket}/retrain"}.items():
-        print(f"{name}={value}")  # noqa: T201 - this is the command's result
+        print(f"{name}={value}")
 
 
 def stop(folder: Path) -> None:
