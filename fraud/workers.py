@@ -22,7 +22,7 @@ def revive() -> None:
     os.environ.pop(_NO_REVIVAL, None)
 
     class Arbiter(circus.Arbiter):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
+        def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - handed on as they come
             super().__init__(*args, **{**kwargs, "check_delay": LOOK_SECONDS})
 
     circus.Arbiter = Arbiter  # type: ignore[misc] # create_standalone_arbiter looks the name up when it is called

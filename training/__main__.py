@@ -5,10 +5,11 @@ import os
 import sys
 
 from fraud import command
+from training import image
 from training.verbs import bucket, data, models, releases, simulate
 from training.verbs.arguments import PROGRAM
 
-VERBS = (models, releases, data, simulate, bucket)
+VERBS = (models, releases, data, simulate, image, bucket)
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
@@ -13,7 +14,7 @@ Labels = NDArray[np.int8]
 Scores = NDArray[np.float64]
 Progress = Callable[[int], None]
 
-_CHUNK = 20  # trees between two reports of progress
+_CHUNK = 20  # trees between two reports of progress, where there are no more cores
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ def fit(
     """Fit a random forest (Breiman 2001, scikit-learn's implementation).
 
     ``features``: ``(n, k)``, ``labels``: ``(n,)`` of 0 and 1. ``progress`` is told how many trees were added. The same
-    input, recipe and scikit-learn give the same forest, whatever ``jobs`` is.
+    input, recipe and scikit-learn give the same forest, whatever ``jobs`` is and wherever it grows
+    (``training.backend.fitting_on``).
     """
     model = RandomForestClassifier(
         n_estimators=0,
@@ -54,8 +56,9 @@ def fit(
         n_jobs=jobs,
         warm_start=True,  # grown in pieces, for the sake of progress; the trees are those of one fit
     )
+    chunk = max(_CHUNK, 2 * effective_n_jobs(jobs))  # a cluster's cores too
     while model.n_estimators < recipe.trees:
-        added = min(_CHUNK, recipe.trees - model.n_estimators)
+        added = min(chunk, recipe.trees - model.n_estimators)
         model.set_params(n_estimators=model.n_estimators + added)
         model.fit(features, labels)
         progress(added)

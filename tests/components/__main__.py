@@ -5,10 +5,10 @@ running; ``stop`` ends it.
 """
 
 import argparse
-import os
-import signal
 import sys
 from pathlib import Path
+
+import psutil
 
 from tests.components.s3 import SeaweedFS
 
@@ -30,17 +30,27 @@ def start(folder: Path) -> None:
     """Start a server with one empty bucket; it outlives this process."""
     folder.mkdir(parents=True, exist_ok=True)
     server = SeaweedFS(folder).start()
-    (folder / PID).write_text(str(server.pid))
-    print(f"s3 server pid {server.pid}", file=sys.stderr)
-    bucket = server.make_bucket(BUCKET)
+    try:
+        (folder / PID).write_text(str(server._process.pid))
+        bucket = server.make_bucket(BUCKET)
+    except BaseException:
+        server.stop()
+        raise
+    print(f"s3 server pid {server._process.pid}", file=sys.stderr)
     for name, value in {**server.env, "FRAUD_S3_URI": f"s3://{bucket}/retrain"}.items():
         print(f"{name}={value}")
 
 
 def stop(folder: Path) -> None:
-    """End the server of ``folder``, if one was started."""
-    if (folder / PID).exists():
-        os.kill(int((folder / PID).read_text()), signal.SIGTERM)
+    """End the server of ``folder``, if one was started, and wait until it is gone."""
+    if not (folder / PID).exists():
+        return
+    server = psutil.Process(int((folder / PID).read_text()))
+    server.terminate()
+    try:
+        server.wait(20)
+    except psutil.TimeoutExpired:
+        server.kill()
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def test_a_wrong_field_is_found(resources, validator):
 
 
 def test_the_parts_find_each_other(resources):
-    """Service and disruption budget select the pods, the service's port is the container's, the autoscaler scales it."""
+    """Service and disruption budget select the pods, the ports are the container's, the autoscaler scales it."""
     template = resources["Deployment"]["spec"]["template"]
     labels = template["metadata"]["labels"]
     assert labels == resources["Service"]["spec"]["selector"]

@@ -67,7 +67,6 @@ class Act:
     def __call__(self, name, options, variables=None, secrets=None):
         artifacts = self.folder / name
         variables = {"RETRAIN_OPTIONS": " ".join(map(str, options)), **(variables or {})}
-        # ACT's own cache, and a model store that is nobody else's
         given = {"E2E_VENV": sys.prefix, "E2E_ARTIFACTS": artifacts, "BENTOML_HOME": artifacts / "home"}
         command = [
             *(self.act, "push", "--workflows", ".github/workflows/retrain.yml", "--job", "retrain"),
@@ -89,6 +88,7 @@ class Act:
             text=True,
             timeout=400,
         )
+        (self.folder / f"{name}.log").write_text(done.stdout)
         self._images += [path.name.removeprefix("image-") for path in artifacts.glob("image-*")]
         return Run(done.returncode, done.stdout, artifacts)
 

@@ -31,7 +31,7 @@ def test_workers_of_a_container_are_started_anew(in_a_container):
 def test_the_parent_looks_often(in_a_container, monkeypatch):
     """Whatever delay BentoML asks for, the arbiter that it makes is ours."""
     given = {}
-    monkeypatch.setattr(circus._Arbiter, "__init__", lambda self, *args, **kwargs: given.update(kwargs))
+    monkeypatch.setattr(circus._Arbiter, "__init__", lambda *_, **kwargs: given.update(kwargs))
     workers.revive()
     circus.Arbiter([], endpoint="tcp://127.0.0.1:1", check_delay=10)
     assert given == {"endpoint": "tcp://127.0.0.1:1", "check_delay": workers.LOOK_SECONDS}

@@ -1,0 +1,160 @@
+"""The workflows keep the house rules: least rights, pinned actions, limits, short steps, and commands that exist."""
+
+import argparse
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from training import __main__ as program
+
+ROOT = Path(__file__).parents[1]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+ACTIONS = sorted((ROOT / ".github" / "actions").glob("*/action.yml"))
+
+
+def read(path):
+    """The document; ``on``, which YAML 1.1 takes for true, is named again."""
+    document = yaml.safe_load(path.read_text())
+    return {"on" if key is True else key: value for key, value in document.items()}
+
+
+def jobs(path):
+    return list(read(path)["jobs"].items())
+
+
+def steps(path):
+    document = read(path)
+    holders = document["jobs"].values() if "jobs" in document else [document["runs"]]
+    return [step for holder in holders for step in holder.get("steps", [])]
+
+
+def runs():
+    """Each ``run:`` block of every workflow and action, with its place."""
+    for path in WORKFLOWS + ACTIONS:
+        for step in steps(path):
+            if "run" in step:
+                yield pytest.param(step["run"], id=f"{path.parent.name}/{path.name}: {step.get('name', step['run'])}")
+
+
+def uses():
+    """Each ``uses:`` line as it is written, with its comment."""
+    for path in WORKFLOWS + ACTIONS:
+        for line in path.read_text().splitlines():
+            if found := re.match(r"\s*(?:- )?uses: (.*)", line):
+                yield pytest.param(found[1], id=f"{path.parent.name}/{path.name}: {found[1].partition('@')[0]}")
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_nothing_is_permitted_until_a_job_asks(path):
+    """``permissions: {}`` on top, and each job names its own."""
+    assert read(path)["permissions"] == {}
+    assert all("permissions" in job for _, job in jobs(path))
+
+
+def test_only_publishing_may_write_packages():
+    """No job that runs our code or PyPI's has a token that writes anything but its identity."""
+    for path in WORKFLOWS:
+        for name, job in jobs(path):
+            writes = {scope for scope, right in job["permissions"].items() if right == "write"} - {"id-token"}
+            assert not writes or name == "publish", (path.name, name)
+
+
+def test_publishing_runs_no_command_of_ours():
+    """The one job with those rights checks out nothing and starts nothing but the container engine."""
+    publish = ROOT / ".github" / "workflows" / "publish.yml"
+    assert "actions/checkout" not in publish.read_text()
+    assert not any(re.search(r"python|make|pip|docker run", step.get("run", "")) for step in steps(publish))
+
+
+@pytest.mark.parametrize("used", uses())
+def test_an_action_of_others_is_pinned_by_its_commit(used):
+    """Forty hexadecimal digits and the version in a comment; our own come from the checked-out commit."""
+    assert used.startswith("./") or re.fullmatch(r"[\w-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used)
+
+
+def test_one_action_has_one_pin():
+    """The same action is the same commit everywhere."""
+    pins = {tuple(param.values[0].split("@", 1)) for param in uses() if "@" in param.values[0]}
+    assert len({action for action, _ in pins}) == len(pins)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_checkout_leaves_no_credentials(path):
+    """The token does not stay in .git/config."""
+    for step in steps(path):
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_each_job_has_a_limit_in_time(path):
+    """A job that calls a workflow takes that one's limits."""
+    for name, job in jobs(path):
+        assert job.get("timeout-minutes", 0) > 0 or job.get("uses", "").startswith("./"), name
+
+
+def test_two_retrains_never_overlap():
+    """One group whatever the branch or event, and a running retrain is not cut off."""
+    assert read(ROOT / ".github/workflows/retrain.yml")["concurrency"] == {
+        "group": "retrain",
+        "cancel-in-progress": False,
+    }
+
+
+def test_retraining_starts_on_push_weekly_and_by_hand():
+    """What the demo promised, and a button."""
+    on = read(ROOT / ".github/workflows/retrain.yml")["on"]
+    assert set(on) == {"push", "schedule", "workflow_dispatch"}
+    assert re.fullmatch(r"\d+ \d+ \* \* [0-7]", on["schedule"][0]["cron"])
+
+
+def test_the_closing_job_waits_for_every_other():
+    """It runs always and needs each job of ci, so that branch protection names one check."""
+    named = dict(jobs(ROOT / ".github/workflows/ci.yml"))
+    closing = named.pop("ci")
+    assert closing["if"] == "always()"
+    assert set(closing["needs"]) == set(named)
+
+
+@pytest.mark.parametrize("script", runs())
+def test_a_step_is_at_most_five_lines(script):
+    """A longer one is a missing command."""
+    assert len(script.strip().splitlines()) <= 5
+
+
+@pytest.mark.parametrize("script", runs())
+def test_no_expression_is_pasted_into_a_shell(script):
+    """Values come through the environment: what a person typed is never part of the script, and no secret is printed."""
+    assert "${{" not in script
+    assert "secrets" not in script
+
+
+def test_secrets_go_to_the_action_that_signs_in_alone():
+    """No step, job or workflow has one in its environment."""
+    for path in WORKFLOWS + ACTIONS:
+        for step in steps(path):
+            if "secrets." in str(step):
+                assert step["uses"].startswith("aws-actions/configure-aws-credentials@")
+                assert "secrets." not in str({key: value for key, value in step.items() if key != "with"})
+        assert "secrets: inherit" not in path.read_text()
+
+
+def test_every_target_and_verb_that_a_step_calls_exists():
+    """make targets are in the Makefile, verbs are in the program's help."""
+    scripts = "\n".join(param.values[0] for param in runs())
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    groups = [action for action in program.parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    assert set(re.findall(r"\bmake (\w+)", scripts)) - targets == set()
+    assert set(re.findall(r"python -m training (\w+)", scripts)) - set(groups[0].choices) == set()
+
+
+def test_actions_that_act_cannot_fetch_have_a_stand_in():
+    """Each action of the retrain job but checkout, which act knows, is in tests/e2e/actions with the inputs used."""
+    for path in [ROOT / ".github/workflows/retrain.yml", *ACTIONS]:
+        for step in steps(path):
+            name, _, reference = step.get("uses", "./").partition("@")
+            if reference and name != "actions/checkout":
+                stand_in = ROOT / "tests" / "e2e" / "actions" / name.partition("/")[2] / "action.yml"
+                assert set(step["with"]) <= set(read(stand_in)["inputs"]), name
