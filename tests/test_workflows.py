@@ -2,11 +2,13 @@
 
 import argparse
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.components import require
 from training import __main__ as program
 
 ROOT = Path(__file__).parents[1]
@@ -68,7 +70,7 @@ def test_publishing_runs_no_command_of_ours():
     assert not any(re.search(r"python|make|pip|docker run", step.get("run", "")) for step in steps(publish))
 
 
-@pytest.mark.parametrize("used", uses())
+@pytest.mark.parametrize("used", list(uses()))
 def test_an_action_of_others_is_pinned_by_its_commit(used):
     """Forty hexadecimal digits and the version in a comment; our own come from the checked-out commit."""
     assert used.startswith("./") or re.fullmatch(r"[\w-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used)
@@ -118,15 +120,15 @@ def test_the_closing_job_waits_for_every_other():
     assert set(closing["needs"]) == set(named)
 
 
-@pytest.mark.parametrize("script", runs())
+@pytest.mark.parametrize("script", list(runs()))
 def test_a_step_is_at_most_five_lines(script):
     """A longer one is a missing command."""
     assert len(script.strip().splitlines()) <= 5
 
 
-@pytest.mark.parametrize("script", runs())
+@pytest.mark.parametrize("script", list(runs()))
 def test_no_expression_is_pasted_into_a_shell(script):
-    """Values come through the environment: what a person typed is never part of the script, and no secret is printed."""
+    """What a person typed comes through the environment, never as part of the script; no secret does."""
     assert "${{" not in script
     assert "secrets" not in script
 
@@ -158,3 +160,17 @@ def test_actions_that_act_cannot_fetch_have_a_stand_in():
             if reference and name != "actions/checkout":
                 stand_in = ROOT / "tests" / "e2e" / "actions" / name.partition("/")[2] / "action.yml"
                 assert set(step["with"]) <= set(read(stand_in)["inputs"]), name
+
+
+def test_zizmor_finds_nothing():
+    """Its audits of GitHub Actions; what is ignored has its reason beside it."""
+    words = [require("zizmor"), "--offline", "--no-progress", "--quiet", ROOT / ".github"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_act_accepts_the_workflow(path):
+    """Its strict schema knows keys, types and which expressions may stand where."""
+    done = subprocess.run([require("act"), "--validate", "--strict", "-W", path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -147,6 +147,17 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(published):
         assert registry.pointer.read()[0] == won
 
 
+def test_a_decision_about_an_earlier_champion_is_refused(published):
+    """A trainer that judged against a champion who has been replaced meanwhile is told, and changes nothing."""
+    registry, first, second = published
+    judged_against = registry.pointer.read()
+    registry.promote(second, "somebody else was quicker")
+    standing = registry.promote(first, "and back, so that only the ETag tells")
+    with pytest.raises(ConflictError, match="somebody else wrote it first"):
+        registry.promote(second, "late", seen=judged_against)
+    assert registry.pointer.read()[0] == standing
+
+
 def test_a_damaged_archive_is_not_imported(published, tmp_path):
     """One flipped byte in S3: pull says so, and the local store stays as it was."""
     registry, version, _ = published

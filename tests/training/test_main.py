@@ -30,9 +30,10 @@ def test_run_prints_one_json_document_and_progress_elsewhere(capsys):
 def test_list_names_the_models_of_the_local_store(capsys):
     """A model that was just trained is listed first, as local and not published."""
     _, trained, _ = call(capsys, "run", "--data", "sample:3000", "--trees", "5", "--jobs", "1")
-    code, result, _ = call(capsys, "list")
+    code, result, err = call(capsys, "list")
     assert code == 0
     assert result["champion"] is None
+    assert trained["model_version"] in err  # as a table for people
     first = result["models"][0]
     assert (first["model_version"], first["local"], first["published"]) == (trained["model_version"], True, False)
 

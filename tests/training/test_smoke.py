@@ -18,7 +18,7 @@ def engine(tmp_path, monkeypatch):
         script, asked = tmp_path / "engine", tmp_path / "asked"
         script.write_text(f'#!/bin/sh\necho "$@" >> {asked}\n{body}\n')
         script.chmod(0o755)
-        monkeypatch.setattr(image, "_engine", lambda backend: str(script))
+        monkeypatch.setattr(image, "_engine", lambda _: str(script))
         monkeypatch.setattr(smoke, "_free_port", lambda: 9)
         return asked
 
@@ -35,7 +35,7 @@ def test_an_image_that_cannot_be_run_is_a_stated_error(engine):
 
 def test_a_container_that_ends_early_is_told_with_its_log(engine, monkeypatch):
     """The reason is in the log more often than not."""
-    monkeypatch.setattr(smoke, "_ready", lambda url: False)
+    monkeypatch.setattr(smoke, "_ready", lambda _: False)
     engine("case $1 in inspect) echo false ;; logs) echo unknown setting FRAUD_X ;; esac")
     with pytest.raises(FraudError, match=r"ended before it was ready\nthe end of its log:\nunknown setting FRAUD_X"):
         smoke.smoke("some:image", "abc", 5, STEPS)
@@ -43,9 +43,9 @@ def test_a_container_that_ends_early_is_told_with_its_log(engine, monkeypatch):
 
 def test_a_container_that_never_gets_ready_is_given_up(engine, monkeypatch):
     """After the stated number of seconds."""
-    monkeypatch.setattr(smoke, "_ready", lambda url: False)
+    monkeypatch.setattr(smoke, "_ready", lambda _: False)
     engine("case $1 in inspect) echo true ;; esac")
-    with pytest.raises(FraudError, match="did not answer 200 within 0.1 s"):
+    with pytest.raises(FraudError, match=r"did not answer 200 within 0\.1 s"):
         smoke.smoke("some:image", "abc", 0.1, STEPS)
 
 
@@ -59,7 +59,7 @@ def answers(engine, monkeypatch):
 
     def start(exit_code=0, **change):
         pages = {"readyz": "", "predict": ANSWER, "metrics": METRICS} | change
-        monkeypatch.setattr(smoke, "_fetch", lambda url, body=None: pages[url.rpartition("/")[2]])
+        monkeypatch.setattr(smoke, "_fetch", lambda url, *_: pages[url.rpartition("/")[2]])
         monkeypatch.setattr(smoke, "FLUSH_SECONDS", 0)
         engine(f"case $1 in inspect) echo {exit_code} ;; esac")
 

@@ -14,7 +14,7 @@ NONE = {"value": None, "low": None, "high": None}
 
 def outcome(promoted, champion="old", figures=True, detail="0.800, at least 0.500 needed"):
     """As ``retrain`` prints it."""
-    judged = {name: FIGURE for name in summary.FIGURES} | {"precision": NONE}
+    judged = dict.fromkeys(summary.FIGURES, FIGURE) | {"precision": NONE}
     sides = {"challenger": judged, "champion": judged} if figures else {}
     return {
         "challenger": "new",

@@ -97,21 +97,37 @@ def _list(_: argparse.Namespace) -> dict[str, Any]:
     local = {version: store.read_manifest(store.get(f"{MODEL_NAME}:{version}")) for version in store.versions()}
     history = remote.pointer.history() if remote else []
     champion = history[0].model_version if history else None
-    models = sorted((published | local).values(), key=lambda manifest: manifest.created_at, reverse=True)
-    return {
-        "champion": champion,
-        "models": [
-            _row(manifest)
-            | {
-                "local": manifest.model_version in local,
-                "published": manifest.model_version in published,
-                "verdict": _word(remote, manifest.model_version) if manifest.model_version in published else None,
-                "champion": manifest.model_version == champion,
-            }
-            for manifest in models
-        ],
-        "history": [event.model_dump() for event in history],
-    }
+    models = [
+        _row(manifest)
+        | {
+            "local": manifest.model_version in local,
+            "published": manifest.model_version in published,
+            "verdict": _word(remote, manifest.model_version) if manifest.model_version in published else None,
+            "champion": manifest.model_version == champion,
+        }
+        for manifest in sorted((published | local).values(), key=lambda manifest: manifest.created_at, reverse=True)
+    ]
+    _show(models)
+    return {"champion": champion, "models": models, "history": [event.model_dump() for event in history]}
+
+
+def _show(models: list[dict[str, Any]]) -> None:
+    """The same as a table for people, on stderr."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    figures = ("average_precision", "precision", "recall")
+    headers = ("version", "trained at", "rows", "frauds", "split", "AP", "P", "R", "verdict", "where", "")
+    table = Table(*(Column(name, no_wrap=True) for name in headers), box=SIMPLE)
+    for model in models:
+        where = ", ".join(place for place in ("local", "published") if model[place])
+        shown = (f"{model[name]:.3f}" if model[name] is not None else "-" for name in figures)
+        data = (str(model["rows"]) + (" synthetic" if model["synthetic"] else ""), str(model["frauds"]), model["split"])
+        mark = "champion" if model["champion"] else ""
+        table.add_row(model["model_version"], model["created_at"], *data, *shown, model["verdict"] or "-", where, mark)
+    console = Console(stderr=True)
+    console.print(table, width=console.width if console.is_terminal else 160)
 
 
 def _row(manifest: Manifest) -> dict[str, Any]:
