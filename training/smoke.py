@@ -80,7 +80,7 @@ class Container:
 
     def stop(self) -> int:
         """SIGTERM, a grace of 30 s; the exit code."""
-        self._say("stop", "--time", "30", self.name)
+        self._say("stop", "-t", "30", self.name)
         return int(self._say("inspect", "--format", "{{.State.ExitCode}}", self.name))
 
     def remove(self) -> None:

@@ -36,10 +36,6 @@ class DaskCluster:
         for process in (*self._workers, self._scheduler):
             process.stop()
 
-    def kill_workers(self) -> None:
-        for worker in self._workers:
-            worker.stop(grace_seconds=0)
-
     def log(self) -> str:
         return "".join(process.log() for process in (self._scheduler, *self._workers))
 

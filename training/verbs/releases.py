@@ -1,6 +1,7 @@
 """Verbs on published models: publish, list, pull, promote, rollback."""
 
 import argparse
+import sys
 from typing import Any
 
 from fraud import command, store
@@ -10,6 +11,8 @@ from fraud.registry import Registry
 from fraud.settings import MODEL_NAME, Settings
 from training.verbs import arguments
 from training.verbs.arguments import PROGRAM
+
+_LOG_WIDTH = 160
 
 
 def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privately
@@ -126,8 +129,7 @@ def _show(models: list[dict[str, Any]]) -> None:
         data = (str(model["rows"]) + (" synthetic" if model["synthetic"] else ""), str(model["frauds"]), model["split"])
         mark = "champion" if model["champion"] else ""
         table.add_row(model["model_version"], model["created_at"], *data, *shown, model["verdict"] or "-", where, mark)
-    console = Console(stderr=True)
-    console.print(table, width=console.width if console.is_terminal else 160)
+    Console(stderr=True, width=None if sys.stderr.isatty() else _LOG_WIDTH).print(table)
 
 
 def _row(manifest: Manifest) -> dict[str, Any]:
