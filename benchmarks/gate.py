@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=0.55, help="of champion and challengers alike")
     parser.add_argument("--honest", type=int, default=20)
     parser.add_argument("--spoiled", type=int, default=20)
+    parser.add_argument("--spoiled-trees", type=int, default=20, help="without signal more trees change nothing")
     parser.add_argument("--jobs", type=int, default=-1)
     given = parser.parse_args()
     dataset = data.load(given.data)
@@ -49,7 +50,9 @@ def main() -> None:
         refused = 0
         for seed in range(1, count + 1):
             shuffled = np.random.default_rng(seed).permutation(labels)
-            challenger = contender(f"{kind} {seed}", Recipe(seed=seed), labels if kind == "honest" else shuffled)
+            trees = given.spoiled_trees if kind == "spoiled" else Recipe().trees
+            recipe = Recipe(seed=seed, trees=trees)
+            challenger = contender(f"{kind} {seed}", recipe, labels if kind == "honest" else shuffled)
             case = Case(
                 labels=dataset.labels[parts.test],
                 amounts=dataset.rows[parts.test, AMOUNT],

@@ -9,8 +9,11 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Literal
+
+from joblib import parallel_config
 
 from fraud.errors import FraudError
 
@@ -26,7 +29,7 @@ def fitting_on(backend: Backend = "local", scheduler: str | None = None) -> Iter
     """Inside, forests are fitted on ``backend``; ``scheduler`` is a Dask scheduler's address, ``tcp://host:8786``.
 
     Raises FraudError when the cluster cannot be reached, has no workers or other libraries than we, and when it is
-    lost on the way. Connecting takes ``CONNECT_SECONDS`` at most; later, when all workers are gone, Dask waits for new ones.
+    lost on the way. Connecting takes ``CONNECT_SECONDS`` at most; when all workers go later, Dask waits for new ones.
     """
     if backend == "local":
         yield
@@ -36,8 +39,7 @@ def fitting_on(backend: Backend = "local", scheduler: str | None = None) -> Iter
             f"expected --scheduler tcp://host:port, the address that `dask scheduler` prints, got {scheduler!r}"
         )
     try:
-        import distributed
-        from joblib import parallel_config
+        distributed: Any = import_module("distributed")  # ships no types, and is not installed everywhere
     except ImportError:
         raise FraudError(
             "--backend dask needs the package `distributed` here and on the workers: pip install distributed"

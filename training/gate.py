@@ -17,8 +17,8 @@ class Policy:
     min_average_precision: float = 0.5
     min_precision: float = 0.7
     min_recall: float = 0.4
-    average_precision_margin: float = 0.06
-    recall_margin: float = 0.2
+    average_precision_margin: float = 0.05
+    recall_margin: float = 0.15
     max_latency_ratio: float = 2.0
     max_scorer_bytes: int = 256 * 1024 * 1024
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fraud import s3, store
 from fraud.champion import Champion
@@ -128,45 +127,49 @@ def _case(
     test = judged.parts.test
     fresh = test[~np.isin(data.row_hashes(dataset.rows[test]), known)]
     rows = dataset.rows[fresh]
-    challenger = _contender(manifest.model_version, rows)
-    reference = train.score(judged.model, transform(rows)) if len(rows) else challenger.scores
-    problem, standing = None, None
+    features = transform(rows)
+    ours, theirs, problem = _open(manifest.model_version), None, None
     if champion is not None:
         try:
-            standing = _contender(champion.model_version, rows)
+            theirs = _open(champion.model_version)
         except ModelError as error:
             problem = str(error)
+    seconds = _seconds_per_row([served for served in (ours, theirs) if served], features[:TIMED_ROWS])
+    challenger = _contender(ours, features, seconds[0])
+    reference = train.score(judged.model, features) if len(rows) else challenger.scores
     return Case(
         labels=dataset.labels[fresh],
         amounts=rows[:, AMOUNT],
         left_out=len(test) - len(fresh),
         challenger=challenger,
-        champion=standing,
+        champion=_contender(theirs, features, seconds[1]) if theirs else None,
         champion_problem=problem,
         scorer_differences=int((challenger.scores != reference).sum()),
         schema_change_declared=schema_change_declared,
     )
 
 
-def _contender(version: str, rows: NDArray[np.float64]) -> Contender:
-    entry = store.get(f"{MODEL_NAME}:{version}")
-    served = store.open_served(entry)
-    features = transform(rows)
-    scores = served.forest.score(features)
+def _open(version: str) -> store.Served:
+    return store.open_served(store.get(f"{MODEL_NAME}:{version}"))
+
+
+def _contender(served: store.Served, features: train.Features, seconds_per_row: float) -> Contender:
+    entry = store.get(f"{MODEL_NAME}:{served.version}")
     return Contender(
-        version=version,
-        scores=scores,
+        version=served.version,
+        scores=served.forest.score(features),
         threshold=served.manifest.threshold,
         scorer_bytes=Path(entry.path_of(store.FOREST_FILE)).stat().st_size,
-        seconds_per_row=_seconds_per_row(served, features[:TIMED_ROWS]),
+        seconds_per_row=seconds_per_row,
     )
 
 
-def _seconds_per_row(served: store.Served, features: train.Features) -> float:
-    """Median time to score one row alone."""
-    seconds = []
+def _seconds_per_row(models: Sequence[store.Served], features: train.Features) -> list[float]:
+    """Median time of each model to score one row alone; in turns, so that a busy moment slows all of them."""
+    seconds: list[list[float]] = [[] for _ in models]
     for row in features:
-        started = time.perf_counter()
-        served.forest.score(row[None, :])
-        seconds.append(time.perf_counter() - started)
-    return float(np.median(seconds)) if seconds else float("nan")
+        for served, times in zip(models, seconds, strict=True):
+            started = time.perf_counter()
+            served.forest.score(row[None, :])
+            times.append(time.perf_counter() - started)
+    return [float(np.median(times)) if times else float("nan") for times in seconds]

@@ -5,6 +5,8 @@ running; ``stop`` ends it.
 """
 
 import argparse
+import contextlib
+import json
 import sys
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import psutil
 from tests.components.s3 import SeaweedFS
 
 BUCKET = "fraud"
-PID = "seaweedfs.pid"
+STATE = "seaweedfs.json"
 
 
 def main() -> None:
@@ -31,26 +33,29 @@ def start(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     server = SeaweedFS(folder).start()
     try:
-        (folder / PID).write_text(str(server._process.pid))
+        state = {"pid": server._process.pid, "ports": list(server._ports.values())}
+        (folder / STATE).write_text(json.dumps(state))
         bucket = server.make_bucket(BUCKET)
     except BaseException:
         server.stop()
         raise
-    print(f"s3 server pid {server._process.pid}", file=sys.stderr)
+    print(f"s3 server pid {state['pid']}", file=sys.stderr)
     for name, value in {**server.env, "FRAUD_S3_URI": f"s3://{bucket}/retrain"}.items():
         print(f"{name}={value}")
 
 
 def stop(folder: Path) -> None:
-    """End the server of ``folder``, if one was started, and wait until it is gone."""
-    if not (folder / PID).exists():
+    """End the server of ``folder``, if one was started. Its objects go with the job, so it gets no long farewell."""
+    if not (folder / STATE).exists():
         return
-    server = psutil.Process(int((folder / PID).read_text()))
-    server.terminate()
-    try:
-        server.wait(20)
-    except psutil.TimeoutExpired:
+    state = json.loads((folder / STATE).read_text())
+    with contextlib.suppress(psutil.NoSuchProcess):
+        server = psutil.Process(state["pid"])
         server.kill()
+        server.wait(10)
+    for port in state["ports"]:
+        for left_over in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 - weed takes no other folder
+            left_over.unlink()
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ class Run:
 
 
 class Act:
-    """Runs ``retrain.yml`` on a throw-away checkout; ``remove()`` takes its images away."""
+    """Runs ``retrain.yml`` on a throw-away checkout; ``remove()`` takes its images away, as tags and as files."""
 
     def __init__(self, folder):
         self.engine, self.act = require_engine(), require("act")
@@ -68,6 +68,7 @@ class Act:
         artifacts = self.folder / name
         variables = {"RETRAIN_OPTIONS": " ".join(map(str, options)), **(variables or {})}
         given = {"E2E_VENV": sys.prefix, "E2E_ARTIFACTS": artifacts, "BENTOML_HOME": artifacts / "home"}
+        given |= {"TTY_COMPATIBLE": 0, "NO_COLOR": 1}  # act gives each step a terminal, GitHub does not
         command = [
             *(self.act, "push", "--workflows", ".github/workflows/retrain.yml", "--job", "retrain"),
             *("--platform", "ubuntu-latest=-self-hosted", "--no-cache-server"),
@@ -95,6 +96,8 @@ class Act:
     def remove(self):
         for version in self._images:
             self.engine.run("rmi", "--force", f"fraud_detector:{version}")
+        for archive in self.folder.glob("*/image-*/image.tar"):  # half a gigabyte each, and pytest keeps three runs
+            archive.unlink()
 
 
 def copy_checkout(folder):

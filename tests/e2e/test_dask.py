@@ -1,0 +1,94 @@
+"""Fitting on a Dask cluster: a real scheduler with two worker processes."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+
+import pytest
+
+from tests.components import missing
+from tests.components.dask import DaskCluster
+from tests.e2e.conftest import REPOSITORY, run
+
+pytestmark = pytest.mark.e2e
+
+# in a process of its own: distributed starts threads and warns of things that are not ours
+FIT = """
+import json, sys
+import numpy as np
+from fraud.features import transform
+from training import train
+from training.backend import fitting_on
+from training.data import load
+
+dataset = load(["sample:5000"])
+given = transform(dataset.rows), dataset.labels, train.Recipe(trees=30, seed=5)
+folds = np.arange(dataset.size) % 3
+here = train.fit(*given)
+with fitting_on("dask", sys.argv[1]):
+    there = train.fit(*given)
+    out_of_fold = train.out_of_fold(given[0], given[1], folds, given[2])
+
+import distributed
+with distributed.Client(sys.argv[1]) as client:
+    executed = client.run(lambda dask_worker: dask_worker.state.executed_count)
+print(json.dumps({
+    "same_scores": np.array_equal(train.score(here, given[0]), train.score(there, given[0])),
+    "same_trees": all(
+        np.array_equal(one.tree_.threshold, other.tree_.threshold, equal_nan=True)
+        and np.array_equal(one.tree_.value, other.tree_.value)
+        for one, other in zip(here.estimators_, there.estimators_, strict=True)
+    ),
+    "same_out_of_fold": np.array_equal(out_of_fold, train.out_of_fold(given[0], given[1], folds, given[2])),
+    "executed": list(executed.values()),
+}))
+"""
+CONNECT = """
+import sys
+from fraud.errors import FraudError
+from training import backend
+backend.CONNECT_SECONDS = 3
+try:
+    with backend.fitting_on("dask", sys.argv[1]):
+        pass
+except FraudError as error:
+    sys.exit(f"error: {error}")
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def package():
+    if find_spec("distributed") is None:
+        missing("distributed", "pip install distributed (it is in requirements/dev.txt)")
+
+
+def test_a_cluster_grows_the_same_forest(tmp_path):
+    """Trees, scores and out-of-fold scores are those of this machine to the bit, and both workers took part."""
+    with DaskCluster(tmp_path) as cluster:
+        said = json.loads(run([sys.executable, "-c", FIT, cluster.address], dict(os.environ)))
+    executed = said.pop("executed")
+    assert said == {"same_scores": True, "same_trees": True, "same_out_of_fold": True}
+    assert len(executed) == 2
+    assert min(executed) > 10
+
+
+@pytest.mark.parametrize("workers", [None, 0], ids=["no scheduler", "no workers"])
+def test_a_cluster_that_is_not_there_is_said(workers, tmp_path):
+    """Within seconds, in one line, without a traceback."""
+    cluster = DaskCluster(tmp_path, workers=0)
+    if workers is not None:
+        cluster.start()
+    try:
+        started = time.monotonic()
+        command = [sys.executable, "-c", CONNECT, cluster.address]
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+        assert time.monotonic() - started < 15
+    finally:
+        cluster.stop()
+    assert done.returncode == 1
+    reason = "no Dask scheduler answered" if workers is None else "no worker came"
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"error: {cluster.address}: {reason} within 3 s")
