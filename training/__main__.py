@@ -5,11 +5,11 @@ import os
 import sys
 
 from fraud import command
-from training import image
+from training import image, sbom, smoke, summary
 from training.verbs import bucket, data, models, releases, simulate
 from training.verbs.arguments import PROGRAM
 
-VERBS = (models, releases, data, simulate, image, bucket)
+VERBS = (models, releases, data, simulate, image, smoke, sbom, summary, bucket)
 
 
 def main() -> int:

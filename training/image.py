@@ -55,7 +55,7 @@ def build(version: str | None, tag: str | None, backend: str | None, steps: Step
     With ``FRAUD_S3_URI`` the model is pulled: ``version``, else the champion; there is no falling back when S3 cannot
     give it. Raises FraudError without a container engine, and with the end of the log when a step fails.
     """
-    engine = _engine(backend)
+    engine = find_engine(backend)
     with tempfile.TemporaryDirectory(prefix="fraud-image-") as home:
         env = {**os.environ, "BENTOML_HOME": home}
         steps.start("model", "Filling a fresh model store")
@@ -74,7 +74,8 @@ def build(version: str | None, tag: str | None, backend: str | None, steps: Step
     return {"image": image, "model_version": shipped, "bento": model}
 
 
-def _engine(backend: str | None) -> str:
+def find_engine(backend: str | None) -> str:
+    """The container engine to use: ``backend``, or the first that answers. Raises FraudError when there is none."""
     tried = (backend,) if backend else ENGINES
     for name in tried:
         if shutil.which(name) and not subprocess.run([name, "ps"], capture_output=True).returncode:

@@ -57,7 +57,7 @@ def _sbom(given: argparse.Namespace) -> dict[str, Any]:
 
 def look(name: str) -> dict[str, Any]:
     """What the image's own Python finds in it. Raises FraudError when the image cannot be run."""
-    engine = image._engine(None)
+    engine = image.find_engine(None)
     words = [engine, "run", "--rm", "--network=none", "--entrypoint", "python", name, "-c", _LOOK]
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:

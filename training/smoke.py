@@ -46,7 +46,7 @@ def _smoke(given: argparse.Namespace) -> dict[str, Any]:
 
 def smoke(name: str, version: str, seconds: float, steps: Steps) -> dict[str, Any]:
     """What the container answered. Raises FraudError when it does not do what it should, with the end of its log."""
-    engine = image._engine(None)
+    engine = image.find_engine(None)
     port = _free_port()
     steps.start("run", f"Starting {name} on port {port}")
     with _container(engine, name, port) as container:

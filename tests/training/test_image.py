@@ -32,9 +32,9 @@ def test_an_engine_without_a_daemon_is_none(path):
     """The next one is taken, but not where one was asked for by name."""
     program(path, "docker", 1)
     program(path, "podman", 0)
-    assert image._engine(None) == "podman"
+    assert image.find_engine(None) == "podman"
     with pytest.raises(FraudError, match="`docker ps`;"):
-        image._engine("docker")
+        image.find_engine("docker")
 
 
 def test_a_local_model_that_is_not_there_is_said(path):

@@ -18,7 +18,7 @@ def engine(tmp_path, monkeypatch):
         script, asked = tmp_path / "engine", tmp_path / "asked"
         script.write_text(f'#!/bin/sh\necho "$@" >> {asked}\n{body}\n')
         script.chmod(0o755)
-        monkeypatch.setattr(image, "_engine", lambda _: str(script))
+        monkeypatch.setattr(image, "find_engine", lambda _: str(script))
         monkeypatch.setattr(smoke, "_free_port", lambda: 9)
         return asked
 

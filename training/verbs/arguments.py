@@ -51,6 +51,8 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=seed, metavar="N", help="seed of the forest, and of the split unless stated")
     parser.add_argument("--jobs", type=int, default=-1, metavar="N", help="processor cores for fitting; -1 means all")
+    parser.add_argument("--backend", choices=("local", "dask"), default="local", help="where to fit")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster, such as tcp://host:8786")
 
 
 def recipe(given: argparse.Namespace) -> "Recipe":

@@ -40,6 +40,7 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
         "Train a challenger on all data in S3, gate it against the champion; promote it, or exit 3.",
         f"{PROGRAM} retrain",
         f"{PROGRAM} retrain --split stratified --seed 7",
+        f"{PROGRAM} retrain --backend dask --scheduler tcp://scheduler:8786",
     )
     arguments.add_data(retrain, required=False)
     arguments.add_recipe(retrain)
@@ -75,12 +76,14 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
 
 
 def _run(given: argparse.Namespace) -> dict[str, Any]:
+    from training.backend import fitting_on
     from training.console import Steps
     from training.run import Plan, run
 
     remote = arguments.registry() if given.publish else None  # before the long work, not after it
     plan = Plan(given.data, given.split, arguments.recipe(given), given.refit, given.jobs)
-    manifest = run(plan, Steps())
+    with fitting_on(given.backend, given.scheduler):
+        manifest = run(plan, Steps())
     result = manifest.model_dump(mode="json", exclude={"profile"})
     if remote:
         result |= releases.upload(remote, manifest.model_version)
@@ -89,12 +92,13 @@ def _run(given: argparse.Namespace) -> dict[str, Any]:
 
 def _retrain(given: argparse.Namespace) -> command.Answer:
     from training import retrain
+    from training.backend import fitting_on
     from training.console import Steps
     from training.gate import Policy
     from training.run import Plan
 
     remote = arguments.registry()
-    with retrain.staging():
+    with retrain.staging(), fitting_on(given.backend, given.scheduler):
         recipe = arguments.recipe(given)
         plan = Plan(given.data or [], given.split, recipe, jobs=given.jobs, split_seed=given.split_seed)
         outcome = retrain.retrain(remote, plan, Policy(), Steps(), schema_change_declared=given.allow_schema_change)
