@@ -36,6 +36,6 @@ def test_an_image_that_does_not_run_is_a_stated_error(tmp_path, monkeypatch):
     engine = tmp_path / "engine"
     engine.write_text("#!/bin/sh\necho no such image >&2; exit 125\n")
     engine.chmod(0o755)
-    monkeypatch.setattr(image, "_engine", lambda _: str(engine))
+    monkeypatch.setattr(image, "find_engine", lambda _: str(engine))
     with pytest.raises(FraudError, match="cannot be looked into: no such image"):
         sbom.look("nothing:here")
