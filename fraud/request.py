@@ -27,7 +27,12 @@ NAME_SHOWN = 64  # characters of a field's name in an answer: the name may be th
 PREDICT_BYTES = 16 * 1024  # a transaction with every digit of every number takes under 1 KiB
 
 _MISSING, _UNKNOWN, _REPEATED = "is required", "is not a field of a transaction", "given more than once"
-_MESSAGES = {"missing": _MISSING, "extra_forbidden": _UNKNOWN}
+_MESSAGES = {
+    "missing": _MISSING,
+    "extra_forbidden": _UNKNOWN,
+    "string_pattern_mismatch": "should be 1 to 64 letters, digits or . _ : / - and start with a letter or digit",
+    "too_short": "should hold at least one transaction",
+}
 _TRANSACTION, _BATCH = "the transaction", "the batch"
 
 
@@ -123,7 +128,9 @@ def _refusal(error: ValidationError, what: str) -> RefusedError:
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     first = problems[0]
     if first["type"] == "json_invalid":
-        return RefusedError(HTTPStatus.BAD_REQUEST, "malformed", f"the body is not JSON: {first['msg']}")
+        return RefusedError(
+            HTTPStatus.BAD_REQUEST, "malformed", f"the body is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}"
+        )
     return _invalid(what, [_detail(problem) for problem in problems[:SHOWN]], len(problems))
 
 

@@ -1,11 +1,15 @@
 """The retraining loop against real S3: the first champion, an honest challenger, a spoiled one, a rollback."""
 
+import uuid
+
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
 
 from fraud.schema import COLUMNS, LABEL
-from tests.e2e.conftest import BUCKET
+from tests.components import Container, free_port, require_engine
+from tests.e2e.conftest import BUCKET, engine_only
 from tests.e2e.test_registry import Commands
 from training import data, split
 from training.data import load
@@ -138,6 +142,21 @@ def test_after_a_refusal_and_a_rollback_make_run_serves_the_champion(loop, spoil
     code = "from training import serve, console; from fraud.settings import Settings; print(serve.choose_model(Settings.from_env(), console.Steps()))"  # noqa: E501
     done = command.python("-c", code)
     assert done.stdout.strip() == f"fraud_detector:{spoiled[1]['champion']}", done.stderr
+
+
+def test_after_a_refusal_and_a_rollback_the_built_image_serves_the_champion(loop, spoiled, tmp_path):
+    """``make image`` takes the champion of S3, though newer models were trained, refused and rolled back."""
+    engine, (command, _) = require_engine(), loop
+    name, port = f"fraud-e2e:{uuid.uuid4().hex[:12]}", free_port()
+    code, built, error = command("image", "--tag", name, **engine_only(engine))
+    assert code == 0, error
+    try:
+        assert built["model_version"] == spoiled[1]["champion"]
+        with Container(engine, name, port, tmp_path) as container:
+            card = httpx.get(f"{container.url}/model", trust_env=False).json()
+        assert card["model_version"] == spoiled[1]["champion"]
+    finally:
+        engine.run("rmi", "--force", name)
 
 
 def test_rows_that_the_champion_trained_on_are_left_out(loop, dataset):
