@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from fraud.schema import COLUMNS
-from tests.components import missing
 from tests.e2e.conftest import REPOSITORY
 from tests.e2e.test_registry import Commands
 
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.e2e
 def source():
     path = os.environ.get("E2E_REAL_DATA")
     if not path:
-        missing("E2E_REAL_DATA", "set it to a Parquet or CSV file of the ULB credit-card data")
+        pytest.skip("E2E_REAL_DATA is not set to a Parquet or CSV file of the ULB credit-card data")
     return Path(path).absolute()
 
 
