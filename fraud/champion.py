@@ -13,7 +13,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fraud import s3
-from fraud.errors import RegistryError
+from fraud.errors import ConflictError, DamagedError, RegistryError
 
 FILE = "champion.json"
 
@@ -61,9 +61,14 @@ class Pointer:
             previous_version=before.model_version if before else None,
             previous_event=before.event if before else None,
         )
-        s3.put(self._event(champion.generation, champion.event), champion.model_dump(), new=True)
+        s3.put(self._event(champion.generation, champion.event), champion.model_dump())
         etag = standing[1] if standing else None
-        s3.put(s3.join(self.uri, FILE), champion.model_dump(), replacing=etag, new=standing is None)
+        try:
+            s3.put(s3.join(self.uri, FILE), champion.model_dump(), replacing=etag, new=standing is None)
+        except ConflictError:
+            # boto3 tries again when an answer is lost, and then meets its own first write
+            if all(event.event != champion.event for event in self.history()):
+                raise
         return champion
 
     def history(self) -> list[Champion]:
@@ -83,8 +88,8 @@ class Pointer:
 
 
 def read(kind: type[Document], body: bytes, uri: str) -> Document:
-    """Parse a JSON object of S3. Raises RegistryError when it is damaged."""
+    """Parse a JSON object of S3. Raises DamagedError when it is something else."""
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
-        raise RegistryError(f"{uri}: damaged ({error.errors()[0]['msg']})") from None
+        raise DamagedError(f"{uri}: damaged ({error.errors()[0]['msg']})") from None

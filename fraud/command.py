@@ -3,7 +3,9 @@
 import argparse
 import json
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,7 @@ Handler = Callable[[argparse.Namespace], Any]
 
 EXIT_ERROR = 1
 EXIT_REFUSED = 3
+EXIT_TERMINATED = 143  # the shell's word for SIGTERM: 128 + 15
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,10 @@ def main(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None
     """Run the handler that ``parser`` sets as ``handler`` and print its result as JSON.
 
     Returns 0 or what an Answer says, or 1 after one line on stderr for a stated error; argparse exits 2 on wrong usage.
+    SIGTERM ends the process with 143 and lets what was begun clean up: temporary stores and containers go.
     """
+    if threading.current_thread() is threading.main_thread():  # no other may set it
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     given = parser.parse_args(arguments)
     handler: Handler = given.handler

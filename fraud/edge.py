@@ -2,7 +2,7 @@
 
 BentoML labels its request metrics with the raw path, words errors in several shapes, and answers some of them before
 a service method is reached. Here, around everything else, unknown paths are folded into one, every error answer gets
-the same JSON shape, and each prediction call is timed and counted once with its final reason.
+the same JSON shape, web sockets are refused, and each prediction call is timed and counted once with its final reason.
 """
 
 import json
@@ -59,8 +59,12 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event, as ASGI applications do."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
+            return
+        if scope["type"] == "websocket":  # there are none, and BentoML would add series for each path that is tried
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})  # before it is accepted: the server answers 403
             return
         if scope["path"] not in self.known:
             scope = {**scope, "path": UNKNOWN, "raw_path": UNKNOWN.encode()}

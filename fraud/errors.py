@@ -25,9 +25,17 @@ class ModelError(FraudError):
     """A model is missing, damaged, or its scorer is not exact."""
 
 
+class SchemaError(ModelError):
+    """A model was made for another transaction schema than this code's."""
+
+
 class RegistryError(FraudError):
     """S3 refused, failed, or holds something else than expected."""
 
 
 class ConflictError(RegistryError):
     """Somebody else changed the champion between our read and our write."""
+
+
+class DamagedError(RegistryError):
+    """An object in S3 is not what our code writes."""

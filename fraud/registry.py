@@ -7,7 +7,7 @@ Who serves is ``fraud/champion.py``.
 
 import hashlib
 import json
-import shutil
+import logging
 import tarfile
 import tempfile
 from dataclasses import dataclass
@@ -21,13 +21,15 @@ from pydantic import BaseModel, ConfigDict
 from fraud import manifest as manifests
 from fraud import s3, store
 from fraud.champion import Champion, Pointer, read
-from fraud.errors import ConflictError, RegistryError
+from fraud.errors import ConflictError, DamagedError, RegistryError
 from fraud.manifest import Manifest
 from fraud.settings import MODEL_NAME
 
 ARCHIVE = "model.bentomodel"
 ROWS = "rows.npy"
 VERDICT = "verdict.json"
+
+LOG = logging.getLogger(__name__)
 
 
 class Published(BaseModel):
@@ -85,8 +87,15 @@ class Registry:
 
     def versions(self) -> list[Published]:
         """Every published model, newest first."""
-        found = [self.published(version) for version in s3.folders(s3.join(self.uri, "models"))]
-        whole = [published for published in found if published is not None]
+        whole = []
+        for version in s3.folders(s3.join(self.uri, "models")):
+            try:
+                published = self.published(version)
+            except DamagedError as error:
+                LOG.warning("left out: %s", error)
+                continue
+            if published is not None:
+                whole.append(published)
         return sorted(whole, key=lambda published: published.manifest.created_at, reverse=True)
 
     def pull(self, version: str) -> Manifest:
@@ -94,18 +103,23 @@ class Registry:
         published = self._existing(version)
         if version in store.versions():
             _same_as_local(published)
+            self._keep_rows(published)
             return published.manifest
         with tempfile.TemporaryDirectory(prefix="fraud-pull-") as folder:
             archive = Path(folder) / ARCHIVE
             s3.download(self._model(version, ARCHIVE), archive, sha256=published.archive_sha256)
             _verify(archive, published)
-            rows = Path(folder) / ROWS
-            s3.download(self._model(version, ROWS), rows, sha256=published.rows_sha256)
             _import(archive)
-            kept = store.rows_path(store.get(f"{MODEL_NAME}:{version}"))
-            kept.parent.mkdir(exist_ok=True)
-            shutil.copyfile(rows, kept)
+        self._keep_rows(published)
         return published.manifest
+
+    def _keep_rows(self, published: Published) -> None:
+        """Have the hashes of the training rows beside the local model, for publishing it elsewhere."""
+        version = published.manifest.model_version
+        path = store.rows_path(store.get(f"{MODEL_NAME}:{version}"))
+        if not path.is_file():
+            path.parent.mkdir(exist_ok=True)
+            s3.download(self._model(version, ROWS), path, sha256=published.rows_sha256)
 
     def row_hashes(self, version: str) -> NDArray[np.uint64]:
         """Sorted hashes of the rows that a published version was fitted on."""
@@ -122,8 +136,12 @@ class Registry:
         return None if found is None else dict(json.loads(found[0]))
 
     def record_verdict(self, version: str, verdict: dict[str, Any]) -> None:
-        """Keep what the gate said. A version is gated once; ConflictError when it was."""
-        s3.put(self._model(version, VERDICT), verdict, new=True)
+        """Keep what the gate said. A version is gated once; ConflictError when something else was said before."""
+        try:
+            s3.put(self._model(version, VERDICT), verdict, new=True)
+        except ConflictError:
+            if self.verdict(version) != json.loads(json.dumps(verdict)):  # else our own, tried again
+                raise
 
     def crown_first(self, version: str, reason: str = "first published model") -> Champion | None:
         """Make ``version`` champion if there is none yet; None when there is one."""
@@ -143,21 +161,37 @@ class Registry:
         somebody else changed the champion since: look again, then decide again. A version that the gate refused takes
         ``override``.
         """
-        self._existing(version)
-        verdict = self.verdict(version)
-        if verdict is not None and not verdict["passed"] and not override:
-            raise RegistryError(f"{self._model(version)}: the gate refused this version; --override promotes it anyway")
+        self._check_promotable(version, override)
         standing = seen or self.pointer.read()
         if standing is not None and standing[0].model_version == version:
             return standing[0]
         return self.pointer.crown(version, standing, reason)
 
-    def rollback(self, reason: str) -> Champion:
-        """Make the champion before this one champion again."""
+    def rollback(self, reason: str, *, override: bool = False) -> Champion:
+        """Make the champion before this one champion again; done twice, the one before that.
+
+        A version that was rolled back is not come back to. Raises RegistryError when there is no earlier champion.
+        """
         standing = self.pointer.read()
-        if standing is None or standing[0].previous_version is None:
+        earlier: list[str] = []
+        for event in reversed(self.pointer.history()):
+            if event.model_version in earlier:  # rolled back to, or promoted again: what came after it is undone
+                del earlier[earlier.index(event.model_version) :]
+            earlier.append(event.model_version)
+        if standing is None or len(earlier) < 2:
             raise RegistryError(f"{self.uri}: there is no earlier champion to go back to")
-        return self.pointer.crown(standing[0].previous_version, standing, reason)
+        self._check_promotable(earlier[-2], override)
+        return self.pointer.crown(earlier[-2], standing, reason)
+
+    def refused(self, version: str) -> bool:
+        """Whether the gate refused a version."""
+        verdict = self.verdict(version)
+        return verdict is not None and not verdict["passed"]
+
+    def _check_promotable(self, version: str, override: bool) -> None:
+        self._existing(version)
+        if self.refused(version) and not override:
+            raise RegistryError(f"{self._model(version)}: the gate refused this version; --override promotes it anyway")
 
     def _existing(self, version: str) -> Published:
         published = self.published(version)

@@ -22,6 +22,8 @@ def score_file(source: Path, target: Path, tag: str) -> dict[str, Any]:
         raise DataError(f"{target}: expected a name that ends in .csv or .parquet")
     if not target.parent.is_dir():
         raise DataError(f"{target.parent}: no such folder; make it first")
+    if source.exists() and target.exists() and target.samefile(source):
+        raise DataError(f"{target}: is the input itself; choose another name")
     served = store.open_served(store.get(tag))
     frame = table.check(table.read(source), labelled=False)
     scores = served.forest.score(transform(frame[list(COLUMNS)].to_numpy()))

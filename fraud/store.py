@@ -1,5 +1,7 @@
 """The entry ``fraud_detector:<version>`` in the BentoML model store: written whole or not at all, read with care."""
 
+import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from fraud import forest as scorer
 from fraud import manifest as manifests
-from fraud.errors import ModelError
+from fraud.errors import ModelError, SchemaError
 from fraud.features import FEATURES, transform
 from fraud.manifest import Manifest
 from fraud.schema import schema_hash
@@ -79,6 +81,38 @@ def rows_path(entry: "bentoml.Model") -> Path:
     return Path(entry.path).parents[2] / "fraud_rows" / f"{entry.tag.version}.npy"
 
 
+def check_writable() -> None:
+    """Raise ModelError unless a model can be saved: before the long work, not after it."""
+    home = Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        raise ModelError(f"BENTOML_HOME {home}: cannot be written ({error.strerror})") from None
+
+
+def remember_champion(version: str) -> None:
+    """Note which local model is the champion, for when S3 cannot be asked."""
+    if version in versions():
+        path = _champion_path(version)
+        part = path.with_suffix(f".{os.getpid()}")
+        part.write_text(version)
+        part.replace(path)
+
+
+def remembered_champion() -> str | None:
+    """The champion last seen, if the store has it."""
+    local = versions()
+    path = _champion_path(local[0]) if local else None
+    version = path.read_text() if path and path.is_file() else None
+    return version if version in local else None
+
+
+def _champion_path(version: str) -> Path:
+    return Path(get(f"{MODEL_NAME}:{version}").path).parents[2] / "fraud_champion"
+
+
 def get(tag: str) -> "bentoml.Model":
     """The store's entry of ``tag``. Raises ModelError when there is none."""
     import bentoml
@@ -97,8 +131,12 @@ def get(tag: str) -> "bentoml.Model":
 def versions() -> list[str]:
     """Versions of the model in the local store, newest first."""
     import bentoml
+    from bentoml.exceptions import BentoMLException
 
-    entries = [entry for entry in bentoml.models.list() if entry.tag.name == MODEL_NAME]
+    try:
+        entries = [entry for entry in bentoml.models.list() if entry.tag.name == MODEL_NAME]
+    except BentoMLException as error:
+        raise ModelError(f"the model store holds an entry that is not whole; delete it ({error})") from None
     entries.sort(key=lambda entry: entry.creation_time, reverse=True)
     return [str(entry.tag.version) for entry in entries]
 
@@ -122,10 +160,10 @@ def open_served(entry: "bentoml.Model") -> Served:
     if not path.is_file() or manifests.sha256(path) != manifest.files.get(FOREST_FILE):
         raise ModelError(f"{entry.tag}: {FOREST_FILE} is not the file that was saved; pull or train it again")
     if manifest.schema_hash != schema_hash() or manifest.features != FEATURES:
-        raise ModelError(f"{entry.tag}: made for another transaction schema than this code's; train it again")
+        raise SchemaError(f"{entry.tag}: made for another transaction schema than this code's; train it again")
     forest, probes = scorer.load(path)
     if forest.n_features != len(FEATURES):
-        raise ModelError(f"{entry.tag}: the scorer takes {forest.n_features} features, not {len(FEATURES)}")
+        raise SchemaError(f"{entry.tag}: the scorer takes {forest.n_features} features, not {len(FEATURES)}")
     check_exact(forest, probes, str(entry.tag))
     return Served(str(entry.tag.version), forest, manifest)
 

@@ -7,6 +7,7 @@ sets the ratio of the sums over all live workers (``livemostrecent``: the newest
 """
 
 import contextlib
+import logging
 import math
 import os
 import threading
@@ -25,6 +26,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from fraud.manifest import Manifest
 from fraud.profile import BINS, Profile
 
+LOG = logging.getLogger("bentoml.fraud")
 DECISIONS = ("fraud", "legitimate")
 REASONS = (
     "malformed",
@@ -208,16 +210,16 @@ class FraudMetrics:
         self._ticker.start()
 
     def close(self) -> None:
-        """Stop the ticker and flush for the last time."""
+        """Stop the ticker and flush for the last time; a failing flush is logged and does not stop the shutdown."""
         self._stop.set()
         self._ticker.join()
         self._ready.set(0)
-        self.flush()
+        _attempt(self.flush)
 
     def _tick(self) -> None:
         while not self._stop.wait(TICK_SECONDS):
-            bury_the_dead()
-            self.flush()
+            _attempt(bury_the_dead)
+            _attempt(self.flush)
 
 
 class _Pending:
@@ -246,16 +248,34 @@ class _Pending:
         self._sum = 0.0
 
 
+def _attempt(work: Callable[[], None]) -> None:
+    """Do ``work``; a failure is logged.
+
+    The exception to "never catch Exception to go on": the files are written and removed by other processes at any
+    time, and a ticker that ended would freeze every fraud_* metric of this worker until it is restarted.
+    """
+    try:
+        work()
+    except Exception:  # ruff lets a logged one pass; the reason is above
+        LOG.exception("the fraud_* metrics could not be brought up to date")
+
+
 def _rate(scored: int, flagged: int) -> float:
-    """Share flagged over all live workers; over this process when it is the only one."""
+    """Share flagged over all live workers; over this process when it is the only one.
+
+    ``scored`` and ``flagged`` are this process's own and only those of the others are read from files: BentoML empties
+    the folder whenever a server starts on the same BENTOML_HOME, and this process's file may then be gone.
+    """
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if folder:
-        files = [str(path) for path in Path(folder).glob("gauge_livesum_*.db")]
+        own = f"gauge_livesum_{os.getpid()}.db"
+        files = [str(path) for path in Path(folder).glob("gauge_livesum_*.db") if path.name != own]
         sums = {
             metric.name: sum(sample.value for sample in metric.samples)
             for metric in MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
         }
-        scored, flagged = int(sums["fraud_window_scored"]), int(sums["fraud_window_flagged"])
+        scored += int(sums.get("fraud_window_scored", 0))
+        flagged += int(sums.get("fraud_window_flagged", 0))
     return flagged / scored if scored else math.nan
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 from joblib import parallel_config
@@ -80,6 +80,9 @@ def _check_libraries(client: Any, scheduler: str) -> None:  # noqa: ANN401
     """Raise FraudError unless every worker has our versions: others may grow other trees."""
     for name in _SAME:
         here = version(name)
-        for worker, there in client.run(version, name).items():
+        for worker, answer in client.run(version, name, on_error="return").items():
+            there = "none" if isinstance(answer, PackageNotFoundError) else answer
+            if isinstance(there, Exception):
+                raise there
             if there != here:
                 raise FraudError(f"{scheduler}: worker {worker} has {name} {there}, expected {here} as here")

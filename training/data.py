@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from fraud import s3, table
 from fraud.errors import DataError
 from fraud.schema import COLUMNS, LABEL
-from training import sample
-from training.datasets import SUM
+from training import datasets, sample
 
 OPENML_ID = 1597
 EXPECTED = "a CSV or Parquet path, s3://bucket/key, openml, or sample[:ROWS[:SEED]]"
+SUFFIXES = table.PARQUET_SUFFIXES + table.CSV_SUFFIXES
 
 SYNTHETIC = "synthetic"
 """Key of a frame's ``attrs`` that marks generated rows; it goes into Parquet files and comes back from them."""
@@ -57,8 +57,9 @@ class Dataset:
 def load(sources: Sequence[str]) -> Dataset:
     """Read, check and combine ``sources``; each is a path, an S3 address, ``openml`` or ``sample``.
 
-    An S3 address that ends in ``/`` stands for all data files below it. Raises DataError when a source is unknown
-    or its rows break the schema, RegistryError when S3 fails.
+    An S3 address that ends in ``/`` stands for all data files below it: those with the suffix of a table, and those
+    that were pushed. A pushed file must still have the SHA-256 it was pushed with. Raises DataError when a source is
+    unknown or its rows break the schema, RegistryError when S3 fails or a pushed file was changed.
     """
     if not sources:
         raise DataError(f"no data given; expected {EXPECTED}")
@@ -102,6 +103,8 @@ def row_hashes(rows: NDArray[np.float64], seed: int = 0, purpose: str = "") -> N
 
 def _frames(source: str) -> Iterator[tuple[str, pd.DataFrame]]:
     """The frames of one source, each with the name to use in messages."""
+    if not source.strip():
+        raise DataError(f"an empty name is no data source; expected {EXPECTED}")
     if generated := _SAMPLE.fullmatch(source):
         rows, seed = generated.groups()
         frame = sample.generate(int(rows or sample.ROWS), int(seed or 0))
@@ -118,18 +121,27 @@ def _frames(source: str) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _objects(uri: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    found = [key for key in s3.keys(uri) if not key.endswith(("/", SUM))] if uri.endswith("/") else [uri]
-    if not found:
-        raise DataError(f"{uri}: there is no object below this address; expected CSV or Parquet files")
-    for key in found:
+    for key in _below(uri) if uri.endswith("/") else [uri]:
+        if not s3.split(key)[1]:
+            raise DataError(f"{uri}: expected s3://bucket/key, or a folder that ends in /")
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / key.rsplit("/", 1)[1]
-            s3.download(key, target)
+            s3.download(key, target, sha256=datasets.pushed_sha256(key))
             try:
                 frame = table.read(target)
             except DataError as error:
                 raise DataError(str(error).replace(str(target), key)) from None
         yield key, frame
+
+
+def _below(uri: str) -> list[str]:
+    """The data files of a folder; a README beside them is none."""
+    keys = s3.keys(uri)
+    pushed = {key.removesuffix(datasets.SUM) for key in keys if key.endswith(datasets.SUM)}
+    found = [key for key in keys if key in pushed or key.lower().endswith(SUFFIXES)]
+    if not found:
+        raise DataError(f"{uri}: there is no CSV or Parquet file below this address")
+    return found
 
 
 def _openml() -> pd.DataFrame:

@@ -1,11 +1,12 @@
 """Data sets to and from S3, below ``dataset/``: checked before they leave, verified when they arrive."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from fraud import manifest, s3, table
-from fraud.errors import RegistryError
+from fraud.errors import DataError, RegistryError
 
 FOLDER = "dataset"
 SUM = ".sha256.json"
@@ -26,9 +27,10 @@ def push(uri: str, path: Path, name: str | None = None) -> dict[str, Any]:
 
 
 def pull(uri: str, folder: Path) -> dict[str, Any]:
-    """Download every pushed data file into ``folder``. Raises RegistryError when one is not what was pushed."""
-    import json
+    """Download every pushed data file into ``folder``.
 
+    Raises RegistryError when one is not what was pushed or would lie elsewhere, DataError when it cannot be written.
+    """
     base = s3.join(uri, FOLDER, "")
     sums = [key for key in s3.keys(base) if key.endswith(SUM)]
     if not sums:
@@ -36,13 +38,28 @@ def pull(uri: str, folder: Path) -> dict[str, Any]:
     files = []
     for key in sums:
         source = key.removesuffix(SUM)
-        found = s3.get(key)
-        expected = json.loads(found[0])["sha256"] if found else None
         target = folder / source.removeprefix(base)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        s3.download(source, target, sha256=expected)
+        if not target.resolve().is_relative_to(folder.resolve()):
+            raise RegistryError(f"{source}: the name leads out of {folder}; remove the object from the bucket")
+        expected = pushed_sha256(source)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            s3.download(source, target, sha256=expected)
+        except OSError as error:
+            raise DataError(f"{target}: cannot be written ({error.strerror or error})") from None
         files.append({"path": str(target), "sha256": expected})
     return {"files": files}
+
+
+def pushed_sha256(uri: str) -> str | None:
+    """What a data file was when it was pushed; None for one that was not. Raises RegistryError."""
+    found = s3.get(uri + SUM)
+    if found is None:
+        return None
+    try:
+        return str(json.loads(found[0])["sha256"])
+    except (ValueError, KeyError, TypeError):
+        raise RegistryError(f"{uri}{SUM}: expected JSON with a sha256; push the data file again") from None
 
 
 def remove(uris: Iterable[str]) -> None:

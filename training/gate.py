@@ -74,7 +74,14 @@ class Case:
 
 def decide(case: Case, policy: Policy) -> Verdict:
     """Check every rule; passed when all of them hold. Without a champion the comparisons are left out."""
-    figures: dict[str, Any] = {"rows": len(case.labels), "frauds": int(case.labels.sum()), "left_out": case.left_out}
+    figures: dict[str, Any] = {
+        "rows": len(case.labels),
+        "frauds": int(case.labels.sum()),
+        "left_out": case.left_out,
+        "challenger_version": case.challenger.version,
+        "champion_version": case.champion.version if case.champion else None,
+        "policy": asdict(policy),
+    }
     reasons = [_enough(figures, policy)]
     if not figures["frauds"]:
         return Verdict(False, tuple(reasons), figures)

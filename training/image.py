@@ -17,6 +17,7 @@ from typing import Any
 
 from fraud import command, store
 from fraud.errors import FraudError
+from fraud.registry import Registry
 from fraud.settings import MODEL_NAME, Settings
 from training.console import Steps
 from training.verbs.arguments import PROGRAM
@@ -56,6 +57,8 @@ def build(version: str | None, tag: str | None, backend: str | None, steps: Step
     give it. Raises FraudError without a container engine, and with the end of the log when a step fails.
     """
     engine = find_engine(backend)
+    if version is not None:
+        _check_may_ship(version)
     with tempfile.TemporaryDirectory(prefix="fraud-image-") as home:
         env = {**os.environ, "BENTOML_HOME": home}
         steps.start("model", "Filling a fresh model store")
@@ -72,6 +75,18 @@ def build(version: str | None, tag: str | None, backend: str | None, steps: Step
         _run("bentoml containerize", [*_BENTOML, "containerize", model, *options], env)
         steps.done(image)
     return {"image": image, "model_version": shipped, "bento": model}
+
+
+def _check_may_ship(version: str) -> None:
+    """Raise FraudError for a version that the gate refused, unless somebody once promoted it all the same."""
+    if version in ("champion", "latest"):
+        raise FraudError(f"--version takes a version, not {version!r}; without it the champion is built")
+    uri = Settings.from_env().s3_uri
+    remote = Registry(uri.rstrip("/")) if uri else None
+    if remote and remote.refused(version):
+        promoted = {event.model_version for event in remote.pointer.history()}
+        if version not in promoted:
+            raise FraudError(f"{version}: the gate refused this version; `{PROGRAM} promote --override` comes first")
 
 
 def find_engine(backend: str | None) -> str:

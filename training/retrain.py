@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fraud import s3, store
 from fraud.champion import Champion
-from fraud.errors import ConflictError, ModelError
+from fraud.errors import ConflictError, DataError, SchemaError
 from fraud.features import transform
 from fraud.manifest import Manifest
 from fraud.registry import Registry
@@ -39,6 +40,8 @@ class Outcome:
     champion: str | None
     promoted: bool
     verdict: Verdict
+    unchanged: bool = False
+    """The challenger came out as the champion itself: there was nothing new to learn from."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -46,6 +49,7 @@ class Outcome:
             "challenger": self.challenger,
             "champion": self.champion,
             "promoted": self.promoted,
+            "unchanged": self.unchanged,
             "verdict": self.verdict.as_dict(),
         }
 
@@ -64,6 +68,15 @@ def staging() -> Iterator[None]:
                 os.environ["BENTOML_HOME"] = standing
 
 
+def increments(remote: Registry, count: int) -> list[str]:
+    """Addresses of the base and of the first ``count`` increments, to replay what was known week by week."""
+    folder = s3.join(remote.uri, datasets.FOLDER, "")
+    found = sorted(key for key in s3.keys(f"{folder}new/") if not key.endswith(("/", datasets.SUM)))
+    if count > len(found):
+        raise DataError(f"{folder}new/: there are {len(found)} increments, not {count}")
+    return [f"{folder}base.parquet", *found[:count]]
+
+
 def retrain(
     remote: Registry, plan: Plan, policy: Policy, steps: Steps, *, schema_change_declared: bool = False
 ) -> Outcome:
@@ -73,21 +86,55 @@ def retrain(
     champion while this one was being judged.
     """
     seen = remote.pointer.read()
+    standing = _standing(remote, seen[0].model_version) if seen else None
     dataset = _load(plan.sources or [s3.join(remote.uri, datasets.FOLDER, "")], steps)
     judged = judge(plan, dataset, steps)
-    steps.start("publish", f"Uploading the challenger to {remote.uri}")
     manifest = save(plan, dataset, judged)
-    remote.publish(manifest.model_version)
-    steps.done(manifest.model_version)
-    steps.start("gate", f"Judging it beside {seen[0].model_version if seen else 'no champion'}")
-    case = _case(remote, dataset, judged, manifest, seen[0] if seen else None, schema_change_declared)
-    verdict = gate.decide(case, policy)
+    version = manifest.model_version
+    if standing and _same(manifest, standing.manifest):
+        steps.say(f"unchanged: the same data and settings gave the champion {standing.version} again")
+        return Outcome(version, standing.version, False, _nothing_new(), unchanged=True)
+    steps.start("gate", f"Judging it beside {standing.version if standing else 'no champion'}")
+    verdict = gate.decide(_case(dataset, judged, manifest, standing, schema_change_declared), policy)
     for reason in verdict.reasons:
         steps.say(f"  [{'green' if reason.passed else 'red'}]{'ok' if reason.passed else 'REFUSED'}[/] {_line(reason)}")
-    remote.record_verdict(manifest.model_version, verdict.as_dict())
     steps.done("passed" if verdict.passed else "refused")
-    champion = _promote(remote, manifest.model_version, seen) if verdict.passed else seen and seen[0]
-    return Outcome(manifest.model_version, champion.model_version if champion else None, verdict.passed, verdict)
+    steps.start("publish", f"Uploading the challenger and its verdict to {remote.uri}")
+    remote.record_verdict(version, verdict.as_dict())  # first: no challenger is ever there without its verdict
+    remote.publish(version)
+    steps.done(version)
+    champion = _promote(remote, version, seen) if verdict.passed else seen and seen[0]
+    return Outcome(version, champion.model_version if champion else None, verdict.passed, verdict)
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """The champion, in the staging store, and what is needed to judge beside it."""
+
+    version: str
+    manifest: Manifest
+    rows: NDArray[np.uint64]
+    served: store.Served | None
+    problem: str | None
+    """Why this code cannot score with it: it was made for another schema."""
+
+
+def _standing(remote: Registry, version: str) -> Standing:
+    manifest = remote.pull(version)
+    rows = remote.row_hashes(version)
+    try:
+        return Standing(version, manifest, rows, _open(version), None)
+    except SchemaError as error:
+        return Standing(version, manifest, rows, None, str(error))
+
+
+def _same(one: Manifest, other: Manifest) -> bool:
+    return one.files[store.FOREST_FILE] == other.files[store.FOREST_FILE] and one.threshold == other.threshold
+
+
+def _nothing_new() -> Verdict:
+    detail = "the same data and settings gave the champion itself, to the bit; nothing was published"
+    return Verdict(True, (gate.Reason("something new", True, detail),), {})
 
 
 def _load(sources: Sequence[str], steps: Steps) -> Dataset:
@@ -112,28 +159,17 @@ def _promote(remote: Registry, version: str, seen: tuple[Champion, str] | None) 
 
 
 def _case(
-    remote: Registry,
-    dataset: Dataset,
-    judged: Judged,
-    manifest: Manifest,
-    champion: Champion | None,
-    schema_change_declared: bool,
+    dataset: Dataset, judged: Judged, manifest: Manifest, standing: Standing | None, schema_change_declared: bool
 ) -> Case:
     """The rows that neither model trained on, scored by both."""
-    known = remote.row_hashes(manifest.model_version)
-    if champion is not None:
-        known = np.union1d(known, remote.row_hashes(champion.model_version))
-        remote.pull(champion.model_version)
+    known = data.row_hashes(dataset.rows[judged.fitted])
+    if standing is not None:
+        known = np.union1d(known, standing.rows)
     test = judged.parts.test
     fresh = test[~np.isin(data.row_hashes(dataset.rows[test]), known)]
     rows = dataset.rows[fresh]
     features = transform(rows)
-    ours, theirs, problem = _open(manifest.model_version), None, None
-    if champion is not None:
-        try:
-            theirs = _open(champion.model_version)
-        except ModelError as error:
-            problem = str(error)
+    ours, theirs = _open(manifest.model_version), standing.served if standing else None
     seconds = _seconds_per_row([served for served in (ours, theirs) if served], features[:TIMED_ROWS])
     challenger = _contender(ours, features, seconds[0])
     reference = train.score(judged.model, features) if len(rows) else challenger.scores
@@ -143,7 +179,7 @@ def _case(
         left_out=len(test) - len(fresh),
         challenger=challenger,
         champion=_contender(theirs, features, seconds[1]) if theirs else None,
-        champion_problem=problem,
+        champion_problem=standing.problem if standing else None,
         scorer_differences=int((challenger.scores != reference).sum()),
         schema_change_declared=schema_change_declared,
     )

@@ -124,7 +124,10 @@ def _validate(
             scores = train.out_of_fold(
                 features[held], dataset.labels[held], fold_of, recipe, jobs=plan.jobs, progress=progress
             )
-    return scores, threshold.choose(scores, dataset.labels[held], recipe.target_precision)
+    choice = threshold.choose(scores, dataset.labels[held], recipe.target_precision)
+    if choice.rule.startswith(threshold.FALLBACK):
+        steps.warn(f"the threshold is that of the {choice.rule} among the validation rows")
+    return scores, choice
 
 
 def _fit(plan: Plan, steps: Steps, name: str, features: Features, labels: train.Labels) -> RandomForestClassifier:

@@ -58,7 +58,7 @@ def _sbom(given: argparse.Namespace) -> dict[str, Any]:
 def look(name: str) -> dict[str, Any]:
     """What the image's own Python finds in it. Raises FraudError when the image cannot be run."""
     engine = image.find_engine(None)
-    words = [engine, "run", "--rm", "--network=none", "--entrypoint", "python", name, "-c", _LOOK]
+    words = [engine, "run", "--pull=never", "--rm", "--network=none", "--entrypoint", "python", name, "-c", _LOOK]
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
         raise FraudError(f"{name}: cannot be looked into: {done.stderr.strip()}")

@@ -100,7 +100,9 @@ def _container(engine: str, name: str, port: int) -> Iterator[Container]:
     container = Container(engine, f"fraud-smoke-{uuid.uuid4().hex[:12]}")
     options = [f"--name={container.name}", f"--publish=127.0.0.1:{port}:{port}", f"--env=BENTOML_PORT={port}"]
     try:
-        started = subprocess.run([engine, "run", "--detach", *options, name], capture_output=True, text=True)
+        started = subprocess.run(
+            [engine, "run", "--pull=never", "--detach", *options, name], capture_output=True, text=True
+        )
         if started.returncode:
             raise FraudError(f"{name}: {engine} cannot run it: {started.stderr.strip()}")
         yield container

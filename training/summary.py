@@ -54,6 +54,8 @@ def _headline(outcome: Mapping[str, Any]) -> str:
     challenger, champion = outcome["challenger"], outcome["champion"]
     if outcome["promoted"]:
         return f"## Retraining: `{challenger}` promoted\n\nThe challenger passed the gate and is the champion now."
+    if outcome.get("unchanged"):
+        return f"## Retraining: unchanged\n\nThe same data and settings gave the champion `{champion}` again."
     stays = f"`{champion}` stays champion." if champion else "There is no champion yet, so there is nothing to ship."
     return f"## Retraining: `{challenger}` refused\n\nThe gate refused the challenger. {stays}"
 

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from fraud.errors import DataError
 
+FALLBACK = "highest F1"
+"""Begins the rule of a choice that does not reach the precision asked for."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -30,12 +33,19 @@ def choose(scores: NDArray[np.float64], labels: NDArray[np.int8], target_precisi
 
     Where none reaches it, that of the highest F1; ``rule`` says which it was. ``scores``: ``(n,)``, ``labels``:
     ``(n,)`` of 0 and 1. Scores of fully grown trees are multiples of 1/trees; the threshold is put halfway to the
-    next lower score, so that rounding in another library version flips no decision. Raises DataError without frauds.
+    next lower score, so that rounding in another library version flips no decision. It is never 0, which would call
+    every transaction fraud: a score of 0 is left out. Raises DataError when no fraud scores above 0, or there is none.
     """
     frauds = int(labels.sum())
     if not frauds:
         raise DataError("no fraud among the validation rows: the threshold cannot be chosen; give more data")
     values, caught, alerts = _curve(scores, labels)
+    above = values > 0
+    caught, alerts = caught[above], alerts[above]
+    if not caught.any():
+        raise DataError(
+            "every fraud among the validation rows scores 0: no threshold can be chosen; give more data or more trees"
+        )
     precision, recall = caught / alerts, caught / frauds
     reaches = (precision >= target_precision) & (caught > 0)
     if reaches.any():
@@ -43,7 +53,7 @@ def choose(scores: NDArray[np.float64], labels: NDArray[np.int8], target_precisi
         rule = f"highest recall at precision >= {target_precision:g}"
     else:
         best = int(np.argmax(2 * caught / (alerts + frauds)))
-        rule = f"highest F1, as no threshold reaches precision {target_precision:g}"
+        rule = f"{FALLBACK}, as no threshold reaches precision {target_precision:g}"
     below = values[best + 1] if best + 1 < len(values) else 0.0
     return Choice(
         threshold=float((values[best] + below) / 2),

@@ -46,6 +46,18 @@ print(json.dumps({
     "executed": list(executed.values()),
 }))
 """
+HIDE = """
+import os
+from importlib.metadata import PackageNotFoundError
+from training import backend
+
+def version(name, here=os.getpid()):
+    if os.getpid() != here:
+        raise PackageNotFoundError(name)
+    return "1"
+
+backend.version = version
+"""
 CONNECT = """
 import sys
 from fraud.errors import FraudError
@@ -92,3 +104,14 @@ def test_a_cluster_that_is_not_there_is_said(workers, tmp_path):
     reason = "no Dask scheduler answered" if workers is None else "no worker came"
     [line] = done.stderr.splitlines()
     assert line.startswith(f"error: {cluster.address}: {reason} within 3 s")
+
+
+def test_a_worker_without_a_package_is_said(tmp_path):
+    """In one line that names the worker and the package, without a traceback."""
+    with DaskCluster(tmp_path) as cluster:
+        command = [sys.executable, "-c", HIDE + CONNECT, cluster.address]
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"error: {cluster.address}: worker tcp://127.0.0.1:")
+    assert line.endswith("has scikit-learn none, expected 1 as here")

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import time
 
 import httpx
@@ -116,6 +117,32 @@ def test_a_thousand_unknown_paths_add_no_series(fresh):
     before = len(client.get("/metrics").text.splitlines())
     for number in range(1000):
         client.get(f"/path-{number}/{number * 7919}")
+    assert len(client.get("/metrics").text.splitlines()) == before
+
+
+def shake_hands(port, path):
+    """The status that a web socket's handshake is answered with."""
+    lines = [
+        f"GET {path} HTTP/1.1",
+        f"Host: 127.0.0.1:{port}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ]
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        with connection.makefile("rb") as answer:
+            return int(answer.readline().split()[1])
+
+
+def test_web_sockets_are_refused_and_add_no_series(fresh):
+    """Handshakes to random paths are answered 403, and leave the number of series as it is."""
+    server, client = fresh
+    for _ in range(20):  # both workers have been asked for their metrics
+        httpx.get(f"{server.url}/metrics", trust_env=False).raise_for_status()
+    before = len(client.get("/metrics").text.splitlines())
+    assert {shake_hands(server.port, f"/socket-{number}/{number * 7919}") for number in range(20)} == {403}
     assert len(client.get("/metrics").text.splitlines()) == before
 
 

@@ -9,6 +9,8 @@ import tarfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
+from botocore.httpsession import URLLib3Session
 
 from fraud import s3 as objects
 from fraud import store as local
@@ -260,18 +262,90 @@ def test_data_that_breaks_the_schema_is_not_uploaded(command, uri, tmp_path):
     assert objects.keys(uri) == []
 
 
-def test_serving_takes_the_champion_and_falls_back_to_the_local_model(published, uri, capsys, monkeypatch):
-    """With FRAUD_S3_URI the champion is pulled and pinned; when S3 is down the local model serves, and it is said."""
+def test_rolling_back_twice_goes_back_twice(command, published):
+    """Not to and fro between the last two: what was rolled back is not come back to."""
+    registry, first, second = published
+    registry.promote(second, "better")
+    code, third, error = command("run", "--data", "sample:3000", "--trees", "6")
+    assert code == 0, error
+    assert command("publish", "latest")[0] == 0
+    registry.promote(third["model_version"], "better still")
+    assert registry.rollback("worse").model_version == second
+    assert registry.rollback("that too").model_version == first
+    with pytest.raises(RegistryError, match="no earlier champion to go back to"):
+        registry.rollback("and on")
+
+
+def test_rolling_back_onto_a_refused_version_takes_an_override(published):
+    """What the gate refused does not come back by the back door."""
+    registry, first, second = published
+    registry.record_verdict(first, {"passed": False})
+    registry.promote(second, "better")
+    with pytest.raises(RegistryError, match="the gate refused this version"):
+        registry.rollback("worse")
+    assert registry.rollback("worse", override=True).model_version == first
+
+
+def test_a_lost_answer_does_not_tell_the_winner_that_it_lost(published, monkeypatch):
+    """boto3 tries a PUT again whose answer was lost, and then meets its own first write: still a promotion."""
     registry, _, second = published
+    send, lost = URLLib3Session.send, []
+
+    def lossy(session, request):
+        answer = send(session, request)
+        if request.method == "PUT" and "champion.json" in request.url and not lost:
+            lost.append(request.url)
+            raise ReadTimeoutError(endpoint_url=request.url)
+        return answer
+
+    monkeypatch.setattr(URLLib3Session, "send", lossy)
+    champion = registry.promote(second, "better")
+    assert lost
+    assert registry.pointer.read()[0] == champion
+
+
+def test_one_damaged_manifest_hides_no_other_model(published, uri, command):
+    """list names it and shows the rest."""
+    _, first, second = published
+    objects.put(f"{uri}/models/{second}/manifest.json", {"format": 99})
+    code, listed, error = command("list")
+    assert code == 0
+    assert "left out" in error
+    assert [m["model_version"] for m in listed["models"] if m["published"]] == [first]
+
+
+@pytest.fixture
+def empty_store(monkeypatch):
+    """This process's own model store, without what other tests have left in it."""
+    import bentoml
+
+    for version in local.versions():
+        bentoml.models.delete(f"fraud_detector:{version}")
+
+
+def test_serving_takes_the_champion_and_falls_back_to_it_when_s3_is_down(
+    empty_store, published, uri, capsys, monkeypatch
+):
+    """With FRAUD_S3_URI the champion is pulled and pinned; when S3 is down the champion last seen, not the newest."""
+    registry, first, second = published
     registry.promote(second, "better")
     settings = Settings(s3_uri=uri)
     assert serve.choose_model(settings, Steps()) == f"fraud_detector:{second}"
     assert "pulled and verified" in capsys.readouterr().err
+    registry.rollback("worse")
+    assert serve.choose_model(settings, Steps()) == f"fraud_detector:{first}"
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
-    assert serve.choose_model(settings, Steps()).removeprefix("fraud_detector:") in local.versions()
+    assert serve.choose_model(settings, Steps()) == f"fraud_detector:{first}"
     said = capsys.readouterr().err
     assert "Could not connect" in said
-    assert "serving the local model instead" in said
+    assert "serving the local model instead: the last champion" in said
+
+
+def test_serving_without_s3_and_without_a_local_model_is_a_stated_error(empty_store, uri, monkeypatch):
+    """A production host that cannot reach S3 never answers with a model trained on made-up rows."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    with pytest.raises(RegistryError, match="there is no local model to serve instead"):
+        serve.choose_model(Settings(s3_uri=uri), Steps())
 
 
 def test_s3_going_down_in_between_is_a_stated_error(command, two_models, tmp_path):
@@ -287,3 +361,22 @@ def test_s3_going_down_in_between_is_a_stated_error(command, two_models, tmp_pat
         server.start()
         code, result, error = command("publish", "latest", **env)
         assert (code, result and result["champion"]) == (0, two_models[2]), error
+
+
+@pytest.mark.parametrize("address", ["dataset/base.parquet", "dataset/"], ids=["file", "folder"])
+def test_training_refuses_pushed_data_that_was_replaced(command, uri, tmp_path, address):
+    """A readable table, but not the one that was pushed; a README beside it does no harm before."""
+    path, other, readme = tmp_path / "base.parquet", tmp_path / "other.parquet", tmp_path / "README.md"
+    sample.generate(3000).to_parquet(path)
+    sample.generate(2000).to_parquet(other)
+    readme.write_text("# What is here")
+    code, pushed, error = command("data", "push", path)
+    assert code == 0, error
+    objects.upload(readme, f"{uri}/dataset/README.md")
+    train = ("run", "--data", f"{uri}/{address}", "--trees", "5")
+    code, _, error = command(*train)
+    assert code == 0, error
+    objects.upload(other, pushed["uri"])
+    code, result, error = command(*train)
+    assert (code, result) == (1, None)
+    assert f"{pushed['uri']}: the object is damaged or was replaced" in error

@@ -1,5 +1,6 @@
 """The retraining loop against real S3: the first champion, an honest challenger, a spoiled one, a rollback."""
 
+import subprocess
 import uuid
 
 import httpx
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 
 from fraud.schema import COLUMNS, LABEL
-from tests.components import Container, free_port, require_engine
+from tests.components import Container, free_port, require_engine, wait_until
 from tests.e2e.conftest import BUCKET, engine_only
 from tests.e2e.test_registry import Commands
 from training import data, split
@@ -17,12 +18,17 @@ from training.data import load
 pytestmark = pytest.mark.e2e
 
 SOURCE = "sample:60000"  # 300 frauds, about 60 of them held out
-FIT = ("--split", "stratified", "--trees", "60", "--max-samples", "0.3")
+FIT = ("--split", "stratified", "--trees", "40", "--max-samples", "0.2")
 
 
 def frame(dataset, labels, rows):
     """Some rows of a dataset as a table, with the labels given."""
     return pd.DataFrame(dataset.rows[rows], columns=COLUMNS).assign(**{LABEL: labels[rows]})
+
+
+def removed(engine, name):
+    """Whether the image is gone; it stays while the engine still clears its container away."""
+    return subprocess.run([engine.name, "rmi", "--force", name], env=engine.env, capture_output=True).returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +77,8 @@ def test_an_honest_challenger_on_more_rows_replaces_the_champion(loop):
     figures = second["verdict"]["figures"]
     assert figures["left_out"] == 0  # membership follows from content: what was held out stays held out
     assert figures["frauds"] >= 45
-    assert set(figures) >= {"challenger", "champion", "differences"}
+    assert set(figures) >= {"challenger", "champion", "differences", "policy"}
+    assert (figures["challenger_version"], figures["champion_version"]) == (second["challenger"], first["challenger"])
     assert second["champion"] == second["challenger"] != first["challenger"]
 
 
@@ -86,6 +93,40 @@ def test_the_users_store_holds_the_champions_and_what_s3_has_of_them(loop):
     assert [(event["model_version"], event["reason"]) for event in listed["history"]] == [
         (version, "passed the gate") for version in versions
     ]
+
+
+def test_a_retrain_on_the_same_data_finds_nothing_new(loop):
+    """The challenger is the champion to the bit: nothing is published, promoted or refused; exit code 0."""
+    command, (_, (_, second, _)) = loop
+    code, outcome, error = command("retrain", *FIT)
+    assert code == 0, error
+    assert (outcome["unchanged"], outcome["promoted"], outcome["champion"]) == (True, False, second["champion"])
+    assert outcome["challenger"] not in [m["model_version"] for m in command("list")[1]["models"]]
+
+
+def test_increments_replay_what_was_known_before(loop):
+    """One increment is all there is; a second is asked for in vain."""
+    command, _ = loop
+    code, outcome, error = command("retrain", *FIT, "--increments", "1")
+    assert (code, outcome and outcome["unchanged"]) == (0, True), error
+    code, _, error = command("retrain", *FIT, "--increments", "2")
+    assert code == 1
+    assert "there are 1 increments, not 2" in error
+
+
+def test_a_retrain_that_cannot_keep_its_verdict_shows_no_challenger(loop):
+    """The verdict is written before the model can be seen, so nothing ungated is ever there to promote."""
+    command, _ = loop
+    before = [m["model_version"] for m in command("list")[1]["models"]]
+    breaks = (
+        "import sys; from fraud import errors, registry; from training import __main__\n"
+        "def fail(*_): raise errors.RegistryError('S3 went away')\n"
+        "registry.Registry.record_verdict = fail; sys.exit(__main__.main())"
+    )
+    done = command.python("-c", breaks, "retrain", *FIT, "--seed", "9")
+    assert done.returncode == 1, done.stderr
+    assert "error: S3 went away" in done.stderr
+    assert [m["model_version"] for m in command("list")[1]["models"]] == before
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +185,19 @@ def test_after_a_refusal_and_a_rollback_make_run_serves_the_champion(loop, spoil
     assert done.stdout.strip() == f"fraud_detector:{spoiled[1]['champion']}", done.stderr
 
 
+def test_a_refused_version_is_not_shipped(loop, spoiled):
+    """``image --version`` of what the gate refused takes a promotion by override first."""
+    engine, (command, _) = require_engine(), loop
+    history = [event["model_version"] for event in command("list")[1]["history"]]
+    code, _, error = command("image", "--version", "champion", **engine_only(engine))
+    assert code == 1
+    assert "takes a version, not 'champion'" in error
+    if spoiled[1]["challenger"] not in history:
+        code, _, error = command("image", "--version", spoiled[1]["challenger"], **engine_only(engine))
+        assert code == 1
+        assert "the gate refused this version" in error
+
+
 def test_after_a_refusal_and_a_rollback_the_built_image_serves_the_champion(loop, spoiled, tmp_path):
     """``make image`` takes the champion of S3, though newer models were trained, refused and rolled back."""
     engine, (command, _) = require_engine(), loop
@@ -156,7 +210,7 @@ def test_after_a_refusal_and_a_rollback_the_built_image_serves_the_champion(loop
             card = httpx.get(f"{container.url}/model", trust_env=False).json()
         assert card["model_version"] == spoiled[1]["champion"]
     finally:
-        engine.run("rmi", "--force", name)
+        wait_until(lambda: removed(engine, name))
 
 
 def test_rows_that_the_champion_trained_on_are_left_out(loop, dataset):

@@ -6,6 +6,7 @@ import logging
 import math
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,37 @@ def test_an_interrupt_is_no_traceback(capsys):
     assert run(failing(KeyboardInterrupt())) == 130
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "interrupted\n")
+
+
+HOLD = """
+import argparse, sys, tempfile, time
+from fraud import command
+
+def hold(given):
+    with tempfile.TemporaryDirectory() as folder:
+        print(folder, flush=True)
+        time.sleep(60)
+
+parser = argparse.ArgumentParser()
+parser.set_defaults(handler=hold)
+sys.exit(command.main(parser, []))
+"""
+
+
+def test_sigterm_cleans_up():
+    """What a handler holds is let go when the process is told to end, and the exit code says why it ended."""
+    with subprocess.Popen([sys.executable, "-c", HOLD], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
+        folder = Path(process.stdout.readline().strip())
+        assert folder.is_dir()
+        process.terminate()
+        assert process.wait(timeout=30) == 143
+    assert not folder.exists()
+
+
+def test_a_thread_may_run_a_command(capsys):
+    """Where signals cannot be set, the command runs all the same."""
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(run, lambda _: 1).result() == 0
 
 
 @pytest.mark.parametrize("arguments", [["nothing"], ["do", "--count", "x"], ["do", "--nope"], ["do", "extra"]])

@@ -181,14 +181,25 @@ def test_the_folded_path_does_not_exist():
     assert UNKNOWN not in KNOWN | PREDICTIONS
 
 
-@pytest.mark.parametrize("kind", ["websocket", "lifespan"])
-def test_other_connections_are_passed_through(kind):
-    """Start-up, shut-down and web sockets reach the application untouched and uncounted."""
-    app = answering({"type": f"{kind}.anything"})
-    driven = Driven(app, "/nowhere", kind=kind)
+def test_start_up_and_shut_down_are_passed_through():
+    """The lifespan reaches the application untouched and uncounted."""
+    app = answering({"type": "lifespan.anything"})
+    driven = Driven(app, "/nowhere", kind="lifespan")
     assert app.scope is driven.scope
     assert CALL not in app.scope
-    assert driven.sent == [{"type": f"{kind}.anything"}]
+    assert driven.sent == [{"type": "lifespan.anything"}]
+    assert driven.observed == []
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/predict"])
+def test_a_web_socket_is_refused(path):
+    """A handshake, to whichever path, is heard and closed; the application never hears of it, and it is no call."""
+    app, heard = answering(), iter([{"type": "websocket.connect"}])
+    app.scope = None
+    driven = Driven(app, path, heard=heard, kind="websocket")
+    assert driven.sent == [{"type": "websocket.close", "code": 1000}]
+    assert list(heard) == []
+    assert app.scope is None
     assert driven.observed == []
 
 

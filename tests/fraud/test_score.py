@@ -134,6 +134,18 @@ def test_a_missing_folder_is_refused(source, tmp_path, tag):
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.mark.parametrize("link", [False, True], ids=["same name", "link"])
+def test_the_input_is_not_overwritten(source, tmp_path, tag, link):
+    """Under its own name or another, the rows given stay."""
+    before, target = source.read_bytes(), source
+    if link:
+        target = tmp_path / "link.csv"
+        target.symlink_to(source)
+    with pytest.raises(DataError, match="is the input itself; choose another name"):
+        score_file(source, target, tag)
+    assert source.read_bytes() == before
+
+
 def test_a_missing_input_is_refused(tmp_path, saved, tag):
     """The input is named."""
     with pytest.raises(DataError, match=r"in\.csv: no such file"):

@@ -464,6 +464,68 @@ def test_the_ticker_flushes_by_itself_and_close_flushes_the_rest(registry, metri
     assert not metrics._ticker.is_alive()
 
 
+@pytest.fixture
+def half_created(tmp_path, monkeypatch):
+    """The file of another live worker that has just been opened and is not yet filled: reading it raises."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    monkeypatch.setattr(published, "_alive", lambda _: True)
+    monkeypatch.setattr(published, "TICK_SECONDS", 0.01)
+    path = tmp_path / "gauge_livesum_0.db"
+    path.touch()
+    return path
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    """Is set when a failure is logged."""
+    told = threading.Event()
+    monkeypatch.setattr(published.LOG, "exception", lambda _: told.set())
+    return told
+
+
+def eventually(fact):
+    pause = threading.Event()
+    return any(fact() or pause.wait(0.01) for _ in range(500))
+
+
+def test_the_ticker_goes_on_after_a_failure(registry, metrics, batch, half_created, logged):
+    """A tick that raises is logged, and a later one brings everything up to date, the rate included."""
+    metrics.start()
+    assert logged.wait(5)
+    half_created.unlink()
+    metrics.observe_scores(*batch)
+    assert eventually(lambda: value(registry, "fraud_rate") == batch[2].mean())
+    assert value(registry, "fraud_score_count") == 300
+    metrics.close()
+
+
+def test_counts_arrive_although_the_dead_cannot_be_buried(registry, metrics, batch, logged, monkeypatch):
+    """A tick whose first half always fails still does its second half."""
+
+    def forbidden():
+        raise PermissionError
+
+    monkeypatch.setattr(published, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(published, "bury_the_dead", forbidden)
+    metrics.observe_scores(*batch)
+    metrics.start()
+    assert eventually(lambda: value(registry, "fraud_score_count") == 300)
+    assert logged.is_set()
+    metrics.close()
+
+
+def test_close_finishes_although_the_flush_fails(registry, metrics, batch, half_created, logged):
+    """A last flush that raises is logged: the shutdown goes on, the worker is not ready, and its rows are counted."""
+    metrics.describe_model(manifest_of(batch))
+    metrics.start()
+    metrics.observe_scores(*batch)
+    metrics.close()
+    assert logged.is_set()
+    assert value(registry, "fraud_workers_ready") == 0
+    assert value(registry, "fraud_score_count") == 300
+    assert not metrics._ticker.is_alive()
+
+
 # --- processes
 
 WORKER = """
@@ -486,7 +548,7 @@ def scrape():
             if not sample.labels or "decision" in sample.labels and sample.labels["decision"] == "fraud"}
 
 commands = {"score": score, "flush": metrics.flush, "bury": bury_the_dead, "scrape": scrape,
-            "ready": lambda: metrics._ready.set(1)}
+            "ready": lambda: metrics._ready.set(1), "rate": lambda: metrics._rate._value.get()}
 for line in sys.stdin:
     name, *arguments = json.loads(line)
     print(json.dumps(commands[name](*arguments)), flush=True)
@@ -574,6 +636,22 @@ def test_burying_twice_or_at_once_is_harmless(workers):
         worker("bury")
     second("flush")
     assert shown(first) == (20, 2, 0.1)
+
+
+def test_the_rate_outlives_the_files(workers, tmp_path):
+    """A server that starts on the same BENTOML_HOME empties the folder: a worker then counts itself and who is left."""
+    first, second, _ = workers
+    first("score", 100, 1)
+    second("score", 10, 5)
+    second("flush")
+    (tmp_path / f"gauge_livesum_{first.process.pid}.db").unlink()
+    first("flush")
+    assert first("rate") == 6 / 110
+    for path in tmp_path.iterdir():
+        path.unlink()
+    for worker in workers:
+        worker("flush")
+    assert (first("rate"), second("rate")) == (1 / 100, 5 / 10)
 
 
 def test_without_a_folder_nothing_is_buried(monkeypatch):

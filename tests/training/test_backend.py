@@ -1,6 +1,7 @@
 """What is said when a Dask cluster cannot be used. A real one is in tests/e2e/test_dask.py."""
 
 import sys
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
@@ -30,13 +31,26 @@ def test_the_missing_package_is_named(monkeypatch):
 
 
 class Cluster:
-    """Answers as a client does whose second worker has another scikit-learn."""
+    """Answers as a client does whose second worker answers something else about scikit-learn."""
 
-    def run(self, ask, name):
-        return {"tcp://one": ask(name), "tcp://two": "0.24" if name == "scikit-learn" else ask(name)}
+    def __init__(self, other):
+        self.other = other
+
+    def run(self, ask, name, on_error):
+        assert on_error == "return"
+        return {"tcp://one": ask(name), "tcp://two": self.other if name == "scikit-learn" else ask(name)}
 
 
-def test_a_worker_with_other_libraries_is_refused():
-    """Its trees could be others."""
-    with pytest.raises(FraudError, match=r"worker tcp://two has scikit-learn 0\.24, expected 1\.\d"):
-        backend._check_libraries(Cluster(), "tcp://scheduler:8786")
+@pytest.mark.parametrize(
+    ("other", "said"), [("0.24", r"0\.24"), (PackageNotFoundError("scikit-learn"), "none")], ids=["older", "missing"]
+)
+def test_a_worker_with_other_libraries_is_refused(other, said):
+    """Its trees could be others, or it could grow none."""
+    with pytest.raises(FraudError, match=rf"worker tcp://two has scikit-learn {said}, expected 1\.\d"):
+        backend._check_libraries(Cluster(other), "tcp://scheduler:8786")
+
+
+def test_a_worker_that_fails_otherwise_is_not_hidden():
+    """A lost connection is said in its own words, by ``fitting_on``."""
+    with pytest.raises(ConnectionResetError):
+        backend._check_libraries(Cluster(ConnectionResetError()), "tcp://scheduler:8786")

@@ -1,4 +1,5 @@
 import hashlib
+import json
 import socket
 import urllib.error
 from pathlib import Path
@@ -12,7 +13,7 @@ import sklearn.datasets
 from fraud import s3
 from fraud.errors import DataError, RegistryError
 from fraud.schema import COLUMNS, LABEL
-from training import data, sample
+from training import data, datasets, sample
 
 
 @pytest.fixture
@@ -23,21 +24,29 @@ def frame():
 
 @pytest.fixture
 def bucket(monkeypatch, frame):
-    """Two files and a folder marker below s3://bucket/dataset/, without a server."""
+    """Two files, a README and a folder marker below s3://bucket/dataset/, without a server; one file was pushed."""
+    base = frame[:600].to_csv(index=False).encode()
     objects = {
         "s3://bucket/dataset/": b"",
-        "s3://bucket/dataset/base.csv": frame[:600].to_csv(index=False).encode(),
+        "s3://bucket/dataset/README.md": b"# What is here",
+        "s3://bucket/dataset/base.csv": base,
+        "s3://bucket/dataset/base.csv.sha256.json": json.dumps({"sha256": hashlib.sha256(base).hexdigest()}).encode(),
         "s3://bucket/dataset/new/1.csv": frame[600:].to_csv(index=False).encode(),
         "s3://bucket/broken/1.parquet": b"PAR1",
+        "s3://bucket/text/README.md": b"# What is here",
     }
 
-    def download(uri: str, target: Path) -> None:
+    def download(uri: str, target: Path, sha256: str | None) -> None:
         if uri not in objects:
             raise RegistryError(f"{uri}: there is no such object")
+        if sha256 not in (None, hashlib.sha256(objects[uri]).hexdigest()):
+            raise RegistryError(f"{uri}: damaged")
         target.write_bytes(objects[uri])
 
     monkeypatch.setattr(s3, "download", download)
+    monkeypatch.setattr(s3, "get", lambda uri: (objects[uri], "") if uri in objects else None)
     monkeypatch.setattr(s3, "keys", lambda uri: [key for key in objects if key.startswith(uri)])
+    return objects
 
 
 def refused(*sources):
@@ -119,6 +128,7 @@ def test_refused_sources(tmp_path, frame):
         assert "is no data source; expected a CSV" in refused(source)
     assert "no such file" in refused(str(tmp_path / "none.csv"))
     assert "no data given" in refused()
+    assert "an empty name is no data source; expected a CSV" in refused("")
     assert "asked for 5" in refused("sample:5")
 
 
@@ -130,7 +140,7 @@ def test_a_bad_file_is_named(tmp_path, frame):
 
 
 def test_s3_object_and_folder(bucket, frame):
-    """An S3 address is one object; with a slash at the end it is every object below, folder markers aside."""
+    """An S3 address is one object; with a slash at the end it is every table below, and nothing else that is there."""
     assert data.load(["s3://bucket/dataset/base.csv"]).size == 600
     everything = data.load(["s3://bucket/dataset/"])
     np.testing.assert_array_equal(everything.rows, frame[list(COLUMNS)])
@@ -139,10 +149,54 @@ def test_s3_object_and_folder(bucket, frame):
 
 def test_s3_failures(bucket):
     """An empty folder and an unreadable object are named by their address; S3's own errors pass through."""
-    assert refused("s3://bucket/none/").startswith("s3://bucket/none/: there is no object")
+    for folder in ("none", "text"):
+        assert refused(f"s3://bucket/{folder}/").startswith(f"s3://bucket/{folder}/: there is no CSV or Parquet file")
+    assert refused("s3://bucket") == "s3://bucket: expected s3://bucket/key, or a folder that ends in /"
     assert refused("s3://bucket/broken/").startswith("s3://bucket/broken/1.parquet: not a readable Parquet")
     with pytest.raises(RegistryError, match="no such object"):
         data.load(["s3://bucket/none.csv"])
+
+
+@pytest.mark.parametrize("source", ["s3://bucket/dataset/base.csv", "s3://bucket/dataset/"])
+@pytest.mark.parametrize(
+    ("changed", "words"), [("base.csv", "damaged"), ("base.csv.sha256.json", "expected JSON with a sha256")]
+)
+def test_a_pushed_file_is_checked(bucket, source, changed, words):
+    """What is not what was pushed is not trained on, alone or in its folder."""
+    bucket[f"s3://bucket/dataset/{changed}"] = b"something else"
+    with pytest.raises(RegistryError, match=words):
+        data.load([source])
+
+
+def test_a_pushed_file_is_data_whatever_its_name(bucket, frame):
+    """It was checked when it was pushed, and read by its content."""
+    for end in ("", datasets.SUM):
+        bucket[f"s3://bucket/named/week{end}"] = bucket[f"s3://bucket/dataset/base.csv{end}"]
+    assert data.load(["s3://bucket/named/"]).size == 600
+
+
+def pull_of(monkeypatch, source):
+    """Makes ``source`` the one data file below s3://bucket/dataset/."""
+    monkeypatch.setattr(s3, "keys", lambda _: [source + datasets.SUM])
+    monkeypatch.setattr(s3, "get", lambda _: (b'{"sha256": "1"}', ""))
+    monkeypatch.setattr(s3, "download", lambda _, target, **_sum: target.write_bytes(b"rows"))
+
+
+@pytest.mark.parametrize("name", ["../out.csv", "new/../../out.csv", "/{outside}/out.csv"])
+def test_a_pull_stays_in_its_folder(monkeypatch, tmp_path, name):
+    """A key that leads out of it is refused, and nothing is written."""
+    pull_of(monkeypatch, "s3://bucket/dataset/" + name.format(outside=tmp_path / "elsewhere"))
+    with pytest.raises(RegistryError, match="the name leads out of"):
+        datasets.pull("s3://bucket", tmp_path / "folder")
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_a_pull_that_cannot_write_says_so(monkeypatch, tmp_path):
+    """A file where the folder should be is one stated error."""
+    pull_of(monkeypatch, "s3://bucket/dataset/new/1.csv")
+    (tmp_path / "folder").write_text("in the way")
+    with pytest.raises(DataError, match=r"1\.csv: cannot be written \("):
+        datasets.pull("s3://bucket", tmp_path / "folder")
 
 
 @pytest.mark.parametrize("labels", [["0", "1"], ["'0'", "'1'"]], ids=["plain", "quoted"])

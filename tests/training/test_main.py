@@ -1,6 +1,8 @@
 """The training commands as a user meets them: JSON on stdout, words on stderr, exit codes."""
 
+import argparse
 import json
+from contextlib import nullcontext
 
 import pytest
 
@@ -9,6 +11,7 @@ from training import __main__ as program
 from training import serve
 from training.console import Steps
 from training.serve import Settings
+from training.verbs import arguments
 
 
 def call(capsys, *arguments):
@@ -53,6 +56,9 @@ def test_evaluate_judges_a_stored_model_on_given_rows(capsys):
     [
         (["run", "--data", "no/such.csv"], "no/such.csv: no such file"),
         (["run", "--data", "gs://bucket/x"], "is no data source"),
+        (["run", "--data", ""], "is no data source"),
+        (["run", "--data", "s3://bkt"], "expected s3://bucket/key, or a folder that ends in /"),
+        (["run", "--data", "sample:1000:3", "--trees", "1"], "every fraud among the validation rows scores 0"),
         (["run", "--data", "sample:3"], "sample"),
         (["run", "--data", "sample", "--publish"], "FRAUD_S3_URI is not set"),
         (["evaluate", "--model", "fraud_detector:nosuchversion", "--data", "sample"], "the model store has no"),
@@ -81,6 +87,12 @@ def test_a_stated_error_is_one_line_and_exit_code_1(capsys, arguments, words):
         ["run", "--data", "sample", "--max-samples", "2"],
         ["run", "--data", "sample", "--fraud-weight", "-1"],
         ["run", "--data", "sample", "--seed", "-1"],
+        ["run", "--data", "sample", "--jobs", "0"],
+        ["run", "--data", "sample", "--jobs", "-2"],
+        ["run", "--data", "sample", "--backend", "dask"],
+        ["run", "--data", "sample", "--scheduler", "tcp://127.0.0.1:1"],
+        ["retrain", "--backend", "dask"],
+        ["retrain", "--scheduler", "tcp://127.0.0.1:1"],
         ["data"],
     ],
 )
@@ -89,6 +101,13 @@ def test_wrong_usage_is_exit_code_2(capsys, arguments):
     with pytest.raises(SystemExit) as ended:
         command.main(program.parser(), arguments)
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(("text", "holds"), [("0", False), ("1", True), ("65535", True), ("65536", False)])
+def test_a_port_is_one_that_can_be_listened_on(text, holds):
+    """From 1 to 65535; 0 would be another at each start."""
+    with nullcontext() if holds else pytest.raises(argparse.ArgumentTypeError, match="expected a port"):
+        assert arguments.port(text) == int(text)
 
 
 @pytest.mark.parametrize("verb", ["run", "evaluate", "publish", "list", "pull", "promote", "serve"])

@@ -123,3 +123,14 @@ def test_the_revision_is_none_without_git():
         raise FileNotFoundError("git")
 
     assert runs.git_revision(no_git) is None
+
+
+@pytest.mark.parametrize("target", [0.01, 1.0])
+def test_a_threshold_below_the_precision_asked_for_is_warned_of(target):
+    """When the rule had to fall back to F1, and only then."""
+    manifest, said = do(recipe=Recipe(trees=1, seed=3, target_precision=target))
+    fell_back = manifest.validation["rule"].startswith("highest F1")
+    assert fell_back == (target == 1.0)
+    assert (
+        "warning: the threshold is that of the highest F1, as no threshold reaches precision 1" in said
+    ) == fell_back

@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -35,7 +36,8 @@ def bucket(monkeypatch):
     monkeypatch.setattr(s3, "keys", lambda uri: sorted(key for key in held if key.startswith(uri)))
     monkeypatch.setattr(s3, "upload", lambda path, uri: held.update({uri: path.read_bytes()}))
     monkeypatch.setattr(s3, "put", lambda uri, document: held.update({uri: document}))
-    monkeypatch.setattr(s3, "download", lambda uri, target: target.write_bytes(held[uri]))
+    monkeypatch.setattr(s3, "get", lambda uri: (json.dumps(held[uri]).encode(), "") if uri in held else None)
+    monkeypatch.setattr(s3, "download", lambda uri, target, **_: target.write_bytes(held[uri]))
     monkeypatch.setattr(s3, "delete", delete)
     return held
 

@@ -1,13 +1,14 @@
 """What several verbs ask for in the same words."""
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fraud.errors import RegistryError
 from fraud.registry import Registry
 from fraud.settings import Settings
 
 if TYPE_CHECKING:
+    from fraud.command import Handler
     from training.train import Recipe
 
 PROGRAM = "python -m training"
@@ -36,7 +37,7 @@ def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
-    """How to split and fit."""
+    """How to split and fit; called once the parser has its handler, before which what was given is checked."""
     parser.add_argument(
         "--split",
         choices=("time", "stratified"),
@@ -50,9 +51,24 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
         "--target-precision", type=share, metavar="P", help="precision the threshold must reach on validation rows"
     )
     parser.add_argument("--seed", type=seed, metavar="N", help="seed of the forest, and of the split unless stated")
-    parser.add_argument("--jobs", type=int, default=-1, metavar="N", help="processor cores for fitting; -1 means all")
+    parser.add_argument("--jobs", type=cores, default=-1, metavar="N", help="processor cores for fitting; -1 means all")
     parser.add_argument("--backend", choices=("local", "dask"), default="local", help="where to fit")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster, such as tcp://host:8786")
+    handler: Handler = parser.get_default("handler")
+
+    def checked(given: argparse.Namespace) -> Any:  # noqa: ANN401 - as a handler's
+        check_backend(parser, given)
+        return handler(given)
+
+    parser.set_defaults(handler=checked)
+
+
+def check_backend(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    """``--backend dask`` and ``--scheduler`` go together: one alone is wrong usage."""
+    if given.backend == "dask" and not given.scheduler:
+        parser.error("--backend dask needs --scheduler ADDRESS")
+    if given.backend != "dask" and given.scheduler is not None:
+        parser.error("--scheduler needs --backend dask")
 
 
 def recipe(given: argparse.Namespace) -> "Recipe":
@@ -92,4 +108,20 @@ def positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a positive number, got {text}")
+    return number
+
+
+def cores(text: str) -> int:
+    """A whole number from 1 on, or -1 for all there are."""
+    number = int(text)
+    if number != -1 and number < 1:
+        raise argparse.ArgumentTypeError(f"expected a positive number, or -1 for all cores, got {text}")
+    return number
+
+
+def port(text: str) -> int:
+    """What can be listened on."""
+    number = int(text)
+    if not 1 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"expected a port from 1 to 65535, got {text}")
     return number

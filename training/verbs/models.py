@@ -5,8 +5,7 @@ import subprocess
 import sys
 from typing import Any
 
-from fraud import command
-from fraud.errors import RegistryError
+from fraud import command, store
 from fraud.settings import MODEL_NAME
 from training.verbs import arguments, releases
 from training.verbs.arguments import PROGRAM
@@ -39,7 +38,7 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
         _retrain,
         "Train a challenger on all data in S3, gate it against the champion; promote it, or exit 3.",
         f"{PROGRAM} retrain",
-        f"{PROGRAM} retrain --split stratified --seed 7",
+        f"{PROGRAM} retrain --split stratified --increments 1",
         f"{PROGRAM} retrain --backend dask --scheduler tcp://scheduler:8786",
     )
     arguments.add_data(retrain, required=False)
@@ -52,6 +51,11 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
         action="store_true",
         help="let a model of another transaction schema replace the champion",
     )
+
+    retrain.add_argument(
+        "--increments", type=arguments.positive, metavar="K", help="use the base and the first K increments alone"
+    )
+    retrain.add_argument("--no-pull", action="store_true", help="leave a new champion out of the local store")
 
     evaluate = command.subcommand(
         verbs,
@@ -71,8 +75,8 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
         "Serve the champion, else the newest local model, else one trained on the sample.",
         f"{PROGRAM} serve --port 3000",
     )
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    serve.add_argument("--port", type=arguments.positive, default=3000)
+    serve.add_argument("--host", default="127.0.0.1", help="IP address to listen on")
+    serve.add_argument("--port", type=arguments.port, default=3000)
 
 
 def _run(given: argparse.Namespace) -> dict[str, Any]:
@@ -81,6 +85,7 @@ def _run(given: argparse.Namespace) -> dict[str, Any]:
     from training.run import Plan, run
 
     remote = arguments.registry() if given.publish else None  # before the long work, not after it
+    store.check_writable()
     plan = Plan(given.data, given.split, arguments.recipe(given), given.refit, given.jobs)
     with fitting_on(given.backend, given.scheduler):
         manifest = run(plan, Steps())
@@ -100,14 +105,18 @@ def _retrain(given: argparse.Namespace) -> command.Answer:
     remote = arguments.registry()
     with retrain.staging(), fitting_on(given.backend, given.scheduler):
         recipe = arguments.recipe(given)
-        plan = Plan(given.data or [], given.split, recipe, jobs=given.jobs, split_seed=given.split_seed)
+        sources = retrain.increments(remote, given.increments) if given.increments else given.data or []
+        plan = Plan(sources, given.split, recipe, jobs=given.jobs, split_seed=given.split_seed)
         outcome = retrain.retrain(remote, plan, Policy(), Steps(), schema_change_declared=given.allow_schema_change)
-    if outcome.promoted:
+    result = outcome.as_dict()
+    if outcome.promoted and not given.no_pull:
         # in a process of its own: the bentoml of this one still knows the staging store
-        fetch = [sys.executable, "-m", "training", "pull", outcome.challenger]
-        if subprocess.run(fetch, stdout=subprocess.DEVNULL).returncode:
-            raise RegistryError(f"{outcome.challenger} is champion, but could not be pulled into the local store")
-    return command.Answer(outcome.as_dict(), 0 if outcome.promoted else command.EXIT_REFUSED)
+        fetch = [sys.executable, "-m", "training", "pull", "champion"]
+        result["pulled"] = subprocess.run(fetch, stdout=subprocess.DEVNULL).returncode == 0
+        if not result["pulled"]:
+            return command.Answer(result, command.EXIT_ERROR)
+    done = outcome.promoted or outcome.unchanged
+    return command.Answer(result, 0 if done else command.EXIT_REFUSED)
 
 
 def _evaluate(given: argparse.Namespace) -> dict[str, Any]:

@@ -1,16 +1,19 @@
 """Verbs on published models: publish, list, pull, promote, rollback."""
 
 import argparse
+import logging
 import sys
 from typing import Any
 
 from fraud import command, store
-from fraud.errors import RegistryError
+from fraud.errors import ModelError, RegistryError
 from fraud.manifest import Manifest
 from fraud.registry import Registry
 from fraud.settings import MODEL_NAME, Settings
 from training.verbs import arguments
 from training.verbs.arguments import PROGRAM
+
+LOG = logging.getLogger(__name__)
 
 _LOG_WIDTH = 160
 
@@ -63,6 +66,7 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
         "Make the champion before this one champion again.",
         f'{PROGRAM} rollback --reason "precision fell since Tuesday"',
     )
+    rollback.add_argument("--override", action="store_true", help="go back to a version that the gate refused")
     rollback.add_argument("--reason", default="rolled back by hand", help="kept in the history")
 
 
@@ -97,7 +101,7 @@ def _publish(given: argparse.Namespace) -> dict[str, Any]:
 def _list(_: argparse.Namespace) -> dict[str, Any]:
     remote = arguments.registry() if Settings.from_env().s3_uri else None
     published = {item.manifest.model_version: item.manifest for item in remote.versions()} if remote else {}
-    local = {version: store.read_manifest(store.get(f"{MODEL_NAME}:{version}")) for version in store.versions()}
+    local = _local()
     history = remote.pointer.history() if remote else []
     champion = history[0].model_version if history else None
     models = [
@@ -112,6 +116,17 @@ def _list(_: argparse.Namespace) -> dict[str, Any]:
     ]
     _show(models)
     return {"champion": champion, "models": models, "history": [event.model_dump() for event in history]}
+
+
+def _local() -> dict[str, Manifest]:
+    """Manifests of the local models; an entry that is not ours is named and left out."""
+    found = {}
+    for version in store.versions():
+        try:
+            found[version] = store.read_manifest(store.get(f"{MODEL_NAME}:{version}"))
+        except ModelError as error:
+            LOG.warning("left out: %s", error)
+    return found
 
 
 def _show(models: list[dict[str, Any]]) -> None:
@@ -158,12 +173,18 @@ def _pull(given: argparse.Namespace) -> dict[str, Any]:
     if version is None:
         raise RegistryError(f"{remote.uri}: there is no champion yet; publish or promote a model")
     manifest = remote.pull(version)
+    if given.version == "champion":
+        store.remember_champion(version)
     return {"tag": f"{MODEL_NAME}:{version}", "created_at": manifest.created_at, "synthetic": manifest.synthetic}
 
 
 def _promote(given: argparse.Namespace) -> dict[str, Any]:
-    return arguments.registry().promote(given.version, given.reason, override=given.override).model_dump()
+    champion = arguments.registry().promote(given.version, given.reason, override=given.override)
+    store.remember_champion(champion.model_version)
+    return champion.model_dump()
 
 
 def _rollback(given: argparse.Namespace) -> dict[str, Any]:
-    return arguments.registry().rollback(given.reason).model_dump()
+    champion = arguments.registry().rollback(given.reason, override=given.override)
+    store.remember_champion(champion.model_version)
+    return champion.model_dump()
