@@ -70,14 +70,11 @@ class FraudApp(ServiceAppFactory):
             _check_media_type(request)
             response: Response = await super().api_endpoint(name, request)
         except RefusedError as refusal:
-            request.scope[CALL].reason = refusal.reason
-            return JSONResponse(refusal.body(), status_code=refusal.status)
+            return _refused(request, refusal)
         except ClientDisconnect:
             return Response()  # to nobody; the Edge counts it
         except ServiceUnavailable:
-            request.scope[CALL].reason = "overloaded"
-            words = "the service is overloaded; try again shortly"
-            return JSONResponse({"error": words, "details": []}, status_code=HTTPStatus.SERVICE_UNAVAILABLE)
+            return _refused(request, _OVERLOADED)
         return response
 
 
@@ -102,7 +99,14 @@ class Scored(NamedTuple):
 
 
 _NOT_READY = RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", "no model is ready; the service's log says why")
+_OVERLOADED = RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "the service is overloaded; try again shortly")
 _rows: ContextVar[Rows] = ContextVar("rows")  # of the call at hand, from its request to its response
+
+
+def _refused(request: Request, refusal: RefusedError) -> Response:
+    """The answer to a refused call, which the Edge counts by its reason."""
+    request.scope[CALL].reason = refusal.reason
+    return JSONResponse(refusal.body(), status_code=refusal.status)
 
 
 def _check_media_type(request: Request) -> None:
@@ -264,8 +268,7 @@ async def _docs(_: Request) -> Response:
 async def _model_card(request: Request) -> Response:
     served = bentoml.get_current_service().served
     if served is None:
-        request.scope[CALL].reason = _NOT_READY.reason
-        return JSONResponse(_NOT_READY.body(), status_code=_NOT_READY.status)
+        return _refused(request, _NOT_READY)
     return JSONResponse(served.manifest.model_dump(mode="json", exclude={"profile", "files"}))
 
 

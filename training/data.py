@@ -17,6 +17,7 @@ from fraud import s3, table
 from fraud.errors import DataError
 from fraud.schema import COLUMNS, LABEL
 from training import datasets, sample
+from training.console import Steps
 
 OPENML_ID = 1597
 EXPECTED = "a CSV or Parquet path, s3://bucket/key, openml, or sample[:ROWS[:SEED]]"
@@ -65,6 +66,14 @@ def load(sources: Sequence[str]) -> Dataset:
         raise DataError(f"no data given; expected {EXPECTED}")
     frames = [_checked(frame, name) for source in sources for name, frame in _frames(source)]
     return combine(frames, sources, synthetic=any(frame.attrs.get(SYNTHETIC) for frame in frames))
+
+
+def load_telling(sources: Sequence[str], steps: Steps) -> Dataset:
+    """``load``, telling what is loaded and what came of it."""
+    steps.start("load", f"Loading {', '.join(sources)}")
+    dataset = load(sources)
+    steps.done(f"{dataset.size} rows, {dataset.frauds} frauds, {dataset.duplicates_dropped} duplicates dropped")
+    return dataset
 
 
 def combine(frames: Sequence[pd.DataFrame], sources: Sequence[str], *, synthetic: bool) -> Dataset:
@@ -121,7 +130,7 @@ def _frames(source: str) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _objects(uri: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    for key in _below(uri) if uri.endswith("/") else [uri]:
+    for key in below(uri) if uri.endswith("/") else [uri]:
         if not s3.split(key)[1]:
             raise DataError(f"{uri}: expected s3://bucket/key, or a folder that ends in /")
         with tempfile.TemporaryDirectory() as folder:
@@ -134,8 +143,11 @@ def _objects(uri: str) -> Iterator[tuple[str, pd.DataFrame]]:
         yield key, frame
 
 
-def _below(uri: str) -> list[str]:
-    """The data files of a folder; a README beside them is none."""
+def below(uri: str) -> list[str]:
+    """Addresses of the data files below an S3 address; a README beside them is none.
+
+    Raises DataError when there are none, RegistryError when S3 fails.
+    """
     keys = s3.keys(uri)
     pushed = {key.removesuffix(datasets.SUM) for key in keys if key.endswith(datasets.SUM)}
     found = [key for key in keys if key in pushed or key.lower().endswith(SUFFIXES)]

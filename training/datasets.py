@@ -9,6 +9,8 @@ from fraud import manifest, s3, table
 from fraud.errors import DataError, RegistryError
 
 FOLDER = "dataset"
+BASE = "base.parquet"
+NEW = "new/"  # increments that came later
 SUM = ".sha256.json"
 """Ends the name of the checksum that stands beside a data file."""
 

@@ -17,9 +17,9 @@ from typing import Any
 
 from fraud import command, store
 from fraud.errors import FraudError
-from fraud.registry import Registry
 from fraud.settings import MODEL_NAME, Settings
 from training.console import Steps
+from training.verbs import arguments
 from training.verbs.arguments import PROGRAM
 
 ENGINES = ("docker", "podman")
@@ -81,8 +81,7 @@ def _check_may_ship(version: str) -> None:
     """Raise FraudError for a version that the gate refused, unless somebody once promoted it all the same."""
     if version in ("champion", "latest"):
         raise FraudError(f"--version takes a version, not {version!r}; without it the champion is built")
-    uri = Settings.from_env().s3_uri
-    remote = Registry(uri.rstrip("/")) if uri else None
+    remote = arguments.registry() if Settings.from_env().s3_uri else None
     if remote and remote.refused(version):
         promoted = {event.model_version for event in remote.pointer.history()}
         if version not in promoted:

@@ -71,10 +71,10 @@ def staging() -> Iterator[None]:
 def increments(remote: Registry, count: int) -> list[str]:
     """Addresses of the base and of the first ``count`` increments, to replay what was known week by week."""
     folder = s3.join(remote.uri, datasets.FOLDER, "")
-    found = sorted(key for key in s3.keys(f"{folder}new/") if not key.endswith(("/", datasets.SUM)))
+    found = sorted(data.below(folder + datasets.NEW))
     if count > len(found):
-        raise DataError(f"{folder}new/: there are {len(found)} increments, not {count}")
-    return [f"{folder}base.parquet", *found[:count]]
+        raise DataError(f"{folder}{datasets.NEW}: there are {len(found)} increments, not {count}")
+    return [folder + datasets.BASE, *found[:count]]
 
 
 def retrain(
@@ -87,7 +87,7 @@ def retrain(
     """
     seen = remote.pointer.read()
     standing = _standing(remote, seen[0].model_version) if seen else None
-    dataset = _load(plan.sources or [s3.join(remote.uri, datasets.FOLDER, "")], steps)
+    dataset = data.load_telling(plan.sources or [s3.join(remote.uri, datasets.FOLDER, "")], steps)
     judged = judge(plan, dataset, steps)
     manifest = save(plan, dataset, judged)
     version = manifest.model_version
@@ -135,13 +135,6 @@ def _same(one: Manifest, other: Manifest) -> bool:
 def _nothing_new() -> Verdict:
     detail = "the same data and settings gave the champion itself, to the bit; nothing was published"
     return Verdict(True, (gate.Reason("something new", True, detail),), {})
-
-
-def _load(sources: Sequence[str], steps: Steps) -> Dataset:
-    steps.start("load", f"Loading {', '.join(sources)}")
-    dataset = data.load(sources)
-    steps.done(f"{dataset.size} rows, {dataset.frauds} frauds, {dataset.duplicates_dropped} duplicates dropped")
-    return dataset
 
 
 def _line(reason: gate.Reason) -> str:

@@ -60,9 +60,7 @@ def run(plan: Plan, steps: Steps) -> Manifest:
 
     Raises DataError when the data cannot be used, ModelError when the scorer is not exact.
     """
-    steps.start("load", f"Loading {', '.join(plan.sources)}")
-    dataset = data.load(plan.sources)
-    steps.done(f"{dataset.size} rows, {dataset.frauds} frauds, {dataset.duplicates_dropped} duplicates dropped")
+    dataset = data.load_telling(plan.sources, steps)
     judged = judge(plan, dataset, steps)
     steps.start("save", "Saving to the BentoML model store")
     manifest = save(plan, dataset, judged)

@@ -16,11 +16,9 @@ from fraud.errors import DataError, RegistryError
 from fraud.schema import COLUMNS, LABEL
 from training import datasets
 from training.console import Steps
-from training.data import SYNTHETIC, Dataset, load
+from training.data import SYNTHETIC, Dataset, load_telling
+from training.datasets import BASE, NEW
 from training.split import Indices, Protocol, split
-
-BASE = "base.parquet"
-NEW = "new/"
 
 _TIME = COLUMNS.index("Time")
 # Seeds of run and retrain are below this. A stratified base cut with the very seed of a later stratified split would
@@ -56,9 +54,7 @@ def simulate(uri: str, plan: Plan, steps: Steps, *, replace: bool = False) -> di
     standing = _standing(folder)
     if standing and not replace:
         raise RegistryError(f"{standing[0]} is there already; --replace removes it and every increment first")
-    steps.start("load", f"Loading {', '.join(plan.sources)}")
-    dataset = load(plan.sources)
-    steps.done(f"{dataset.size} rows, {dataset.frauds} frauds, {dataset.duplicates_dropped} duplicates dropped")
+    dataset = load_telling(plan.sources, steps)
     parts = cut(dataset, plan.protocol, plan.slices, plan.seed)
     if standing:
         steps.start("remove", f"Removing {len(standing)} objects of the simulation before")
