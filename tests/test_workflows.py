@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from monitoring.github import EVENT_TYPE
 from tests.components import require
 from training import __main__ as program
 
@@ -105,10 +106,11 @@ def test_two_retrains_never_overlap():
     }
 
 
-def test_retraining_starts_on_push_weekly_and_by_hand():
-    """What the demo promised, and a button."""
+def test_retraining_starts_on_push_weekly_by_alert_and_by_hand():
+    """What the demo promised, the receiver's event alone, and a button."""
     on = read(ROOT / ".github/workflows/retrain.yml")["on"]
-    assert set(on) == {"push", "schedule", "workflow_dispatch"}
+    assert set(on) == {"push", "schedule", "repository_dispatch", "workflow_dispatch"}
+    assert on["repository_dispatch"] == {"types": [EVENT_TYPE]}
     assert re.fullmatch(r"\d+ \d+ \* \* [0-7]", on["schedule"][0]["cron"])
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,17 @@ from typing import Any
 from fraud import command
 from fraud.errors import DataError
 from training.verbs.arguments import PROGRAM
+
+CAUSE = (
+    "alert",
+    "model_version",
+    "feature",
+    "severity",
+    "summary",
+    "starts_at",
+    "also",
+)  # as monitoring/webhook.py sends
+MAX_CAUSE_TEXT = 300
 
 FIGURES = ("average_precision", "precision", "recall", "roc_auc", "precision_at_100", "amount_caught_share")
 
@@ -21,16 +33,19 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
         _summary,
         "Append a Markdown summary of what `retrain` printed to a file.",
         f"{PROGRAM} retrain > retrain.json; {PROGRAM} summary retrain.json --output summary.md",
-        f'{PROGRAM} summary retrain.json --output "$GITHUB_STEP_SUMMARY"',
+        f'{PROGRAM} summary retrain.json --output "$GITHUB_STEP_SUMMARY" --cause="$CAUSE"',
     )
     summary.add_argument("outcome", type=Path, metavar="RETRAIN.json", help="what `retrain` printed")
     summary.add_argument("--output", type=Path, required=True, metavar="FILE", help="Markdown file to append to")
+    summary.add_argument(
+        "--cause", default="", metavar="JSON", help="client_payload of the event that started it; empty when none did"
+    )
 
 
 def _summary(given: argparse.Namespace) -> dict[str, str]:
     outcome = _read(given.outcome)
     with given.output.open("a") as output:
-        output.write(markdown(outcome))
+        output.write(markdown(outcome, cause(given.cause)))
     return {"output": str(given.output)}
 
 
@@ -44,10 +59,34 @@ def _read(path: Path) -> dict[str, Any]:
     return outcome
 
 
-def markdown(outcome: Mapping[str, Any]) -> str:
-    """Headline, metrics table with 95 % intervals, and every reason of the verdict."""
+def cause(payload: str) -> str:
+    """Markdown for the alert that started the run; empty when none did.
+
+    ``payload`` was written by whoever may call GitHub's API: its texts are cut and escaped, and what cannot be read
+    fails nothing, because the retrain is done by then.
+    """
+    if not payload:
+        return ""
+    try:
+        given = json.loads(payload)
+    except (ValueError, RecursionError):
+        given = None
+    found = {name: given[name] for name in CAUSE if isinstance(given.get(name), str)} if isinstance(given, dict) else {}
+    lines = [f"- {name.replace('_', ' ')}: {_escaped(text)}" for name, text in found.items()]
+    return "\n".join(["Started by an alert:\n", *lines]) if lines else "Started by an event that does not say why."
+
+
+def _escaped(text: str) -> str:
+    """One line of plain text: Markdown takes no mark of it as its own."""
+    line = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", line[:MAX_CAUSE_TEXT])
+
+
+def markdown(outcome: Mapping[str, Any], started_by: str = "") -> str:
+    """Headline, what started it, metrics table with 95 % intervals, and every reason of the verdict."""
     verdict = outcome["verdict"]
-    return "\n\n".join([_headline(outcome), *_metrics(verdict["figures"]), _reasons(verdict["reasons"])]) + "\n"
+    parts = [_headline(outcome), started_by, *_metrics(verdict["figures"]), _reasons(verdict["reasons"])]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _headline(outcome: Mapping[str, Any]) -> str:

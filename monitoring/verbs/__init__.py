@@ -1,0 +1,1 @@
+"""The verbs of ``python -m monitoring``: each parses, calls, and answers; the work is in the modules they call."""

@@ -1,0 +1,229 @@
+"""Alertmanager's webhook in, GitHub's `repository_dispatch` out: an alert with ``retrain="true"`` starts a retrain.
+
+Once in a while at most: whatever fires in between is answered and forgotten; Alertmanager comes again with what still
+fires. A call that GitHub did not take is not counted, and answered with 5xx so that Alertmanager tries again.
+https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
+"""
+
+import asyncio
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import httpx
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from fraud.errors import SettingsError
+from monitoring.github import Target, dispatch
+
+LOG = logging.getLogger(__name__)
+
+CAUSE = ("alert", "model_version", "feature", "severity", "summary", "starts_at", "also")
+MAX_BODY_BYTES = 1024 * 1024
+MAX_TEXT = 300
+STATE_FILE = "webhook.json"
+
+
+class Alert(BaseModel):
+    """One alert of a notification; what is not needed here is not looked at."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Literal["firing", "resolved"]
+    labels: dict[str, str]
+    annotations: dict[str, str] = {}
+    starts_at: AwareDatetime = Field(alias="startsAt")
+
+    @property
+    def retrains(self) -> bool:
+        """Whether it may start a retrain now."""
+        return self.status == "firing" and self.labels.get("retrain") == "true"
+
+
+class Notification(BaseModel):
+    """Alertmanager's payload, version 4."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: Literal["4"]
+    alerts: list[Alert]
+
+
+class State(BaseModel):
+    """What must outlive a restart. Times are seconds since 1970; ``not_before``: GitHub asked to be left alone."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    dispatched_at: float = 0.0
+    alert: str = ""
+    not_before: float = 0.0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """``cause`` is what to tell GitHub, or None when there is nothing to start; ``later``: ask again."""
+
+    reason: str
+    cause: Mapping[str, str] | None = None
+    later: bool = False
+
+
+def decide(notification: Notification, state: State, now: float, every_seconds: float) -> Decision:
+    """Whether this notification starts a retrain, and why or why not."""
+    alerts = sorted((alert for alert in notification.alerts if alert.retrains), key=lambda alert: alert.starts_at)
+    if not alerts:
+        return Decision('no firing alert has the label retrain="true"')
+    if state.dispatched_at <= now < state.dispatched_at + every_seconds:  # a clock set back blocks nothing
+        when = datetime.fromtimestamp(state.dispatched_at, UTC).isoformat(timespec="seconds")
+        return Decision(f"debounced: {state.alert} started a retrain at {when}, at most one in {every_seconds:g} s")
+    if now < state.not_before:
+        return Decision(f"GitHub asked to wait {state.not_before - now:.0f} s more", later=True)
+    return Decision("to be started", _cause(alerts))
+
+
+def _cause(alerts: Sequence[Alert]) -> dict[str, str]:
+    """The longest-firing alert and the names of the others: short printable texts, at most 10 (GitHub's limit)."""
+    first = alerts[0]
+    labels = first.labels
+    others = sorted({alert.labels.get("alertname", "") for alert in alerts[1:]} - {labels.get("alertname", "")})
+    texts = (
+        labels.get("alertname", "unnamed"),
+        *(labels.get(name, "") for name in ("model_version", "feature", "severity")),
+        first.annotations.get("summary", ""),
+        first.starts_at.isoformat(),
+        ", ".join(filter(None, others)),
+    )
+    return {name: _plain(text) for name, text in zip(CAUSE, texts, strict=True) if text}
+
+
+def _plain(text: str) -> str:
+    return " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())[:MAX_TEXT]
+
+
+class Memory:
+    """The state, in memory and in a file of ``folder``. Raises SettingsError when the folder cannot be written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / STATE_FILE
+        self.state = State()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+            if self._path.exists():
+                self.state = State.model_validate_json(self._path.read_bytes())
+        except OSError as error:
+            raise SettingsError(f"{folder}: expected a folder to write to, got {error}; give another") from None
+        except ValidationError:
+            LOG.warning("%s is damaged; taken as if no retrain had been started", self._path)
+
+    def keep(self, state: State) -> None:
+        """Remember; when the disk fails, in this process at least."""
+        self.state = state
+        part = self._path.with_suffix(".part")
+        try:
+            part.write_text(state.model_dump_json())
+            part.replace(self._path)
+        except OSError as error:
+            LOG.error("%s cannot be written (%s): a restart will not know of this retrain", self._path, error)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What Alertmanager is told; it tries again after 5xx."""
+
+    status: int
+    dispatched: bool
+    reason: str
+
+
+class Receiver:
+    """Decides on one notification at a time. ``transport`` and ``clock`` stand in for the network and the time."""
+
+    def __init__(
+        self,
+        every_seconds: float,
+        memory: Memory,
+        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._every_seconds, self._memory, self._transport, self._clock = every_seconds, memory, transport, clock
+        self._lock = asyncio.Lock()
+
+    async def receive(self, notification: Notification) -> Answer:
+        """Start a retrain if it is time to."""
+        async with self._lock:
+            decision = decide(notification, self._memory.state, self._clock(), self._every_seconds)
+            if decision.cause is None:
+                answer = Answer(503 if decision.later else 200, False, decision.reason)
+            else:
+                answer = await self._start(decision.cause)
+        LOG.log(logging.INFO if answer.status == 200 else logging.WARNING, "%s", answer.reason)
+        return answer
+
+    async def _start(self, cause: Mapping[str, str]) -> Answer:
+        try:
+            target = Target.from_env()  # read each time: a token in a file is replaced while we run
+        except SettingsError as error:
+            return Answer(502, False, str(error))
+        if target is None:
+            return Answer(200, False, f"no GITHUB_REPOSITORY or no token; would have sent {json.dumps(cause)}")
+        outcome = await dispatch(target, cause, self._transport)
+        now = self._clock()
+        if outcome.accepted:
+            self._memory.keep(State(dispatched_at=now, alert=cause["alert"]))
+        elif outcome.wait_seconds:
+            self._memory.keep(self._memory.state.model_copy(update={"not_before": now + outcome.wait_seconds}))
+        return Answer(200 if outcome.accepted else 502, outcome.accepted, f"{outcome.reason}, by {cause['alert']}")
+
+
+def application(receiver: Receiver) -> Starlette:
+    """``POST /alerts`` and ``GET /healthz``; errors have the service's one shape."""
+
+    async def alerts(request: Request) -> JSONResponse:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise HTTPException(415, "the body must be JSON, with Content-Type: application/json")
+        try:
+            notification = Notification.model_validate_json(await _body(request))
+        except ValidationError as error:
+            return _malformed(error)
+        answer = await receiver.receive(notification)
+        return JSONResponse({"dispatched": answer.dispatched, "reason": answer.reason}, answer.status)
+
+    async def healthz(_: Request) -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    routes = [Route("/alerts", alerts, methods=["POST"]), Route("/healthz", healthz)]
+    return Starlette(routes=routes, exception_handlers={HTTPException: _refused})
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            raise HTTPException(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+    return bytes(body)
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    status, said = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "")
+    return JSONResponse({"error": said, "details": []}, status)
+
+
+def _malformed(error: ValidationError) -> JSONResponse:
+    problems = error.errors(include_url=False, include_context=False, include_input=False)[:10]
+    details = [{"field": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in problems]
+    said = "expected Alertmanager's webhook payload, version 4"
+    LOG.warning("%s; %s", said, "; ".join(f"{one['field']}: {one['message']}" for one in details))
+    return JSONResponse({"error": said, "details": details}, 400)
