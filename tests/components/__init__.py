@@ -1,6 +1,8 @@
 """The real components that the e2e tests start: each in a folder of the test's own, on free ports, stopped after."""
 
+from tests.components.alertmanager import Alertmanager
 from tests.components.container import Container, Engine, container_engine
+from tests.components.github import GitHub
 from tests.components.process import ComponentError, Process, answers, free_port, free_ports, wait_until
 from tests.components.prometheus import Prometheus
 from tests.components.require import missing, require, require_engine
@@ -8,10 +10,12 @@ from tests.components.s3 import SeaweedFS
 from tests.components.server import BentoServer
 
 __all__ = [
+    "Alertmanager",
     "BentoServer",
     "ComponentError",
     "Container",
     "Engine",
+    "GitHub",
     "Process",
     "Prometheus",
     "SeaweedFS",
