@@ -105,6 +105,11 @@ class GitHub:
     def stop(self) -> None:
         self._process.stop()
 
+    def restart(self) -> None:
+        """Forget what was taken."""
+        self.stop()
+        self.start()
+
     def taken(self) -> list[dict[str, Any]]:
         """Bodies of the dispatches that were taken."""
         return httpx.get(f"{self.url}/taken", timeout=10, trust_env=False).raise_for_status().json()

@@ -1,12 +1,16 @@
 """The Markdown that a workflow run shows of a retrain."""
 
 import argparse
+import html
 import json
 
 import pytest
+from markdown_it import MarkdownIt
 
 from fraud import command
 from training import summary
+
+MARKDOWN = MarkdownIt("gfm-like", {"linkify": False})
 
 FIGURE = {"value": 0.8, "low": 0.7, "high": 0.9}
 NONE = {"value": None, "low": None, "high": None}
@@ -63,6 +67,55 @@ def test_a_bar_in_a_detail_does_not_break_the_table():
     assert r"a \| b" in summary.markdown(outcome(promoted=False, detail="a | b"))
 
 
+def test_the_alert_that_started_it_is_told():
+    """After the headline, in the order of importance; what is not known of the payload is left out."""
+    told = summary.cause(json.dumps({"severity": "warning", "alert": "FraudScoreDrift", "model_version": "ab", "x": 1}))
+    assert told == "Started by an alert:\n\n- alert: FraudScoreDrift\n- model version: ab\n- severity: warning"
+    text = summary.markdown(outcome(promoted=True), told)
+    assert text.index("promoted") < text.index("FraudScoreDrift") < text.index("average precision")
+
+
+def test_a_run_that_no_event_started_says_nothing_of_one():
+    """Push, schedule and button give an empty cause."""
+    assert summary.cause("") == ""
+    assert "Started" not in summary.markdown(outcome(promoted=True))
+
+
+@pytest.mark.parametrize("payload", ["null", "{}", "[]", "{", "[" * 100_000, '{"alert": {"a": 1}}', '{"alert": null}'])
+def test_a_cause_that_cannot_be_read_fails_nothing(payload):
+    """The event may be sent by hand, and the retrain is done by then."""
+    assert summary.cause(payload) == "Started by an event that does not say why."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<img src=x>",
+        "[a](http://b)",
+        "**a**",
+        "`a`",
+        "a | b",
+        "a\n# b",
+        "a\n\n- b",
+        "https://b.c",
+        "\\[a](b)",
+        "&lt;",
+        "\u202ea",
+    ],
+)
+def test_the_text_of_a_cause_is_shown_as_it_is(text):
+    """No mark of Markdown or HTML takes effect, and no line is added."""
+    *_, line = lines = summary.cause(json.dumps({"alert": text})).splitlines()
+    assert len(lines) == 3
+    plain = " ".join(text.replace("\u202e", "").split())
+    assert MARKDOWN.renderInline(line.removeprefix("- alert: ")) == html.escape(plain)
+
+
+def test_a_long_cause_is_cut():
+    """GitHub shows a summary of 1 MiB at most."""
+    assert summary.cause(json.dumps({"alert": "a" * 70_000})).endswith(": " + "a" * summary.MAX_CAUSE_TEXT)
+
+
 @pytest.fixture
 def call(capsys):
     parser = argparse.ArgumentParser()
@@ -83,6 +136,16 @@ def test_the_command_appends_to_the_file_and_answers_json(call, tmp_path):
     code, said = call("summary", document, "--output", output)
     assert (code, json.loads(said.out)) == (0, {"output": str(output)})
     assert output.read_text().startswith("before\n## Retraining")
+
+
+def test_the_command_takes_the_cause(call, tmp_path):
+    """As the workflow gives it: one word, which may be anything."""
+    document, output = tmp_path / "retrain.json", tmp_path / "summary.md"
+    document.write_text(json.dumps(outcome(promoted=True)))
+    for cause in ('--cause={"alert": "A"}', "--cause=", "--cause=-x"):
+        assert call("summary", document, "--output", output, cause)[0] == 0
+    assert output.read_text().count("- alert: A\n") == 1
+    assert output.read_text().count("does not say why") == 1
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", '{"champion": null}'])
