@@ -178,6 +178,7 @@ class Driven:
         self.app = application(receiver)
 
     async def _github(self, scope, receive, send):
+        await asyncio.sleep(0.01)  # as a network takes time, in which others are served
         await self.github(scope, receive, send)
 
     def post(self, *bodies, path="/alerts", **options):
