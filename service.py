@@ -1,9 +1,10 @@
 """The Bento service, in the order in which a request travels through it.
 
-    Edge -> BentoML's metrics, timeout -> FraudApp.api_endpoint -> OneTransaction.from_http_request (bytes to a row)
-    -> BentoML's adaptive batcher -> FraudDetector.predict (rows to scores) -> OneTransaction's answer -> Edge
+    Edge (keys) -> BentoML's metrics, timeout -> FraudApp.api_endpoint -> OneTransaction.from_http_request (bytes, row)
+    -> BentoML's adaptive batcher -> FraudDetector.predict (rows to scores) -> OnePrediction (answer and log) -> Edge
 
-Neither scikit-learn nor pandas nor boto3 is imported: the forest is flat arrays, the model comes from the store.
+Neither scikit-learn nor pandas nor boto3 is imported, and SQLAlchemy only where there is a database: the forest is flat
+arrays, the model comes from the store.
 """
 
 import json
@@ -35,15 +36,18 @@ from fraud.docs import DOCS_PAGE
 from fraud.edge import CALL, App, Edge
 from fraud.errors import ModelError, SettingsError
 from fraud.features import transform
-from fraud.request import PREDICT_BYTES, RefusedError, Rows, batch_model, id_of, parse_many, parse_one
-from fraud.schema import COLUMNS, Prediction, Predictions, Transaction
+from fraud.keys import Guard
+from fraud.request import PREDICT_BYTES, RefusedError, Rows, batch_model, id_of, parse_label, parse_many, parse_one
+from fraud.schema import COLUMNS, Label, Prediction, Predictions, Transaction
 from fraud.settings import Settings
+from monitoring.log import Records, check_database, open_records
 from monitoring.metrics import FraudMetrics
 
 LOG = logging.getLogger("bentoml.fraud")
 
 try:
     SETTINGS = Settings.from_env()
+    check_database(SETTINGS)
 except SettingsError as error:
     sys.exit(f"error: {error}")
 
@@ -59,6 +63,12 @@ _OWN_PATHS = ("/", "/model", "/metrics", "/livez", "/healthz", "/readyz", "/docs
 def process_metrics() -> FraudMetrics:
     """The metrics of this worker process."""
     return FraudMetrics(SETTINGS.rate_window_seconds)
+
+
+@cache
+def process_records() -> Records | None:
+    """The prediction log of this worker process; None without a database."""
+    return open_records(SETTINGS, process_metrics().records)
 
 
 class FraudApp(ServiceAppFactory):
@@ -87,7 +97,8 @@ class FraudService(Service):
         known = frozenset(
             [*(method.route for method in self.apis.values()), *_OWN_PATHS, *(f"/static_content/{n}" for n in _STATIC)]
         )
-        return Edge(FraudApp(self, is_main=is_main)(), known, process_metrics().observe_call)
+        guard = Guard(SETTINGS.key_hashes) if SETTINGS.api_keys else None
+        return Edge(FraudApp(self, is_main=is_main)(), known, process_metrics().observe_call, guard)
 
 
 class Scored(NamedTuple):
@@ -99,6 +110,9 @@ class Scored(NamedTuple):
 
 
 _NOT_READY = RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", "no model is ready; the service's log says why")
+_NO_DATABASE = RefusedError(
+    HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", "the database cannot be reached; the label was not kept, send it again"
+)
 _OVERLOADED = RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "the service is overloaded; try again shortly")
 _rows: ContextVar[Rows] = ContextVar("rows")  # of the call at hand, from its request to its response
 
@@ -127,6 +141,12 @@ async def _body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
+def _log(rows: Rows, scored: Sequence[Scored]) -> None:
+    records = process_records()
+    if records is not None:
+        records.log.add(rows.values, rows.ids, scored)
+
+
 class OneTransaction(IOMixin, Transaction):
     """One card transaction: a flat JSON object."""
 
@@ -147,7 +167,9 @@ class OnePrediction(IOMixin, Prediction):
     @classmethod
     async def to_http_response(cls, scored: Sequence[Scored], _serde: object) -> Response:
         """One row's score to JSON."""
-        return JSONResponse(scored[0]._asdict() | id_of(_rows.get(), 0))
+        rows = _rows.get()
+        _log(rows, scored)
+        return JSONResponse(scored[0]._asdict() | id_of(rows, 0))
 
 
 class ManyTransactions(IOMixin, _TransactionBatch):
@@ -172,8 +194,30 @@ class ManyPredictions(IOMixin, Predictions):
     async def to_http_response(cls, scored: Sequence[Scored], _serde: object) -> Response:
         """All rows' scores to JSON."""
         rows = _rows.get()
+        _log(rows, scored)
         answers = [score._asdict() | id_of(rows, position) for position, score in enumerate(scored)]
         return JSONResponse({"predictions": answers})
+
+
+class OneLabel(IOMixin, Label):
+    """What a transaction turned out to be."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"transaction_id": "tx-0001", "is_fraud": True}})
+    __root_input__: ClassVar[bool] = True
+
+    @classmethod
+    async def from_http_request(cls, request: Request, _serde: object) -> Label:
+        """Bytes to a label."""
+        return parse_label(await _body(request, PREDICT_BYTES))
+
+
+class LabelStored(IOMixin, Label):
+    """The label as it is kept."""
+
+    @classmethod
+    async def to_http_response(cls, label: Label, _serde: object) -> Response:
+        """The label to JSON."""
+        return JSONResponse(label.model_dump())
 
 
 # Without a distro BentoML installs no compilers and no git; requirements are in bentofile.yaml, pinned and hashed.
@@ -220,14 +264,20 @@ class FraudDetector:
 
     @bentoml.on_startup
     def start(self) -> None:
-        """Start to publish metrics."""
+        """Start to publish metrics, and to log where there is a database."""
         if self.served is not None:
             self.metrics.describe_model(self.served.manifest)
-        self.metrics.start()
+        else:
+            self.metrics.refuse_model()
+        self.metrics.start(SETTINGS.workers)
+        if records := process_records():
+            records.start()
 
     @bentoml.on_shutdown
     def stop(self) -> None:
-        """Publish what is left."""
+        """Write and publish what is left."""
+        if records := process_records():
+            records.close()
         self.metrics.close()
 
     async def __is_ready__(self) -> bool:
@@ -249,6 +299,16 @@ class FraudDetector:
     def predict_batch(self, rows: NDArray[np.float64], /) -> list[Scored]:
         """Score many transactions in one call; one that is not valid refuses the call."""
         return self._score(rows)
+
+    if SETTINGS.takes_feedback:  # labels train the next model: nobody without a key may write them
+
+        @bentoml.api(input_spec=OneLabel, output_spec=LabelStored)
+        def feedback(self, label: Label, /) -> Label:
+            """Take what a transaction turned out to be; a later label replaces an earlier one."""
+            records = process_records()
+            if records is None or not records.put_label(label.transaction_id, is_fraud=label.is_fraud):
+                raise _NO_DATABASE
+            return label
 
     def _score(self, rows: NDArray[np.float64]) -> list[Scored]:
         if self.served is None:

@@ -1,13 +1,14 @@
 """The outermost ASGI layer of the service: bounded paths, one shape of error, and a count of every call.
 
 BentoML labels its request metrics with the raw path, words errors in several shapes, and answers some of them before
-a service method is reached. Here, around everything else, unknown paths are folded into one, every error answer gets
-the same JSON shape, web sockets are refused, and each prediction call is timed and counted once with its final reason.
+a service method is reached. Here, around everything else, unknown paths are folded into one, callers without a key
+are turned away, every error answer gets the same JSON shape, web sockets are refused, and each prediction call is timed
+and counted once with its final reason.
 """
 
 import json
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 Message = MutableMapping[str, Any]
@@ -18,9 +19,12 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CALL = "fraud.call"
 PREDICTIONS = frozenset({"/predict", "/predict_batch"})
+GUARDED = PREDICTIONS | {"/feedback", "/model"}
+"""Paths that need a key where keys are set; health, metrics and documentation stay open."""
 UNKNOWN = "/unknown"
 RETRY_AFTER_SECONDS = 1
 
+_UNAUTHORIZED = "a key is needed: send it as Authorization: Bearer KEY"
 _FOREIGN = {
     404: ("malformed", "there is no such path; see / for what there is"),
     405: ("method", "this path does not take that method; see / for what there is"),
@@ -49,13 +53,21 @@ class Edge:
     """Wraps the service's ASGI application.
 
     ``known``: the paths that exist. ``observe(seconds, reason)``: told of each finished prediction call; ``reason``
-    is None when it was answered with scores.
+    is None when it was answered with scores. ``guard(headers)``: whether a call of a GUARDED path may pass; None lets
+    all pass.
     """
 
-    def __init__(self, app: App, known: frozenset[str], observe: Callable[[float, str | None], None]) -> None:
+    def __init__(
+        self,
+        app: App,
+        known: frozenset[str],
+        observe: Callable[[float, str | None], None],
+        guard: Callable[[Iterable[tuple[bytes, bytes]]], bool] | None = None,
+    ) -> None:
         self.app = app
         self.known = known
         self.observe = observe
+        self.guard = guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event, as ASGI applications do."""
@@ -69,9 +81,10 @@ class Edge:
         if scope["path"] not in self.known:
             scope = {**scope, "path": UNKNOWN, "raw_path": UNKNOWN.encode()}
         call = scope[CALL] = Call()
+        app = self.app if self._may_pass(scope) else _unauthorized
         unanswered = "disconnected"  # cancelled, or given up without an answer
         try:
-            await self.app(scope, _heard(receive, call), _shaped(send, call))
+            await app(scope, _heard(receive, call), _shaped(send, call))
         except Exception:
             unanswered = "internal"
             raise
@@ -82,6 +95,22 @@ class Edge:
                 elif not call.answered:
                     call.reason = unanswered
                 self.observe(time.perf_counter() - call.started, call.reason)
+
+    def _may_pass(self, scope: Scope) -> bool:
+        return self.guard is None or scope["path"] not in GUARDED or self.guard(scope["headers"])
+
+
+async def _unauthorized(scope: Scope, _: Receive, send: Send) -> None:
+    """The answer to a call without a key, before anything of it is read."""
+    scope[CALL].reason = "unauthorized"
+    body = json.dumps({"error": _UNAUTHORIZED, "details": []}).encode()
+    headers = [*_described(body), (b"www-authenticate", b"Bearer")]
+    await send({"type": "http.response.start", "status": 401, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _described(body: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
 
 
 def _heard(receive: Receive, call: Call) -> Receive:
@@ -123,5 +152,4 @@ def _reworded(start: Message, call: Call) -> tuple[Message, bytes]:
     call.reason, error = _FOREIGN.get(start["status"], ("internal", "the call was refused"))
     body = json.dumps({"error": error, "details": []}).encode()
     kept = [pair for pair in start["headers"] if pair[0].lower() not in (b"content-length", b"content-type")]
-    headers = [*kept, (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    return {**start, "headers": headers}, body
+    return {**start, "headers": [*kept, *_described(body)]}, body

@@ -20,7 +20,7 @@ from annotated_types import MaxLen, MinLen
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, create_model
 
-from fraud.schema import COLUMNS, ID_COLUMN, Transaction
+from fraud.schema import COLUMNS, ID_COLUMN, Label, Transaction
 
 SHOWN = 20  # problems named in one answer
 NAME_SHOWN = 64  # characters of a field's name in an answer: the name may be the caller's own
@@ -33,7 +33,7 @@ _MESSAGES = {
     "string_pattern_mismatch": "should be 1 to 64 letters, digits or . _ : / - and start with a letter or digit",
     "too_short": "should hold at least one transaction",
 }
-_TRANSACTION, _BATCH = "the transaction", "the batch"
+_TRANSACTION, _BATCH, _LABEL = "the transaction", "the batch", "the label"
 
 
 @dataclass
@@ -68,6 +68,17 @@ def parse_one(body: bytes) -> Rows:
     except ValidationError as error:
         raise _refusal(error, _TRANSACTION) from None
     return _rows([transaction], body, _TRANSACTION)
+
+
+def parse_label(body: bytes) -> Label:
+    """Read ``{"transaction_id": ..., "is_fraud": ...}``. Raises RefusedError."""
+    try:
+        label = Label.model_validate_json(body)
+    except ValidationError as error:
+        raise _refusal(error, _LABEL) from None
+    if body.count(b'"') != 2 * (len(Label.model_fields) + 1):  # a key given twice: which one was meant?
+        raise _invalid(_LABEL, [{"field": "body", "message": "names a field more than once"}], 1)
+    return label
 
 
 class _Loose(Transaction):

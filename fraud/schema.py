@@ -51,6 +51,13 @@ class Prediction(BaseModel):
     )
 
 
+class Label(_Strict):
+    """What a transaction turned out to be, as ``POST /feedback`` takes it."""
+
+    transaction_id: str = Field(pattern=ID_PATTERN, description="The id that was given with the transaction.")
+    is_fraud: bool = Field(description="Whether it was fraud.")
+
+
 class Predictions(BaseModel):
     """The answers to many transactions, in their order."""
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -9,6 +10,11 @@ from fraud.errors import SettingsError
 
 PREFIX = "FRAUD_"
 MODEL_NAME = "fraud_detector"
+_EXPECTED = {
+    "FRAUD_API_KEYS": "64 hexadecimal digits for each key, separated by commas, as `python -m fraud key` prints them",
+    "FRAUD_DATABASE_URL": "sqlite:////folder/fraud.sqlite or postgresql://user@host/name",
+}
+"""Of variables whose value is a secret and never shown."""
 
 
 class Settings(BaseModel):
@@ -40,6 +46,40 @@ class Settings(BaseModel):
     )
     rate_window_seconds: int = Field(300, ge=2, le=86_400, description="Window of the fraud_rate gauge.")
 
+    api_keys: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}(,[0-9a-f]{64})*$",
+        repr=False,
+        description="SHA-256 of each key that may call, separated by commas; see `python -m fraud key`.",
+    )
+    database_url: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9+]+://",
+        repr=False,
+        description="Where predictions and labels are kept: sqlite:////... or postgresql://...",
+    )
+    log_features: bool = Field(True, description="Whether the log keeps the 30 inputs of each transaction.")
+    log_max_pending: int = Field(
+        100_000, ge=1, le=10_000_000, description="Most predictions a worker keeps waiting for the database."
+    )
+    label_delay_days: float = Field(
+        7.0, ge=0, le=3650, description="A prediction is judged when it is older than this: labels come late."
+    )
+    live_window_days: float = Field(30.0, gt=0, le=3650, description="How many days of predictions are judged.")
+    unlabelled: Literal["legitimate", "unknown"] = Field(
+        "legitimate", description="What a prediction is that has no label when it is judged."
+    )
+
+    @property
+    def key_hashes(self) -> tuple[bytes, ...]:
+        """The digests of ``api_keys``, 32 bytes each."""
+        return tuple(bytes.fromhex(one) for one in (self.api_keys or "").split(",") if one)
+
+    @property
+    def takes_feedback(self) -> bool:
+        """Whether there is ``POST /feedback``: somewhere to keep labels, and keys to tell who may write them."""
+        return self.api_keys is not None and self.database_url is not None
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """Read the settings from ``environ`` (the process environment by default).
@@ -64,4 +104,7 @@ def _problem(details: Mapping[str, object]) -> str:
     name = PREFIX + str(location[0]).upper() if isinstance(location, tuple) and location else PREFIX
     if details["type"] == "extra_forbidden":
         return f"{name} is not a setting; there are {', '.join(Settings.env_names())}"
+    expected = _EXPECTED.get(name)
+    if expected:
+        return f"{name}: expected {expected}; its value is not shown"
     return f"{name}={details['input']!r}: {details['msg']}"

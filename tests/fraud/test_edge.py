@@ -6,10 +6,10 @@ import json
 import pytest
 from prometheus_client import CollectorRegistry
 
-from fraud.edge import CALL, PREDICTIONS, UNKNOWN, Edge
+from fraud.edge import CALL, GUARDED, PREDICTIONS, UNKNOWN, Edge
 from monitoring.metrics import FraudMetrics
 
-KNOWN = frozenset({*PREDICTIONS, "/", "/metrics"})
+KNOWN = frozenset({*GUARDED, "/", "/metrics"})
 JSON = (b"content-type", b"application/json")
 TEXT = (b"content-type", b"text/plain")
 
@@ -40,7 +40,7 @@ def answering(*messages, reason=None, exception=None):
 class Driven:
     """What came out of one call through the Edge around ``app``."""
 
-    def __init__(self, app, path="/predict", heard=(), kind="http"):
+    def __init__(self, app, path="/predict", heard=(), kind="http", guard=None):
         self.sent, self.observed, self.raised = [], [], None
         waiting = iter(heard)
 
@@ -50,8 +50,8 @@ class Driven:
         async def send(message):
             self.sent.append(message)
 
-        edge = Edge(app, KNOWN, lambda seconds, reason: self.observed.append((seconds, reason)))
-        self.scope = {"type": kind, "path": path, "raw_path": path.encode(), "method": "POST"}
+        edge = Edge(app, KNOWN, lambda seconds, reason: self.observed.append((seconds, reason)), guard)
+        self.scope = {"type": kind, "path": path, "raw_path": path.encode(), "method": "POST", "headers": [JSON]}
         try:
             asyncio.run(edge(self.scope, receive, send))
         except (RuntimeError, ConnectionError, asyncio.CancelledError) as error:
@@ -297,3 +297,32 @@ def test_every_reason_is_a_label_of_the_metrics(status):
     metrics = FraudMetrics(10, CollectorRegistry())
     for messages in [(start(status), body(b"")), ()]:
         metrics.observe_call(*Driven(answering(*messages)).observed[0])
+
+
+@pytest.mark.parametrize("path", sorted(GUARDED))
+def test_without_a_key_nothing_of_the_call_is_read(path):
+    """What the guard turns away by its headers is answered 401 in our shape; the application is not called."""
+    app, asked = answering(start(200, JSON), body(b"{}")), []
+    driven = Driven(app, path, guard=asked.append)
+    assert asked == [[JSON]]
+    assert not hasattr(app, "scope")
+    assert driven.sent[0]["status"] == 401
+    assert (b"www-authenticate", b"Bearer") in driven.headers
+    assert json.loads(driven.content) == {
+        "error": "a key is needed: send it as Authorization: Bearer KEY",
+        "details": [],
+    }
+    assert driven.reasons == (["unauthorized"] if path in PREDICTIONS else [])
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/nowhere"])
+def test_what_is_open_needs_no_key(path):
+    """Metrics, documentation and paths that do not exist: the guard is not asked."""
+    driven = Driven(answering(start(200, JSON), body(b"{}")), path, guard=lambda _: pytest.fail("asked"))
+    assert driven.sent[0]["status"] == 200
+
+
+@pytest.mark.parametrize("guard", [None, lambda _: True])
+def test_who_may_pass_is_served(guard):
+    """Without keys set, or with a known one."""
+    assert Driven(answering(start(200, JSON), body(b"{}")), guard=guard).sent[0]["status"] == 200

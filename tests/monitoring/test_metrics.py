@@ -21,7 +21,9 @@ from fraud.features import FEATURES
 from fraud.manifest import Manifest
 from fraud.profile import BINS, SCORE, Profile
 from monitoring import metrics as published
-from monitoring.metrics import DECISIONS, LATENCY_BUCKETS, REASONS, SCORE_BUCKETS, FraudMetrics, Window, _Pending
+from monitoring import window
+from monitoring.metrics import DECISIONS, LATENCY_BUCKETS, REASONS, SCORE_BUCKETS, FraudMetrics, _Pending
+from monitoring.window import Window
 
 REPOSITORY = Path(__file__).parents[2]
 WINDOW = 60
@@ -468,7 +470,7 @@ def test_the_ticker_flushes_by_itself_and_close_flushes_the_rest(registry, metri
 def half_created(tmp_path, monkeypatch):
     """The file of another live worker that has just been opened and is not yet filled: reading it raises."""
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    monkeypatch.setattr(published, "_alive", lambda _: True)
+    monkeypatch.setattr(window, "_alive", lambda _: True)
     monkeypatch.setattr(published, "TICK_SECONDS", 0.01)
     path = tmp_path / "gauge_livesum_0.db"
     path.touch()
@@ -531,7 +533,8 @@ def test_close_finishes_although_the_flush_fails(registry, metrics, batch, half_
 WORKER = """
 import json, sys
 import numpy as np
-from monitoring.metrics import FraudMetrics, bury_the_dead
+from monitoring.metrics import FraudMetrics
+from monitoring.window import bury_the_dead
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -657,4 +660,4 @@ def test_the_rate_outlives_the_files(workers, tmp_path):
 def test_without_a_folder_nothing_is_buried(monkeypatch):
     """In a single process there is nothing to clean up."""
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
-    published.bury_the_dead()
+    window.bury_the_dead()

@@ -1,0 +1,170 @@
+"""The database of predictions and labels: SQLite in one file, or Postgres where several replicas write.
+
+Imported only where ``FRAUD_DATABASE_URL`` is set, because SQLAlchemy is. Times are seconds since 1970, UTC.
+"""
+
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Engine,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+    exc,
+    make_url,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from fraud.errors import FraudError, SettingsError
+
+CONNECT_SECONDS = 5
+"""How long a connection, or a lock on a SQLite file, is waited for."""
+
+AWAY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, exc.DisconnectionError, OSError)
+"""The database cannot be reached, or is busy: the same may work later."""
+REFUSED = (exc.SQLAlchemyError,)
+"""Anything else that the database says no to."""
+
+_METADATA = MetaData()
+
+PREDICTIONS = Table(
+    "predictions",
+    _METADATA,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("scored_at", Float(53), nullable=False, index=True),
+    Column("transaction_id", String(64), index=True),
+    Column("model_version", String(64), nullable=False),
+    Column("fraud_probability", Float(53), nullable=False),
+    Column("is_fraud", Boolean, nullable=False),
+    Column("amount", Float(53), nullable=False),
+    Column("schema_hash", String(12), nullable=False),
+    Column("row", LargeBinary),
+    Column("exported_at", Float(53)),  # when it became part of a training increment
+)
+
+LABELS = Table(
+    "labels",
+    _METADATA,
+    Column("transaction_id", String(64), primary_key=True),
+    Column("is_fraud", Boolean, nullable=False),
+    Column("labelled_at", Float(53), nullable=False),
+    Column("source", String(16), nullable=False),
+)
+
+_prepared: "weakref.WeakSet[Engine]" = weakref.WeakSet()
+
+
+class DatabaseError(FraudError):
+    """The database cannot be reached or refused what was asked of it."""
+
+
+class Scored(NamedTuple):
+    """One prediction. ``row``: the 30 inputs as little-endian float64 in the order of ``fraud.schema.COLUMNS``."""
+
+    scored_at: float
+    transaction_id: str | None
+    model_version: str
+    fraud_probability: float
+    is_fraud: bool
+    amount: float
+    schema_hash: str
+    row: bytes | None
+
+
+def connect(url: str) -> Engine:
+    """An engine for ``url``; it connects when it is first used.
+
+    SQLite writes ahead (WAL), so that readers and a writer do not wait for each other. Raises SettingsError, which
+    never shows the URL: it may hold a password.
+    """
+    try:
+        address = make_url(url)
+        if address.drivername == "postgresql":
+            address = address.set(drivername="postgresql+psycopg")
+        if address.get_backend_name() == "sqlite":
+            return _sqlite(create_engine(address, connect_args={"timeout": CONNECT_SECONDS}))
+        options = {"connect_timeout": CONNECT_SECONDS} if address.get_backend_name() == "postgresql" else {}
+        return create_engine(
+            address, pool_pre_ping=True, pool_size=2, pool_timeout=CONNECT_SECONDS, connect_args=options
+        )
+    except (exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError):
+        raise SettingsError(
+            "FRAUD_DATABASE_URL is no database: expected sqlite:////folder/fraud.sqlite or postgresql://user@host/name"
+        ) from None
+
+
+def _sqlite(engine: Engine) -> Engine:
+    @event.listens_for(engine, "connect")
+    def set_up(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's own
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+def prepare(engine: Engine) -> None:
+    """Make the tables and indexes that are missing, once for each engine. Raises what the database says."""
+    if engine in _prepared:
+        return
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _METADATA.create_all(engine)
+    except (exc.OperationalError, exc.ProgrammingError, exc.IntegrityError):
+        _METADATA.create_all(engine)  # another worker made them in the same moment
+    _prepared.add(engine)
+
+
+def forget(engine: Engine) -> None:
+    """Look at the tables anew before the next use: somebody may have replaced the database."""
+    _prepared.discard(engine)
+
+
+def insert(engine: Engine, rows: Sequence[Scored]) -> None:
+    """Add predictions in one transaction. Raises what the database says; nothing is added then."""
+    statement = _INSERT[engine.dialect.paramstyle]
+    with engine.begin() as connection:
+        connection.exec_driver_sql(statement, [tuple(row) for row in rows])
+
+
+def _insert(mark: str) -> str:
+    names, marks = (", ".join(words) for words in (map('"{}"'.format, Scored._fields), [mark] * len(Scored._fields)))
+    return f"INSERT INTO predictions ({names}) VALUES ({marks})"  # noqa: S608 - our own names
+
+
+# the driver's own form: with SQLAlchemy's the same takes four times as long
+_INSERT = {"qmark": _insert("?"), "pyformat": _insert("%s"), "format": _insert("%s")}
+
+
+def put_labels(engine: Engine, labels: Sequence[tuple[str, bool]], source: str, now: float) -> int:
+    """Keep labels ``(transaction_id, is_fraud)`` in one transaction; a later one replaces an earlier one. How many."""
+    dialect: Any = postgresql if engine.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(LABELS)
+    changed = {name: statement.excluded[name] for name in ("is_fraud", "labelled_at", "source")}
+    statement = statement.on_conflict_do_update(index_elements=["transaction_id"], set_=changed)
+    with engine.begin() as connection:
+        connection.execute(
+            statement,
+            [
+                {"transaction_id": name, "is_fraud": is_fraud, "labelled_at": now, "source": source}
+                for name, is_fraud in labels
+            ],
+        )
+    return len(labels)
+
+
+def line(error: BaseException) -> str:
+    """What the driver says, in one line, without the statement and its values, which are customers'."""
+    words = str(getattr(error, "orig", None) or error).strip()
+    return words.splitlines()[0] if words else type(error).__name__

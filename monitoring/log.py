@@ -1,0 +1,234 @@
+"""The prediction log: answers go to a database, off the request's path, and a dead database costs no answer.
+
+    service (event loop) -> add -> queue, bounded -> writer thread -> database
+
+``add`` appends to a queue and returns. One thread writes what is there in one transaction; while the database cannot be
+reached it keeps its batch and tries again. When the queue is full, new rows are lost and counted; so are those that
+could not be written within ``DRAIN_SECONDS`` of the end. SQLAlchemy is imported only by who opens a log.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.schema import COLUMNS, schema_hash
+from fraud.settings import Settings
+from monitoring.live import LiveQuality
+from monitoring.metrics import RecordMetrics
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from monitoring import database
+
+LOG = logging.getLogger("bentoml.fraud")
+
+BATCH_ROWS = 2_000
+"""Most rows written in one transaction."""
+PAUSE_SECONDS = 0.5
+"""How long rows gather before they are written."""
+RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
+"""Pauses after one failure, two, ...; the last goes on."""
+DRAIN_SECONDS = 5.0
+
+_AMOUNT = COLUMNS.index("Amount")
+_SCHEMA = schema_hash()[:12]
+
+
+class Score(Protocol):
+    """What was answered for one row."""
+
+    @property
+    def fraud_probability(self) -> float: ...
+    @property
+    def is_fraud(self) -> bool: ...
+    @property
+    def model_version(self) -> str: ...
+
+
+class _Answered(NamedTuple):
+    at: float
+    values: NDArray[np.float64]
+    ids: Sequence[str]
+    scores: Sequence[Score]
+
+
+class PredictionLog:
+    """Writes what was answered to ``engine``. ``add`` is for one thread; ``close`` ends the writing.
+
+    ``features``: whether the 30 inputs of each row are kept. ``max_pending``: most rows that wait.
+    """
+
+    def __init__(self, engine: "Engine", metrics: RecordMetrics, *, features: bool, max_pending: int) -> None:
+        self.engine = engine
+        self._metrics = metrics
+        self._features = features
+        self._max_pending = max_pending
+        self._queue: deque[_Answered] = deque()
+        self._added = self._taken = 0  # each is written by one thread alone
+        self._stop = threading.Event()
+        self._give_up = threading.Event()
+        self._writer = threading.Thread(target=self._write_all, name="fraud-log", daemon=True)
+
+    def start(self) -> None:
+        """Start to write."""
+        self._writer.start()
+
+    @property
+    def pending(self) -> int:
+        """Rows added and not yet written or lost."""
+        return self._added - self._taken
+
+    def add(self, values: NDArray[np.float64], ids: Sequence[str], scores: Sequence[Score]) -> None:
+        """Log answers: ``values`` float64 ``(n, 30)``, an id (or an empty text) and a score for each row."""
+        if self.pending + len(scores) > self._max_pending:
+            self._metrics.dropped("full", len(scores))
+            return
+        self._added += len(scores)
+        self._queue.append(_Answered(time.time(), values, ids, scores))
+
+    def close(self) -> None:
+        """Write what waits, for at most ``DRAIN_SECONDS``; what is left then is lost and counted."""
+        self._stop.set()
+        self._writer.join(DRAIN_SECONDS)
+        self._give_up.set()
+        if self.pending:
+            LOG.error("the database could not be written in time: %d predictions are not in the log", self.pending)
+            self._metrics.dropped("shutdown", self.pending)
+        self._metrics.pending(0)
+
+    def _write_all(self) -> None:
+        while not self._stop.wait(PAUSE_SECONDS):
+            self._write_queued()
+        self._write_queued()
+
+    def _write_queued(self) -> None:
+        while self._queue and not self._give_up.is_set():
+            self._metrics.pending(self.pending)
+            batch = self._take()
+            self._write(batch)
+            self._taken += len(batch)
+        self._metrics.pending(self.pending)
+
+    def _take(self) -> list["database.Scored"]:
+        """Rows of the oldest answers, as the database takes them."""
+        batch: list[database.Scored] = []
+        while self._queue and len(batch) < BATCH_ROWS:
+            batch += self._records(self._queue.popleft())
+        return batch
+
+    def _records(self, answered: _Answered) -> list["database.Scored"]:
+        from monitoring.database import Scored
+
+        blobs = [row.astype("<f8").tobytes() for row in answered.values] if self._features else []
+        amounts = answered.values[:, _AMOUNT].tolist()
+        return [
+            Scored(
+                answered.at,
+                answered.ids[number] or None,
+                score.model_version,
+                score.fraud_probability,
+                score.is_fraud,
+                amounts[number],
+                _SCHEMA,
+                blobs[number] if blobs else None,
+            )
+            for number, score in enumerate(answered.scores)
+        ]
+
+    def _write(self, batch: list["database.Scored"]) -> None:
+        """Write ``batch``, however long the database is away; gives up when ``close`` says so."""
+        from monitoring import database
+
+        failures = 0
+        while not self._give_up.is_set():
+            try:
+                database.prepare(self.engine)
+                database.insert(self.engine, batch)
+            except database.AWAY as error:
+                pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
+                failures += 1
+                LOG.warning("the prediction log cannot be written (%s); again in %g s", database.line(error), pause)
+                self._metrics.pending(self.pending)
+                self._rest(pause)
+            except database.REFUSED as error:
+                LOG.error("the database refuses a prediction: %s", database.line(error))
+                self._write_singly(batch)
+                return
+            else:
+                self._metrics.written(len(batch))
+                return
+
+    def _rest(self, seconds: float) -> None:
+        """Wait before the next try; shorter once the service ends."""
+        if not self._stop.wait(seconds):
+            return
+        self._give_up.wait(PAUSE_SECONDS)
+
+    def _write_singly(self, batch: list["database.Scored"]) -> None:
+        """One bad row must not cost the others."""
+        from monitoring import database
+
+        for row in batch:
+            try:
+                database.insert(self.engine, [row])
+            except database.AWAY + database.REFUSED:
+                self._metrics.dropped("invalid", 1)
+            else:
+                self._metrics.written(1)
+
+
+class Records:
+    """What a worker keeps in the database: the prediction log and labels; and what it reads there, live quality."""
+
+    def __init__(self, engine: "Engine", settings: Settings, metrics: RecordMetrics) -> None:
+        self._engine = engine
+        self._metrics = metrics
+        self._live = LiveQuality(engine, metrics, settings)
+        self.log = PredictionLog(engine, metrics, features=settings.log_features, max_pending=settings.log_max_pending)
+
+    def start(self) -> None:
+        """Start the threads that write and ask."""
+        self.log.start()
+        self._live.start()
+
+    def close(self) -> None:
+        """Write what waits and end."""
+        self._live.close()
+        self.log.close()
+
+    def put_label(self, transaction_id: str, *, is_fraud: bool) -> bool:
+        """Keep a label at once, in the caller's thread; whether the database took it."""
+        from monitoring import database
+
+        try:
+            database.prepare(self._engine)
+            database.put_labels(self._engine, [(transaction_id, is_fraud)], source="feedback", now=time.time())
+        except database.AWAY + database.REFUSED as error:
+            LOG.error("a label was not kept: %s", database.line(error))
+            return False
+        self._metrics.labelled(is_fraud=is_fraud)
+        return True
+
+
+def check_database(settings: Settings) -> None:
+    """Raise SettingsError when the database's URL is none; connects to nothing."""
+    if settings.database_url is not None:
+        from monitoring import database
+
+        database.connect(settings.database_url)
+
+
+def open_records(settings: Settings, metrics: RecordMetrics) -> Records | None:
+    """What ``settings`` ask for; None without a database. Connects to nothing yet. Raises SettingsError."""
+    if settings.database_url is None:
+        return None
+    from monitoring import database
+
+    return Records(database.connect(settings.database_url), settings, metrics)

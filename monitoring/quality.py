@@ -1,0 +1,151 @@
+"""Live quality: precision and recall of what was predicted, counted in the database, once labels have had their time.
+
+A prediction is judged when it is older than the label delay. What has no label by then is taken for legitimate, as with
+chargebacks, which are reported only when it was fraud; or left out, where both outcomes are reported
+(``FRAUD_UNLABELLED``). Without a single label in the window nothing is known, and every figure is NaN. A transaction
+scored several times counts once, by its newest prediction; one without an id can never be labelled and is left out.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Engine, Float, Integer, Select, and_, case, cast, func, select
+
+from monitoring.database import LABELS, PREDICTIONS
+
+SECONDS_PER_DAY = 86_400.0
+OUTCOMES = ("true_positive", "false_positive", "false_negative", "true_negative")
+
+Unlabelled = Literal["legitimate", "unknown"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which predictions are judged: scored from ``start`` to before ``end``, seconds since 1970, UTC."""
+
+    start: float
+    end: float
+
+    @classmethod
+    def ending(cls, now: float, delay_days: float, window_days: float) -> "Window":
+        """The window that is old enough for labels at ``now``."""
+        end = now - delay_days * SECONDS_PER_DAY
+        return cls(end - window_days * SECONDS_PER_DAY, end)
+
+
+@dataclass(frozen=True)
+class Live:
+    """Quality of one model version (on one day, where asked for by day)."""
+
+    model_version: str
+    outcomes: dict[str, int]
+    """How many of each of OUTCOMES; a positive is a transaction called fraud."""
+    labelled: int
+    """How many of these have a label of their own."""
+    figures: dict[str, dict[str, float]]
+    """Precision and recall, each ``{"value", "low", "high"}`` with its Wilson 95 % interval; NaN where undefined."""
+    day: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, None for NaN."""
+        figures = {
+            figure: {bound: None if math.isnan(value) else value for bound, value in bounds.items()}
+            for figure, bounds in self.figures.items()
+        }
+        counts = {**self.outcomes, "labelled": self.labelled}
+        return {**({"day": self.day} if self.day else {}), "model_version": self.model_version, **counts, **figures}
+
+
+def live(
+    engine: Engine,
+    *,
+    now: float,
+    delay_days: float,
+    window_days: float,
+    unlabelled: Unlabelled = "legitimate",
+    by_day: bool = False,
+) -> list[Live]:
+    """Quality per model version, and per day of scoring (UTC) when ``by_day``; in order of version or day.
+
+    Raises what the database says.
+    """
+    with engine.connect() as connection:
+        rows = connection.execute(_counts(Window.ending(now, delay_days, window_days), by_day)).all()
+    return [_judged(row, unlabelled) for row in rows]
+
+
+def wilson(successes: int, trials: int) -> dict[str, float]:
+    """A share with its Wilson 95 % score interval (Wilson 1927, doi:10.1080/01621459.1927.10502953).
+
+    >>> {name: round(value, 3) for name, value in wilson(9, 10).items()}
+    {'value': 0.9, 'low': 0.596, 'high': 0.982}
+    """
+    if not trials:
+        return dict.fromkeys(("value", "low", "high"), math.nan)
+    z = 1.959963984540054
+    share, spread = successes / trials, z * z / trials
+    middle = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * math.sqrt(share * (1 - share) / trials + spread / (4 * trials))
+    # at the ends rounding leaves the share itself just outside
+    return {"value": share, "low": min(share, max(0.0, middle - half)), "high": max(share, min(1.0, middle + half))}
+
+
+def newest(window: Window) -> ColumnElement[bool]:
+    """Condition on PREDICTIONS: judged in ``window``, with an id, and no newer prediction of the same transaction."""
+    newer = PREDICTIONS.alias("newer")
+    superseded = select(newer.c.id).where(
+        newer.c.transaction_id == PREDICTIONS.c.transaction_id, newer.c.id > PREDICTIONS.c.id
+    )
+    return and_(scored_in(window), PREDICTIONS.c.transaction_id.is_not(None), ~superseded.exists())
+
+
+def scored_in(window: Window) -> ColumnElement[bool]:
+    """Condition on PREDICTIONS: scored in ``window``."""
+    return and_(PREDICTIONS.c.scored_at >= window.start, PREDICTIONS.c.scored_at < window.end)
+
+
+def _counts(window: Window, by_day: bool) -> Select[Any]:
+    """Version (and day), then rows by decision and label: called fraud or not; labelled fraud, legitimate, or not."""
+    flagged, fraud = PREDICTIONS.c.is_fraud, LABELS.c.is_fraud
+    day = cast(func.floor(PREDICTIONS.c.scored_at / SECONDS_PER_DAY, type_=Float), Integer)
+    groups = [PREDICTIONS.c.model_version, *([day.label("day")] if by_day else [])]
+
+    def count(*conditions: ColumnElement[bool]) -> ColumnElement[int]:
+        return func.sum(case((and_(*conditions), 1), else_=0))
+
+    return (
+        select(
+            *groups,
+            count(flagged, fraud.is_(True)).label("flagged_fraud"),
+            count(flagged, fraud.is_(False)).label("flagged_legitimate"),
+            count(flagged, fraud.is_(None)).label("flagged_unknown"),
+            count(~flagged, fraud.is_(True)).label("passed_fraud"),
+            count(~flagged, fraud.is_(False)).label("passed_legitimate"),
+            count(~flagged, fraud.is_(None)).label("passed_unknown"),
+        )
+        .select_from(PREDICTIONS.outerjoin(LABELS, LABELS.c.transaction_id == PREDICTIONS.c.transaction_id))
+        .where(newest(window))
+        .group_by(*groups)
+        .order_by(*reversed(groups))
+    )
+
+
+def _judged(row: Any, unlabelled: Unlabelled) -> Live:  # noqa: ANN401 - a row of _counts
+    taken = int(unlabelled == "legitimate")
+    outcomes = {
+        "true_positive": row.flagged_fraud,
+        "false_positive": row.flagged_legitimate + taken * row.flagged_unknown,
+        "false_negative": row.passed_fraud,
+        "true_negative": row.passed_legitimate + taken * row.passed_unknown,
+    }
+    labelled = row.flagged_fraud + row.flagged_legitimate + row.passed_fraud + row.passed_legitimate
+    found, alarms, missed, _ = outcomes.values() if labelled else (0, 0, 0, 0)
+    figures = {"precision": wilson(found, found + alarms), "recall": wilson(found, found + missed)}
+    return Live(row.model_version, outcomes, labelled, figures, _date(row.day) if "day" in row._mapping else None)
+
+
+def _date(days: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(days * SECONDS_PER_DAY, UTC).date().isoformat()

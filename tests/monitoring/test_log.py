@@ -1,0 +1,242 @@
+"""The prediction log: what was answered arrives in a real SQLite file, what is lost is counted, nothing waits."""
+
+import sqlite3
+import time
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from fraud.schema import COLUMNS, schema_hash
+from fraud.settings import Settings
+from monitoring import database, log
+from monitoring.log import Records, check_database, open_records
+from monitoring.metrics import RecordMetrics
+
+AMOUNT = COLUMNS.index("Amount")
+
+
+class Answer(NamedTuple):
+    """What the service gives the log."""
+
+    fraud_probability: float
+    is_fraud: bool
+    model_version: str
+
+
+@pytest.fixture
+def registry():
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def records(registry, tmp_path):
+    """Makes Records on one SQLite file, and closes them."""
+    opened = []
+
+    def make(**settings):
+        given = {"database_url": f"sqlite:///{tmp_path / 'fraud.sqlite'}", **settings}
+        opened.append(open_records(Settings(**given), RecordMetrics(registry)))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        if one.log._writer.is_alive():
+            one.close()
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch):
+    """Short pauses, so that a test need not wait."""
+    monkeypatch.setattr(log, "PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(log, "RETRY_SECONDS", (0.02,))
+    monkeypatch.setattr(log, "DRAIN_SECONDS", 2.0)
+
+
+def rows(count):
+    return np.random.default_rng(1).normal(size=(count, len(COLUMNS))).round(6) + 7.0
+
+
+def answers(count, version="v1"):
+    return [Answer(number / count, number % 3 == 0, version) for number in range(count)]
+
+
+def written(tmp_path, what="*"):
+    with sqlite3.connect(tmp_path / "fraud.sqlite") as connection:
+        return connection.execute(f"select {what} from predictions order by id").fetchall()  # noqa: S608
+
+
+def until(check):
+    deadline = time.monotonic() + 10
+    while not check():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def counted(registry, reason):
+    return registry.get_sample_value("fraud_log_dropped_total", {"reason": reason})
+
+
+def test_all_that_was_answered_is_written(records, registry, tmp_path):
+    """Every column as it was answered, ids where there are some, in the order of the answers."""
+    given, scored = rows(5), answers(5)
+    kept = records()
+    before = time.time()
+    kept.start()
+    kept.log.add(given, ["a", "", "b", "", "c"], scored)
+    kept.close()
+    found = written(tmp_path, "transaction_id, fraud_probability, is_fraud, model_version, amount, schema_hash, row")
+    assert [row[0] for row in found] == ["a", None, "b", None, "c"]
+    assert [(row[1], bool(row[2]), row[3]) for row in found] == scored
+    assert [row[4] for row in found] == given[:, AMOUNT].tolist()
+    assert {row[5] for row in found} == {schema_hash()[:12]}
+    assert np.array_equal([np.frombuffer(row[6], "<f8") for row in found], given)
+    times = [row[0] for row in written(tmp_path, "scored_at")]
+    assert all(before <= at <= time.time() for at in times)
+    assert registry.get_sample_value("fraud_log_written_total") == 5
+    assert registry.get_sample_value("fraud_log_pending") == 0
+
+
+def test_features_can_be_left_out(records, tmp_path):
+    """With FRAUD_LOG_FEATURES off the scores are kept and the inputs are not."""
+    kept = records(log_features=False)
+    kept.start()
+    kept.log.add(rows(3), ["", "", ""], answers(3))
+    kept.close()
+    assert written(tmp_path, "row") == [(None,)] * 3
+
+
+def test_many_calls_are_written_together(records, tmp_path, monkeypatch):
+    """A thousand answers that waited take few transactions."""
+    inserts, real = [], database.insert
+    monkeypatch.setattr(database, "insert", lambda engine, batch: inserts.append(len(batch)) or real(engine, batch))
+    kept = records()
+    for values in rows(1000):
+        kept.log.add(values[None, :], [""], answers(1))
+    kept.start()
+    kept.close()
+    assert sum(inserts) == len(written(tmp_path)) == 1000
+    assert len(inserts) == 1
+
+
+def test_adding_takes_microseconds(records):
+    """The path of a request only appends: no row is looked at before the writer's turn."""
+    kept, one, scored = records(), rows(1), answers(1)
+    kept.log.add(one, [""], scored)
+    assert kept.log._queue[0].values is one
+    assert kept.log._queue[0].scores is scored
+
+
+def test_a_full_queue_drops_what_comes_and_says_so(records, registry, tmp_path):
+    """What already waits is kept; the new is lost and counted."""
+    kept = records(log_max_pending=4)
+    kept.log.add(rows(3), ["a", "b", "c"], answers(3))
+    kept.log.add(rows(2), ["d", "e"], answers(2))
+    kept.log.add(rows(1), ["f"], answers(1))
+    assert counted(registry, "full") == 2
+    assert kept.log.pending == 4
+    kept.start()
+    kept.close()
+    assert [row[0] for row in written(tmp_path, "transaction_id")] == ["a", "b", "c", "f"]
+
+
+def test_a_database_that_comes_back_gets_everything(records, registry, tmp_path):
+    """A lock held for a while costs no row."""
+    kept = records()
+    kept.start()
+    kept.log.add(rows(1), ["first"], answers(1))
+    until(lambda: registry.get_sample_value("fraud_log_written_total") == 1)
+    blocked = sqlite3.connect(tmp_path / "fraud.sqlite", isolation_level=None)
+    blocked.execute("drop table predictions")  # whoever cleans up too much
+    kept.log.add(rows(2), ["second", "third"], answers(2))
+    time.sleep(0.2)
+    assert kept.log.pending == 2
+    blocked.close()
+    engine = database.connect(f"sqlite:///{tmp_path / 'fraud.sqlite'}")
+    database.prepare(engine)
+    until(lambda: kept.log.pending == 0)
+    assert [row[0] for row in written(tmp_path, "transaction_id")] == ["second", "third"]
+    assert sum(counted(registry, reason) for reason in ("full", "shutdown", "invalid")) == 0
+
+
+def test_what_cannot_be_written_in_time_is_counted(records, registry, tmp_path, monkeypatch):
+    """With no database at the end, the rows that waited are lost, counted, and the service ends all the same."""
+    monkeypatch.setattr(log, "DRAIN_SECONDS", 0.2)
+    (tmp_path / "fraud.sqlite").mkdir()  # nothing can be opened there
+    kept = records()
+    kept.start()
+    kept.log.add(rows(3), ["", "", ""], answers(3))
+    started = time.monotonic()
+    kept.close()
+    assert time.monotonic() - started < 8
+    assert counted(registry, "shutdown") == 3
+    assert registry.get_sample_value("fraud_log_pending") == 0
+
+
+def test_a_row_that_is_refused_costs_no_other(records, registry, tmp_path, caplog):
+    """The database refuses one row: the rest of its batch is written, and no value of it is logged."""
+    kept = records()
+    kept.log.add(rows(3), ["a", "b", "c"], [*answers(1), Answer(0.5, True, None), *answers(1)])
+    kept.start()
+    kept.close()
+    assert [row[0] for row in written(tmp_path, "transaction_id")] == ["a", "c"]
+    assert counted(registry, "invalid") == 1
+    assert registry.get_sample_value("fraud_log_written_total") == 2
+    assert "refuses" in caplog.text
+    assert "INSERT" not in caplog.text.upper().replace("INSERTED", "")
+
+
+def test_a_label_is_kept_at_once(records, registry, tmp_path):
+    """When put_label has said yes, the label is in the database; a later one replaces it."""
+    kept = records()
+    assert kept.put_label("a", is_fraud=True)
+    assert kept.put_label("a", is_fraud=False)
+    with sqlite3.connect(tmp_path / "fraud.sqlite") as connection:
+        assert connection.execute("select transaction_id, is_fraud, source from labels").fetchall() == [
+            ("a", 0, "feedback")
+        ]
+    assert registry.get_sample_value("fraud_labels_received_total", {"label": "fraud"}) == 1
+
+
+def test_a_label_that_could_not_be_kept_is_said(records, registry, tmp_path):
+    """No database, no yes, and no count."""
+    (tmp_path / "fraud.sqlite").mkdir()
+    assert not records().put_label("a", is_fraud=True)
+    assert registry.get_sample_value("fraud_labels_received_total", {"label": "fraud"}) == 0
+
+
+def test_without_a_database_there_is_no_log(registry):
+    """Nothing is opened, and nothing is checked."""
+    assert open_records(Settings(), RecordMetrics(registry)) is None
+    assert check_database(Settings()) is None
+
+
+def test_live_quality_is_published(records, registry, monkeypatch):
+    """Judged predictions come out as gauges; a version that is no longer judged turns to NaN."""
+    kept = records(label_delay_days=0, live_window_days=1)
+    assert isinstance(kept, Records)
+    kept.log.add(rows(6), list("abcdef"), answers(6, "v1"))  # a and d are called fraud
+    kept.start()
+    until(lambda: registry.get_sample_value("fraud_log_written_total") == 6)
+    for name in "ab":
+        kept.put_label(name, is_fraud=True)
+    time.sleep(0.01)
+    kept._live._publish()
+
+    def quality(figure, bound="value"):
+        return registry.get_sample_value(
+            "fraud_live_quality", {"model_version": "v1", "figure": figure, "bound": bound}
+        )
+
+    assert (quality("precision"), quality("recall")) == (0.5, 0.5)
+    assert 0 < quality("precision", "low") < 0.5 < quality("precision", "high") < 1
+    assert registry.get_sample_value("fraud_live_labelled", {"model_version": "v1"}) == 2
+    outcomes = {
+        outcome: registry.get_sample_value("fraud_live_transactions", {"model_version": "v1", "outcome": outcome})
+        for outcome in ("true_positive", "false_positive", "false_negative", "true_negative")
+    }
+    assert list(outcomes.values()) == [1, 1, 1, 3]
+    monkeypatch.setattr(kept._live, "_settings", kept._live._settings.model_copy(update={"label_delay_days": 9.0}))
+    kept._live._publish()
+    assert quality("precision") != quality("precision")  # NaN
