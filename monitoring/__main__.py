@@ -5,10 +5,10 @@ import os
 import sys
 
 from fraud import command
-from monitoring.verbs import webhook
+from monitoring.verbs import labels, webhook
 
 PROGRAM = "python -m monitoring"
-VERBS = (webhook,)
+VERBS = (labels, webhook)
 
 
 def main() -> int:

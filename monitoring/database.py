@@ -85,8 +85,8 @@ class Scored(NamedTuple):
 def connect(url: str) -> Engine:
     """An engine for ``url``; it connects when it is first used.
 
-    SQLite writes ahead (WAL), so that readers and a writer do not wait for each other. Raises SettingsError, which
-    never shows the URL: it may hold a password.
+    SQLite writes ahead (WAL), so that readers and a writer do not wait for each other, and overwrites
+    what it deletes. Raises SettingsError, which never shows the URL: it may hold a password.
     """
     try:
         address = make_url(url)
@@ -107,7 +107,7 @@ def connect(url: str) -> Engine:
 def _sqlite(engine: Engine) -> Engine:
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's own
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     return engine

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from fraud.manifest import Manifest
 from fraud.profile import BINS, Profile
 from monitoring.window import Window, bury_the_dead, rate
+
+if TYPE_CHECKING:
+    from monitoring.quality import Live
 
 LOG = logging.getLogger("bentoml.fraud")
 DECISIONS = ("fraud", "legitimate")
@@ -223,15 +226,6 @@ class FraudMetrics:
             _attempt(self.flush)
 
 
-class Judged(Protocol):
-    """Live quality of one model version, as ``monitoring.quality`` gives it; an undefined figure is NaN."""
-
-    model_version: str
-    outcomes: dict[str, int]
-    labelled: int
-    figures: dict[str, dict[str, float]]
-
-
 class RecordMetrics:
     """What became of the prediction log, of labels, and of the model's quality in production."""
 
@@ -260,7 +254,7 @@ class RecordMetrics:
         self._labelled = gauge(
             "fraud_live_labelled", "Judged transactions that have a label of their own.", ["model_version"]
         )
-        self._judged: dict[str, Judged] = {}
+        self._judged: dict[str, Live] = {}
 
     def written(self, rows: int) -> None:
         """Count rows that are in the database now."""
@@ -278,7 +272,7 @@ class RecordMetrics:
         """Count a label."""
         self._labels["fraud" if is_fraud else "legitimate"].inc()
 
-    def describe_quality(self, judged: Iterable[Judged], delay_seconds: float) -> None:
+    def describe_quality(self, judged: Iterable["Live"], delay_seconds: float) -> None:
         """Publish live quality; a version that is no longer among ``judged`` becomes NaN."""
         self._delay.set(delay_seconds)
         now = {one.model_version: one for one in judged}

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fraud import s3, table
+from fraud import datasets, s3, table
 from fraud.errors import DataError
 from fraud.schema import COLUMNS, LABEL
-from training import datasets, sample
+from training import sample
 from training.console import Steps
 
 OPENML_ID = 1597

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud import s3, store
+from fraud import datasets, s3, store
 from fraud.champion import Champion
 from fraud.errors import ConflictError, DataError, SchemaError
 from fraud.features import transform
 from fraud.manifest import Manifest
 from fraud.registry import Registry
 from fraud.settings import MODEL_NAME
-from training import data, datasets, gate, train
+from training import data, gate, train
 from training.console import Steps
 from training.data import Dataset
 from training.gate import Case, Contender, Policy, Verdict

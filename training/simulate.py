@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fraud import s3
+from fraud import datasets, s3
+from fraud.datasets import BASE, NEW
 from fraud.errors import DataError, RegistryError
 from fraud.schema import COLUMNS, LABEL
-from training import datasets
 from training.console import Steps
 from training.data import SYNTHETIC, Dataset, load_telling
-from training.datasets import BASE, NEW
 from training.split import Indices, Protocol, split
 
 _TIME = COLUMNS.index("Time")

@@ -3,6 +3,7 @@
 from tests.components.alertmanager import Alertmanager
 from tests.components.container import Container, Engine, container_engine
 from tests.components.github import GitHub
+from tests.components.postgres import Postgres
 from tests.components.process import ComponentError, Process, answers, free_port, free_ports, wait_until
 from tests.components.prometheus import Prometheus
 from tests.components.require import missing, require, require_engine
@@ -16,6 +17,7 @@ __all__ = [
     "Container",
     "Engine",
     "GitHub",
+    "Postgres",
     "Process",
     "Prometheus",
     "SeaweedFS",

@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fraud import command, s3
+from fraud import command, datasets, s3
 from fraud.errors import RegistryError
 from tests.components import SeaweedFS
 from tests.e2e.conftest import BUCKET, run
-from training import bucket, data, datasets
+from training import bucket, data
 from training.console import Steps
 from training.policies import access
 from training.simulate import Plan, simulate

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import sklearn.datasets
 
-from fraud import s3
+from fraud import datasets, s3
 from fraud.errors import DataError, RegistryError
 from fraud.schema import COLUMNS, LABEL
-from training import data, datasets, sample
+from training import data, sample
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from fraud import command, s3
+from fraud import command, datasets, s3
 from fraud.errors import DataError, RegistryError
-from training import data, datasets
+from training import data
 from training import simulate as simulation
 from training.console import Steps
 from training.simulate import Plan, cut, simulate

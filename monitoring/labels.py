@@ -1,0 +1,158 @@
+"""Labels: what transactions turned out to be. They arrive late, judge the model, and train the next one.
+
+a file -> import_file -> labels -> report (live quality), export (a training increment) -> purge, delete
+"""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import CursorResult, Engine, bindparam, delete, exists, func, select
+
+from fraud.errors import DataError, SettingsError
+from fraud.settings import Settings
+from monitoring import database, quality
+from monitoring.database import LABELS, PREDICTIONS, DatabaseError
+from monitoring.quality import SECONDS_PER_DAY, Window
+
+if TYPE_CHECKING:
+    from monitoring.increment import Increment
+
+CHUNK_ROWS = 10_000
+"""Rows deleted in one transaction, so that who writes predictions need not wait."""
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Engine]:
+    """The prepared database of ``settings``. Raises SettingsError without one, DatabaseError for what it says."""
+    if settings.database_url is None:
+        raise SettingsError(
+            "FRAUD_DATABASE_URL is not set; set it to sqlite:////folder/fraud.sqlite or postgresql://..."
+        )
+    engine = database.connect(settings.database_url)
+    try:
+        database.prepare(engine)
+        yield engine
+    except database.AWAY + database.REFUSED as error:
+        raise DatabaseError(f"the database of FRAUD_DATABASE_URL: {database.line(error)}") from None
+    finally:
+        engine.dispose()
+
+
+def import_file(engine: Engine, path: Path) -> dict[str, Any]:
+    """Keep the labels of a CSV or Parquet file, all or none; a later label replaces an earlier one.
+
+    Raises DataError when the file is not one of labels.
+    """
+    from monitoring.label_file import read
+
+    labels = read(path)
+    sys.stderr.write(f"{path}: {len(labels)} labels\n")
+    database.put_labels(engine, labels, source="import", now=time.time())
+    return {
+        "labels": len(labels),
+        "frauds": sum(is_fraud for _, is_fraud in labels),
+        "without_prediction": len(labels) - _predicted(engine, [name for name, _ in labels]),
+    }
+
+
+def _predicted(engine: Engine, names: Sequence[str]) -> int:
+    """How many of these transactions were scored."""
+    found = 0
+    with engine.connect() as connection:
+        for start in range(0, len(names), 500):
+            part = PREDICTIONS.c.transaction_id.in_(names[start : start + 500])
+            found += connection.scalar(select(func.count(PREDICTIONS.c.transaction_id.distinct())).where(part)) or 0
+    return found
+
+
+def report(engine: Engine, settings: Settings, *, now: float, by_day: bool = False) -> dict[str, Any]:
+    """Live quality with its counts and intervals, and what it does not cover."""
+    window = Window.ending(now, settings.label_delay_days, settings.live_window_days)
+    judged = quality.live(
+        engine,
+        now=now,
+        delay_days=settings.label_delay_days,
+        window_days=settings.live_window_days,
+        unlabelled=settings.unlabelled,
+        by_day=by_day,
+    )
+    nameless = PREDICTIONS.c.transaction_id.is_(None)
+    with engine.connect() as connection:
+        counts = {
+            "predictions": connection.scalar(select(func.count()).select_from(PREDICTIONS)),
+            "too_young": connection.scalar(select(func.count()).where(PREDICTIONS.c.scored_at >= window.end)),
+            "without_id": connection.scalar(select(func.count()).where(quality.scored_in(window), nameless)),
+            "labels": connection.scalar(select(func.count()).select_from(LABELS)),
+        }
+    return {
+        "scored_from": _iso(window.start),
+        "scored_before": _iso(window.end),
+        "label_delay_days": settings.label_delay_days,
+        "unlabelled": settings.unlabelled,
+        "models": [one.as_dict() for one in judged],
+        "counts": counts,
+    }
+
+
+def export(engine: Engine, settings: Settings, *, now: float, again: bool, labelled_only: bool) -> "Increment":
+    """Labelled transactions that are old enough, as rows of training data; only new ones unless ``again``.
+
+    Raises DataError when there are none, or no label at all to trust the others by.
+    """
+    from monitoring.increment import gather
+
+    window = Window(0.0, now - settings.label_delay_days * SECONDS_PER_DAY)
+    taken = settings.unlabelled == "legitimate" and not labelled_only
+    return gather(engine, window, unlabelled_too=taken, again=again)
+
+
+def purge(engine: Engine, before: float, *, dry_run: bool = False) -> dict[str, int]:
+    """Delete predictions scored ``before`` that time, and labels as old that have no prediction left; how many."""
+    old = PREDICTIONS.c.scored_at < before
+    kept = exists().where(PREDICTIONS.c.transaction_id == LABELS.c.transaction_id, PREDICTIONS.c.scored_at >= before)
+    orphans = (LABELS.c.labelled_at < before) & ~kept
+    if dry_run:
+        with engine.connect() as connection:
+            predictions = connection.scalar(select(func.count()).where(old)) or 0
+            return {"predictions": predictions, "labels": connection.scalar(select(func.count()).where(orphans)) or 0}
+    predictions = 0
+    while deleted := _delete_some(engine, old):
+        predictions += deleted
+        sys.stderr.write(f"{predictions} predictions deleted ...\n")
+    with engine.begin() as connection:
+        labels: CursorResult[Any] = connection.execute(delete(LABELS).where(orphans))
+    return {"predictions": predictions, "labels": labels.rowcount}
+
+
+def _delete_some(engine: Engine, condition: Any) -> int:  # noqa: ANN401 - SQLAlchemy's condition
+    some = select(PREDICTIONS.c.id).where(condition).limit(CHUNK_ROWS)
+    with engine.begin() as connection:
+        done: CursorResult[Any] = connection.execute(delete(PREDICTIONS).where(PREDICTIONS.c.id.in_(some)))
+    return done.rowcount
+
+
+def forget(engine: Engine, names: Sequence[str]) -> dict[str, int]:
+    """Delete every prediction and label of these transactions; how many."""
+    given = [{"name": name} for name in names]
+    counts = {}
+    with engine.begin() as connection:
+        for table in (PREDICTIONS, LABELS):
+            statement = delete(table).where(table.c.transaction_id == bindparam("name"))
+            counts[table.name] = sum(connection.execute(statement, one).rowcount for one in given)
+    return counts
+
+
+def days_ago(days: float, now: float) -> float:
+    """That many days before ``now``, in seconds since 1970."""
+    if days < 0:
+        raise DataError(f"expected a number of days from 0 on, got {days:g}")
+    return now - days * SECONDS_PER_DAY
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(max(seconds, 0.0), UTC).isoformat(timespec="seconds")

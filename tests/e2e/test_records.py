@@ -1,0 +1,276 @@
+"""Keys, the prediction log and feedback over HTTP, on a server with two workers and a database of its own."""
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import numpy as np
+import pytest
+
+from fraud import keys
+from fraud.schema import COLUMNS
+from tests.components import BentoServer, Postgres, free_port, wait_until
+from tests.e2e.conftest import REPOSITORY, run, serve_command
+from training import sample
+
+pytestmark = pytest.mark.e2e
+
+SAMPLE = json.loads((REPOSITORY / "sample_transaction.json").read_text())
+KEY, DIGEST = keys.make()
+SECOND_KEY, SECOND_DIGEST = keys.make()
+GUARDED = [("POST", "/predict"), ("POST", "/predict_batch"), ("POST", "/feedback"), ("GET", "/model")]
+
+
+@pytest.fixture(scope="module")
+def start(store, tmp_path_factory):
+    """Starts servers of this module's own, each on a copy of the store."""
+    servers = []
+
+    def begin(**settings):
+        folder, port = tmp_path_factory.mktemp("records"), free_port()
+        env = {**store.copy(folder / "home").env, "FRAUD_WORKERS": "2", **settings}
+        servers.append(BentoServer(serve_command(port), env, REPOSITORY, port, folder))
+        return servers[-1].start()
+
+    yield begin
+    for server in servers:
+        server.terminate()
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    return tmp_path_factory.mktemp("database") / "fraud.sqlite"
+
+
+@pytest.fixture(scope="module")
+def server(start, database):
+    """With two keys and a SQLite file; predictions are judged at once."""
+    return start(
+        FRAUD_API_KEYS=f"{DIGEST},{SECOND_DIGEST}",
+        FRAUD_DATABASE_URL=f"sqlite:///{database}",
+        FRAUD_LABEL_DELAY_DAYS="0.00001",
+    )
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    headers = {"Authorization": f"Bearer {KEY}"}
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=30, headers=headers) as client:
+        yield client
+
+
+def rows_of(database, query="select * from predictions"):
+    with sqlite3.connect(database) as connection:
+        return connection.execute(query).fetchall()
+
+
+def metric(url, line):
+    found = re.search(rf"^{re.escape(line)} (\S+)$", httpx.get(f"{url}/metrics", trust_env=False).text, re.M)
+    return float(found[1]) if found else None
+
+
+def transactions(count):
+    frame = sample.generate(2000, seed=4, fraud_share=0.2)[list(COLUMNS)].iloc[:count]
+    return [dict(zip(COLUMNS, row, strict=True)) for row in frame.to_numpy().tolist()]
+
+
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+@pytest.mark.parametrize("header", [None, "Bearer wrong", f"Bearer {DIGEST}", f"Basic {KEY}"])
+def test_without_a_key_the_doors_are_shut(server, method, path, header):
+    """401 in our shape on every guarded path, whatever the body, and the way to mend it is said."""
+    headers = {"Authorization": header} if header else {}
+    answer = httpx.request(method, f"{server.url}{path}", headers=headers, json=SAMPLE, trust_env=False)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.json() == {"error": "a key is needed: send it as Authorization: Bearer KEY", "details": []}
+
+
+def test_refused_callers_are_counted(server):
+    """By the reason ``unauthorized``, on the prediction paths."""
+    before = metric(server.url, 'fraud_prediction_errors_total{reason="unauthorized"}')
+    httpx.post(f"{server.url}/predict", json=SAMPLE, trust_env=False)
+    wait_until(lambda: metric(server.url, 'fraud_prediction_errors_total{reason="unauthorized"}') == before + 1)
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/", "/docs.json"])
+def test_health_metrics_and_docs_stay_open(server, path):
+    """They hold nothing of a customer, and probes have no keys."""
+    assert httpx.get(f"{server.url}{path}", trust_env=False).status_code == 200
+
+
+@pytest.mark.parametrize("key", [KEY, SECOND_KEY])
+def test_each_key_opens_every_door(server, key):
+    """Several keys at once, so that one can be replaced without a gap."""
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=server.url, headers=headers, trust_env=False, timeout=30) as client:
+        assert client.post("/predict", json=SAMPLE).status_code == 200
+        assert client.post("/predict_batch", json={"transactions": [SAMPLE]}).status_code == 200
+        assert client.get("/model").status_code == 200
+        assert client.post("/feedback", json={"transaction_id": f"key-{key[:4]}", "is_fraud": False}).status_code == 200
+
+
+def test_every_answer_is_in_the_log_as_it_was_given(client, database):
+    """Both endpoints, with ids and without: score, decision, version, amount and the exact inputs."""
+    given = transactions(60)
+    for number, row in enumerate(given[:30]):
+        row["transaction_id"] = f"log-{number}"
+    answers = [client.post("/predict", json=row).json() for row in given[:40]]
+    answers += client.post("/predict_batch", json={"transactions": given[40:]}).json()["predictions"]
+    named = "select transaction_id, fraud_probability, is_fraud, model_version, amount, row from predictions "
+    wait_until(lambda: len(rows_of(database, named + "where transaction_id like 'log-%'")) == 30)
+    wait_until(lambda: rows_of(database, "select count(*) from predictions")[0][0] >= 60)
+    found = {row[0]: row[1:] for row in rows_of(database, named)}
+    for row, answer in zip(given[:30], answers, strict=False):
+        probability, is_fraud, version, amount, blob = found[row["transaction_id"]]
+        assert (probability, bool(is_fraud), version) == (
+            answer["fraud_probability"], answer["is_fraud"], answer["model_version"],
+        )  # fmt: skip
+        assert amount == row["Amount"]
+        assert np.frombuffer(blob, "<f8").tolist() == [row[name] for name in COLUMNS]
+
+
+def test_refused_calls_are_not_in_the_log(client, database):
+    """An invalid transaction leaves no row."""
+    client.post("/predict", json=SAMPLE | {"transaction_id": "refused-1", "V1": "x"})
+    client.post("/predict", json=SAMPLE | {"transaction_id": "taken-1"})
+    wait_until(lambda: rows_of(database, "select 1 from predictions where transaction_id = 'taken-1'"))
+    assert not rows_of(database, "select 1 from predictions where transaction_id = 'refused-1'")
+
+
+def test_feedback_is_kept_before_it_is_answered(client, database):
+    """The label is in the database when the answer comes; the last one stands."""
+    for is_fraud in (True, False, True):
+        answer = client.post("/feedback", json={"transaction_id": "fb-1", "is_fraud": is_fraud})
+        assert answer.json() == {"transaction_id": "fb-1", "is_fraud": is_fraud}
+        kept = rows_of(database, "select is_fraud, source from labels where transaction_id = 'fb-1'")
+        assert kept == [(is_fraud, "feedback")]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("{", "the body is not JSON"),
+        ("[]", "body should be an object"),
+        ('{"transaction_id": "a"}', "is_fraud is required"),
+        ('{"is_fraud": true}', "transaction_id is required"),
+        ('{"transaction_id": "a", "is_fraud": 1}', "is_fraud should be a valid boolean"),
+        ('{"transaction_id": "", "is_fraud": true}', "transaction_id should be 1 to 64 letters"),
+        ('{"transaction_id": "a", "is_fraud": true, "by": "me"}', "by is not a field"),
+        ('{"transaction_id": "a", "is_fraud": true, "is_fraud": false}', "names a field more than once"),
+    ],
+)
+def test_bad_feedback_is_refused_by_field(client, body, words):
+    """400 in our shape, and no label."""
+    answer = client.post("/feedback", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+    assert words in answer.json()["error"]
+
+
+def test_live_quality_is_on_the_metrics_page(client, server, database):
+    """Labels of flagged and unflagged transactions become precision and recall, of this model's version."""
+    given = [row | {"transaction_id": f"live-{number}"} for number, row in enumerate(transactions(100))]
+    answers = client.post("/predict_batch", json={"transactions": given}).json()["predictions"]
+    flagged = [answer["transaction_id"] for answer in answers if answer["is_fraud"]]
+    assert len(flagged) > 3
+    for name in flagged[1:]:
+        client.post("/feedback", json={"transaction_id": name, "is_fraud": True})
+    version = answers[0]["model_version"]
+    labelled = f'fraud_live_labelled{{model_version="{version}"}}'
+    wait_until(lambda: (metric(server.url, labelled) or 0) >= len(flagged) - 1, seconds=20)
+    line = f'fraud_live_quality{{bound="%s",figure="precision",model_version="{version}"}}'
+    low, value, high = (metric(server.url, line % bound) for bound in ("low", "value", "high"))
+    assert 0 < low < value < high <= 1
+    report = json.loads(
+        run(
+            [sys.executable, "-m", "monitoring", "labels", "report"],
+            {**os.environ, "FRAUD_DATABASE_URL": f"sqlite:///{database}", "FRAUD_LABEL_DELAY_DAYS": "0.00001"},
+        )
+    )
+    assert report["models"][0]["precision"]["value"] == pytest.approx(value, abs=0.1)
+
+
+def test_without_keys_there_is_no_feedback(start, tmp_path):
+    """Labels train the next model: nobody anonymous may write them. Predictions are logged all the same."""
+    path = tmp_path / "fraud.sqlite"
+    server = start(FRAUD_DATABASE_URL=f"sqlite:///{path}", FRAUD_LOG_FEATURES="false", FRAUD_WORKERS="1")
+    answer = httpx.post(f"{server.url}/feedback", json={"transaction_id": "a", "is_fraud": True}, trust_env=False)
+    assert answer.status_code == 404
+    httpx.post(f"{server.url}/predict", json=SAMPLE, trust_env=False).raise_for_status()
+    assert server.terminate() == 0  # and what waited is written
+    assert rows_of(path, "select model_version is null, row from predictions") == [(0, None)]
+
+
+def test_sigterm_writes_what_waits(start, tmp_path):
+    """Nothing answered is missing from the log after an orderly end, with calls until the last moment."""
+    path = tmp_path / "fraud.sqlite"
+    server = start(FRAUD_DATABASE_URL=f"sqlite:///{path}")
+    answered = []
+
+    def call(number):
+        try:
+            answer = httpx.post(
+                f"{server.url}/predict", json=SAMPLE | {"transaction_id": f"t{number}"}, trust_env=False, timeout=10
+            )
+        except httpx.TransportError:
+            return
+        if answer.status_code == 200:
+            answered.append(f"t{number}")
+
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(call, number) for number in range(400)]
+        wait_until(lambda: len(answered) > 100)
+        assert server.terminate() == 0
+        for one in calls:
+            one.cancel()
+    assert {row[0] for row in rows_of(path, "select transaction_id from predictions")} >= set(answered)
+
+
+def test_a_dead_database_costs_no_answer_and_loses_nothing_when_it_is_back(start, tmp_path):
+    """Postgres stopped under load: answers go on as quick as before, feedback says 503; back again, all is written."""
+    with Postgres(tmp_path) as postgres:
+        server = start(FRAUD_DATABASE_URL=postgres.url, FRAUD_API_KEYS=DIGEST)
+        headers = {"Authorization": f"Bearer {KEY}"}
+        with httpx.Client(base_url=server.url, headers=headers, trust_env=False, timeout=30) as client:
+
+            def predict(count, name):
+                started = time.perf_counter()
+                for number in range(count):
+                    body = SAMPLE | {"transaction_id": f"{name}-{number}"}
+                    client.post("/predict", json=body).raise_for_status()
+                return (time.perf_counter() - started) / count
+
+            with_database = predict(100, "before")
+            wait_until(lambda: postgres.query("select count(*) from predictions") == "100")
+            postgres.stop()
+            without = predict(300, "during")
+            assert without < 5 * with_database + 0.01
+            answer = client.post("/feedback", json={"transaction_id": "before-1", "is_fraud": True})
+            assert answer.status_code == 503
+            assert "send it again" in answer.json()["error"]
+            wait_until(lambda: metric(server.url, "fraud_log_pending") == 300)
+            postgres.start()
+            wait_until(lambda: postgres.query("select count(*) from predictions") == "400", seconds=40)
+            answer = client.post("/feedback", json={"transaction_id": "before-1", "is_fraud": True})
+            assert answer.status_code == 200
+            assert postgres.query("select is_fraud from labels") == "t"
+            assert metric(server.url, 'fraud_log_dropped_total{reason="full"}') == 0
+        os.kill(server.pid, signal.SIGTERM)
+
+
+def test_a_bad_database_url_stops_the_start_without_showing_it(store, tmp_path):
+    """One line; a password in the URL is not in it."""
+
+    env = {**store.env, "FRAUD_DATABASE_URL": "mysql+nothing://u:secret@h/x"}
+    done = subprocess.run(
+        serve_command(free_port()), env=env, cwd=REPOSITORY, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert "FRAUD_DATABASE_URL is no database" in done.stderr
+    assert "secret" not in done.stderr + done.stdout

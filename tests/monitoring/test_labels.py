@@ -1,0 +1,253 @@
+"""Labels as a user handles them: a file in, a report, an increment of training data, deletion."""
+
+import json
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fraud import command
+from fraud.schema import COLUMNS, LABEL
+from monitoring import __main__ as program
+from monitoring import database
+from monitoring.database import LABELS, PREDICTIONS
+from training import data
+
+
+@pytest.fixture
+def call(capsys, url, monkeypatch):
+    """Exit code, parsed stdout and stderr of one ``python -m monitoring labels`` command."""
+    monkeypatch.setenv("FRAUD_DATABASE_URL", url)
+
+    def run(*arguments):
+        code = command.main(program.parser(), ["labels", *map(str, arguments)])
+        said = capsys.readouterr()
+        return code, json.loads(said.out) if said.out else None, said.err
+
+    return run
+
+
+@pytest.fixture
+def scored(predict):
+    """Ten transactions of ten days ago, t0 to t9, the first four called fraud; their inputs by id."""
+    return {f"t{number}": predict(f"t{number}", flagged=number < 4, now=time.time()) for number in range(10)}
+
+
+def csv(folder, text):
+    path = folder / "labels.csv"
+    path.write_text(text)
+    return path
+
+
+def stored(engine, table, *columns):
+    with engine.connect() as connection:
+        return connection.execute(table.select().with_only_columns(*(table.c[name] for name in columns))).all()
+
+
+@pytest.mark.parametrize("values", ["1 0", "true false", "True False", "TRUE FALSE"])
+@pytest.mark.parametrize("column", ["is_fraud", "Class"])
+def test_a_file_of_labels_is_kept(call, engine, scored, tmp_path, column, values):
+    """Either name of the column, either way to write it; what was never scored is kept and told."""
+    yes, no = values.split()
+    code, result, _ = call("import", csv(tmp_path, f"transaction_id,{column}\nt0,{yes}\nt9,{no}\nelsewhere,{yes}\n"))
+    assert code == 0
+    assert result == {"labels": 3, "frauds": 2, "without_prediction": 1}
+    kept = dict(stored(engine, LABELS, "transaction_id", "is_fraud"))
+    assert kept == {"t0": True, "t9": False, "elsewhere": True}
+
+
+def test_parquet_is_read_too(call, engine, tmp_path):
+    """With numbers as ids, as a data base writes them."""
+    path = tmp_path / "labels.parquet"
+    pd.DataFrame({"transaction_id": [17, 18], "is_fraud": [True, False]}).to_parquet(path)
+    assert call("import", path)[:2] == (0, {"labels": 2, "frauds": 1, "without_prediction": 2})
+    assert stored(engine, LABELS, "transaction_id") == [("17",), ("18",)]
+
+
+def test_a_later_label_replaces_an_earlier_one(call, engine, tmp_path):
+    """A dispute that was lost: the transaction has one label, the last."""
+    call("import", csv(tmp_path, "transaction_id,is_fraud\na,1\n"))
+    call("import", csv(tmp_path, "transaction_id,is_fraud\na,0\n"))
+    assert stored(engine, LABELS, "transaction_id", "is_fraud", "source") == [("a", False, "import")]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("transaction_id,note\na,x\n", "missing columns: Class"),
+        ("name,is_fraud\na,1\n", "missing columns: transaction_id"),
+        ("transaction_id,is_fraud\n", "the table has no rows"),
+        ("transaction_id,is_fraud\na,1\nb,maybe\nc,2\n", "must be 1 or 0, true or false: 2 rows are not (rows 1, 2"),
+        ("transaction_id,is_fraud\na,1\nb,\n", "is_fraud must be 1 or 0"),
+        ("transaction_id,is_fraud\na,1\n'; drop,0\n", "transaction_id must be text that matches"),
+        ("transaction_id,is_fraud\na,1\nb,0\na,0\n", "transaction_id must be given one label, not both: 2 rows"),
+        ("", "the file is empty"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_not_one_of_labels_changes_nothing(call, engine, tmp_path, text, words):
+    """One line that names the column, the rule and the rows, and no label of the file is kept."""
+    code, result, err = call("import", csv(tmp_path, text))
+    assert (code, result) == (1, None)
+    assert words in err
+    assert stored(engine, LABELS, "transaction_id") == []
+
+
+def test_the_report_judges_what_is_old_enough(call, engine, predict, scored, tmp_path):
+    """Figures with intervals, and counts of what they do not cover."""
+    predict("young", flagged=True, age_days=1, now=time.time())
+    predict(None, flagged=True, now=time.time())
+    call("import", csv(tmp_path, "transaction_id,is_fraud\nt0,1\nt1,1\nt2,0\nt9,1\nyoung,1\n"))
+    code, result, err = call("report")
+    assert code == 0
+    [model] = result["models"]
+    assert (model["true_positive"], model["false_positive"]) == (2, 2)
+    assert (model["false_negative"], model["true_negative"], model["labelled"]) == (1, 5, 4)
+    assert model["precision"]["value"] == 0.5
+    assert model["precision"]["low"] < 0.5 < model["precision"]["high"]
+    assert result["counts"] == {"predictions": 12, "too_young": 1, "without_id": 1, "labels": 5}
+    assert "v1: precision 0.500 [0.150, 0.850]" in err
+
+
+def test_the_report_by_day_names_days(call, scored, tmp_path):
+    """One row for the day on which everything was scored."""
+    call("import", csv(tmp_path, "transaction_id,is_fraud\nt0,1\n"))
+    _, result, _ = call("report", "--by-day")
+    day = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 10 * 86_400))
+    assert [model["day"] for model in result["models"]] == [day]
+
+
+def test_labelled_transactions_become_training_data(call, scored, tmp_path):
+    """Every bit of the inputs, in order of time, labelled; what no label came for is legitimate; training reads it."""
+    call("import", csv(tmp_path, "transaction_id,is_fraud\nt0,1\nt9,1\nt2,0\n"))
+    target = tmp_path / "increment.parquet"
+    code, result, _ = call("export", target)
+    assert code == 0
+    assert (result["rows"], result["frauds"], result["labelled"]) == (10, 2, 3)
+    frame = pd.read_parquet(target)
+    assert list(frame.columns) == [*COLUMNS, LABEL]
+    assert frame["Time"].is_monotonic_increasing
+    expected = {(*values.tolist(), float(name in ("t0", "t9"))) for name, values in scored.items()}
+    assert {tuple(map(float, row)) for row in frame.to_numpy()} == expected
+    assert data.load([str(target)]).frauds == 2
+
+
+def test_labelled_only_leaves_out_the_rest(call, scored, tmp_path):
+    """And so does FRAUD_UNLABELLED=unknown."""
+    call("import", csv(tmp_path, "transaction_id,is_fraud\nt0,1\nt2,0\n"))
+    _, result, _ = call("export", tmp_path / "one.parquet", "--labelled-only")
+    assert (result["rows"], result["labelled"]) == (2, 2)
+
+
+def test_a_row_is_exported_once_and_again_when_its_label_comes_late(call, scored, tmp_path):
+    """The second export holds only what a label came for since; --again holds everything."""
+    call("import", csv(tmp_path, "transaction_id,is_fraud\nt0,1\n"))
+    assert call("export", tmp_path / "one.parquet")[1]["rows"] == 10
+    code, _, err = call("export", tmp_path / "two.parquet")
+    assert code == 1
+    assert "no labelled transaction to export" in err
+    call("import", csv(tmp_path, "transaction_id,is_fraud\nt8,1\n"))
+    assert call("export", tmp_path / "three.parquet")[1] | {"file": ""} == {
+        "rows": 1, "frauds": 1, "labelled": 1, "left_out": {"other_schema": 0, "without_features": 0}, "file": "",
+    }  # fmt: skip
+    assert call("export", tmp_path / "four.parquet", "--again")[1]["rows"] == 10
+
+
+def test_what_cannot_train_is_left_out_and_counted(call, predict, scored, tmp_path):
+    """Rows of another schema, and rows whose inputs were not logged."""
+    predict("s", schema="another", now=time.time())
+    predict("f", features=False, now=time.time())
+    call("import", csv(tmp_path, "transaction_id,is_fraud\nt0,1\ns,1\nf,1\n"))
+    _, result, _ = call("export", tmp_path / "one.parquet")
+    assert result["rows"] == 10
+    assert result["left_out"] == {"other_schema": 1, "without_features": 1}
+
+
+def test_an_export_that_fails_marks_nothing(call, scored, tmp_path):
+    """The rows are still new after a folder that is not there."""
+    call("import", csv(tmp_path, "transaction_id,is_fraud\nt0,1\n"))
+    code, _, err = call("export", tmp_path / "nowhere" / "one.parquet")
+    assert code == 1
+    assert "cannot be written" in err
+    assert call("export", tmp_path / "one.parquet")[1]["rows"] == 10
+
+
+def test_without_a_label_nothing_is_exported(call, scored, tmp_path):
+    """All of it legitimate would be a guess that spoils the next model."""
+    code, _, err = call("export", tmp_path / "one.parquet")
+    assert code == 1
+    assert "import labels" in err
+    assert not (tmp_path / "one.parquet").exists()
+
+
+def test_purging_deletes_the_old_and_keeps_the_rest(call, engine, predict, scored, tmp_path):
+    """Predictions by age, and labels that have no prediction left; a dry run only counts."""
+    predict("old", age_days=200, now=time.time())
+    predict("t0", age_days=200, now=time.time())
+    database.put_labels(engine, [("old", True), ("t0", True)], "import", time.time() - 190 * 86_400)
+    would = call("purge", "--older-than-days", 180, "--dry-run")[1]
+    assert would == {"would_delete": {"predictions": 2, "labels": 1}}
+    assert len(stored(engine, PREDICTIONS, "id")) == 12
+    assert call("purge", "--older-than-days", 180)[1] == {"deleted": {"predictions": 2, "labels": 1}}
+    assert len(stored(engine, PREDICTIONS, "id")) == 10
+    assert stored(engine, LABELS, "transaction_id") == [("t0",)]
+    assert call("purge", "--older-than-days", 180)[1] == {"deleted": {"predictions": 0, "labels": 0}}
+
+
+def test_deleting_forgets_a_transaction(call, engine, scored, tmp_path):
+    """Every trace: predictions, labels, and its bytes in the file."""
+    call("import", csv(tmp_path, "transaction_id,is_fraud\nt0,1\n"))
+    assert call("delete", "t0", "nobody")[1] == {"deleted": {"predictions": 1, "labels": 1}}
+    assert ("t0",) not in stored(engine, PREDICTIONS, "transaction_id")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("pragma wal_checkpoint(truncate)")
+    assert scored["t0"].astype("<f8").tobytes() not in (tmp_path / "fraud.sqlite").read_bytes()
+    assert scored["t1"].astype("<f8").tobytes() in (tmp_path / "fraud.sqlite").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "verb", ["report", "export x.parquet", "purge --older-than-days 1", "delete a", "import x.csv"]
+)
+def test_without_a_database_every_verb_says_so(call, monkeypatch, verb):
+    """One line, exit code 1."""
+    monkeypatch.delenv("FRAUD_DATABASE_URL")
+    code, _, err = call(*verb.split())
+    assert code == 1
+    assert err == (
+        "error: FRAUD_DATABASE_URL is not set; set it to sqlite:////folder/fraud.sqlite or postgresql://...\n"
+    )
+
+
+@pytest.mark.parametrize("place", ["mysql+nothing://u:secret@h/x", "sqlite:///{folder}/file/below"])
+def test_a_database_that_cannot_be_had_is_said_without_its_password(call, monkeypatch, tmp_path, place):
+    """One line: no such driver, a path below a file. Neither URL nor password appears."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FRAUD_DATABASE_URL", place.format(folder=tmp_path))
+    code, result, err = call("report")
+    assert (code, result) == (1, None)
+    assert len(err.splitlines()) == 1
+    assert "secret" not in err
+
+
+def test_wrong_usage_is_exit_code_2(call):
+    """No file and no --push; no verb; a negative age."""
+    for words in (["export"], [], ["purge", "--older-than-days", "-1"], ["purge"]):
+        with pytest.raises(SystemExit) as ended:
+            call(*words)
+        assert ended.value.code == 2
+
+
+def test_many_rows_are_judged_in_the_database(engine):
+    """Fifty thousand predictions give one row back, and every one is counted."""
+    random = np.random.default_rng(0)
+    rows = [
+        database.Scored(time.time() - 10 * 86_400, f"n{number}", "v1", 0.5, bool(flag), 1.0, "x", None)
+        for number, flag in enumerate(random.random(50_000) < 0.01)
+    ]
+    database.insert(engine, rows)
+    database.put_labels(engine, [(f"n{number}", True) for number in range(100)], "import", time.time())
+    from monitoring import quality
+
+    [one] = quality.live(engine, now=time.time(), delay_days=7, window_days=30)
+    assert sum(one.outcomes.values()) == 50_000
+    assert one.outcomes["true_positive"] + one.outcomes["false_negative"] == one.labelled == 100
