@@ -20,7 +20,8 @@ setup: .venv/.ready ## make the environment in .venv from the pinned, hashed req
 	@touch $@
 
 run: setup ## serve the champion, or a local model, or one trained on the sample (HOST=, PORT=)
-	@$(BIN)/python -m training serve --host $(HOST) --port $(PORT)
+	@FRAUD_DATABASE_URL="$${FRAUD_DATABASE_URL-sqlite:///$(CURDIR)/data/fraud.sqlite}" \
+	  $(BIN)/python -m training serve --host $(HOST) --port $(PORT)
 
 test: setup ## run the tests that need nothing but Python
 	$(BIN)/python -m pytest -m "not e2e"

@@ -20,7 +20,20 @@ MAY_IMPORT = {
     "monitoring": ("monitoring", "fraud"),
     "service": ("fraud", "monitoring.metrics", "monitoring.log"),
 }
-NOT_WHEN_SERVING = ("sklearn", "pandas", "boto3", "pyarrow", "training", "scipy", "joblib", "pandera", "fraud.table")
+NOT_WHEN_SERVING = (
+    "sklearn",
+    "pandas",
+    "boto3",
+    "pyarrow",
+    "training",
+    "scipy",
+    "joblib",
+    "pandera",
+    "fraud.table",
+    "sqlalchemy",
+    "psycopg",
+    "monitoring.database",
+)
 MAX_LINES = 250
 LONGER = {
     "monitoring/metrics.py": "all fraud_* objects are in one file (DESIGN, section 3)",

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from fraud.schema import Transaction
 from fraud.settings import Settings
+from monitoring import __main__ as monitoring_program
 from monitoring.metrics import REASONS, FraudMetrics
 from training import __main__ as program
 
@@ -61,6 +62,14 @@ def test_the_commands_of_the_readme_exist():
     [group] = [action for action in program.parser()._actions if action.choices and "run" in action.choices]
     assert verbs <= set(group.choices)
     assert len(verbs) > 5
+
+
+def test_the_monitoring_commands_of_the_documents_exist():
+    """Each ``python -m monitoring VERB`` is a verb, in every page."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "monitoring").glob("*.md")]
+    verbs = {verb for page in pages for verb in re.findall(r"python -m monitoring (\w+)", page.read_text())}
+    [group] = [action for action in monitoring_program.parser()._actions if action.choices]
+    assert verbs == set(group.choices)
 
 
 def test_the_make_targets_of_the_documents_exist():

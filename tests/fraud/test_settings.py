@@ -16,6 +16,13 @@ OTHER = {
     "FRAUD_MAX_BATCH_ROWS": ("12", 12),
     "FRAUD_REQUEST_TIMEOUT_SECONDS": ("2.5", 2.5),
     "FRAUD_RATE_WINDOW_SECONDS": ("60", 60),
+    "FRAUD_API_KEYS": (f"{'a' * 64},{'0' * 64}", f"{'a' * 64},{'0' * 64}"),
+    "FRAUD_DATABASE_URL": ("sqlite:////data/fraud.sqlite", "sqlite:////data/fraud.sqlite"),
+    "FRAUD_LOG_FEATURES": ("false", False),
+    "FRAUD_LOG_MAX_PENDING": ("500", 500),
+    "FRAUD_LABEL_DELAY_DAYS": ("0.5", 0.5),
+    "FRAUD_LIVE_WINDOW_DAYS": ("60", 60.0),
+    "FRAUD_UNLABELLED": ("unknown", "unknown"),
 }
 
 
@@ -87,6 +94,20 @@ BAD = [
     ("FRAUD_REQUEST_TIMEOUT_SECONDS", "inf"),
     ("FRAUD_RATE_WINDOW_SECONDS", "1"),
     ("FRAUD_RATE_WINDOW_SECONDS", "-300"),
+    ("FRAUD_LOG_FEATURES", "perhaps"),
+    ("FRAUD_LOG_MAX_PENDING", "0"),
+    ("FRAUD_LABEL_DELAY_DAYS", "-1"),
+    ("FRAUD_LABEL_DELAY_DAYS", "nan"),
+    ("FRAUD_LIVE_WINDOW_DAYS", "0"),
+    ("FRAUD_UNLABELLED", "fraud"),
+]
+SECRET = [
+    ("FRAUD_API_KEYS", "the-key-itself"),
+    ("FRAUD_API_KEYS", "A" * 64),
+    ("FRAUD_API_KEYS", "a" * 63),
+    ("FRAUD_API_KEYS", f"{'a' * 64},"),
+    ("FRAUD_DATABASE_URL", "user:password@host/name"),
+    ("FRAUD_DATABASE_URL", "/data/fraud.sqlite"),
 ]
 
 
@@ -97,6 +118,29 @@ def test_a_bad_value_is_refused_by_name_and_value(name, value):
         Settings.from_env({name: value})
     assert str(caught.value).startswith(f"{name}={value!r}: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "value"), SECRET)
+def test_a_secret_is_not_shown(name, value):
+    """Whoever puts the key itself where its hash belongs does not find it in a log."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({name: value})
+    assert str(caught.value).startswith(f"{name}: expected ")
+    assert value not in str(caught.value)
+    assert value not in repr(Settings.model_construct(**{field(name): value}))
+
+
+def test_the_hashes_of_keys_are_bytes():
+    """One digest of 32 bytes for each key, none without."""
+    assert Settings(api_keys=f"{'0a' * 32},{'ff' * 32}").key_hashes == (b"\n" * 32, b"\xff" * 32)
+    assert Settings().key_hashes == ()
+
+
+@pytest.mark.parametrize("keys", [None, "0" * 64])
+@pytest.mark.parametrize("database", [None, "sqlite:///x"])
+def test_feedback_needs_keys_and_a_database(keys, database):
+    """Nobody anonymous writes labels, and there must be somewhere to keep them."""
+    assert Settings(api_keys=keys, database_url=database).takes_feedback is bool(keys and database)
 
 
 def test_all_mistakes_are_told_at_once():
