@@ -1,0 +1,224 @@
+"""Replay labelled rows through a running service: labels arrive late, live precision and recall reach the offline ones.
+
+python -m benchmarks.replay --data creditcard.csv --seconds 60 --plot docs/replay.png
+
+The test rows of a stored model (its split is redone) are sent in time order, over HTTP, to a service of the replay's own.
+Each fraud, and each transaction called fraud, gets its label through POST /feedback some seconds after its score. The
+live figures are read from /metrics. At the end they must equal the figures of the same rows offline; else it exits 1.
+"""
+
+import argparse
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
+
+from fraud import keys, store
+from fraud.features import transform
+from fraud.manifest import Manifest
+from fraud.schema import COLUMNS
+from training import data, split
+from training.data import Dataset
+
+CALL_ROWS = 200
+FIGURES = ("precision", "recall")
+OUTCOMES = ("true_positive", "false_positive", "false_negative", "true_negative")
+EXTRA_SECONDS = 3.0
+"""A prediction is judged this long after its label came."""
+
+History = list[tuple[float, dict[str, dict[str, float]]]]
+
+
+def main() -> int:
+    """Start a service, replay, compare; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", required=True, help="what the model was trained on")
+    parser.add_argument("--model", default="fraud_detector:latest", metavar="TAG")
+    parser.add_argument("--seconds", type=float, default=60, help="how long the rows are sent (default 60)")
+    parser.add_argument("--delay", type=float, default=10, help="seconds from a score to its label (default 10)")
+    parser.add_argument("--rows", type=int, help="at most so many test rows")
+    parser.add_argument("--plot", type=Path, metavar="PNG")
+    given = parser.parse_args()
+    served = store.open_served(store.get(given.model))
+    dataset = data.load(given.data)
+    test = test_rows(dataset, served.manifest)[: given.rows]
+    rows, labels = dataset.rows[test], dataset.labels[test]
+    flagged = served.forest.score(transform(rows)) >= served.manifest.threshold
+    offline = dict(zip(OUTCOMES, outcomes(flagged, labels == 1), strict=True))
+    print(f"{len(rows)} rows, {int(labels.sum())} frauds; offline: {offline} {shares(offline)}", file=sys.stderr)
+    key, digest = keys.make()
+    with service(served.version, digest, given.delay + EXTRA_SECONDS) as url:
+        headers = {"Authorization": f"Bearer {key}"}
+        with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30) as client:
+            history = replay(client, rows, labels == 1, flagged, given.seconds, given.delay)
+            live = settle(client, history, len(rows))
+    if given.plot:
+        plot(history, shares(offline), given.plot)
+    equal = live == offline
+    print(json.dumps({"model_version": served.version, "offline": offline, "live": live, "equal": equal}, indent=2))
+    return int(not equal)
+
+
+def test_rows(dataset: Dataset, manifest: Manifest) -> split.Indices:
+    """The rows that the model was tested on, in time order."""
+    if dataset.fingerprint != manifest.data["fingerprint"]:
+        sys.exit(
+            "error: this is not the data that the model was trained on; give the same --data, or train a model on it"
+        )
+    facts = manifest.split
+    return split.split(dataset, facts["protocol"], facts["test_share"], facts["seed"]).test
+
+
+def outcomes(flagged: np.ndarray, fraud: np.ndarray) -> list[int]:
+    """Counts in the order of OUTCOMES."""
+    pairs = [(True, True), (True, False), (False, True), (False, False)]
+    return [int(((flagged == called) & (fraud == was)).sum()) for called, was in pairs]
+
+
+def shares(counts: dict[str, int]) -> dict[str, float]:
+    """Precision and recall."""
+    found, alarms, missed, _ = (counts[name] for name in OUTCOMES)
+    return {"precision": found / max(found + alarms, 1), "recall": found / max(found + missed, 1)}
+
+
+@contextmanager
+def service(version: str, digest: str, delay_seconds: float) -> Iterator[str]:
+    """A service with two workers and a SQLite file; its URL."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        env = {
+            **os.environ,
+            "FRAUD_MODEL": f"fraud_detector:{version}",
+            "FRAUD_API_KEYS": digest,
+            "FRAUD_DATABASE_URL": f"sqlite:///{folder}/fraud.sqlite",
+            "FRAUD_LABEL_DELAY_DAYS": str(delay_seconds / 86_400),
+        }
+        command = [sys.executable, "-m", "bentoml", "serve", "service:FraudDetector", "--host", "127.0.0.1"]
+        with (Path(folder) / "log").open("w") as log:
+            server = subprocess.Popen([*command, "--port", str(port)], env=env, stdout=log, stderr=log)
+        try:
+            wait_until_ready(f"http://127.0.0.1:{port}", server)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def wait_until_ready(url: str, server: "subprocess.Popen[bytes]") -> None:
+    """Return when /readyz answers; end with a message when it does not within a minute."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            if httpx.get(f"{url}/readyz", trust_env=False).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    sys.exit("error: the service did not become ready")
+
+
+def replay(
+    client: httpx.Client, rows: np.ndarray, fraud: np.ndarray, flagged: np.ndarray, seconds: float, delay: float
+) -> History:
+    """Send rows evenly over ``seconds``, and labels ``delay`` seconds after them; the live figures on the way."""
+    waiting: deque[tuple[float, int]] = deque()
+    history: History = []
+    started = told = time.monotonic()
+    calls = -(-len(rows) // CALL_ROWS)
+    sent = 0
+    while sent < calls or waiting:
+        now = time.monotonic()
+        while sent < calls and sent * seconds / calls <= now - started:
+            part = range(sent * CALL_ROWS, min((sent + 1) * CALL_ROWS, len(rows)))
+            body = [
+                {**dict(zip(COLUMNS, rows[row].tolist(), strict=True)), "transaction_id": f"r{row}"} for row in part
+            ]
+            client.post("/predict_batch", json={"transactions": body}).raise_for_status()
+            waiting.extend((time.monotonic() + delay, row) for row in part if fraud[row] or flagged[row])
+            sent += 1
+        while waiting and waiting[0][0] <= now:
+            _, row = waiting.popleft()
+            label = {"transaction_id": f"r{row}", "is_fraud": bool(fraud[row])}
+            client.post("/feedback", json=label).raise_for_status()
+        if now - told >= 2:
+            told = now
+            figures, counts = live(client)
+            history.append((now - started, figures))
+            print(f"{now - started:5.0f} s  judged {sum(counts.values()):6d}  {tell(figures)}", file=sys.stderr)
+        time.sleep(0.05)
+    return history
+
+
+def settle(client: httpx.Client, history: History, rows: int) -> dict[str, int]:
+    """Wait until every row is judged; the live counts then."""
+    started, first = time.monotonic(), history[-1][0] if history else 0.0
+    while True:
+        figures, counts = live(client)
+        elapsed = time.monotonic() - started
+        history.append((first + elapsed, figures))
+        print(f"{first + elapsed:5.0f} s  judged {sum(counts.values()):6d}  {tell(figures)}", file=sys.stderr)
+        if sum(counts.values()) >= rows or elapsed > 60:
+            return counts
+        time.sleep(2)
+
+
+def live(client: httpx.Client) -> tuple[dict[str, dict[str, float]], dict[str, int]]:
+    """Figures and counts as /metrics has them."""
+    figures: dict[str, dict[str, float]] = {figure: {} for figure in FIGURES}
+    counts = dict.fromkeys(OUTCOMES, 0)
+    for family in text_string_to_metric_families(client.get("/metrics").text):
+        for sample in family.samples:
+            if sample.name == "fraud_live_quality":
+                figures[sample.labels["figure"]][sample.labels["bound"]] = sample.value
+            elif sample.name == "fraud_live_transactions":
+                counts[sample.labels["outcome"]] = int(sample.value)
+    return figures, counts
+
+
+def tell(figures: dict[str, dict[str, float]]) -> str:
+    """One line for people."""
+    shown = (
+        f"{name} {bounds['value']:.3f} [{bounds['low']:.3f}, {bounds['high']:.3f}]"
+        for name, bounds in figures.items()
+        if bounds
+    )
+    return "  ".join(shown) or "nothing is old enough yet"
+
+
+def plot(history: History, offline: dict[str, float], target: Path) -> None:
+    """Live figures over time with their intervals, and the offline ones as lines."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 3.5), sharey=True, layout="constrained")
+    for axis, name in zip(axes, FIGURES, strict=True):
+        points: list[tuple[float, dict[str, Any]]] = [(at, seen[name]) for at, seen in history if seen[name]]
+        times = [at for at, _ in points]
+        low, value, high = ([bounds[bound] for _, bounds in points] for bound in ("low", "value", "high"))
+        axis.fill_between(times, low, high, alpha=0.2, label="95 % interval")
+        axis.plot(times, value, label="live")
+        axis.axhline(offline[name], color="black", linestyle="--", linewidth=1, label="offline")
+        axis.set(title=name, xlabel="seconds of replay", ylim=(0, 1.02))
+        axis.grid(alpha=0.3)
+    axes[1].legend(loc="lower right")
+    figure.savefig(target, dpi=110)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
