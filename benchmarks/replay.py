@@ -2,9 +2,9 @@
 
 python -m benchmarks.replay --data creditcard.csv --seconds 60 --plot docs/replay.png
 
-The test rows of a stored model (its split is redone) are sent in time order, over HTTP, to a service of the replay's own.
-Each fraud, and each transaction called fraud, gets its label through POST /feedback some seconds after its score. The
-live figures are read from /metrics. At the end they must equal the figures of the same rows offline; else it exits 1.
+The test rows of a stored model (its split is redone) are sent in time order, over HTTP, to a service of the replay's
+own. Each fraud, and each transaction called fraud, gets its label through POST /feedback some seconds after its score.
+The live figures are read from /metrics. At the end they must equal those of the same rows offline; else it exits 1.
 """
 
 import argparse
