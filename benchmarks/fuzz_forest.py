@@ -27,6 +27,7 @@ ODD = np.array(
     [0.0, -0.0, TINY, -TINY, 1e-40, -1e-40, 1.1754944e-38, -1.1754944e-38, 1.0, -1.0, 16777217.0, MAX, -MAX],
     dtype=np.float32,
 )
+Model = Any  # scikit-learn ships no types
 NO_PROBES = forest_file.Probes(np.zeros((1, len(COLUMNS))), np.zeros(1))
 
 
@@ -60,12 +61,13 @@ def case(seed: list[int]) -> Counter[str]:
         features = inputs(random, int(random.integers(4, 400)), width)
         model = _fitted(random, features, _labels(random, features))
         forest = _through_a_file(from_sklearn(model))
-        rows = np.concatenate([inputs(random, int(random.integers(1, 200)), width), on_thresholds(random, forest)])
+        fresh = inputs(random, int(random.integers(1, 200)), width)
+        rows = np.concatenate([fresh, on_thresholds(random, forest, inputs(random, 150, width))])
         rows = rows[: int(random.integers(1, 30))] if random.random() < 0.2 else rows
         return _compared(model, forest, rows)
 
 
-def _compared(model: Any, forest: Forest, rows: NDArray[np.float32]) -> Counter[str]:  # noqa: ANN401
+def _compared(model: Model, forest: Forest, rows: NDArray[np.float32]) -> Counter[str]:
     expected = model.predict_proba(rows)[:, 1]
     counts = Counter({"forests": 1, "trees": forest.n_trees, "nodes": len(forest.value), "rows": len(rows)})
     counts["forests of single leaves"] = int(not forest.nodes[:, 1].any())
@@ -96,10 +98,10 @@ def inputs(random: np.random.Generator, size: int, width: int) -> NDArray[np.flo
     return np.clip(np.nan_to_num(np.stack(columns, axis=1)), -MAX, MAX)
 
 
-def on_thresholds(random: np.random.Generator, forest: Forest) -> NDArray[np.float32]:
-    """Rows with values on thresholds, and on the float32 before and after: three values of each row at a time."""
+def on_thresholds(random: np.random.Generator, forest: Forest, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The rows with up to three values each put on thresholds, or on the float32 before or after one."""
+    rows = rows.copy()
     inner = np.flatnonzero(forest.nodes[:, 1])
-    rows = inputs(random, 150 if len(inner) else 1, forest.n_features)
     for _ in range(3 if len(inner) else 0):
         nodes = random.choice(inner, len(rows))
         cuts = forest.threshold[nodes]
@@ -117,7 +119,7 @@ def _labels(random: np.random.Generator, features: NDArray[np.float32]) -> NDArr
     return labels
 
 
-def _fitted(random: np.random.Generator, features: NDArray[np.float32], labels: NDArray[np.int8]) -> Any:  # noqa: ANN401
+def _fitted(random: np.random.Generator, features: NDArray[np.float32], labels: NDArray[np.int8]) -> Model:
     extra = random.random() < 0.3
     settings = {
         "n_estimators": int(random.choice([1, 2, 7, 8, 9, 16, 17, 40])),
