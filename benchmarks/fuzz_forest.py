@@ -18,7 +18,7 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from fraud import forest_file
 from fraud.errors import ModelError
-from fraud.forest import Engine, Forest, from_sklearn
+from fraud.forest import LEAF, Engine, Forest, from_sklearn
 from fraud.schema import COLUMNS
 
 ENGINES: tuple[Engine, ...] = ("kernel", "numpy")
@@ -70,7 +70,7 @@ def case(seed: list[int]) -> Counter[str]:
 def _compared(model: Model, forest: Forest, rows: NDArray[np.float32]) -> Counter[str]:
     expected = model.predict_proba(rows)[:, 1]
     counts = Counter({"forests": 1, "trees": forest.n_trees, "nodes": len(forest.value), "rows": len(rows)})
-    counts["forests of single leaves"] = int(not forest.nodes[:, 1].any())
+    counts["forests of single leaves"] = int((forest.nodes == LEAF).all())
     counts["scores that differ"] = 0
     for engine in ENGINES:
         walked = replace(forest, prefer=engine)
@@ -101,7 +101,7 @@ def inputs(random: np.random.Generator, size: int, width: int) -> NDArray[np.flo
 def on_thresholds(random: np.random.Generator, forest: Forest, rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """The rows with up to three values each put on thresholds, or on the float32 before or after one."""
     rows = rows.copy()
-    inner = np.flatnonzero(forest.nodes[:, 1])
+    inner = np.flatnonzero(forest.nodes != LEAF)
     for _ in range(3 if len(inner) else 0):
         nodes = random.choice(inner, len(rows))
         cuts = forest.threshold[nodes]

@@ -23,8 +23,8 @@ from fraud import kernel, walk
 from fraud.errors import ModelError
 
 Engine = Literal["kernel", "numpy"]
-LEAF = np.uint32(0xFFFFFFFF)
-"""Cut of a leaf: no key is above it, so a walk stays."""
+LEAF = np.uint64(0xFFFFFFFF_00000000)
+"""A leaf's node: no key is above its cut, so a walk stays."""
 _LOWEST, _HIGHEST = 0x00800000, 0xFF800000  # keys of the infinities
 
 _FEATURE_BITS = 8
@@ -38,14 +38,14 @@ _FEWEST = 1_024  # rows that are worth a thread
 class Forest:
     """Flat arrays of a binary classification forest. One that exists is safe to walk; else ModelError is raised.
 
-    ``roots``: int32 ``(trees,)``, ascending, the first node of each tree. ``nodes``: uint32 ``(nodes, 2)``, of each
-    node the cut, which is the threshold as ``fraud.walk.keys`` gives it, and the link, which is the distance to the
-    left child times 256 plus the column it looks at; the right child is the next node. A leaf has the cut ``LEAF`` and
-    the link 0. ``value``: float64 ``(nodes,)``, the share of fraud. ``prefer``: the engine to score with if it can run.
+    ``roots``: int32 ``(trees,)``, ascending, the first node of each tree. ``nodes``: uint64 ``(nodes,)``: in the upper
+    half the cut, which is the threshold as ``fraud.walk.keys`` gives it; in the lower half the distance to the left
+    child times 256 plus the column to look at. The right child is the next one; a leaf is ``LEAF``. ``value``: float64
+    ``(nodes,)``, the share of fraud. ``prefer``: the engine to score with if it can run.
     """
 
     roots: NDArray[np.int32]
-    nodes: NDArray[np.uint32]
+    nodes: NDArray[np.uint64]
     value: NDArray[np.float64]
     n_features: int
     prefer: Engine = "kernel"
@@ -73,18 +73,18 @@ class Forest:
     @cached_property
     def cut(self) -> NDArray[np.uint32]:
         """Key of the threshold of each node, ``(nodes,)``."""
-        return np.ascontiguousarray(self.nodes[:, 0])
+        return (self.nodes >> 32).astype(np.uint32)
 
     @cached_property
     def feature(self) -> NDArray[np.int32]:
         """Column that each node looks at, ``(nodes,)``; 0 at leaves."""
-        feature: NDArray[np.int32] = (self.nodes[:, 1] % 2**_FEATURE_BITS).astype(np.int32)
-        return feature
+        columns: NDArray[np.int32] = (self.nodes % 2**_FEATURE_BITS).astype(np.int32)
+        return columns
 
     @cached_property
     def children(self) -> NDArray[np.int32]:
         """Where to go when ``x <= threshold`` and when not, ``(nodes, 2)``; a leaf points at itself."""
-        distance = (self.nodes[:, 1] >> _FEATURE_BITS).astype(np.int32)
+        distance = _distances(self.nodes).astype(np.int32)
         left = np.arange(len(distance), dtype=np.int32) + distance
         return np.stack([left, left + (distance > 0)], axis=1)
 
@@ -93,7 +93,7 @@ class Forest:
         """Threshold of each node, rounded down, ``(nodes,)``; 0 at leaves."""
         signed = (self.cut - np.uint32(0x80000000)).view(np.int32)
         bits = np.abs(signed).view(np.uint32) | (signed < 0) * np.uint32(0x80000000)
-        return np.where(self.cut == LEAF, np.float32(0), bits.view(np.float32))
+        return np.where(self.nodes == LEAF, np.float32(0), bits.view(np.float32))
 
     @cached_property
     def _kernel(self) -> kernel.Score | None:
@@ -153,16 +153,16 @@ def from_sklearn(model: Any) -> Forest:  # noqa: ANN401 - scikit-learn ships no 
     return Forest(roots, np.concatenate(nodes), np.concatenate(values), int(model.n_features_in_))
 
 
-def _tree_arrays(tree: Any) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:  # noqa: ANN401
+def _tree_arrays(tree: Any) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:  # noqa: ANN401
     """Nodes and values, siblings side by side, in the order of their parents."""
     inner = np.flatnonzero(tree.children_left >= 0)
     left = 1 + 2 * np.arange(len(inner))
     place = np.zeros(tree.node_count, dtype=np.int64)  # the root stays the first
     place[tree.children_left[inner]] = left
     place[tree.children_right[inner]] = left + 1
-    nodes = np.tile(np.array([LEAF, 0], dtype=np.uint32), (tree.node_count, 1))
-    nodes[place[inner], 0] = walk.keys(floor32(tree.threshold[inner]))
-    nodes[place[inner], 1] = (left - place[inner]) * 2**_FEATURE_BITS + tree.feature[inner]
+    nodes = np.full(tree.node_count, LEAF)
+    link = (left - place[inner]) * 2**_FEATURE_BITS + tree.feature[inner]
+    nodes[place[inner]] = walk.keys(floor32(tree.threshold[inner])).astype(np.uint64) << 32 | link.astype(np.uint64)
     value = np.empty(tree.node_count)
     value[place] = tree.value[:, 0, 1]
     return nodes, value
@@ -176,10 +176,15 @@ def floor32(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.where(rounded.astype(np.float64) > thresholds, below, rounded)
 
 
+def _distances(nodes: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """How far behind each node its left child is; 0 at leaves."""
+    return (nodes.astype(np.uint32) >> _FEATURE_BITS).astype(np.int64)
+
+
 def _layout(forest: Forest, size: int) -> list[tuple[NDArray[Any], str, tuple[int, ...]]]:
     return [
         (forest.roots, "int32", (forest.roots.size,)),
-        (forest.nodes, "uint32", (size, 2)),
+        (forest.nodes, "uint64", (size,)),
         (forest.value, "float64", (size,)),
     ]
 
@@ -195,14 +200,14 @@ def _problem(forest: Forest) -> str | None:
         return f"{len(roots)} trees of {size} nodes"
     if roots[0] != 0 or (np.diff(roots) <= 0).any() or roots[-1] >= size:
         return "the tree starts are not ascending"
-    cut, link = nodes[:, 0], nodes[:, 1]
-    right = np.arange(size) + (link >> _FEATURE_BITS) + 1
+    cut, distance = nodes >> 32, _distances(nodes)
+    right = np.arange(size) + distance + 1
     ends = np.repeat(np.append(roots[1:], size), np.diff(np.append(roots, size)))
-    leaf = (link == 0) & (cut == LEAF)
-    inner = (link >= 2**_FEATURE_BITS) & (right < ends) & (cut >= _LOWEST) & (cut <= _HIGHEST)
+    leaf = nodes == LEAF
+    inner = (distance > 0) & (right < ends) & (cut >= _LOWEST) & (cut <= _HIGHEST)
     if not (leaf | inner).all():
         return f"node {int(np.argmin(leaf | inner))} points outside its tree, or its threshold is no number"
-    if not 0 < forest.n_features <= kernel.MOST_FEATURES or (link % 2**_FEATURE_BITS).max() >= forest.n_features:
+    if not 0 < forest.n_features <= kernel.MOST_FEATURES or (nodes % 2**_FEATURE_BITS).max() >= forest.n_features:
         return "a node looks at a feature that is not there"
     if not ((value >= 0) & (value <= 1)).all():
         return "a leaf value is out of range"

@@ -24,7 +24,7 @@ FORMAT_VERSION = 2  # 1 had thresholds and children in arrays of their own
 _ARRAYS = ("roots", "nodes", "value")
 _TYPES = {
     "roots": ("I32", "<i4"),
-    "nodes": ("U32", "<u4"),
+    "nodes": ("U64", "<u8"),
     "value": ("F64", "<f8"),
     "probe_rows": ("F64", "<f8"),
     "probe_scores": ("F64", "<f8"),

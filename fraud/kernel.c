@@ -24,14 +24,14 @@
 #define INLINE static inline __attribute__((always_inline))
 
 #define LANES 8     /* walks at once: more would not fit the registers */
-#define CELLS 4096  /* of a block of rows: 16 KiB, half of a first-level cache */
+#define CELLS 2048  /* of a block of rows: 16 KiB, half of a first-level cache */
 #define NARROW 32   /* cells of a row; a constant, so that rows are reached without a multiplication */
 #define WIDE 256    /* the same for forests of more features */
 
-typedef struct {
-    uint32_t cut;  /* go right when the key of the row's value is above it */
-    uint32_t link; /* distance to the left child << 8 | feature; the right child is one further; a leaf's is 0 */
-} Node;
+/* cut << 32 | distance to the left child << 8 | feature. The right child is one further; a leaf's distance is 0.
+ * Go right when the key of the row's value is above the cut. One comparison does it in place: a row's key in the upper
+ * half is above the node exactly when it is above the cut, whatever the lower half says. */
+typedef uint64_t Node;
 
 typedef struct {
     const Node *nodes;
@@ -41,21 +41,22 @@ typedef struct {
     uint32_t features;
 } Forest;
 
-/* Float bits as a number in the same order; both zeros are one number. */
-INLINE uint32_t key(uint32_t bits) {
+/* Float bits as a number in the same order, in the upper half; both zeros are one number. */
+INLINE uint64_t key(uint32_t bits) {
     uint32_t negative = 0u - (bits >> 31);
-    return 0x80000000u + (((bits & 0x7fffffffu) ^ negative) - negative);
+    return (uint64_t)(0x80000000u + (((bits & 0x7fffffffu) ^ negative) - negative)) << 32;
 }
 
 /* One step of one walk. At a leaf it stays. Returns the link it followed: below 256 at a leaf. */
-INLINE uint32_t step(const Node *nodes, uint32_t *at, const uint32_t *row) {
+INLINE uint32_t step(const Node *nodes, uint32_t *at, const uint64_t *row) {
     Node node = nodes[*at];
-    *at += (node.link >> 8) + (node.cut < row[node.link & 255u]);
-    return node.link;
+    uint32_t link = (uint32_t)node;
+    *at += (link >> 8) + (node < row[link & 255u]);
+    return link;
 }
 
 /* Add one tree's value to the totals of LANES rows. */
-INLINE void walk_rows(const Node *tree, const double *value, const uint32_t *rows, uint32_t width, double *totals) {
+INLINE void walk_rows(const Node *tree, const double *value, const uint64_t *rows, uint32_t width, double *totals) {
     uint32_t at[LANES] = {0};
     uint32_t links;
     do { /* two steps a round: asking costs, and so does a step too many */
@@ -66,7 +67,7 @@ INLINE void walk_rows(const Node *tree, const double *value, const uint32_t *row
     for (uint32_t lane = 0; lane < LANES; lane++) totals[lane] += value[at[lane]];
 }
 
-INLINE void score_groups(const Forest *forest, const uint32_t *cells, uint32_t width, uint32_t rows, double *totals) {
+INLINE void score_groups(const Forest *forest, const uint64_t *cells, uint32_t width, uint32_t rows, double *totals) {
     for (uint32_t row = 0; row < rows; row++) totals[row] = 0.0;
     for (uint32_t tree = 0; tree < forest->trees; tree++) {
         const Node *nodes = forest->nodes + forest->roots[tree];
@@ -77,7 +78,7 @@ INLINE void score_groups(const Forest *forest, const uint32_t *cells, uint32_t w
 }
 
 /* Total of one row: LANES trees at a time. */
-static double score_row(const Forest *forest, const uint32_t *row) {
+static double score_row(const Forest *forest, const uint64_t *row) {
     const Node *nodes = forest->nodes;
     double total = 0.0;
     uint32_t tree = 0, links;
@@ -101,7 +102,7 @@ static double score_row(const Forest *forest, const uint32_t *row) {
 
 /* Scores of at most CELLS / width rows. */
 INLINE void score_block(const Forest *forest, const uint32_t *bits, uint32_t width, uint32_t rows, double *scores) {
-    uint32_t cells[CELLS];
+    uint64_t cells[CELLS];
     double totals[CELLS / NARROW];
     for (uint32_t row = 0; row < rows; row++)
         for (uint32_t column = 0; column < forest->features; column++)

@@ -40,7 +40,7 @@ class _Forest(ctypes.Structure):
 
 
 def bind(
-    roots: NDArray[np.int32], nodes: NDArray[np.uint32], value: NDArray[np.float64], n_features: int
+    roots: NDArray[np.int32], nodes: NDArray[np.uint64], value: NDArray[np.float64], n_features: int
 ) -> Score | None:
     """A function that scores rows by the compiled walk, or None where there is none for this machine.
 

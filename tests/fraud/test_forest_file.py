@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from fraud import forest_file
 from fraud.errors import ModelError
 from fraud.features import FEATURES, transform
+from fraud.forest import LEAF
 from fraud.forest_file import Probes, load, save
 
 
@@ -121,46 +122,48 @@ def reshape(name, shape):
 
 def inner(tensors):
     """A node in the middle that is no leaf."""
-    nodes = np.flatnonzero(tensors["nodes"][:, 1])
+    nodes = np.flatnonzero(tensors["nodes"] != LEAF)
     return nodes[len(nodes) // 2]
 
 
 def leaf(tensors):
-    return np.flatnonzero(tensors["nodes"][:, 1] == 0)[-1]
+    return np.flatnonzero(tensors["nodes"] == LEAF)[-1]
 
 
-def link(node, distance, feature=0):
-    """Put a distance to the left child, and a feature, into a node."""
-    return change(
-        "nodes",
-        lambda t: (node(t) if callable(node) else node, 1),
-        lambda t: ((distance(t) if callable(distance) else distance) << 8) + feature,
-    )
+def node(which, *, cut=None, distance=None, feature=None):
+    """Change parts of a node; the node and the distance may be given from the tensors."""
 
+    def apply(tensors):
+        number = which(tensors) if callable(which) else which
+        old = int(tensors["nodes"][number])
+        far = distance(tensors) if callable(distance) else distance
+        parts = zip((cut, far, feature), (old >> 32, old >> 8 & 0xFFFFFF, old & 0xFF), strict=True)
+        new_cut, new_distance, new_feature = (int(old if new is None else new) for new, old in parts)
+        tensors["nodes"][number] = new_cut << 32 | new_distance << 8 | new_feature
 
-def cut(node, number):
-    """Put the bits of a key into a node."""
-    return change("nodes", lambda t: (node(t), 0), number)
+    return apply
 
 
 ARRAYS = ("roots", "nodes", "value", "probe_rows", "probe_scores")
 
 DAMAGE = {
-    "child far outside": link(inner, 2**24 - 1),
-    "child just outside": link(inner, lambda t: len(t["value"]) - inner(t)),
-    "right child just outside": link(inner, lambda t: len(t["value"]) - inner(t) - 1),
-    "child in the next tree": link(0, lambda t: t["roots"][1]),
-    "right child in the next tree": link(0, lambda t: t["roots"][1] - 1),
-    "no distance, but a feature: an endless walk": link(inner, 0, 1),
-    "no link, but a threshold: a step off the leaf": link(inner, 0),
-    "a leaf with a threshold": cut(leaf, 0x80000000),
-    "a leaf with the highest number": cut(leaf, 0xFF7FFFFF),
-    "a leaf with children": link(lambda t: leaf(t) - 100, 1),
-    "feature too high": link(inner, 1, len(FEATURES)),
-    "feature as high as can be": link(inner, 1, 255),
-    "threshold NaN": cut(inner, 0xFFC00000),
-    "threshold negative NaN": cut(inner, 0),
-    "threshold of a leaf": cut(inner, 0xFFFFFFFF),
+    "child far outside": node(inner, distance=2**24 - 1),
+    "child just outside": node(inner, distance=lambda t: len(t["value"]) - inner(t)),
+    "right child just outside": node(inner, distance=lambda t: len(t["value"]) - inner(t) - 1),
+    "child in the next tree": node(0, distance=lambda t: t["roots"][1]),
+    "right child in the next tree": node(0, distance=lambda t: t["roots"][1] - 1),
+    "no distance: a step to a neighbour": node(inner, distance=0),
+    "no distance and no threshold, but a feature": node(inner, cut=0xFFFFFFFF, distance=0, feature=1),
+    "no distance, the feature 0": node(inner, distance=0, feature=0),
+    "a leaf with a threshold": node(leaf, cut=0x80000000),
+    "a leaf with nearly the highest cut": node(leaf, cut=0xFFFFFFFE),
+    "a leaf with a feature": node(leaf, feature=1),
+    "a leaf with children": node(lambda t: leaf(t) - 100, distance=1),
+    "feature too high": node(inner, feature=len(FEATURES)),
+    "feature as high as can be": node(inner, feature=255),
+    "threshold NaN": node(inner, cut=0xFFC00000),
+    "threshold negative NaN": node(inner, cut=0),
+    "threshold of a leaf": node(inner, cut=0xFFFFFFFF),
     "value NaN": change("value", 0, np.nan),
     "value above 1": change("value", 0, 1.5),
     "value negative": change("value", 0, -0.5),
@@ -174,18 +177,17 @@ DAMAGE = {
     "no nodes": lambda t: t.update({name: t[name][:0] for name in ("nodes", "value")}),
     "fewer values": lambda t: t.update(value=t["value"][:-1]),
     "fewer nodes": lambda t: t.update(nodes=t["nodes"][:-1]),
-    "three numbers a node": lambda t: t.update(nodes=np.repeat(t["nodes"], 2, axis=1)[:, :3].copy()),
+    "nodes in two dimensions": reshape("nodes", (-1, 1)),
     "fewer probe scores": lambda t: t.update(probe_scores=t["probe_scores"][:-1]),
     "one probe score for all": lambda t: t.update(probe_scores=t["probe_scores"][:1]),
     "narrow probes": lambda t: t.update(probe_rows=t["probe_rows"][:, :-1].copy()),
     "flat probes": reshape("probe_rows", -1),
-    "flat nodes": reshape("nodes", -1),
     "roots without a dimension": lambda t: t.update(roots=np.array(0, dtype=np.int32)),
     "roots in two dimensions": reshape("roots", (-1, 1)),
     "value in two dimensions": reshape("value", (-1, 1)),
     "value in float32": cast("value", np.float32),
     "roots in int64": cast("roots", np.int64),
-    "nodes in int32": cast("nodes", np.int32),
+    "nodes in int64": cast("nodes", np.int64),
     "probes in float32": cast("probe_rows", np.float32),
     "an array too many": lambda t: t.update(extra=np.zeros(1)),
 }

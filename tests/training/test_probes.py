@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fraud.features import FEATURES, transform
-from fraud.forest import from_sklearn
+from fraud.forest import LEAF, from_sklearn
 from fraud.schema import COLUMNS, bounds
 from training import probes, train
 from training.data import load
@@ -49,6 +49,6 @@ def test_probes_tell_a_threshold_that_is_one_step_off(made):
     _, forest, rows = made
     features = transform(rows)
     up = forest.nodes.copy()
-    up[up[:, 1] > 0, 0] += 1  # the key of the next float32
+    up[up != LEAF] += np.uint64(2**32)  # the key of the next float32
     off = replace(forest, nodes=up)
     assert not np.array_equal(forest.score(features), off.score(features))
