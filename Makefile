@@ -6,7 +6,7 @@ PORT ?= 3000
 HOST ?= 127.0.0.1
 export BENTOML_DO_NOT_TRACK ?= True
 
-.PHONY: help setup run test lint e2e bench build image clean requirements
+.PHONY: help setup run test lint e2e bench engines build image kernels clean requirements
 
 help: ## show this help
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -38,17 +38,34 @@ bench: setup ## measure training and bulk scoring on DATA= (any source; the samp
 	$(BIN)/python -m benchmarks.train --data $(or $(DATA),sample)
 	$(BIN)/python -m benchmarks.score --data $(or $(DATA),sample)
 
+engines: .venv-bench/.ready ## compare the scorer with other engines on DATA= (in an environment of its own)
+	.venv-bench/bin/python -m benchmarks.engines --data $(or $(DATA),sample)
+
+.venv-bench/.ready: benchmarks/requirements/engines.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 build: setup ## build the Bento of the newest model (or of FRAUD_MODEL)
 	$(BIN)/bentoml build
 
 image: setup ## build the image of the champion, or of a local model without FRAUD_S3_URI
 	@$(BIN)/python -m training image
 
+kernels: .venv-kernels/.ready ## compile fraud/kernel.c for every platform again
+	.venv-kernels/bin/python -m fraud.kernels.build
+
+.venv-kernels/.ready: requirements/kernels.txt
+	$(PYTHON) -m venv .venv-kernels
+	.venv-kernels/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 requirements: ## pin and hash the requirements again (needs uv); what ships is what was tested
-	@compile() { uv pip compile requirements/$$1.in -o requirements/$$1.txt "$${@:2}" --universal --python-version 3.11 \
+	@compile() { uv pip compile $${in:=requirements}/$$1.in -o $$in/$$1.txt "$${@:2}" --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --quiet --custom-compile-command "make requirements"; }; \
-	compile dev && compile training --constraint requirements/dev.txt && compile serving --constraint requirements/dev.txt
+	compile dev && compile training --constraint requirements/dev.txt && compile serving --constraint requirements/dev.txt \
+	  && compile kernels && in=benchmarks/requirements compile engines --constraint requirements/dev.txt
 
 clean: ## remove the environment and caches; models in the BentoML store stay
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-kernels .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,93 +7,129 @@ equal ``predict_proba`` of scikit-learn (``n_jobs=1``) bit for bit:
   exactly when ``x <= floor32(t)``, the largest float32 not above ``t``. The arrays hold ``floor32(t)``.
 * leaf values are added tree by tree in float64 from zero, then divided once, in scikit-learn's order.
 
-The walk is plain NumPy: all trees and rows of a block go down one level at a time. The file is the safetensors
-format (https://huggingface.co/docs/safetensors), which runs no code when it is read.
+Two engines walk the arrays: ``fraud.kernel``, compiled, and where that cannot run ``fraud.walk``, in NumPy.
+``fraud.forest_file`` keeps the arrays in a file.
 """
 
-import json
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud import kernel, walk
 from fraud.errors import ModelError
-from fraud.schema import COLUMNS
 
-FORMAT = "fraud-forest"
-FORMAT_VERSION = 1
+Engine = Literal["kernel", "numpy"]
+LEAF = np.uint64(0xFFFFFFFF_00000000)
+"""A leaf's node: no key is above its cut, so a walk stays."""
+_LOWEST, _HIGHEST = 0x00800000, 0xFF800000  # keys of the infinities
 
-_LANES = 16_384  # tree-row pairs walked at once: the state stays in the processor's cache
-_ROWS = 2_048  # rows of one block: a tree's nodes are read again while they are still near
+_FEATURE_BITS = 8
+_MOST_NODES = 2**30  # the NumPy walk doubles node numbers in int32
+_MOST_DISTANCE = 2 ** (32 - _FEATURE_BITS)
+_ROWS = 16_384  # scored in one call: 16 ms, so that threads share evenly and Ctrl-C is heard
+_FEWEST = 1_024  # rows that are worth a thread
 
 
 @dataclass(frozen=True)
 class Forest:
-    """Flat arrays of a binary classification forest.
+    """Flat arrays of a binary classification forest. One that exists is safe to walk; else ModelError is raised.
 
-    ``roots``: int32 ``(trees,)``, ascending, the first node of each tree. ``feature``: int32 ``(nodes,)``, the column
-    a node looks at. ``threshold``: float32 ``(nodes,)``, rounded down. ``children``: int32 ``(nodes, 2)``, where to go
-    when ``x <= threshold`` and when not; a leaf points at itself. ``value``: float64 ``(nodes,)``, the share of fraud.
+    ``roots``: int32 ``(trees,)``, ascending, the first node of each tree. ``nodes``: uint64 ``(nodes,)``: in the upper
+    half the cut, which is the threshold as ``fraud.walk.keys`` gives it; in the lower half the distance to the left
+    child times 256 plus the column to look at. The right child is the next one; a leaf is ``LEAF``. ``value``: float64
+    ``(nodes,)``, the share of fraud. ``prefer``: the engine to score with if it can run.
     """
 
     roots: NDArray[np.int32]
-    feature: NDArray[np.int32]
-    threshold: NDArray[np.float32]
-    children: NDArray[np.int32]
+    nodes: NDArray[np.uint64]
     value: NDArray[np.float64]
     n_features: int
+    prefer: Engine = "kernel"
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that a walk could leave, or would never end in."""
+        problem = _problem(self)
+        if problem:
+            raise ModelError(f"no sound forest: {problem}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: the arrays, not what was derived from them here."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def n_trees(self) -> int:
         """How many trees vote."""
         return len(self.roots)
 
-    def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    @property
+    def engine(self) -> Engine:
+        """What scores here: the compiled kernel, or NumPy where that cannot run or is not preferred."""
+        return "numpy" if self._kernel is None else "kernel"
+
+    @cached_property
+    def cut(self) -> NDArray[np.uint32]:
+        """Key of the threshold of each node, ``(nodes,)``."""
+        return (self.nodes >> 32).astype(np.uint32)
+
+    @cached_property
+    def feature(self) -> NDArray[np.int32]:
+        """Column that each node looks at, ``(nodes,)``; 0 at leaves."""
+        columns: NDArray[np.int32] = (self.nodes % 2**_FEATURE_BITS).astype(np.int32)
+        return columns
+
+    @cached_property
+    def children(self) -> NDArray[np.int32]:
+        """Where to go when ``x <= threshold`` and when not, ``(nodes, 2)``; a leaf points at itself."""
+        distance = _distances(self.nodes).astype(np.int32)
+        left = np.arange(len(distance), dtype=np.int32) + distance
+        return np.stack([left, left + (distance > 0)], axis=1)
+
+    @cached_property
+    def threshold(self) -> NDArray[np.float32]:
+        """Threshold of each node, rounded down, ``(nodes,)``; 0 at leaves."""
+        signed = (self.cut - np.uint32(0x80000000)).view(np.int32)
+        bits = np.abs(signed).view(np.uint32) | (signed < 0) * np.uint32(0x80000000)
+        return np.where(self.nodes == LEAF, np.float32(0), bits.view(np.float32))
+
+    @cached_property
+    def _kernel(self) -> kernel.Score | None:
+        if self.prefer != "kernel":
+            return None
+        return kernel.bind(self.roots, self.nodes, self.value, self.n_features)
+
+    def score(self, features: NDArray[np.float32], threads: int = 1) -> NDArray[np.float64]:
         """Probability of fraud of each row.
 
-        ``features``: float32 ``(n, n_features)``, finite, as ``fraud.features.transform`` gives them. Returns float64
-        ``(n,)`` in 0..1. Raises ValueError on another shape or type: a silent cast would change scores.
+        ``features``: float32 ``(n, n_features)``, finite, as ``fraud.features.transform`` gives them. ``threads`` share
+        the rows when there are many. Returns float64 ``(n,)`` in 0..1. Raises ValueError on another shape or type: a
+        silent cast would change scores.
         """
         if features.ndim != 2 or features.shape[1] != self.n_features or features.dtype != np.float32:
             raise ValueError(
                 f"expected float32 features of shape (n, {self.n_features}), got {features.dtype} {features.shape}"
             )
         scores = np.empty(len(features), dtype=np.float64)
-        for start in range(0, len(features), _ROWS):
-            block = np.ascontiguousarray(features[start : start + _ROWS])
-            scores[start : start + _ROWS] = self._score_block(block)
-        return scores
+        engine = self._kernel or partial(walk.score, self)
+        size = max(_FEWEST, min(_ROWS, -(-len(features) // threads)))
+        if len(features) <= size:
+            engine(np.ascontiguousarray(features), scores)
+            return scores
 
-    def _score_block(self, block: NDArray[np.float32]) -> NDArray[np.float64]:
-        total = np.zeros((1, len(block)), dtype=np.float64)
-        step = max(1, _LANES // max(1, len(block)))
-        for start in range(0, self.n_trees, step):
-            leaves = self._walk(block, self.roots[start : start + step])
-            # accumulate adds strictly in tree order; sum() would not
-            total = np.add.accumulate(np.concatenate([total, self.value[leaves]]), axis=0)[-1:]
-        scores: NDArray[np.float64] = total[0] / self.n_trees
-        return scores
+        def part(start: int) -> None:
+            engine(np.ascontiguousarray(features[start : start + size]), scores[start : start + size])
 
-    def _walk(self, block: NDArray[np.float32], roots: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Leaf of each tree and row: int32 ``(len(roots), len(block))``."""
-        values = block.ravel()
-        offsets = np.tile(np.arange(len(block), dtype=np.int32) * self.n_features, len(roots))
-        result = np.repeat(roots, len(block))
-        lanes = np.arange(len(result))
-        nodes = result.copy()
-        children = self.children.ravel()
-        while len(lanes):
-            right = values.take(offsets + self.feature.take(nodes)) > self.threshold.take(nodes)
-            below = children.take(2 * nodes + right)
-            moving = below != nodes
-            if not moving.all():
-                done = ~moving
-                result[lanes[done]] = nodes[done]
-                lanes, offsets, below = lanes[moving], offsets[moving], below[moving]
-            nodes = below
-        return result.reshape(len(roots), len(block))
+        starts = range(0, len(features), size)
+        if threads == 1:
+            for start in starts:
+                part(start)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(part, starts))
+        return scores
 
 
 def from_sklearn(model: Any) -> Forest:  # noqa: ANN401 - scikit-learn ships no types
@@ -106,26 +142,30 @@ def from_sklearn(model: Any) -> Forest:  # noqa: ANN401 - scikit-learn ships no 
         raise ModelError(f"expected a fitted forest classifier, got {type(model).__name__}")
     if model.n_outputs_ != 1 or list(classes) != [0, 1]:
         raise ModelError(f"expected a forest over the classes 0 and 1, got {classes!r}")
+    if model.n_features_in_ > kernel.MOST_FEATURES:
+        raise ModelError(f"expected at most {kernel.MOST_FEATURES} features, got {model.n_features_in_}")
     trees = [tree.tree_ for tree in model.estimators_]
-    roots = np.cumsum([0, *(tree.node_count for tree in trees)])
-    if roots[-1] >= 2**30:
-        raise ModelError(f"{roots[-1]} nodes are more than the format can number; use fewer or shallower trees")
-    parts = [_tree_arrays(tree, int(root)) for tree, root in zip(trees, roots, strict=False)]
-    feature, threshold, children, value = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return Forest(roots[:-1].astype(np.int32), feature, threshold, children, value, int(model.n_features_in_))
+    counts = [tree.node_count for tree in trees]
+    if sum(counts) >= _MOST_NODES or max(counts) >= _MOST_DISTANCE:
+        raise ModelError(f"{sum(counts)} nodes are more than the format can number; use fewer or shallower trees")
+    nodes, values = zip(*map(_tree_arrays, trees), strict=True)
+    roots = np.cumsum([0, *counts[:-1]]).astype(np.int32)
+    return Forest(roots, np.concatenate(nodes), np.concatenate(values), int(model.n_features_in_))
 
 
-def _tree_arrays(tree: Any, root: int) -> tuple[NDArray[Any], ...]:  # noqa: ANN401
-    leaf = tree.children_left < 0
-    own = np.arange(tree.node_count)
-    children = np.stack([tree.children_left, tree.children_right], axis=1)
-    children = np.where(leaf[:, None], own[:, None], children) + root
-    return (
-        np.where(leaf, 0, tree.feature).astype(np.int32),
-        np.where(leaf, np.float32(0), floor32(tree.threshold)),
-        children.astype(np.int32),
-        tree.value[:, 0, 1].astype(np.float64),
-    )
+def _tree_arrays(tree: Any) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:  # noqa: ANN401
+    """Nodes and values, siblings side by side, in the order of their parents."""
+    inner = np.flatnonzero(tree.children_left >= 0)
+    left = 1 + 2 * np.arange(len(inner))
+    place = np.zeros(tree.node_count, dtype=np.int64)  # the root stays the first
+    place[tree.children_left[inner]] = left
+    place[tree.children_right[inner]] = left + 1
+    nodes = np.full(tree.node_count, LEAF)
+    link = (left - place[inner]) * 2**_FEATURE_BITS + tree.feature[inner]
+    nodes[place[inner]] = walk.keys(floor32(tree.threshold[inner])).astype(np.uint64) << 32 | link.astype(np.uint64)
+    value = np.empty(tree.node_count)
+    value[place] = tree.value[:, 0, 1]
+    return nodes, value
 
 
 def floor32(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -136,81 +176,39 @@ def floor32(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.where(rounded.astype(np.float64) > thresholds, below, rounded)
 
 
-@dataclass(frozen=True)
-class Probes:
-    """Rows with the scores scikit-learn gave them when the model was saved.
-
-    ``rows``: float64 ``(n, 30)`` raw transactions; ``scores``: float64 ``(n,)``. Made up, never customers' rows.
-    """
-
-    rows: NDArray[np.float64]
-    scores: NDArray[np.float64]
+def _distances(nodes: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """How far behind each node its left child is; 0 at leaves."""
+    return (nodes.astype(np.uint32) >> _FEATURE_BITS).astype(np.int64)
 
 
-def save(path: Path, forest: Forest, probes: Probes) -> None:
-    """Write forest and probes to ``path`` in the format that ``load`` reads."""
-    from safetensors.numpy import save_file
-
-    tensors = {name: getattr(forest, name) for name in _TYPES}
-    tensors |= {"probe_rows": probes.rows, "probe_scores": probes.scores}
-    # safetensors writes memory as it lies and the C-order shape: anything but C order would come back scrambled
-    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    # one key: safetensors writes several in any order, and equal models should be equal files
-    facts = {"format": FORMAT, "version": FORMAT_VERSION, "n_features": forest.n_features}
-    save_file(tensors, path, metadata={"forest": json.dumps(facts)})
+def _layout(forest: Forest, size: int) -> list[tuple[NDArray[Any], str, tuple[int, ...]]]:
+    return [
+        (forest.roots, "int32", (forest.roots.size,)),
+        (forest.nodes, "uint64", (size,)),
+        (forest.value, "float64", (size,)),
+    ]
 
 
-def load(path: Path) -> tuple[Forest, Probes]:
-    """Read and check a scorer file. Raises ModelError when it is missing, damaged or of another format."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            facts = dict(json.loads((file.metadata() or {}).get("forest", "{}")))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (OSError, SafetensorError, ValueError, TypeError) as error:
-        raise ModelError(f"{path}: the scorer file cannot be read ({error}); pull or train the model again") from None
-    if (facts.get("format"), facts.get("version")) != (FORMAT, FORMAT_VERSION):
-        raise ModelError(f"{path}: expected a {FORMAT} file of version {FORMAT_VERSION}, got {facts}")
-    problem = _damage(tensors, facts)
-    if problem:
-        raise ModelError(f"{path}: the scorer file is damaged ({problem}); pull or train the model again")
-    forest = Forest(**{name: tensors[name] for name in _TYPES}, n_features=facts["n_features"])
-    return forest, Probes(tensors["probe_rows"], tensors["probe_scores"])
-
-
-_TYPES = {
-    "roots": np.int32,
-    "feature": np.int32,
-    "threshold": np.float32,
-    "children": np.int32,
-    "value": np.float64,
-}
-
-
-def _damage(tensors: dict[str, NDArray[Any]], facts: dict[str, Any]) -> str | None:
+def _problem(forest: Forest) -> str | None:
     """What would let a walk leave the arrays or never end, or None. Children lie behind their parent, in its tree."""
-    expected = {**_TYPES, "probe_rows": np.float64, "probe_scores": np.float64}
-    if {name: tensor.dtype for name, tensor in tensors.items()} != expected:
-        return f"arrays {sorted(tensors)} are not {sorted(expected)} of the expected types"
-    roots, feature, children = tensors["roots"], tensors["feature"], tensors["children"]
-    trees, nodes, probes = roots.size, feature.size, tensors["probe_scores"].size
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("feature", "threshold", "value"), (nodes,))
-    shapes |= {"children": (nodes, 2), "roots": (trees,)}
-    shapes |= {"probe_rows": (probes, len(COLUMNS)), "probe_scores": (probes,)}
-    if not trees or not nodes or {name: tensor.shape for name, tensor in tensors.items()} != shapes:
-        return "the arrays differ in length"
-    if roots[0] != 0 or (np.diff(roots) <= 0).any() or roots[-1] >= nodes:
+    roots, nodes, value = forest.roots, forest.nodes, forest.value
+    size = len(value) if value.ndim == 1 else 0
+    for array, dtype, shape in _layout(forest, size):
+        if array.dtype != dtype or array.shape != shape or not (array.flags.c_contiguous and array.flags.aligned):
+            return f"expected an array of {dtype} {shape}, got {array.dtype} {array.shape}"
+    if not len(roots) or not size or size >= _MOST_NODES:
+        return f"{len(roots)} trees of {size} nodes"
+    if roots[0] != 0 or (np.diff(roots) <= 0).any() or roots[-1] >= size:
         return "the tree starts are not ascending"
-    own = np.arange(nodes)
-    ends = np.append(roots[1:], nodes)[np.searchsorted(roots, own, side="right") - 1]
-    leaf = (children == own[:, None]).all(axis=1)
-    inside = (children > own[:, None]).all(axis=1) & (children < ends[:, None]).all(axis=1)
-    if not (leaf | inside).all():
-        return f"node {int(np.argmin(leaf | inside))} points outside its tree"
-    n_features = facts.get("n_features")
-    if not isinstance(n_features, int) or feature.min() < 0 or feature.max() >= n_features:
+    cut, distance = nodes >> 32, _distances(nodes)
+    right = np.arange(size) + distance + 1
+    ends = np.repeat(np.append(roots[1:], size), np.diff(np.append(roots, size)))
+    leaf = nodes == LEAF
+    inner = (distance > 0) & (right < ends) & (cut >= _LOWEST) & (cut <= _HIGHEST)
+    if not (leaf | inner).all():
+        return f"node {int(np.argmin(leaf | inner))} points outside its tree, or its threshold is no number"
+    if not 0 < forest.n_features <= kernel.MOST_FEATURES or (nodes % 2**_FEATURE_BITS).max() >= forest.n_features:
         return "a node looks at a feature that is not there"
-    if np.isnan(tensors["threshold"]).any() or not ((tensors["value"] >= 0) & (tensors["value"] <= 1)).all():
-        return "a threshold or leaf value is out of range"
+    if not ((value >= 0) & (value <= 1)).all():
+        return "a leaf value is out of range"
     return None

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud import forest as scorer
+from fraud import forest_file
 from fraud import manifest as manifests
 from fraud.errors import ModelError, SchemaError
 from fraud.features import FEATURES, transform
+from fraud.forest import Forest
+from fraud.forest_file import Probes
 from fraud.manifest import Manifest
 from fraud.schema import schema_hash
 from fraud.settings import MODEL_NAME
@@ -30,14 +32,14 @@ class Served:
     """A model ready to score: checked, exact, and of the schema this code was written for."""
 
     version: str
-    forest: scorer.Forest
+    forest: Forest
     manifest: Manifest
 
 
 def save(
     model: Any,  # noqa: ANN401 - scikit-learn ships no types
-    forest: scorer.Forest,
-    probes: scorer.Probes,
+    forest: Forest,
+    probes: Probes,
     describe: Callable[[str, dict[str, str]], Manifest],
     labels: dict[str, str],
     row_hashes: NDArray[np.uint64] | None = None,
@@ -64,8 +66,8 @@ def save(
     ) as entry:
         folder = Path(entry.path)
         joblib.dump(model, folder / PICKLE_FILE, compress=3)
-        scorer.save(folder / FOREST_FILE, forest, probes)
-        check_exact(*scorer.load(folder / FOREST_FILE), str(entry.tag))
+        forest_file.save(folder / FOREST_FILE, forest, probes)
+        check_exact(*forest_file.load(folder / FOREST_FILE), str(entry.tag))
         files = {name: manifests.sha256(folder / name) for name in (PICKLE_FILE, FOREST_FILE)}
         manifest = describe(str(entry.tag.version), files)
         (folder / manifests.FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
@@ -161,14 +163,14 @@ def open_served(entry: "bentoml.Model") -> Served:
         raise ModelError(f"{entry.tag}: {FOREST_FILE} is not the file that was saved; pull or train it again")
     if manifest.schema_hash != schema_hash() or manifest.features != FEATURES:
         raise SchemaError(f"{entry.tag}: made for another transaction schema than this code's; train it again")
-    forest, probes = scorer.load(path)
+    forest, probes = forest_file.load(path)
     if forest.n_features != len(FEATURES):
         raise SchemaError(f"{entry.tag}: the scorer takes {forest.n_features} features, not {len(FEATURES)}")
     check_exact(forest, probes, str(entry.tag))
     return Served(str(entry.tag.version), forest, manifest)
 
 
-def check_exact(forest: scorer.Forest, probes: scorer.Probes, name: str) -> None:
+def check_exact(forest: Forest, probes: Probes, name: str) -> None:
     """Raise ModelError unless the scorer gives the stored scores of the probe rows bit for bit."""
     differing = int((forest.score(transform(probes.rows)) != probes.scores).sum())
     if differing or not np.isfinite(probes.scores).all() or not len(probes.scores):

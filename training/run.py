@@ -15,6 +15,7 @@ from fraud import forest as scorer
 from fraud import profile, store
 from fraud.errors import ModelError
 from fraud.features import FEATURES, transform
+from fraud.forest_file import Probes
 from fraud.manifest import Manifest
 from fraud.schema import COLUMNS, schema_hash
 from training import data, evaluate, probes, split, threshold, train
@@ -151,7 +152,7 @@ def save(plan: Plan, dataset: Dataset, judged: Judged) -> Manifest:
     """Write a judged model to the BentoML model store, with everything that is known about it."""
     rows = dataset.rows[judged.fitted]
     made_up = probes.make(rows, judged.forest, plan.recipe.seed)
-    stored = scorer.Probes(made_up, train.score(judged.model, transform(made_up)))
+    stored = Probes(made_up, train.score(judged.model, transform(made_up)))
     reference = profile.build(FEATURES, transform(rows), judged.validation_scores)
 
     def describe(version: str, files: dict[str, str]) -> Manifest:

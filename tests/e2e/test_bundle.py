@@ -30,7 +30,10 @@ SHIPPED = {
     "sample_transaction.json",
     "monitoring/__init__.py",
     "monitoring/metrics.py",
-    *(f"fraud/{name}.py" for name in ("__init__", "docs", "edge", "errors", "features", "forest", "manifest")),
+    *(f"fraud/{name}.py" for name in ("__init__", "docs", "edge", "errors", "features", "forest", "forest_file")),
+    *(f"fraud/{name}.py" for name in ("kernel", "manifest", "walk")),
+    *(f"fraud/kernels/{name}" for name in ("SHA256SUMS", "linux-x86_64.so", "linux-aarch64.so")),
+    *(f"fraud/kernels/macos-{name}.dylib" for name in ("x86_64", "arm64")),
     *(f"fraud/{name}.py" for name in ("profile", "request", "schema", "settings", "store", "workers")),
 }
 

@@ -10,7 +10,8 @@ from sklearn.ensemble import RandomForestClassifier
 
 from fraud import profile, store
 from fraud.features import FEATURES, transform
-from fraud.forest import Probes, from_sklearn
+from fraud.forest import from_sklearn
+from fraud.forest_file import Probes
 from fraud.manifest import Manifest
 from fraud.schema import COLUMNS, LABEL, schema_hash
 from training import sample

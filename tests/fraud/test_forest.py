@@ -1,13 +1,12 @@
-"""The scorer equals scikit-learn bit for bit, and nothing damaged is ever walked."""
+"""The scorer equals scikit-learn bit for bit, with both engines."""
 
-import json
-from dataclasses import fields, replace
+import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load_file, save_file
 from sklearn.ensemble import (
     BaggingClassifier,
     ExtraTreesClassifier,
@@ -19,10 +18,10 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
-from fraud import forest as forests
+from fraud import kernel, walk
 from fraud.errors import ModelError
 from fraud.features import FEATURES, transform
-from fraud.forest import Probes, floor32, from_sklearn, load, save
+from fraud.forest import LEAF, floor32, from_sklearn
 
 SIZE = 500
 WIDTH = 6
@@ -84,12 +83,37 @@ def data():
     return features, (features[:, 0] + random.normal(size=SIZE) > 0.8).astype(np.int8)
 
 
+@pytest.fixture(scope="module", params=["kernel", "numpy"])
+def engine(request):
+    return request.param
+
+
 @pytest.fixture(scope="module", params=FORESTS, ids=str)
-def pair(request, data):
-    """A fitted scikit-learn forest and its scorer."""
+def fitted_pair(request, data):
     with np.errstate(all="ignore"):  # scikit-learn's check for infinities adds everything up
         model = FORESTS[request.param].set_params(n_jobs=1).fit(*data)
     return model, from_sklearn(model)
+
+
+@pytest.fixture(scope="module")
+def pair(fitted_pair, engine):
+    """A fitted scikit-learn forest and its scorer with each engine."""
+    model, forest = fitted_pair
+    return model, using(engine, forest)
+
+
+@pytest.fixture(scope="module")
+def scorer(scorer, engine):
+    """The scorer of the shared small model with each engine."""
+    return using(engine, scorer)
+
+
+def using(engine, forest):
+    """The same forest with an engine, if that can run here."""
+    forest = replace(forest, prefer=engine)
+    if forest.engine != engine:
+        pytest.skip(f"no {engine} for this machine: {kernel.file_name()}")
+    return forest
 
 
 def reference(model, features):
@@ -130,16 +154,16 @@ def test_trees_are_counted(pair):
 
 
 @pytest.mark.parametrize("value", ODD.tolist(), ids=repr)
-def test_thresholds_between_neighbours(value):
+def test_thresholds_between_neighbours(value, engine):
     """A split between two neighbouring float32 values, which only float64 can hold, sends each to its own side."""
     low = np.float32(value)
     high = np.nextafter(low, np.float32(0 if low == MAX else np.inf))
     features = np.array([[low], [high]], dtype=np.float32)
     model = RandomForestClassifier(1, bootstrap=False, random_state=0).fit(features, [0, 1])
-    assert same(from_sklearn(model).score(features), reference(model, features))
+    assert same(using(engine, from_sklearn(model)).score(features), reference(model, features))
 
 
-@pytest.mark.parametrize("size", [0, 1, 2, 63, 2_047, 2_048, 2_049, 5_000])
+@pytest.mark.parametrize("size", [*range(18), 63, 127, 128, 129, 1_023, 1_024, 1_025, 2_047, 2_048, 2_049, 5_000])
 def test_any_batch_size_gives_the_same_scores(scorer, rows, size):
     """A row's score does not depend on how many rows are scored with it, nor on block limits."""
     features = np.resize(transform(rows), (5_000, len(FEATURES)))
@@ -169,7 +193,7 @@ def test_memory_layout_does_not_matter(scorer, rows, view):
 def test_scores_do_not_depend_on_how_many_trees_walk_at_once(scorer, rows, monkeypatch, lanes):
     """Trees in groups of any size give the same sum, as they are added in order."""
     expected = scorer.score(transform(rows))
-    monkeypatch.setattr(forests, "_LANES", lanes)
+    monkeypatch.setattr(walk, "_LANES", lanes)
     assert same(scorer.score(transform(rows)), expected)
 
 
@@ -234,206 +258,6 @@ def test_floor32_rounds_down(threshold, expected):
     assert floor32(np.array([threshold]))[0] == np.float32(expected)
 
 
-@pytest.fixture
-def path(tmp_path, scorer, probes):
-    """A saved scorer."""
-    save(tmp_path / "forest.safetensors", scorer, probes)
-    return tmp_path / "forest.safetensors"
-
-
-def test_what_was_saved_is_loaded(path, scorer, probes):
-    """Every array comes back in every bit, and so do the probes."""
-    forest, read = load(path)
-    for name in [field.name for field in fields(scorer) if field.name != "n_features"]:
-        assert same(getattr(forest, name), getattr(scorer, name)), name
-    assert forest.n_features == scorer.n_features
-    assert same(read.rows, probes.rows)
-    assert same(read.scores, probes.scores)
-
-
-@pytest.mark.parametrize(
-    "view", [np.asfortranarray, lambda array: np.repeat(array, 2, axis=0)[::2]], ids=["Fortran order", "strided"]
-)
-def test_probes_of_any_memory_layout_are_saved_whole(path, scorer, probes, view):
-    """safetensors writes memory as it lies; rows in another order come back as the same rows."""
-    save(path, scorer, Probes(view(probes.rows), view(probes.scores)))
-    assert same(load(path)[1].rows, probes.rows)
-
-
-def test_equal_forests_are_equal_files(path, scorer, probes):
-    """Saving twice gives the same bytes."""
-    first = path.read_bytes()
-    save(path, scorer, probes)
-    assert path.read_bytes() == first
-
-
-@pytest.mark.parametrize("share", [0, 0.00001, 0.001, 0.3, 0.999])
-def test_a_truncated_file_is_refused(path, share):
-    """A file cut short at any place is not read."""
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(ModelError, match="cannot be read"):
-        load(path)
-
-
-@pytest.mark.parametrize("content", [b"garbage", b"\xff" * 64, b"\x80\x04K\x01.", b"PK\x03\x04" + b"\0" * 60], ids=repr)
-def test_garbage_is_refused(path, content):
-    """What is not safetensors is a ModelError that says what to do."""
-    path.write_bytes(content)
-    with pytest.raises(ModelError, match="pull or train the model again"):
-        load(path)
-
-
-def test_a_missing_file_is_refused(tmp_path):
-    """No file is a ModelError too."""
-    with pytest.raises(ModelError, match="cannot be read"):
-        load(tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize(
-    "metadata",
-    [
-        None,
-        {},
-        {"forest": "{}"},
-        {"forest": "no JSON"},
-        {"forest": "[1, 2]"},
-        {"forest": "7"},
-        {"forest": json.dumps({"format": "fraud-forest", "version": "2", "n_features": 30})},
-        {"forest": json.dumps({"format": "other", "version": "1", "n_features": 30})},
-        {"forest": json.dumps({"format": "fraud-forest", "version": "1"})},
-        {"forest": json.dumps({"format": "fraud-forest", "version": "1", "n_features": "30"})},
-        {"forest": json.dumps({"format": "fraud-forest", "version": "1", "n_features": 3})},
-        {"forest": json.dumps({"format": "fraud-forest", "version": "1", "n_features": -1})},
-    ],
-    ids=str,
-)
-def test_another_format_or_version_is_refused(path, metadata):
-    """Only the format and version that this code writes is read, with a number of features that fits."""
-    save_file(load_file(path), path, metadata=metadata)
-    with pytest.raises(ModelError, match=r"forest\.safetensors: "):
-        load(path)
-
-
-def change(name, index, value):
-    """Put ``value`` into an array; an index may be given from the tensors."""
-
-    def apply(tensors):
-        tensors[name][index(tensors) if callable(index) else index] = value(tensors) if callable(value) else value
-
-    return apply
-
-
-def cast(name, dtype):
-    return lambda tensors: tensors.update({name: tensors[name].astype(dtype)})
-
-
-def reshape(name, shape):
-    return lambda tensors: tensors.update({name: tensors[name].reshape(shape)})
-
-
-def inner(tensors):
-    """A node in the middle that is no leaf."""
-    nodes = np.flatnonzero(tensors["children"][:, 0] != np.arange(len(tensors["feature"])))
-    return nodes[len(nodes) // 2]
-
-
-def last_tree(tensors):
-    return tensors["roots"][-1]
-
-
-DAMAGE = {
-    "child far outside": change("children", lambda t: (inner(t), 0), 2**30),
-    "child just outside": change("children", lambda t: (inner(t), 1), lambda t: len(t["feature"])),
-    "child negative": change("children", lambda t: (inner(t), 0), -1),
-    "child points back: an endless walk": change("children", lambda t: (inner(t), 0), lambda t: inner(t) - 1),
-    "child points at its root": change("children", lambda t: (inner(t), 1), 0),
-    "one child is the node itself": change("children", lambda t: (inner(t), 1), inner),
-    "child in the next tree": change("children", (0, 1), lambda t: t["roots"][1]),
-    "feature too high": change("feature", inner, len(FEATURES)),
-    "feature negative": change("feature", inner, -1),
-    "threshold NaN": change("threshold", inner, np.nan),
-    "value NaN": change("value", 0, np.nan),
-    "value above 1": change("value", 0, 1.5),
-    "value negative": change("value", 0, -0.5),
-    "value infinite": change("value", 0, np.inf),
-    "first root not 0": change("roots", 0, 1),
-    "roots not ascending": change("roots", 2, lambda t: t["roots"][1]),
-    "root outside": change("roots", -1, lambda t: len(t["feature"])),
-    "root inside a tree": change("roots", -1, lambda t: last_tree(t) + 1),
-    "no roots": lambda t: t.update(roots=t["roots"][:0]),
-    "no nodes": lambda t: t.update({name: t[name][:0] for name in ("feature", "threshold", "children", "value")}),
-    "fewer values": lambda t: t.update(value=t["value"][:-1]),
-    "fewer children": lambda t: t.update(children=t["children"][:-1]),
-    "three children": lambda t: t.update(children=np.repeat(t["children"], 2, axis=1)[:, :3].copy()),
-    "fewer probe scores": lambda t: t.update(probe_scores=t["probe_scores"][:-1]),
-    "one probe score for all": lambda t: t.update(probe_scores=t["probe_scores"][:1]),
-    "narrow probes": lambda t: t.update(probe_rows=t["probe_rows"][:, :-1].copy()),
-    "flat probes": reshape("probe_rows", -1),
-    "flat children": reshape("children", -1),
-    "roots without a dimension": lambda t: t.update(roots=np.array(0, dtype=np.int32)),
-    "feature in two dimensions": reshape("feature", (-1, 1)),
-    "threshold in two dimensions": reshape("threshold", (1, -1)),
-    "value in two dimensions": reshape("value", (-1, 1)),
-    "threshold in float64": cast("threshold", np.float64),
-    "value in float32": cast("value", np.float32),
-    "children in int64": cast("children", np.int64),
-    "feature in uint32": cast("feature", np.uint32),
-    "probes in float32": cast("probe_rows", np.float32),
-    "an array too many": lambda t: t.update(extra=np.zeros(1)),
-}
-
-
-def rewrite(path, damage):
-    tensors = load_file(path)
-    damage(tensors)
-    facts = {"format": forests.FORMAT, "version": forests.FORMAT_VERSION, "n_features": len(FEATURES)}
-    save_file(
-        {name: np.asarray(array, order="C") for name, array in tensors.items()}, path, {"forest": json.dumps(facts)}
-    )
-
-
-def test_rewriting_alone_is_no_damage(path):
-    """The way these tests rewrite a file is itself sound: without damage it loads."""
-    rewrite(path, lambda _: None)
-    load(path)
-
-
-@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
-def test_damage_is_refused(path, damage):
-    """What would leave the arrays, walk for ever, or give no probability is refused before it is walked."""
-    rewrite(path, damage)
-    with pytest.raises(ModelError, match="is damaged"):
-        load(path)
-
-
-@pytest.mark.parametrize("name", ["roots", "feature", "threshold", "children", "value", "probe_rows", "probe_scores"])
-def test_a_missing_array_is_refused(path, name):
-    """Each of the seven arrays must be there."""
-    rewrite(path, lambda tensors: tensors.pop(name))
-    with pytest.raises(ModelError, match="is damaged"):
-        load(path)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_random_damage_is_refused_or_harmless(tmp_path_factory, scorer, probes, rows, data):
-    """After any one changed byte a file is refused, or its walk ends with probabilities."""
-    path = tmp_path_factory.getbasetemp() / "random.safetensors"
-    if not path.exists():
-        save(path, scorer, probes)
-        path.with_suffix(".kept").write_bytes(path.read_bytes())
-    content = bytearray(path.with_suffix(".kept").read_bytes())
-    content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    path.write_bytes(content)
-    try:
-        forest, _ = load(path)
-    except ModelError:
-        return
-    scores = forest.score(np.resize(transform(rows[:5]), (5, forest.n_features)))
-    assert ((scores >= 0) & (scores <= 1)).all()
-
-
 def fitted(model, labels):
     features = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
     return model.fit(features, labels)
@@ -485,4 +309,77 @@ def test_a_forest_is_frozen(scorer):
     """A scorer is replaced, never changed."""
     with pytest.raises(AttributeError):
         scorer.n_features = 3
-    assert replace(scorer, n_features=3).n_features == 3
+    assert replace(scorer, n_features=31).n_features == 31
+
+
+def test_a_forest_survives_pickling(scorer, rows):
+    """A worker process that gets it scores the same with the same engine."""
+    features = transform(rows)
+    scores = scorer.score(features)  # what was derived here does not travel
+    copy = pickle.loads(pickle.dumps(scorer))  # noqa: S301 - our own
+    assert copy.engine == scorer.engine
+    assert same(copy.score(features), scores)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 64])
+def test_threads_do_not_change_scores(scorer, rows, threads):
+    """However many threads share the rows, each score is the same."""
+    features = np.resize(transform(rows), (20_001, len(FEATURES)))
+    assert same(scorer.score(features, threads=threads), scorer.score(features))
+
+
+@pytest.mark.parametrize("width", [1, 31, 32, 33, 255, 256])
+def test_any_number_of_features_equals_scikit_learn(width, engine):
+    """The last of as many features as can be counts like the first."""
+    random = np.random.default_rng(width)
+    features = random.normal(size=(200, width)).astype(np.float32)
+    model = RandomForestClassifier(11, random_state=0, n_jobs=1).fit(features, features[:, -1] > 0.3)
+    fresh = random.normal(size=(300, width)).astype(np.float32)
+    assert same(using(engine, from_sklearn(as_numbers(model))).score(fresh), reference(model, fresh))
+
+
+def as_numbers(model):
+    model.classes_ = model.classes_.astype(int)
+    return model
+
+
+def test_too_many_features_are_refused():
+    """A column number has eight bits."""
+    features = np.random.default_rng(0).normal(size=(50, 257))
+    with pytest.raises(ModelError, match="at most 256 features"):
+        from_sklearn(RandomForestClassifier(2).fit(features, np.arange(50) % 2))
+
+
+@pytest.mark.parametrize("odd", [np.nan, -np.nan, np.inf, -np.inf])
+def test_what_is_no_number_ends_too(scorer, odd):
+    """Values that validation never lets through do not lead a walk astray: it ends, with either engine alike."""
+    features = np.full((9, len(FEATURES)), odd, dtype=np.float32)
+    scores = scorer.score(features)
+    assert ((scores >= 0) & (scores <= 1)).all()
+    assert same(scores, replace(scorer, prefer="numpy").score(features))
+
+
+def test_an_unsound_forest_cannot_be_made(scorer):
+    """Whoever changes a forest gets a sound one or none: a walk off the arrays would end the process."""
+    nodes = scorer.nodes.copy()
+    nodes[0] |= np.uint64(0xFFFFFF00)
+    with pytest.raises(ModelError, match="node 0 points outside its tree"):
+        replace(scorer, nodes=nodes)
+    with pytest.raises(ModelError, match="feature that is not there"):
+        replace(scorer, n_features=3)
+
+
+def test_keys_are_in_the_order_of_the_floats():
+    """Comparing keys is comparing floats; zeros are equal, and all lie below a leaf's cut."""
+    numbers = np.concatenate([ODD, np.array([np.inf, -np.inf, 3, -3], dtype=np.float32)])
+    found = walk.keys(numbers)
+    assert ((found[:, None] <= found) == (numbers[:, None] <= numbers)).all()
+    assert (found < LEAF >> 32).all()
+
+
+def test_thresholds_are_read_back_from_their_keys(pair):
+    """What training and probes read of a tree is what scikit-learn split on, rounded down."""
+    model, forest = pair
+    ours = forest.threshold[forest.children[:, 0] > np.arange(len(forest.feature))]
+    theirs = np.concatenate([tree.tree_.threshold[tree.tree_.children_left >= 0] for tree in model.estimators_])
+    assert sorted(ours) == sorted(floor32(theirs))

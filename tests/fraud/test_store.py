@@ -9,12 +9,11 @@ import bentoml
 import numpy as np
 import pytest
 
-from fraud import forest as forests
+from fraud import forest_file, store
 from fraud import manifest as manifests
-from fraud import store
 from fraud.errors import ModelError
 from fraud.features import transform
-from fraud.forest import Probes
+from fraud.forest_file import Probes
 from fraud.manifest import Manifest
 
 pytestmark = pytest.mark.usefixtures("saved")
@@ -47,7 +46,7 @@ def remanifest(copied, **changes):
 def rescore(copied, scorer, probes):
     """Replace the scorer file and make the manifest agree with it."""
     path = copied.folder / store.FOREST_FILE
-    forests.save(path, scorer, probes)
+    forest_file.save(path, scorer, probes)
     files = json.loads((copied.folder / manifests.FILE).read_text())["files"]
     remanifest(copied, files=files | {store.FOREST_FILE: manifests.sha256(path)})
 
@@ -150,7 +149,7 @@ def test_a_changed_scorer_is_refused(copied):
 
 def test_another_models_scorer_is_refused(copied, scorer, probes):
     """A sound scorer file with other contents is not the one that was saved."""
-    forests.save(copied.folder / store.FOREST_FILE, scorer, Probes(probes.rows[:1], probes.scores[:1]))
+    forest_file.save(copied.folder / store.FOREST_FILE, scorer, Probes(probes.rows[:1], probes.scores[:1]))
     with pytest.raises(ModelError, match="is not the file that was saved"):
         store.open_served(copied)
 

@@ -1,10 +1,12 @@
 """Probe rows look like the data, belong to nobody, and sit where an inexact scorer goes wrong."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fraud.features import FEATURES, transform
-from fraud.forest import from_sklearn
+from fraud.forest import LEAF, from_sklearn
 from fraud.schema import COLUMNS, bounds
 from training import probes, train
 from training.data import load
@@ -46,6 +48,7 @@ def test_probes_tell_a_threshold_that_is_one_step_off(made):
     """A scorer whose thresholds are rounded up instead of down gives other scores on the probes."""
     _, forest, rows = made
     features = transform(rows)
-    up = np.nextafter(forest.threshold, np.float32(np.inf))
-    off = type(forest)(forest.roots, forest.feature, up, forest.children, forest.value, forest.n_features)
+    up = forest.nodes.copy()
+    up[up != LEAF] += np.uint64(2**32)  # the key of the next float32
+    off = replace(forest, nodes=up)
     assert not np.array_equal(forest.score(features), off.score(features))
