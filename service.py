@@ -22,6 +22,7 @@ import numpy as np
 from _bentoml_impl.server.app import ServiceAppFactory
 from _bentoml_sdk import Service
 from _bentoml_sdk.io_models import IOMixin
+from bentoml._internal.context import server_context
 from bentoml.exceptions import ServiceUnavailable
 from bentoml.models import BentoModel
 from numpy.typing import NDArray
@@ -32,14 +33,27 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from fraud import store, workers
+from fraud.dispatch import PromptOptimizer
 from fraud.docs import DOCS_PAGE
-from fraud.edge import CALL, App, Edge
+from fraud.edge import CALL, PREDICT, App, Edge
 from fraud.errors import ModelError, SettingsError
 from fraud.features import transform
 from fraud.keys import Guard
-from fraud.request import PREDICT_BYTES, RefusedError, Rows, batch_model, id_of, parse_label, parse_many, parse_one
+from fraud.request import (
+    PREDICT_BYTES,
+    RefusedError,
+    Rows,
+    Values,
+    batch_model,
+    id_of,
+    parse_label,
+    parse_many,
+    parse_one,
+)
 from fraud.schema import COLUMNS, Label, Prediction, Predictions, Transaction
 from fraud.settings import Settings
+from fraud.shortcut import ShortCut, batcher, reason_against
+from monitoring.builtin import BuiltinMetrics, middleware_of
 from monitoring.log import Records, check_database, open_records
 from monitoring.metrics import FraudMetrics
 
@@ -72,7 +86,26 @@ def process_records() -> Records | None:
 
 
 class FraudApp(ServiceAppFactory):
-    """BentoML's application, answering our refusals in our words and without a traceback in the log."""
+    """BentoML's application, answering our refusals in our words and without a traceback in the log.
+
+    Its batchers hold no call back, and once there is a service to score with, the Edge gets the short cut.
+    """
+
+    edge: Edge
+
+    async def create_instance(self, app: Starlette) -> None:
+        """Make the service, and the short cut to it; when that fails, all calls take BentoML's path."""
+        for dispatcher in self.dispatchers.values():
+            dispatcher.optimizer = PromptOptimizer(dispatcher.max_latency)
+        await super().create_instance(app)
+        against = reason_against(self) if SETTINGS.short_cut else "FRAUD_SHORT_CUT is off"
+        if against:
+            LOG.info("/predict takes BentoML's path: %s", against)
+            return
+        try:
+            self.edge.quick = _short_cut(self, app)
+        except Exception:
+            LOG.exception("/predict takes BentoML's path: the short cut could not be made")
 
     async def api_endpoint(self, name: str, request: Request) -> Response:
         """Serve one call of an API method."""
@@ -98,7 +131,43 @@ class FraudService(Service):
             [*(method.route for method in self.apis.values()), *_OWN_PATHS, *(f"/static_content/{n}" for n in _STATIC)]
         )
         guard = Guard(SETTINGS.key_hashes) if SETTINGS.api_keys else None
-        return Edge(FraudApp(self, is_main=is_main)(), known, process_metrics().observe_call, guard)
+        factory = FraudApp(self, is_main=is_main)
+        factory.edge = Edge(factory(), known, process_metrics().observe_call, guard)
+        return factory.edge
+
+
+def _short_cut(factory: FraudApp, app: Starlette) -> ShortCut:
+    service, metrics, records = factory._service_instance, process_metrics(), process_records()
+    sizes = factory.adaptive_batch_size_hist.labels(
+        runner_name=factory.service.name,
+        worker_index=server_context.worker_index,
+        method_name="predict",
+        service_version=server_context.bento_version,
+        service_name=server_context.bento_name,
+    )
+    counts = BuiltinMetrics(middleware_of(app), sizes, PREDICT)
+    metrics.flush_with(counts.flush)
+
+    def score(rows: Sequence[Values]) -> list[Scored]:
+        scored: list[Scored] = service._score(np.array(rows))
+        return scored
+
+    def log(row: Values, name: str, scored: Scored) -> None:
+        if records is not None:
+            records.log.add((row,), (name,), (scored,))
+
+    async def alone(row: Values) -> Scored:
+        return score([row])[0]
+
+    limits = {"max_latency_ms": SETTINGS.max_latency_ms, "max_batch_size": SETTINGS.max_batch_size}
+    return ShortCut(
+        submit=batcher(score, counts.sized, **limits) if SETTINGS.batching else alone,
+        counts=counts,
+        observe=metrics.observe_call,
+        log=log if records else None,
+        server=f"BentoML Service/{factory.service.name}",
+        overloaded=_OVERLOADED.body(),
+    )
 
 
 class Scored(NamedTuple):
@@ -287,7 +356,7 @@ class FraudDetector:
     @bentoml.api(
         input_spec=OneTransaction,
         output_spec=OnePrediction,
-        batchable=True,
+        batchable=SETTINGS.batching,
         max_batch_size=SETTINGS.max_batch_size,
         max_latency_ms=SETTINGS.max_latency_ms,
     )

@@ -17,8 +17,11 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+Quick = Callable[[Scope, Receive, Send, float], Awaitable[Receive | None]]
+
 CALL = "fraud.call"
-PREDICTIONS = frozenset({"/predict", "/predict_batch"})
+PREDICT = "/predict"
+PREDICTIONS = frozenset({PREDICT, "/predict_batch"})
 GUARDED = PREDICTIONS | {"/feedback", "/model"}
 """Paths that need a key where keys are set; health, metrics and documentation stay open."""
 UNKNOWN = "/unknown"
@@ -42,8 +45,8 @@ class Call:
     ``reason`` is set by whoever refuses it in our own words; ``gone``: the caller hung up before the answer.
     """
 
-    def __init__(self) -> None:
-        self.started = time.perf_counter()
+    def __init__(self, started: float) -> None:
+        self.started = started
         self.reason: str | None = None
         self.answered = False
         self.gone = False
@@ -68,6 +71,8 @@ class Edge:
         self.known = known
         self.observe = observe
         self.guard = guard
+        self.quick: Quick | None = None
+        """A shorter way for ``/predict``; it answers and returns None, or returns what the application is to hear."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event, as ASGI applications do."""
@@ -78,10 +83,17 @@ class Edge:
             await receive()
             await send({"type": "websocket.close", "code": 1000})  # before it is accepted: the server answers 403
             return
+        started = time.perf_counter()
+        may_pass = self.guard is None or scope["path"] not in GUARDED or self.guard(scope["headers"])
+        if self.quick is not None and scope["path"] == PREDICT and may_pass:
+            heard = await self.quick(scope, receive, send, started)
+            if heard is None:
+                return
+            receive = heard
         if scope["path"] not in self.known:
             scope = {**scope, "path": UNKNOWN, "raw_path": UNKNOWN.encode()}
-        call = scope[CALL] = Call()
-        app = self.app if self._may_pass(scope) else _unauthorized
+        call = scope[CALL] = Call(started)
+        app = self.app if may_pass else _unauthorized
         unanswered = "disconnected"  # cancelled, or given up without an answer
         try:
             await app(scope, _heard(receive, call), _shaped(send, call))
@@ -95,9 +107,6 @@ class Edge:
                 elif not call.answered:
                     call.reason = unanswered
                 self.observe(time.perf_counter() - call.started, call.reason)
-
-    def _may_pass(self, scope: Scope) -> bool:
-        return self.guard is None or scope["path"] not in GUARDED or self.guard(scope["headers"])
 
 
 async def _unauthorized(scope: Scope, _: Receive, send: Send) -> None:

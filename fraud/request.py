@@ -10,6 +10,7 @@ eyes and may hold anything, and what is missing or too much is found here, by co
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from operator import attrgetter
@@ -58,7 +59,10 @@ class Rows:
     ids: tuple[str, ...]
 
 
-_values = attrgetter(*COLUMNS)
+Values = tuple[float, ...]
+"""One transaction, in the order of COLUMNS."""
+
+_values: Callable[[Any], Values] = attrgetter(*COLUMNS)
 
 
 def parse_one(body: bytes) -> Rows:
@@ -68,6 +72,21 @@ def parse_one(body: bytes) -> Rows:
     except ValidationError as error:
         raise _refusal(error, _TRANSACTION) from None
     return _rows([transaction], body, _TRANSACTION)
+
+
+_validate = Transaction.__pydantic_validator__.validate_json
+
+
+def read_one(body: bytes) -> tuple[Values, str] | None:
+    """The values and the id (or an empty text) of a valid transaction; None for what ``parse_one`` would refuse."""
+    try:
+        transaction: Any = _validate(body)
+    except ValidationError:
+        return None
+    name = transaction.transaction_id
+    if body.count(b'"') != 2 * (len(COLUMNS) + 2 * bool(name)):
+        return None
+    return _values(transaction), name
 
 
 def parse_label(body: bytes) -> Label:

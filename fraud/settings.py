@@ -46,6 +46,8 @@ class Settings(BaseModel):
     )
     rate_window_seconds: int = Field(300, ge=2, le=86_400, description="Window of the fraud_rate gauge.")
 
+    short_cut: bool = Field(True, description="Whether /predict takes the short way past BentoML's middleware.")
+    batching: bool = Field(True, description="Whether /predict calls that arrive together are scored together.")
     api_keys: str | None = Field(
         None,
         pattern=r"^[0-9a-f]{64}(,[0-9a-f]{64})*$",

@@ -41,6 +41,10 @@ _AMOUNT = COLUMNS.index("Amount")
 _SCHEMA = schema_hash()[:12]
 
 
+Rows = NDArray[np.float64] | Sequence[Sequence[float]]
+"""``(n, 30)``, as an array or as plain numbers."""
+
+
 class Score(Protocol):
     """What was answered for one row."""
 
@@ -54,7 +58,7 @@ class Score(Protocol):
 
 class _Answered(NamedTuple):
     at: float
-    values: NDArray[np.float64]
+    values: Rows
     ids: Sequence[str]
     scores: Sequence[Score]
 
@@ -85,8 +89,8 @@ class PredictionLog:
         """Rows added and not yet written or lost."""
         return self._added - self._taken
 
-    def add(self, values: NDArray[np.float64], ids: Sequence[str], scores: Sequence[Score]) -> None:
-        """Log answers: ``values`` float64 ``(n, 30)``, an id (or an empty text) and a score for each row."""
+    def add(self, values: Rows, ids: Sequence[str], scores: Sequence[Score]) -> None:
+        """Log answers: ``values`` ``(n, 30)``, an id (or an empty text) and a score for each row."""
         if self.pending + len(scores) > self._max_pending:
             self._metrics.dropped("full", len(scores))
             return
@@ -126,8 +130,9 @@ class PredictionLog:
     def _records(self, answered: _Answered) -> list["database.Scored"]:
         from monitoring.database import Scored
 
-        blobs = [row.astype("<f8").tobytes() for row in answered.values] if self._features else []
-        amounts = answered.values[:, _AMOUNT].tolist()
+        values = np.asarray(answered.values, dtype="<f8")
+        blobs = [row.tobytes() for row in values] if self._features else []
+        amounts = values[:, _AMOUNT].tolist()
         return [
             Scored(
                 answered.at,

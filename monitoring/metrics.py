@@ -8,7 +8,7 @@ over all live workers (``livemostrecent``: the newest wins).
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 
 from fraud.manifest import Manifest
 from fraud.profile import BINS, Profile
+from monitoring.pending import Pending
 from monitoring.window import Window, bury_the_dead, rate
 
 if TYPE_CHECKING:
@@ -65,12 +66,13 @@ class FraudMetrics:
         self._waiting = 0
         self._counts = np.zeros((0, BINS), dtype=np.int64)
         self._bins: list[list[Counter]] = []
-        self._scores = _Pending(SCORE_BUCKETS)
-        self._latencies = _Pending(LATENCY_BUCKETS)
+        self._scores = Pending(SCORE_BUCKETS)
+        self._latencies = Pending(LATENCY_BUCKETS)
         self._seconds: list[float] = []
         self._decided = np.zeros(len(DECISIONS), dtype=np.int64)
         self._flagged_amount = 0.0
         self._stop = threading.Event()
+        self._others: list[Callable[[], None]] = []
         self._make(registry)
         self.records = RecordMetrics(registry)
 
@@ -182,6 +184,10 @@ class FraudMetrics:
         if error is not None:
             self._errors[error].inc()
 
+    def flush_with(self, other: Callable[[], None]) -> None:
+        """Call ``other`` at each flush too."""
+        self._others.append(other)
+
     def flush(self) -> None:
         """Hand what was counted since the last flush to Prometheus and bring the window's gauges up to now."""
         with self._lock:
@@ -190,6 +196,8 @@ class FraudMetrics:
         self._window_scored.set(scored)
         self._window_flagged.set(flagged)
         self._rate.set(rate(scored, flagged))
+        for other in self._others:
+            other()
 
     def _flush_counts(self) -> None:
         self._count_scored()
@@ -199,7 +207,7 @@ class FraudMetrics:
         self._scores.hand_over(self._score)
         seconds = self._seconds[:]  # observe_call appends without the lock: the list itself must stay
         del self._seconds[: len(seconds)]
-        self._latencies.add(np.array(seconds))
+        self._latencies.add(seconds)
         self._latencies.hand_over(self._latency)
         for row, column in zip(*np.nonzero(self._counts), strict=True):
             self._bins[row][column].inc(int(self._counts[row, column]))
@@ -285,32 +293,6 @@ class RecordMetrics:
                 self._outcomes.labels(version, outcome).set(0 if gone else count)
             self._labelled.labels(version).set(0 if gone else one.labelled)
         self._judged |= now
-
-
-class _Pending:
-    """Observations of a histogram that were counted here and not yet handed over."""
-
-    def __init__(self, buckets: Sequence[float]) -> None:
-        self._edges = np.asarray(buckets)
-        self._counts = np.zeros(len(buckets) + 1, dtype=np.int64)
-        self._sum = 0.0
-
-    def add(self, values: NDArray[np.float64]) -> None:
-        self._counts += np.bincount(np.searchsorted(self._edges, values), minlength=len(self._counts))
-        self._sum += float(values.sum())
-
-    def hand_over(self, histogram: Histogram) -> None:
-        """Add the counts in one go.
-
-        ``Histogram`` can only observe one value at a time (4 us each); its own buckets and sum take any amount. The
-        names are private to prometheus_client: pinned, and covered by a test.
-        """
-        for bucket, count in zip(histogram._buckets, self._counts, strict=True):
-            if count:
-                bucket.inc(int(count))
-        histogram._sum.inc(self._sum)
-        self._counts[:] = 0
-        self._sum = 0.0
 
 
 def _attempt(work: Callable[[], None]) -> None:

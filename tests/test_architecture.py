@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "fraud": ("fraud",),
     "training": ("training", "fraud"),
     "monitoring": ("monitoring", "fraud"),
-    "service": ("fraud", "monitoring.metrics", "monitoring.log"),
+    "service": ("fraud", "monitoring.metrics", "monitoring.log", "monitoring.builtin"),
 }
 NOT_WHEN_SERVING = (
     "sklearn",

@@ -22,7 +22,8 @@ from fraud.manifest import Manifest
 from fraud.profile import BINS, SCORE, Profile
 from monitoring import metrics as published
 from monitoring import window
-from monitoring.metrics import DECISIONS, LATENCY_BUCKETS, REASONS, SCORE_BUCKETS, FraudMetrics, _Pending
+from monitoring.metrics import DECISIONS, LATENCY_BUCKETS, REASONS, SCORE_BUCKETS, FraudMetrics
+from monitoring.pending import Pending
 from monitoring.window import Window
 
 REPOSITORY = Path(__file__).parents[2]
@@ -322,7 +323,7 @@ def test_handing_over_equals_observing_one_by_one(buckets, data):
     number = st.one_of(st.sampled_from(buckets), st.floats(0, 20))
     groups = data.draw(st.lists(st.lists(number, max_size=12), max_size=4))
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    pending = _Pending(buckets)
+    pending = Pending(buckets)
     handed, observed = (Histogram("h", "h", buckets=buckets, registry=r) for r in (ours, theirs))
     for group in groups:
         pending.add(np.array(group[:3]))
