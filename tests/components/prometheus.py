@@ -1,6 +1,8 @@
 """A Prometheus of the test's own: Debian's binary with a config and a data folder that the test gives."""
 
+import json
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,11 +13,26 @@ from tests.components.require import require
 
 
 class Prometheus:
-    """A server that runs ``config``; ``beside`` is a folder whose files its relative paths (rules) refer to."""
+    """A server that runs ``config``; ``beside`` is a folder whose files its relative paths (rules, targets) refer to.
 
-    def __init__(self, config: str, folder: Path, beside: Path | None = None) -> None:
-        if beside:
-            shutil.copytree(beside, folder, dirs_exist_ok=True)
+    Ports of 127.0.0.1 to scrape and to alert take the place of the shipped targets. ``rewrite`` changes the rules.
+    """
+
+    def __init__(
+        self,
+        config: str,
+        folder: Path,
+        beside: Path,
+        scraped: Sequence[int],
+        alertmanagers: Sequence[int] = (),
+        rewrite: Callable[[str], str] = str,
+    ) -> None:
+        shutil.copytree(beside, folder, dirs_exist_ok=True)
+        for rules in (folder / "rules").glob("*.yml"):
+            rules.write_text(rewrite(rules.read_text()))
+        for name, ports in (("service", scraped), ("alertmanager", alertmanagers)):
+            targets = [f"127.0.0.1:{port}" for port in ports]
+            (folder / "targets" / f"{name}.yml").write_text(json.dumps([{"targets": targets}]))
         config_path = folder / "prometheus.yml"
         config_path.write_text(config)
         self.port = free_port()

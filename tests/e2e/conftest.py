@@ -94,14 +94,17 @@ def server(store, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def prometheus(server, tmp_path_factory):
-    """The shipped configuration, with our server as its target and a scrape each second."""
-    config = (PROMETHEUS / "prometheus.yml").read_text()
-    config, targets = re.subn(r"[\w.-]+:3000(?=[\"'])", f"127.0.0.1:{server.port}", config)
-    assert targets == 1, "monitoring/prometheus/prometheus.yml no longer has one quoted target on port 3000"
-    config = re.sub(r"(scrape|evaluation)_interval: \S+", r"\1_interval: 1s", config)
-    config = re.sub(r"scrape_timeout: \S+", "scrape_timeout: 1s", config)
-    with Prometheus(config, tmp_path_factory.mktemp("prometheus"), beside=PROMETHEUS) as server:
+    """The shipped configuration and rules, with our server as the target and a scrape each second."""
+    with Prometheus(quick_config(), tmp_path_factory.mktemp("prometheus"), PROMETHEUS, [server.port]) as server:
         yield server
+
+
+def quick_config() -> str:
+    """The shipped prometheus.yml with intervals of a second."""
+    config = (PROMETHEUS / "prometheus.yml").read_text()
+    config, changed = re.subn(r"(scrape|evaluation)_interval: \S+", r"\1_interval: 1s", config)
+    assert changed == 2
+    return config
 
 
 def engine_only(engine: Engine) -> dict[str, str]:

@@ -24,11 +24,11 @@ from tests.components import (
 
 pytestmark = pytest.mark.e2e
 
-SCRAPE_ITSELF = """
-global: {{scrape_interval: 1s}}
+SCRAPE = """
+global: {scrape_interval: 1s}
 scrape_configs:
-  - job_name: itself
-    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+  - job_name: other
+    file_sd_configs: [{files: [targets/service.yml]}]
 """
 
 
@@ -108,11 +108,14 @@ def test_objects_survive_an_outage_of_s3(seaweedfs, client):
 
 def test_prometheus_scrapes_and_answers_queries(tmp_path):
     """A target given in the config is up, and its series can be asked for."""
-    prometheus = Prometheus(SCRAPE_ITSELF, tmp_path)
-    (tmp_path / "prometheus.yml").write_text(SCRAPE_ITSELF.format(port=prometheus.port))
-    with prometheus:
-        [sample] = wait_until(lambda: prometheus.query('up{job="itself"} == 1'))
-        assert sample["metric"]["instance"] == f"127.0.0.1:{prometheus.port}"
+    (tmp_path / "beside" / "targets").mkdir(parents=True)
+    folders = [tmp_path / "one", tmp_path / "two"]
+    with (
+        Prometheus(SCRAPE, folders[0], tmp_path / "beside", []) as other,
+        Prometheus(SCRAPE, folders[1], tmp_path / "beside", [other.port]) as prometheus,
+    ):
+        [sample] = wait_until(lambda: prometheus.query('up{job="other"} == 1'))
+        assert sample["metric"]["instance"] == f"127.0.0.1:{other.port}"
         assert [target["health"] for target in prometheus.targets()] == ["up"]
 
 

@@ -1,0 +1,243 @@
+"""The dashboard's rows about the model: fraud rate, scores, drift, live quality, and which model it is."""
+
+from fraud.profile import BINS, SCORE_EDGES
+from monitoring.grafana.panels import (
+    ALERT_AT,
+    OF_MODEL,
+    Query,
+    alert_steps,
+    bars,
+    figure,
+    heat,
+    number,
+    rows,
+    series,
+)
+from monitoring.grafana.service_rows import Row
+
+_SCORE = f'feature="score", {OF_MODEL}'
+_PSI_OF_FEATURES = f'fraud:feature_psi:1d{{feature!="score", {OF_MODEL}}}'
+
+
+def fraud() -> Row:
+    """What is called fraud."""
+    decided = "increase(fraud_predictions_total{0}[$window])"
+    flagged, scored = decided.format('{decision="fraud"}'), decided.format("")
+    return "Fraud", [
+        series(
+            "Fraud rate",
+            "Share of transactions called fraud: over the chosen window and, fixed, over 5 minutes, an hour and a day. "
+            "Bad: the hour at twice or half of the day, which is an attack, inputs that changed, or fraud unseen.",
+            "percentunit",
+            Query(f"sum({flagged}) / (sum({scored}) > 0)", "$window (chosen)"),
+            *(Query(f"fraud:fraud_ratio:{window}", window) for window in ("5m", "1h", "1d")),
+            width=10,
+        ),
+        series(
+            "Transactions by decision",
+            "Transactions per second, over all instances.",
+            "reqps",
+            Query("sum by (decision) (rate(fraud_predictions_total[$window]))", "{{decision}}"),
+            width=7,
+            stacked=True,
+        ),
+        series(
+            "Amount called fraud per hour",
+            "Sum of the amounts of transactions called fraud, in the currency of the calls, at the pace of the "
+            "window: what is at stake, and what is blocked wrongly if precision falls.",
+            "short",
+            Query("3600 * sum(rate(fraud_flagged_amount_total[$window]))", "in the chosen window"),
+            Query("3600 * fraud:flagged_amount:rate5m", "in 5 minutes"),
+            width=7,
+        ),
+    ]
+
+
+def scores() -> Row:
+    """How the scores spread."""
+    counts = f"increase(fraud_feature_bin_total{{{_SCORE}}}[$window])"
+    shares = (
+        f"sum by (model_version, bin) ({counts}) / ignoring (bin) group_left () (sum by (model_version) ({counts}) > 0)"
+    )
+    reference = f"max by (model_version, bin) (fraud_feature_reference_ratio{{{_SCORE}}})"
+    both = (
+        f'sum by (bin, series) (label_replace({shares}, "series", "$1 served", "model_version", "(.*)")'
+        f' or label_replace({reference}, "series", "$1 reference", "model_version", "(.*)"))'
+    )
+    return "Scores", [
+        bars(
+            "Score distribution by model version",
+            "Share of transactions in each bin of the score over the chosen window, beside the reference stored with "
+            "the model (its validation rows). Logarithmic. Bad: bars that part from their reference by a multiple.",
+            Query(both, "{{series}}"),
+            bin_names(),
+        ),
+        heat(
+            "Scores over time",
+            "Transactions in each band of the score within the chosen window, at each moment; the label is the band's "
+            "upper end. Bad: the dark lines move.",
+            Query("sum by (le) (increase(fraud_score_bucket[$window]))", "{{le}}"),
+            label="fraud probability up to",
+        ),
+    ]
+
+
+def bin_names() -> dict[str, str]:
+    """How the bins of the score are worded, by the label ``bin``."""
+    lower, upper = (0.0, *SCORE_EDGES), (*SCORE_EDGES, 1.0)
+    return {str(number): f"{lower[number]:g} to {upper[number]:g}" for number in range(BINS)}
+
+
+def drift() -> Row:
+    """Whether the inputs and scores still look like those that the model was made with."""
+    return "Drift", [
+        heat(
+            "Feature drift",
+            "Population stability index of each feature over the last day, against the reference of the model version "
+            "that scored. Green below 0.1, red from 0.4. Bad: a line above 0.2. Nothing below 2,000 rows a day.",
+            Query(f"max by (feature) ({_PSI_OF_FEATURES})", "{{feature}}"),
+            label="feature",
+            top=0.4,
+            alert="FraudFeatureDrift",
+        ),
+        rows(
+            "Most drifted features",
+            "The ten highest population stability indexes of the last day, and the rows behind them. Bad: above 0.2 "
+            "(red). Of several at once look for one cause upstream.",
+            Query(f"topk(10, max by (model_version, feature) ({_PSI_OF_FEATURES}))", columns="PSI"),
+            Query(
+                f"max by (model_version, feature) (fraud:feature_rows:increase1d{{{OF_MODEL}}})"
+                f" and topk(10, max by (model_version, feature) ({_PSI_OF_FEATURES}))",
+                columns="rows",
+            ),
+            sort_by="PSI",
+            steps={"PSI": alert_steps("FraudFeatureDrift", 0.1)},
+            alert="FraudFeatureDrift",
+            height=12,
+        ),
+        series(
+            "Score drift over time",
+            "Population stability index of the score over the last hour, by model version. Bad: above the line at "
+            "0.2 for a quarter of an hour. Nothing below 1,000 rows an hour.",
+            "none",
+            Query(f"max by (model_version) (fraud:feature_psi:1h{{{_SCORE}}})", "{{model_version}}"),
+            alert="FraudScoreDrift",
+            width=12,
+        ),
+        series(
+            "Rows behind the drift figures",
+            "Transactions scored in the last hour and day, by model version. Below 1,000 an hour and 2,000 a day the "
+            "indexes are noise and are not shown.",
+            "short",
+            Query(f"max by (model_version) (fraud:feature_rows:increase1h{{{_SCORE}}})", "1h {{model_version}}"),
+            Query(f"max by (model_version) (fraud:feature_rows:increase1d{{{_SCORE}}})", "1d {{model_version}}"),
+            width=12,
+        ),
+    ]
+
+
+def quality() -> Row:
+    """How right the model was, of what is old enough for labels. The instances read one database: max, never sum."""
+    return "Live quality (of predictions older than the label delay)", [
+        figure("Live precision", *_bounds("precision", "Of what was called fraud, the share that was.")),
+        figure("Live recall", *_bounds("recall", "Of the fraud, the share that was called so.")),
+        series(
+            "Judged transactions by outcome",
+            "Counts behind precision and recall, in FRAUD_LIVE_WINDOW_DAYS. Legitimate transactions that passed are "
+            "left out: there are too many. Bad: false_negative or false_positive rising.",
+            "short",
+            Query(
+                f'max by (model_version, outcome) (fraud_live_transactions{{outcome!="true_negative", {OF_MODEL}}})',
+                "{{outcome}} {{model_version}}",
+            ),
+        ),
+        number(
+            "Precision for sure",
+            "Upper end of the 95 % interval of the served model's precision. Bad: below 80 %: then it is surely lower.",
+            "percentunit",
+            Query(
+                f'max by (model_version) (fraud_live_quality{{figure="precision", bound="high", {OF_MODEL}}})',
+                "{{model_version}}",
+            ),
+            steps=((ALERT_AT["FraudLivePrecisionFell"], "green"),),
+            base="red",
+            alert="FraudLivePrecisionFell",
+            width=6,
+            nothing="no labels",
+        ),
+        *_labels(),
+    ]
+
+
+def _bounds(name: str, meaning: str) -> tuple[str, list[Query]]:
+    text = (
+        f"{meaning} With its 95 % interval (Wilson) as the thin lines, by model version. Bad: the whole interval "
+        "falls. Absent while there is no label at all."
+    )
+    return text, [
+        Query(
+            f'max by (model_version) (fraud_live_quality{{figure="{name}", bound="{bound}", {OF_MODEL}}})',
+            "{{model_version}}" if bound == "value" else "{{model_version}} " + bound,
+        )
+        for bound in ("value", "low", "high")
+    ]
+
+
+def _labels() -> list[object]:
+    return [
+        number(
+            "Transactions judged",
+            "Transactions in the window that precision and recall rest on.",
+            "short",
+            Query(f"sum by (model_version) (max by (model_version, outcome) (fraud_live_transactions{{{OF_MODEL}}}))"),
+            width=6,
+        ),
+        number(
+            "Transactions labelled",
+            "How many of them have a label of their own. The others count as FRAUD_UNLABELLED says.",
+            "short",
+            Query(f"max by (model_version) (fraud_live_labelled{{{OF_MODEL}}})"),
+            width=6,
+        ),
+        number(
+            "Label delay",
+            "A prediction younger than this is not judged (FRAUD_LABEL_DELAY_DAYS). Figures are this old at least.",
+            "dtdurations",
+            Query("max(fraud_label_delay_seconds)", "delay"),
+            width=6,
+        ),
+    ]
+
+
+def model() -> Row:
+    """Which model serves, and how it was built."""
+    return "Model and build", [
+        rows(
+            "Models served",
+            "The model of each instance: its version, the git revision it was trained from, and whether it was trained "
+            "on synthetic data. Bad: two versions for long, or synthetic=true in production.",
+            Query("max by (instance, model_version, git_revision, synthetic) (fraud_model_info)"),
+            sort_by="instance",
+            alert="FraudModelRefused",
+            height=6,
+        ),
+        number(
+            "Threshold",
+            "Score from which a transaction is called fraud, lowest and highest over the instances; it is stored with "
+            "the model. Bad: two values for long.",
+            "none",
+            Query("min(fraud_threshold)", "lowest"),
+            Query("max(fraud_threshold)", "highest"),
+            width=6,
+            height=6,
+        ),
+        number(
+            "Trained at",
+            "When the newest served model was trained.",
+            "dateTimeAsIso",
+            Query("1000 * max(fraud_model_trained_timestamp_seconds)", "trained"),
+            alert="FraudModelTooOld",
+            width=6,
+            height=6,
+        ),
+    ]
