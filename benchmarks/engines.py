@@ -1,4 +1,4 @@
-"""The scorer against scikit-learn, treelite and ONNX Runtime on one thread: time, and whether scores are the same.
+"""The scorer against scikit-learn, treelite and ONNX Runtime: time on one thread, and whether scores are the same.
 
 make engines DATA=creditcard.csv      (or: python -m benchmarks.engines --data creditcard.csv)
 
@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -95,12 +96,14 @@ def _fitted(features: NDArray[np.float32], labels: NDArray[np.int8], trees: int,
 
 
 def engines(model: Model) -> dict[str, Engine | None]:
-    """Every contestant on one thread; None where it is not installed."""
+    """Every contestant on one thread, ours on all cores too; None where it is not installed."""
     forest = from_sklearn(model)
+    cores = os.cpu_count() or 1
     numpy_only = replace(forest, prefer="numpy")
     found: dict[str, Engine | None] = {
         REFERENCE: Engine(np.asarray, lambda rows: model.predict_proba(rows)[:, 1]),
         f"ours, {forest.engine}": Engine(np.asarray, forest.score),
+        f"ours, {forest.engine}, {cores} threads": Engine(np.asarray, partial(forest.score, threads=cores)),
         "ours, numpy": Engine(np.asarray, numpy_only.score),
     }
     for name, make in {"treelite": _treelite, "onnxruntime": _onnx}.items():

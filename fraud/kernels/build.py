@@ -23,7 +23,7 @@ FLAGS = (
     *("-std=c99", "-O2", "-Wall", "-Wextra", "-Werror"),
     *("-ffreestanding", "-fno-builtin", "-nostdlib", "-fno-stack-protector"),
     "-ffp-contract=off",  # no multiply-and-add in one rounding: scores would differ
-    *("-fno-vectorize", "-fno-slp-vectorize"),  # gathers are slower than what they replace
+    *("-fno-vectorize", "-fno-slp-vectorize"),  # gathers were measured to be slower, see docs/speed.md
     *("-shared", "-s", "-g0", "-fvisibility=hidden"),
 )
 
