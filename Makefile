@@ -33,9 +33,10 @@ lint: setup ## check format, lint and types
 e2e: setup ## run the tests with the real components (what is missing is skipped, with the reason)
 	$(BIN)/python -m pytest -m e2e
 
-bench: setup ## measure training and bulk scoring on DATA= (any source; the sample by default)
+bench: setup ## measure training, bulk scoring and, beside others, serving on DATA= (any source; the sample by default)
 	$(BIN)/python -m benchmarks.train --data $(or $(DATA),sample)
 	$(BIN)/python -m benchmarks.score --data $(or $(DATA),sample)
+	$(BIN)/python -m benchmarks.serve --data $(or $(DATA),sample) --output docs/speed
 
 build: setup ## build the Bento of the newest model (or of FRAUD_MODEL)
 	$(BIN)/bentoml build
@@ -44,9 +45,10 @@ image: setup ## build the image of the champion, or of a local model without FRA
 	@$(BIN)/python -m training image
 
 requirements: ## pin and hash the requirements again (needs uv); what ships is what was tested
-	@compile() { uv pip compile requirements/$$1.in -o requirements/$$1.txt "$${@:2}" --universal --python-version 3.11 \
+	@compile() { uv pip compile $$1.in -o $$1.txt "$${@:2}" --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --quiet --custom-compile-command "make requirements"; }; \
-	compile dev && compile training --constraint requirements/dev.txt && compile serving --constraint requirements/dev.txt
+	cd requirements && compile dev && compile training --constraint dev.txt && compile serving --constraint dev.txt && \
+	cd ../benchmarks/requirements && compile web && compile mlserver && compile mlflow
 
 clean: ## remove the environment and caches; models in the BentoML store stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
