@@ -17,7 +17,7 @@ def start():
 
     def start(code):
         child = subprocess.Popen(
-            [sys.executable, "-c", f"{code}\nprint('done', flush=True)\ninput()"],
+            [sys.executable, "-c", f"{code}\nprint('done', flush=True)\nimport sys; sys.stdin.read()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -33,14 +33,14 @@ def test_the_time_of_a_child_that_ended_is_counted(start):
     """A worker that worked and died is no free work."""
     child = start(CHILD)
     child.stdout.readline()
-    assert Tree(child.pid).cpu_seconds() >= 0.3
+    assert Tree(child.pid).cpu_seconds() >= 0.28  # in ticks of 10 ms
 
 
 def test_settling_waits_for_the_work_to_end(start):
     """What is still under way is in the figure, and the wait ends with it."""
     child = start(f"print('started', flush=True)\n{SPIN.format(seconds=0.8)}")
     child.stdout.readline()
-    assert Tree(child.pid).settle(20) >= 0.8
+    assert Tree(child.pid).settle(20) >= 0.78  # in ticks of 10 ms
 
 
 def test_the_peak_is_the_most_that_was_seen(start):
