@@ -47,8 +47,9 @@ image: setup ## build the image of the champion, or of a local model without FRA
 requirements: ## pin and hash the requirements again (needs uv); what ships is what was tested
 	@compile() { uv pip compile $$1.in -o $$1.txt "$${@:2}" --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --quiet --custom-compile-command "make requirements"; }; \
-	cd requirements && compile dev && compile training --constraint dev.txt && compile serving --constraint dev.txt && \
-	cd ../benchmarks/requirements && compile web && compile mlserver && compile mlflow
+	compile requirements/dev && for name in training serving; do \
+	  compile requirements/$$name --constraint requirements/dev.txt || exit; done; \
+	for name in web mlserver mlflow; do compile benchmarks/requirements/$$name || exit; done
 
 clean: ## remove the environment and caches; models in the BentoML store stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -35,17 +35,22 @@ class Load:
     """How late the constant-rate generator itself was to send: the resolution of its latencies."""
 
 
+def wrk() -> str:
+    """Path of the closed loop's generator. Raises NotRunError when it is not installed."""
+    found = shutil.which("wrk")
+    if found is None:
+        raise NotRunError("wrk is not installed; on Debian: apt-get install wrk")
+    return found
+
+
 def closed(url: str, body: Path, concurrency: int, seconds: int) -> Load:
     """``concurrency`` callers on a kept-alive connection each, who call again as soon as they are answered.
 
     Raises NotRunError without wrk.
     """
-    wrk = shutil.which("wrk")
-    if wrk is None:
-        raise NotRunError("wrk is not installed; on Debian: apt-get install wrk")
     options = ["-t1", f"-c{concurrency}", f"-d{seconds}s", "--timeout", f"{_TIMEOUT_SECONDS}s"]
     script = ["-s", str(ROOT / "benchmarks" / "post.lua"), _local(url), "--", str(body)]
-    done = subprocess.run([wrk, *options, *script], capture_output=True, text=True, check=True)
+    done = subprocess.run([wrk(), *options, *script], capture_output=True, text=True, check=True)
     line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
     seen = json.loads(line.removeprefix("RESULT "))
     return Load(

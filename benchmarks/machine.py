@@ -2,7 +2,6 @@
 
 import os
 import platform
-import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -13,13 +12,14 @@ from typing import Any
 import psutil
 
 from benchmarks.environments import REQUIREMENTS, ROOT
+from benchmarks.load import wrk
 
 _HERE = ("bentoml", "numpy", "scikit-learn", "pydantic", "uvicorn", "uvloop", "httptools")
 _THERE = {"web": ("flask", "gunicorn", "fastapi"), "mlserver": ("mlserver",), "mlflow": ("mlflow",)}
 
 
 def describe(command: str) -> dict[str, Any]:
-    """What a reader needs to repeat the run."""
+    """What a reader needs to repeat the run. Raises NotRunError without wrk."""
     return {
         "command": command,
         "date": datetime.now(UTC).date().isoformat(),
@@ -57,6 +57,5 @@ def _pinned(file: str, name: str) -> str:
 
 
 def _wrk_version() -> str:
-    wrk = shutil.which("wrk")
-    words = subprocess.run([wrk, "-v"], capture_output=True, text=True).stdout.split() if wrk else []
-    return words[1] if len(words) > 1 else "missing"
+    words = subprocess.run([wrk(), "-v"], capture_output=True, text=True).stdout.split()
+    return words[1] if len(words) > 1 else "of no known version"

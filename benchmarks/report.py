@@ -72,7 +72,7 @@ def _cells(results: Results, contestant: Record, load: str) -> list[str]:
         return [f"not run: {results['not_run'].get(contestant['name'], 'no figures')}"]
     figures = {name: median(records, key) for name, key in _COLUMNS.items() if key}
     floor = median(of(results, f"floor-{contestant['workers']}", load), "cpu_ms")
-    figures["x floor"] = figures["CPU-ms a request"] / floor if floor else math.nan
+    figures["x floor"] = figures["CPU-ms a request"] / floor if load != STEADY and floor else math.nan
     late = [median(records, "load_lag_p99_ms")] if load == STEADY else []
     errors = sum(record["load_errors"] for record in records)
     return [*(number(value) for value in [*(figures[name] for name in _COLUMNS), *late]), str(errors)]
@@ -107,7 +107,8 @@ def _heading(load: str) -> list[str]:
         "## Constant rate",
         f"Half of each contestant's best rate above, and at most {MOST_RATE:,.0f} calls a second, which the generator\n"
         "keeps up with. Calls are sent when they are due, whether or not earlier ones were answered, and measured\n"
-        "from then: what the generator itself was late by is part of the latencies.",
+        "from then: what the generator itself was late by is part of the latencies. Rates differ, and CPU a request\n"
+        "with them: there is no ratio to the floor.",
     ]
 
 

@@ -20,6 +20,7 @@ from benchmarks.contestants.contestant import Contestant
 from benchmarks.environments import NotRunError
 from benchmarks.forests import Forests, prepare
 from benchmarks.load import STEADY
+from fraud.errors import FraudError
 
 CONCURRENCY = (1, 8, 64)
 
@@ -107,4 +108,7 @@ def _round(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (FraudError, NotRunError) as error:
+        sys.exit(f"error: {error}")

@@ -57,6 +57,7 @@ def results():
                 for cpu, batch in ((0.2, 3.0), (0.3, 5.0), (0.1, 4.0))
             ),
             record("ours", "steady", 0.5),
+            record("floor-2", "steady", 0.1),
             record("lost", "8", 0.1),
         ],
     }
@@ -97,8 +98,8 @@ def test_a_row_is_the_median_of_the_rounds_beside_the_floor(results):
     ]  # fmt: skip
 
 
-def test_without_the_floor_there_is_no_ratio(results):
-    """The floor was not put under the constant rate: a dash, and how late the generator was."""
+def test_a_constant_rate_has_no_ratio(results):
+    """Its rate is not the floor's: a dash, and how late the generator was."""
     cells = row(table(results, "steady"), "ours")
     assert cells[6] == "-"
     assert cells[-2:] == ["0.100", "0"]
