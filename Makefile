@@ -34,16 +34,17 @@ lint: setup ## check format, lint and types
 e2e: setup ## run the tests with the real components (what is missing is skipped, with the reason)
 	$(BIN)/python -m pytest -m e2e
 
-bench: setup ## measure training and bulk scoring on DATA= (any source; the sample by default)
+bench: setup ## measure training, bulk scoring and, beside others, serving on DATA= (any source; the sample by default)
 	$(BIN)/python -m benchmarks.train --data $(or $(DATA),sample)
 	$(BIN)/python -m benchmarks.score --data $(or $(DATA),sample)
+	$(BIN)/python -m benchmarks.serve --data $(or $(DATA),sample) --output docs/speed
 
-engines: .venv-bench/.ready ## compare the scorer with other engines on DATA= (in an environment of its own)
-	.venv-bench/bin/python -m benchmarks.engines --data $(or $(DATA),sample)
+engines: .venv-bench/engines/.ready ## compare the scorer with other engines on DATA= (in an environment of its own)
+	.venv-bench/engines/bin/python -m benchmarks.engines --data $(or $(DATA),sample)
 
-.venv-bench/.ready: benchmarks/requirements/engines.txt
-	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+.venv-bench/engines/.ready: benchmarks/requirements/engines.txt
+	$(PYTHON) -m venv .venv-bench/engines
+	.venv-bench/engines/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 build: setup ## build the Bento of the newest model (or of FRAUD_MODEL)
@@ -61,10 +62,12 @@ kernels: .venv-kernels/.ready ## compile fraud/kernel.c for every platform again
 	@touch $@
 
 requirements: ## pin and hash the requirements again (needs uv); what ships is what was tested
-	@compile() { uv pip compile $${in:=requirements}/$$1.in -o $$in/$$1.txt "$${@:2}" --universal --python-version 3.11 \
+	@compile() { uv pip compile $$1.in -o $$1.txt "$${@:2}" --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --quiet --custom-compile-command "make requirements"; }; \
-	compile dev && compile training --constraint requirements/dev.txt && compile serving --constraint requirements/dev.txt \
-	  && compile kernels && in=benchmarks/requirements compile engines --constraint requirements/dev.txt
+	compile requirements/dev && compile requirements/kernels && \
+	for name in requirements/training requirements/serving benchmarks/requirements/engines; do \
+	  compile $$name --constraint requirements/dev.txt || exit; done; \
+	for name in web mlserver mlflow; do compile benchmarks/requirements/$$name || exit; done
 
 clean: ## remove the environment and caches; models in the BentoML store stay
 	rm -rf .venv .venv-bench .venv-kernels .pytest_cache .mypy_cache .ruff_cache .hypothesis

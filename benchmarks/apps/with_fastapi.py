@@ -1,0 +1,20 @@
+"""FastAPI with scikit-learn: the body validated by the same model, a NumPy row, ``predict_proba``."""
+
+import os
+
+import joblib
+import numpy as np
+from fastapi import FastAPI
+
+from fraud.features import transform
+from fraud.schema import COLUMNS, Transaction
+
+app = FastAPI()
+_FOREST = joblib.load(os.environ["BENCH_FOREST"]).set_params(n_jobs=1)
+
+
+@app.post("/predict")
+def predict(transaction: Transaction) -> dict[str, float]:
+    """Score one transaction."""
+    row = np.array([[getattr(transaction, column) for column in COLUMNS]])
+    return {"fraud_probability": float(_FOREST.predict_proba(transform(row))[0, 1])}
