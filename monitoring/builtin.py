@@ -16,7 +16,7 @@ from monitoring.pending import Pending, edges
 
 
 class BuiltinMetrics:
-    """Feeds the metrics of ``middleware`` for ``endpoint``, and ``batch_sizes``; ``flush`` hands over what is counted."""
+    """Feeds the metrics of ``middleware`` for ``endpoint``, and ``batch_sizes``; ``flush`` hands its counts over."""
 
     def __init__(self, middleware: RunnerTrafficMetricsMiddleware, batch_sizes: Histogram, endpoint: str) -> None:
         if not middleware._is_setup:

@@ -16,6 +16,8 @@ OTHER = {
     "FRAUD_MAX_BATCH_ROWS": ("12", 12),
     "FRAUD_REQUEST_TIMEOUT_SECONDS": ("2.5", 2.5),
     "FRAUD_RATE_WINDOW_SECONDS": ("60", 60),
+    "FRAUD_SHORT_CUT": ("false", False),
+    "FRAUD_BATCHING": ("0", False),
     "FRAUD_API_KEYS": (f"{'a' * 64},{'0' * 64}", f"{'a' * 64},{'0' * 64}"),
     "FRAUD_DATABASE_URL": ("sqlite:////data/fraud.sqlite", "sqlite:////data/fraud.sqlite"),
     "FRAUD_LOG_FEATURES": ("false", False),
