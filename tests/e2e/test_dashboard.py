@@ -10,7 +10,7 @@ import pytest
 
 from fraud.schema import COLUMNS
 from tests.components import Prometheus, wait_until
-from tests.e2e.conftest import PROMETHEUS, REPOSITORY
+from tests.e2e.conftest import PROMETHEUS, REPOSITORY, quick_config
 from training import sample
 
 pytestmark = pytest.mark.e2e
@@ -31,13 +31,11 @@ OF_THE_DATABASE = {  # the service of this test has none, and nothing is wrong w
 def watched(server, tmp_path_factory):
     """The shipped configuration and rules, every second, with our server as the target."""
     folder = tmp_path_factory.mktemp("watched")
-    config = re.sub(
-        r"(scrape|evaluation)_interval: \S+", r"\1_interval: 1s", (PROMETHEUS / "prometheus.yml").read_text()
-    )
-    prometheus = Prometheus(config, folder, beside=PROMETHEUS)
-    for path in (folder / "rules").glob("*.yml"):
-        path.write_text(re.sub(r"interval: \d+[sm]", "interval: 1s", path.read_text()))
-    (folder / "targets" / "service.yml").write_text(f'- targets: ["127.0.0.1:{server.port}"]\n')
+
+    def quick(rules):
+        return re.sub(r"interval: 1m", "interval: 1s", rules)
+
+    prometheus = Prometheus(quick_config(), folder, PROMETHEUS, [server.port], rewrite=quick)
     with prometheus:
         wait_until(lambda: prometheus.query('up{job="fraud-detector"} == 1'), seconds=20)
         rows = sample.generate(2500, seed=5, fraud_share=0.05)[list(COLUMNS)].to_numpy().tolist()
