@@ -28,10 +28,17 @@ SHIPPED = {
     "bentofile.yaml",
     "service.py",
     "sample_transaction.json",
-    "monitoring/__init__.py",
-    "monitoring/metrics.py",
-    *(f"fraud/{name}.py" for name in ("__init__", "docs", "edge", "errors", "features", "forest", "manifest")),
-    *(f"fraud/{name}.py" for name in ("profile", "request", "schema", "settings", "store", "workers")),
+    *(f"monitoring/{name}.py" for name in ("__init__", "__main__", "database", "github", "labels", "live", "log")),
+    *(f"monitoring/{name}.py" for name in ("metrics", "quality", "webhook", "window")),
+    *(f"monitoring/verbs/{name}.py" for name in ("__init__", "drift", "labels", "webhook")),
+    *(
+        f"fraud/{name}.py"
+        for name in ("__init__", "__main__", "command", "docs", "edge", "errors", "features", "forest")
+    ),
+    *(
+        f"fraud/{name}.py"
+        for name in ("keys", "manifest", "profile", "request", "schema", "settings", "store", "workers")
+    ),
 }
 
 
