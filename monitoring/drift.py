@@ -219,10 +219,10 @@ def _shares(spread: NDArray[np.number]) -> Floats:
 
 
 def _pooled(observed: Floats, expected: Floats) -> tuple[Floats, Floats]:
-    """The bins, those of few expected rows put together into one, and that one with the next if it is still small."""
+    """Bins of few expected rows put together into one, and that one with the next if it is still small; two stay."""
     order = np.argsort(expected)
-    small = int((expected < _LEAST_EXPECTED).sum())
-    while 0 < small < len(expected) and expected[order[:small]].sum() < _LEAST_EXPECTED:
+    small = min(int((expected < _LEAST_EXPECTED).sum()), len(expected) - 1)
+    while 0 < small < len(expected) - 1 and expected[order[:small]].sum() < _LEAST_EXPECTED:
         small += 1
     if small < 2:
         return observed, expected
