@@ -45,6 +45,7 @@ def test_an_empty_bin_counts_as_the_floor():
     assert drift.psi(ratios, counts) == pytest.approx(expected, abs=1e-15)
 
 
+@settings(max_examples=40, deadline=None)
 @given(spreads, spreads)
 def test_index_is_never_negative_and_the_same_both_ways(first, second):
     """Each bin's difference and logarithm have the same sign."""
@@ -52,6 +53,7 @@ def test_index_is_never_negative_and_the_same_both_ways(first, second):
     assert drift.psi(first, second) == pytest.approx(drift.psi(second, first), abs=1e-12)
 
 
+@settings(max_examples=40, deadline=None)
 @given(spreads, st.integers(1, 50))
 def test_index_of_equal_spreads_is_zero(spread, times):
     """However many rows there are."""
@@ -59,6 +61,7 @@ def test_index_of_equal_spreads_is_zero(spread, times):
     assert drift.psi(times * spread, spread) == pytest.approx(0, abs=1e-12)
 
 
+@settings(max_examples=40, deadline=None)
 @given(spreads, spreads)
 def test_index_is_the_promql_formula(counts, reference):
     """sum((clamp_min(a, 1e-4) - clamp_min(r, 1e-4)) * ln(clamp_min(a, 1e-4) / clamp_min(r, 1e-4))), bin by bin."""
@@ -128,6 +131,7 @@ def test_chi_square_of_a_constant_says_nothing():
     assert drift.chi_square(np.array([50, 0]), np.array([1.0, 0.0])) == (1.0, 0.0)
 
 
+@settings(max_examples=40, deadline=None)
 @given(spreads, spreads)
 def test_chi_square_is_finite_and_in_bounds(counts, reference):
     """p-value and effect size are in 0..1 whatever is counted."""
@@ -141,6 +145,7 @@ def test_holm_by_hand():
     assert drift.holm(np.array([0.04, 0.01, 0.03, 0.02])).tolist() == pytest.approx([0.06, 0.04, 0.06, 0.06])
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30).map(np.array))
 def test_holm_keeps_the_order_and_lies_between_none_and_bonferroni(p_values):
     """Corrected values are never smaller than given, and never above Bonferroni's."""
@@ -151,6 +156,7 @@ def test_holm_keeps_the_order_and_lies_between_none_and_bonferroni(p_values):
     assert (corrected <= np.minimum(1, p_values * len(p_values)) + 1e-12).all()
 
 
+@settings(max_examples=40, deadline=None)
 @given(floats, floats)
 def test_cliffs_delta_is_the_count_of_pairs(first, second):
     """Pairs above minus pairs below, over all pairs."""
@@ -158,6 +164,7 @@ def test_cliffs_delta_is_the_count_of_pairs(first, second):
     assert drift.cliffs_delta(first, second) == pytest.approx(pairs, abs=1e-12)
 
 
+@settings(max_examples=40, deadline=None)
 @given(floats, floats)
 def test_kolmogorov_smirnov_d_is_the_largest_gap(first, second):
     """D is the largest distance of the two empirical distribution functions."""
@@ -166,7 +173,7 @@ def test_kolmogorov_smirnov_d_is_the_largest_gap(first, second):
     assert drift.kolmogorov_smirnov(first, second)[1] == pytest.approx(np.abs(gaps).max(), abs=1e-12)
 
 
-@settings(max_examples=50)
+@settings(max_examples=40, deadline=None)
 @given(floats, st.floats(-1e3, 1e3))
 def test_wasserstein_of_a_move_is_its_length(values, move):
     """In standard deviations of the reference."""
