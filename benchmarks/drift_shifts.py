@@ -67,7 +67,7 @@ def more_frauds(times: float) -> Shift:
 
 
 def shifts() -> list[Shift]:
-    """All that is tried: V14 is the forest's most telling feature, V13 tells it nearly nothing."""
+    """All that is tried: V14 is one of the forest's most telling features, V13 tells it little."""
     return [
         *(moved(feature, size) for feature in ("V14", "V13") for size in (0.25, 0.5, 1.0)),
         *(scaled("V14", factor) for factor in (1.25, 1.5, 2.0)),

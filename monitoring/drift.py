@@ -20,7 +20,12 @@ FLOOR = 1e-4
 """Least share of a bin in the index, as in the Prometheus rule: an empty bin has no logarithm."""
 
 THRESHOLD_FEATURE = 0.2
-THRESHOLD_SCORE = 0.1
+"""Of a window of a day. Within an hour features follow the time of day and are not judged."""
+
+THRESHOLD_SCORE = 0.05
+"""Of a window of a day."""
+
+THRESHOLD_SCORE_1H = 0.2
 MINIMUM_ROWS_1H = 1_000
 MINIMUM_ROWS_1D = 2_000
 

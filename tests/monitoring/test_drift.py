@@ -2,6 +2,8 @@
 
 import doctest
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from scipy import stats
 from fraud.profile import BINS, SCORE, Profile, build
 from monitoring import drift
 from monitoring.drift import FLOOR
+
+RULES = Path(__file__).parents[2] / "monitoring" / "prometheus" / "rules"
 
 spreads = st.lists(st.integers(0, 10_000), min_size=BINS, max_size=BINS).filter(any).map(np.array)
 floats = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=40).map(np.array)
@@ -246,3 +250,20 @@ def test_with_many_rows_a_difference_that_does_not_matter_is_significant():
     assert finding.p_value < 1e-6
     assert finding.ks_p_value < 1e-6
     assert finding.psi < 0.01
+
+
+def test_the_prometheus_rules_have_the_same_numbers():
+    """The floor, the minimum of rows of each window, and the thresholds of the alerts."""
+    recording, alerts = ((RULES / name).read_text() for name in ("recording.yml", "alerts.yml"))
+    indices = dict(re.findall(r"record: fraud:feature_psi:(1[hd])\n(.*?)(?=- record|\Z)", recording, re.DOTALL))
+    for window, minimum in (("1h", drift.MINIMUM_ROWS_1H), ("1d", drift.MINIMUM_ROWS_1D)):
+        assert re.findall(r">= (\d+)", indices[window]) == [str(minimum)]
+        assert {float(floor) for floor in re.findall(r"\b\de-\d\b", indices[window])} == {FLOOR}
+    limits = re.findall(r'fraud:feature_psi:(1[hd])\{feature(!?=)"score"\} > ([\d.]+)', alerts)
+    expected = {
+        ("1h", "="): drift.THRESHOLD_SCORE_1H,
+        ("1d", "="): drift.THRESHOLD_SCORE,
+        ("1d", "!="): drift.THRESHOLD_FEATURE,
+    }
+    assert limits
+    assert all(expected[window, matcher] == float(limit) for window, matcher, limit in limits)
