@@ -4,9 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 3000
 HOST ?= 127.0.0.1
+COMPOSE ?= docker compose
 export BENTOML_DO_NOT_TRACK ?= True
 
-.PHONY: help setup run test lint e2e bench engines build image kernels clean requirements
+.PHONY: help setup run test lint e2e bench engines build image stack kernels clean requirements
 
 help: ## show this help
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -52,6 +53,12 @@ build: setup ## build the Bento of the newest model (or of FRAUD_MODEL)
 
 image: setup ## build the image of the champion, or of a local model without FRAUD_S3_URI
 	@$(BIN)/python -m training image
+
+stack: ## bring up IMAGE= with Prometheus, Alertmanager, Grafana and the retrain receiver (needs Docker)
+	@test -n "$(IMAGE)" || { echo "error: set IMAGE=fraud_detector:<model version>; make image builds it and says its name" >&2; exit 2; }
+	IMAGE="$(IMAGE)" PORT="$(PORT)" $(COMPOSE) -f monitoring/compose.yaml up --wait
+	@printf '%s\n' "service       http://localhost:$(PORT)" "Grafana       http://localhost:$${GRAFANA_PORT:-3001}" \
+	  "Prometheus    http://localhost:$${PROMETHEUS_PORT:-9090}" "Alertmanager  http://localhost:$${ALERTMANAGER_PORT:-9093}"
 
 kernels: .venv-kernels/.ready ## compile fraud/kernel.c for every platform again
 	.venv-kernels/bin/python -m fraud.kernels.build

@@ -85,7 +85,9 @@ def _rows(window: Window, *, unlabelled_too: bool, again: bool) -> Select[Any]:
 
 
 def write(increment: Increment, target: Path) -> None:
-    """Write Parquet, whole or not at all. Raises DataError."""
+    """Write Parquet, whole or not at all, and never over what is there: its rows would be lost. Raises DataError."""
+    if target.exists():
+        raise DataError(f"{target}: is there already; choose another name")
     if target.suffix != ".parquet":
         raise DataError(f"{target}: expected a name that ends in .parquet")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")

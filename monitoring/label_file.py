@@ -10,6 +10,7 @@ from fraud.errors import DataError
 from fraud.schema import ID_COLUMN, ID_PATTERN, LABEL
 
 COLUMN = "is_fraud"
+SCORE = "fraud_probability"
 SHOWN = 5
 
 _MEANINGS = {"1": True, "true": True, "0": False, "false": False, "1.0": True, "0.0": False}
@@ -21,6 +22,10 @@ def read(path: Path) -> list[tuple[str, bool]]:
     Raises DataError naming the column, the rule and the rows at fault; rows are counted from 0 after the header.
     """
     frame = table.read(path)
+    if SCORE in frame:
+        raise DataError(f"{path}: holds {SCORE}: its {COLUMN} is the model's answer, no label; leave that column out")
+    if COLUMN in frame and LABEL in frame:
+        raise DataError(f"{path}: holds {COLUMN} and {LABEL}; leave one of them out")
     label = COLUMN if COLUMN in frame else LABEL
     missing = [name for name in (ID_COLUMN, label) if name not in frame]
     if missing:
@@ -30,7 +35,7 @@ def read(path: Path) -> list[tuple[str, bool]]:
     if not len(frame):
         raise DataError(f"{path}: the table has no rows")
     names = frame[ID_COLUMN].astype(str)
-    known = names.map(lambda name: bool(re.fullmatch(ID_PATTERN, name)))
+    known = frame[ID_COLUMN].notna() & names.map(lambda name: bool(re.fullmatch(ID_PATTERN, str(name))))
     _refuse(path, ID_COLUMN, f"text that matches {ID_PATTERN}", ~known)
     meanings = frame[label].astype(str).str.strip().str.lower().map(_MEANINGS)
     _refuse(path, label, "1 or 0, true or false", meanings.isna())

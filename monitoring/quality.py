@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Engine, Float, Integer, Select, and_, case, cast, func, select
+from sqlalchemy import ColumnElement, Engine, Float, Integer, Select, and_, case, cast, func, or_, select
 
 from monitoring.database import LABELS, PREDICTIONS
 
@@ -92,10 +92,15 @@ def wilson(successes: int, trials: int) -> dict[str, float]:
 
 
 def newest(window: Window) -> ColumnElement[bool]:
-    """Condition on PREDICTIONS: judged in ``window``, with an id, and no newer prediction of the same transaction."""
+    """Condition on PREDICTIONS: judged in ``window``, with an id, and no newer prediction of the same transaction.
+
+    Newer by time: a worker that could not write for a while writes its old predictions after others' new ones.
+    """
     newer = PREDICTIONS.alias("newer")
+    same_time = and_(newer.c.scored_at == PREDICTIONS.c.scored_at, newer.c.id > PREDICTIONS.c.id)
     superseded = select(newer.c.id).where(
-        newer.c.transaction_id == PREDICTIONS.c.transaction_id, newer.c.id > PREDICTIONS.c.id
+        newer.c.transaction_id == PREDICTIONS.c.transaction_id,
+        or_(newer.c.scored_at > PREDICTIONS.c.scored_at, same_time),
     )
     return and_(scored_in(window), PREDICTIONS.c.transaction_id.is_not(None), ~superseded.exists())
 

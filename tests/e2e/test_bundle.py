@@ -28,13 +28,21 @@ SHIPPED = {
     "bentofile.yaml",
     "service.py",
     "sample_transaction.json",
-    "monitoring/__init__.py",
-    "monitoring/metrics.py",
-    *(f"fraud/{name}.py" for name in ("__init__", "docs", "edge", "errors", "features", "forest", "forest_file")),
-    *(f"fraud/{name}.py" for name in ("kernel", "manifest", "walk")),
     *(f"fraud/kernels/{name}" for name in ("SHA256SUMS", "linux-x86_64.so", "linux-aarch64.so")),
     *(f"fraud/kernels/macos-{name}.dylib" for name in ("x86_64", "arm64")),
-    *(f"fraud/{name}.py" for name in ("profile", "request", "schema", "settings", "store", "workers")),
+    *(f"fraud/{name}.py" for name in ("dispatch", "forest_file", "kernel", "shortcut", "walk")),
+    *(f"monitoring/{name}.py" for name in ("builtin", "pending")),
+    *(f"monitoring/{name}.py" for name in ("__init__", "__main__", "database", "github", "labels", "live", "log")),
+    *(f"monitoring/{name}.py" for name in ("metrics", "quality", "webhook", "window")),
+    *(f"monitoring/verbs/{name}.py" for name in ("__init__", "drift", "labels", "webhook")),
+    *(
+        f"fraud/{name}.py"
+        for name in ("__init__", "__main__", "command", "docs", "edge", "errors", "features", "forest")
+    ),
+    *(
+        f"fraud/{name}.py"
+        for name in ("keys", "manifest", "profile", "request", "schema", "settings", "store", "workers")
+    ),
 }
 
 
@@ -188,12 +196,12 @@ def test_a_bad_setting_ends_the_container(image):
 
 
 def test_the_image_is_small(image):
-    """At most 250 MB over its base."""
+    """At most 270 MB over its base; 44 of them are SQLAlchemy and psycopg, for the prediction log."""
     size, base = (
         int(image.engine.run("image", "inspect", "--format", "{{.Size}}", name).strip())
         for name in (image.tag, "python:3.11-slim")
     )
-    assert (size - base) / 1e6 < 250
+    assert (size - base) / 1e6 < 270
 
 
 def test_another_model_costs_only_the_last_layers(image, crowded):

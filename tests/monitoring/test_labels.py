@@ -93,6 +93,41 @@ def test_a_file_that_is_not_one_of_labels_changes_nothing(call, engine, tmp_path
     assert stored(engine, LABELS, "transaction_id") == []
 
 
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"fraud_probability": [0.9], "is_fraud": [True]}, "the model's answer, no label"),
+        ({"is_fraud": [0], "Class": [1]}, "leave one of them out"),
+    ],
+)
+def test_what_may_be_no_label_is_refused(call, engine, tmp_path, columns, words):
+    """What ``python -m fraud score`` wrote holds the model's own opinion; two columns may contradict each other."""
+    pd.DataFrame({"transaction_id": ["t0"], **columns}).to_parquet(tmp_path / "labels.parquet")
+    code, _, said = call("import", tmp_path / "labels.parquet")
+    assert code == 1
+    assert words in said
+    assert stored(engine, LABELS, "transaction_id") == []
+
+
+def test_an_empty_id_is_refused(call, engine, tmp_path):
+    """In Parquet it is null, which is no id."""
+    pd.DataFrame({"transaction_id": ["t0", None], "is_fraud": [1, 0]}).to_parquet(tmp_path / "labels.parquet")
+    code, _, said = call("import", tmp_path / "labels.parquet")
+    assert code == 1
+    assert "1 rows are not (rows 1" in said
+    assert stored(engine, LABELS, "transaction_id") == []
+
+
+def test_an_export_does_not_replace_an_earlier_one(call, scored, tmp_path):
+    """Its rows are marked: they would be nowhere. Nothing is marked by the refused one."""
+    call("import", csv(tmp_path, "transaction_id,is_fraud\nt0,1\n"))
+    (tmp_path / "week.parquet").write_text("before")
+    code, _, said = call("export", tmp_path / "week.parquet")
+    assert (code, (tmp_path / "week.parquet").read_text()) == (1, "before")
+    assert "is there already" in said
+    assert call("export", tmp_path / "other.parquet")[1]["rows"] == 10
+
+
 def test_the_report_judges_what_is_old_enough(call, engine, predict, scored, tmp_path):
     """Figures with intervals, and counts of what they do not cover."""
     predict("young", flagged=True, age_days=1, now=time.time())

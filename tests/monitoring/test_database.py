@@ -1,0 +1,45 @@
+"""The database's tables: made once, whoever comes first, and what an error means."""
+
+import threading
+
+from sqlalchemy import exc, inspect
+
+from monitoring import database, quality
+from tests.monitoring.conftest import NOW
+
+
+def test_many_workers_may_make_the_tables_at_once(tmp_path):
+    """Eight engines on a new file, several times over: nobody fails."""
+    failures = []
+
+    def work(engine, barrier):
+        barrier.wait()
+        try:
+            database.prepare(engine)
+        except exc.SQLAlchemyError as error:
+            failures.append(error)
+
+    for number in range(10):
+        engines = [database.connect(f"sqlite:///{tmp_path}/{number}.sqlite") for _ in range(8)]
+        barrier = threading.Barrier(len(engines))
+        threads = [threading.Thread(target=work, args=(engine, barrier)) for engine in engines]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        assert inspect(engines[0]).get_table_names() == ["labels", "predictions"]
+        [engine.dispose() for engine in engines]
+    assert failures == []
+
+
+def test_a_server_that_only_reads_is_away():
+    """After a failover Postgres says so with an InternalError: rows wait for the next primary and are not dropped."""
+    error = exc.InternalError("INSERT", {}, Exception("cannot execute INSERT in a read-only transaction"))
+    assert isinstance(error, database.AWAY)
+
+
+def test_the_newest_prediction_is_the_one_scored_last(engine, predict):
+    """Also when an older one is written after it, by a worker that had to wait."""
+    predict("a", age_days=8, flagged=True, version="new")
+    predict("a", age_days=20, version="old")
+    database.put_labels(engine, [("a", True)], "import", NOW)
+    judged = quality.live(engine, now=NOW, delay_days=7, window_days=30)
+    assert [one.model_version for one in judged] == ["new"]
