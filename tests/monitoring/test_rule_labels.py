@@ -123,7 +123,7 @@ PARSERS = {"training": training_program.parser, "monitoring": monitoring_program
 
 
 def commands():
-    """The runbook's commands, in one pair of quotes each, of verbs that there are; tests/test_readme.py misses others."""
+    """Commands that the runbook quotes, of verbs that there are; that all are is checked with the README."""
     found = re.findall(r"`python -m (training|monitoring) ([^`]+)`", RUNBOOK)
     return sorted({(name, " ".join(words.split())) for name, words in found if words.split()[0] in verbs(name)})
 
