@@ -5,7 +5,6 @@ The same series with the same labels as BentoML's middleware and batcher fill. N
 """
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from bentoml._internal.context import server_context
@@ -36,14 +35,9 @@ class BuiltinMetrics:
         named = {**context, "endpoint": endpoint}
         self._gauge: Gauge = middleware.metrics_request_in_progress.labels(**named)
         self._last: Gauge = middleware.metrics_last_request_timestamp.labels(**context)
-        self._totals: dict[int, Counter] = {}
-        self._durations: dict[int, Histogram] = {}
-        self._pending: dict[int, Pending] = {}
-        for status in self._calls:
-            self._totals[status] = middleware.metrics_request_total.labels(**named, http_response_code=status)
-        self._make_duration: Callable[[int], Histogram] = lambda status: middleware.metrics_request_duration.labels(
-            **named, http_response_code=status
-        )
+        self._middleware = middleware
+        self._labels = named
+        self._series: dict[int, tuple[Counter, Histogram, Pending]] = {}
 
     def answered(self, status: int, seconds: float) -> None:
         """Count a call: 200 or 503, and how long it took."""
@@ -68,12 +62,15 @@ class BuiltinMetrics:
             self._pending_sizes.hand_over(self._batch_sizes)
 
     def _count(self, status: int, seconds: list[float]) -> None:
-        if status not in self._durations:  # BentoML makes the series with its first call
-            self._durations[status] = self._make_duration(status)
-            self._pending[status] = Pending(edges(self._durations[status]))
-        self._totals[status].inc(len(seconds))
-        self._pending[status].add(seconds)
-        self._pending[status].hand_over(self._durations[status])
+        if status not in self._series:  # as BentoML makes them: with the first call
+            labels = {**self._labels, "http_response_code": status}
+            duration = self._middleware.metrics_request_duration.labels(**labels)
+            total = self._middleware.metrics_request_total.labels(**labels)
+            self._series[status] = total, duration, Pending(edges(duration))
+        total, duration, pending = self._series[status]
+        total.inc(len(seconds))
+        pending.add(seconds)
+        pending.hand_over(duration)
 
 
 def _taken(waiting: list[Any]) -> list[Any]:

@@ -139,6 +139,7 @@ def test_importing_does_nothing(tmp_path):
     code = f"""
 import importlib, os, sys
 # libraries of others may do what they like
+import _bentoml_impl.server.app, bentoml._internal.server.http.instruments
 import bentoml, boto3, pandas, pandera.pandas, prometheus_client, pyarrow.parquet, rich.progress, sklearn.ensemble
 def hook(event, arguments):
     writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
