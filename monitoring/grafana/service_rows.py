@@ -66,10 +66,10 @@ def now() -> Row:
         ),
         number(
             "Score drift",
-            "Highest population stability index of the score in the last hour. Bad: above 0.2. Absent below 1,000 "
-            "transactions in the hour.",
+            "Highest population stability index of the score in the last hour, or in the last day where an hour has "
+            "fewer than 1,000 transactions. Bad: above 0.2. Absent when the day has fewer than 2,000.",
             "none",
-            Query('max(fraud:feature_psi:1h{feature="score"})', "score PSI"),
+            Query('max(fraud:feature_psi:1h{feature="score"} or fraud:feature_psi:1d{feature="score"})', "score PSI"),
             steps=alert_steps("FraudScoreDrift", 0.1),
             alert="FraudScoreDrift",
             nothing="too few rows",
