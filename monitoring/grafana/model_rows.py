@@ -33,6 +33,7 @@ def fraud() -> Row:
             Query(f"sum({flagged}) / (sum({scored}) > 0)", "$window (chosen)"),
             *(Query(f"fraud:fraud_ratio:{window}", window) for window in ("5m", "1h", "1d")),
             width=10,
+            also=("FraudRateJumpedUp", "FraudRateDropped"),
         ),
         series(
             "Transactions by decision",

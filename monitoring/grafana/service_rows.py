@@ -129,7 +129,6 @@ def errors() -> Row:
             "unauthorized, disconnected.",
             "reqps",
             Query("sum by (reason) (rate(fraud_prediction_errors_total[$window]))", "{{reason}}"),
-            alert="",
             stacked=True,
         ),
         series(
@@ -175,6 +174,7 @@ def workers() -> Row:
             Query("sum(fraud_workers_configured)", "configured"),
             Query("sum(fraud_workers_ready)", "ready"),
             Query("sum(fraud_workers_refused)", "refused"),
+            also=("FraudWorkersMissing", "FraudModelRefused"),
         ),
         series(
             "Predictions logged and lost",
@@ -184,6 +184,7 @@ def workers() -> Row:
             Query("sum(rate(fraud_log_written_total[$window]))", "written"),
             Query("sum by (reason) (rate(fraud_log_dropped_total[$window]))", "lost: {{reason}}"),
             width=6,
+            also=("FraudLogDropping",),
         ),
         series(
             "Predictions waiting to be logged",
