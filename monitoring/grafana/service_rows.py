@@ -156,7 +156,8 @@ def errors() -> Row:
             "short",
             Query("fraud:batch_size:mean5m", "mean of 5 minutes"),
             Query(
-                "histogram_quantile(0.95, sum by (le) (rate(bentoml_service_adaptive_batch_size_bucket[$window])))",
+                "clamp_min(histogram_quantile(0.95, "  # within the bucket "up to 1" it would be a part of a call
+                "sum by (le) (rate(bentoml_service_adaptive_batch_size_bucket[$window]))), 1)",
                 "p95",
             ),
             width=6,
