@@ -5,10 +5,10 @@ import os
 import sys
 
 from fraud import command
-from monitoring.verbs import labels, webhook
+from monitoring.verbs import drift, labels, webhook
 
 PROGRAM = "python -m monitoring"
-VERBS = (labels, webhook)
+VERBS = (drift, labels, webhook)
 
 
 def main() -> int:

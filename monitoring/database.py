@@ -3,6 +3,8 @@
 Imported only where ``FRAUD_DATABASE_URL`` is set, because SQLAlchemy is. Times are seconds since 1970, UTC.
 """
 
+import sqlite3
+import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,10 +125,25 @@ def connect(url: str) -> Engine:
 def _sqlite(engine: Engine) -> Engine:
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's own
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
+        _write_ahead(connection)
+        for pragma in ("synchronous=NORMAL", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
+
+
+def _write_ahead(connection: Any) -> None:  # noqa: ANN401
+    """Turn a SQLite file to WAL. While another does so SQLite refuses at once, whatever the timeout: try again."""
+    ends = time.monotonic() + CONNECT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > ends:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def prepare(engine: Engine) -> None:

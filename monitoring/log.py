@@ -156,6 +156,7 @@ class PredictionLog:
                 failures += 1
                 LOG.warning("the prediction log cannot be written (%s); again in %g s", database.line(error), pause)
                 self._metrics.pending(self.pending)
+                database.forget(self.engine)
                 self._rest(pause)
             except database.REFUSED as error:
                 LOG.error("the database refuses a prediction: %s", database.line(error))

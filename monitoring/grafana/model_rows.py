@@ -27,8 +27,8 @@ def fraud() -> Row:
         series(
             "Fraud rate",
             "Share of transactions called fraud: over the chosen window and, fixed, over 5 minutes, an hour and a day. "
-            "Bad: the hour at twice or half of the day, and of the same hour a day before, which is an attack, inputs "
-            "that changed, or fraud unseen.",
+            "Bad: the hour at twice or half of the day, "
+            "and of the same hour a day before, which is an attack, inputs that changed, or fraud unseen.",
             "percentunit",
             Query(f"sum({flagged}) / (sum({scored}) > 0)", "$window (chosen)"),
             *(Query(f"fraud:fraud_ratio:{window}", window) for window in ("5m", "1h", "1d")),

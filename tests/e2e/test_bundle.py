@@ -192,12 +192,12 @@ def test_a_bad_setting_ends_the_container(image):
 
 
 def test_the_image_is_small(image):
-    """At most 250 MB over its base."""
+    """At most 270 MB over its base; 44 of them are SQLAlchemy and psycopg, for the prediction log."""
     size, base = (
         int(image.engine.run("image", "inspect", "--format", "{{.Size}}", name).strip())
         for name in (image.tag, "python:3.11-slim")
     )
-    assert (size - base) / 1e6 < 250
+    assert (size - base) / 1e6 < 270
 
 
 def test_another_model_costs_only_the_last_layers(image, crowded):

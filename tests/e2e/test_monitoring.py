@@ -42,7 +42,7 @@ DRIFT = ("FraudScoreDrift", "FraudFeatureDrift", "FraudRateJumpedUp", "FraudRate
 def quickened(rules):
     """The rules with seconds in place of minutes, hours and days."""
     rules = re.sub(r"\[(\w+)\]", lambda window: f"[{SHORTENED[window[1]]}]", rules)
-    rules = re.sub(r"offset 1h", "offset 12s", rules)
+    rules = re.sub(r"offset (\w+)", lambda back: f"offset {SHORTENED[back[1]]}", rules)
     rules = re.sub(r"for: \w+", f"for: {FOR_SECONDS}s", rules)
     return re.sub(r"interval: 1m", "interval: 1s", rules)
 

@@ -15,7 +15,7 @@ ALERTMANAGER = REPOSITORY / "monitoring" / "alertmanager"
 
 def says(tool, *arguments):
     """What the tool prints; the test fails with it when the tool does."""
-    done = subprocess.run([require(tool), *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([require(tool), *map(str, arguments)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

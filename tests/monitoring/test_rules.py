@@ -99,6 +99,13 @@ def test_the_routes_lead_to_receivers():
     assert {name for names in inhibiting for name in names.split("|")} <= set(ALERTS)
 
 
+def test_a_refused_model_hides_its_own_consequences_only():
+    """Missing workers are counted beside those that refuse, perhaps on another instance: both are told."""
+    document = yaml.safe_load((MONITORING / "alertmanager" / "alertmanager.yml").read_text())
+    inhibited = [rule for rule in document["inhibit_rules"] if "FraudModelRefused" in rule["source_matchers"][0]]
+    assert [rule["target_matchers"] for rule in inhibited] == [['alertname=~"FraudNoTraffic|FraudErrorRatioHigh"']]
+
+
 @pytest.mark.parametrize("folder", ["targets", "targets-compose"])
 def test_both_sets_of_targets_have_what_the_configuration_reads(folder):
     """One service and one Alertmanager each."""
