@@ -78,7 +78,7 @@ def _every(answer: Answer) -> list[Series]:
 
 
 def _in_time(axes: Axes) -> None:
-    axes.xaxis.set_major_locator(AutoDateLocator(maxticks=6))
+    axes.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=8))
     axes.xaxis.set_major_formatter(DateFormatter("%H:%M", tz=UTC))
     axes.tick_params(labelsize=8)
 
@@ -123,7 +123,7 @@ def _legend(axes: Axes, shown: list[Series]) -> None:
         kept.append((Line2D([], [], ls=""), f"and {len(entries) - len(kept)} more"))
     if kept:
         handles, names = zip(*kept, strict=True)
-        axes.legend(handles, names, fontsize=7, loc="upper left", framealpha=0.6)
+        axes.legend(handles, names, fontsize=7, loc="best", framealpha=0.6)
 
 
 def _stack(axes: Axes, shown: list[Series]) -> None:

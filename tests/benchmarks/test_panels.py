@@ -73,6 +73,16 @@ def test_a_long_legend_says_how_many_it_leaves_out():
     assert len(names) == 9
 
 
+@pytest.mark.parametrize("minutes", [2, 7, 30, 60, 360, 1440])
+def test_the_time_can_be_read_off(minutes):
+    """Between three and eight moments are named, however long the time."""
+    times = list(np.linspace(1.7e9, 1.7e9 + 60 * minutes, 50))
+    axes, _ = drawn("Error ratio over time", [Series({}, "errors", times, [0.0] * 50)])
+    low, high = axes.get_xlim()
+    named = [at for at in axes.get_xticks() if low <= at <= high]
+    assert 3 <= len(named) <= 8
+
+
 def test_a_figure_alone_is_not_named():
     """Two are, by their labels."""
     axes, _ = drawn("Threshold", [one((0.5,), model_version="a")])
