@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from benchmarks.panel_data import Answer, Series
 
@@ -77,7 +78,7 @@ def _every(answer: Answer) -> list[Series]:
 
 
 def _in_time(axes: Axes) -> None:
-    axes.xaxis.set_major_locator(AutoDateLocator(maxticks=6))
+    axes.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=8))
     axes.xaxis.set_major_formatter(DateFormatter("%H:%M", tz=UTC))
     axes.tick_params(labelsize=8)
 
@@ -109,9 +110,20 @@ def lines(axes: Axes, answer: Answer) -> None:
     axes.set_ylim(bottom=-0.03 * (axes.get_ylim()[1] if highest else 1), top=None if highest else 1)  # 0 shows
     axes.yaxis.set_major_formatter(lambda value, _: formatted(value, _unit(answer)))
     axes.grid(alpha=0.3)
-    handles, names = axes.get_legend_handles_labels()
-    axes.legend(handles[:_LINES], names[:_LINES], fontsize=7, loc="upper left", framealpha=0.6)
+    _legend(axes, shown)
     _in_time(axes)
+
+
+def _legend(axes: Axes, shown: list[Series]) -> None:
+    """Series that are not 0 all the time come first; how many have no place is said."""
+    busy = {_short(one.name) for one in shown if any(value and not math.isnan(value) for value in one.values)}
+    entries = sorted(zip(*axes.get_legend_handles_labels(), strict=True), key=lambda entry: entry[1] not in busy)
+    kept = entries[:_LINES]
+    if len(entries) > len(kept):
+        kept.append((Line2D([], [], ls=""), f"and {len(entries) - len(kept)} more"))
+    if kept:
+        handles, names = zip(*kept, strict=True)
+        axes.legend(handles, names, fontsize=7, loc="best", framealpha=0.6)
 
 
 def _stack(axes: Axes, shown: list[Series]) -> None:
@@ -134,7 +146,7 @@ def numbers(axes: Axes, answer: Answer) -> None:
                 colour = step["color"]
         height = 1 - (row + 0.5) / len(shown)
         text = formatted(one.last, _unit(answer))
-        if len(shown) > 1 or one.labels:
+        if len(shown) > 1:  # as in Grafana, one figure alone is not named
             text = f"{_short(one.name)}: {text}"
         size = 20 if len(shown) == 1 and len(text) < 20 else 12
         axes.text(0.5, height, text, ha="center", va="center", fontsize=size, color=_COLOURS.get(colour, colour))

@@ -33,6 +33,7 @@ def fraud() -> Row:
             Query(f"sum({flagged}) / (sum({scored}) > 0)", "$window (chosen)"),
             *(Query(f"fraud:fraud_ratio:{window}", window) for window in ("5m", "1h", "1d")),
             width=10,
+            also=("FraudRateJumpedUp", "FraudRateDropped"),
         ),
         series(
             "Transactions by decision",
@@ -95,7 +96,9 @@ def drift() -> Row:
         heat(
             "Feature drift",
             "Population stability index of each feature over the last day, against the reference of the model version "
-            "that scored. Green below 0.1, red from 0.4. Bad: a line above 0.2. Nothing below 2,000 rows a day.",
+            "that scored. Green below 0.1, red from 0.4. Bad: a line above 0.2. Nothing below 2,000 rows a day. Of a "
+            "version watched for less than a day it holds part of one: what follows the time of day is high, `hour` "
+            "above all, and is no drift.",
             Query(f"max by (feature) ({_PSI_OF_FEATURES})", "{{feature}}"),
             label="feature",
             top=0.4,
@@ -118,10 +121,12 @@ def drift() -> Row:
         ),
         series(
             "Score drift over time",
-            "Population stability index of the score over the last hour, by model version. Bad: above the line at "
-            "0.2 for a quarter of an hour. Nothing below 1,000 rows an hour.",
+            "Population stability index of the score over the last hour and day, by model version. Bad: the hour above "
+            "the line at 0.2 for a quarter of an hour; the day where there is no hour. Nothing below 1,000 rows an "
+            "hour and 2,000 a day.",
             "none",
-            Query(f"max by (model_version) (fraud:feature_psi:1h{{{_SCORE}}})", "{{model_version}}"),
+            Query(f"max by (model_version) (fraud:feature_psi:1h{{{_SCORE}}})", "1h {{model_version}}"),
+            Query(f"max by (model_version) (fraud:feature_psi:1d{{{_SCORE}}})", "1d {{model_version}}"),
             alert="FraudScoreDrift",
             width=12,
         ),

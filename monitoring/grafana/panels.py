@@ -65,8 +65,9 @@ def series(
     warn_at: float | None = None,
     width: int = 8,
     stacked: bool = False,
+    also: Sequence[str] = (),
 ) -> timeseries.Panel:
-    """Lines over time, with the threshold of ``alert`` as a line."""
+    """Lines over time, with the threshold of ``alert`` as a line; ``also``: alerts it belongs to without a line."""
     panel = timeseries.Panel().unit(unit).line_width(1.5).fill_opacity(30 if stacked else 5).axis_soft_min(0)
     panel.show_points(options.VisibilityMode.NEVER)
     panel.legend(common.VizLegendOptions().show_legend(True).placement(options.LegendPlacement.BOTTOM))
@@ -76,7 +77,7 @@ def series(
     if alert:
         panel.thresholds(_thresholds(alert_steps(alert, ALERT_AT[alert] / 2 if warn_at is None else warn_at)))
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(options.GraphThresholdsStyleMode.DASHED))
-    _finish(panel, title, text, width, alert)
+    _finish(panel, title, text, width, alert, also=also)
     _ask(panel, queries)
     return panel
 
@@ -193,12 +194,26 @@ def _thresholds(steps: Sequence[Step], base: str = "green") -> dashboard.Thresho
     return dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(levels)
 
 
-def _finish(panel: Any, title: str, text: str, width: int, alert: str, height: int = 8) -> None:  # noqa: ANN401
-    """What every kind has; the SDK's builders share these methods but no type that has them."""
+def _finish(
+    panel: Any,  # noqa: ANN401 - the SDK's builders share these methods but no type that has them
+    title: str,
+    text: str,
+    width: int,
+    alert: str,
+    height: int = 8,
+    also: Sequence[str] = (),
+) -> None:
+    """What every kind has."""
     panel.title(title).description(text).datasource(SOURCE).span(width).height(height)
-    if alert:
-        link = dashboard.DashboardLink(f"Runbook: {alert}").type(DashboardLinkType.LINK)
-        panel.links([link.url(f"{RUNBOOK}#{alert.lower()}").target_blank(True)])
+    links = [
+        dashboard.DashboardLink(f"Runbook: {name}")
+        .type(DashboardLinkType.LINK)
+        .url(f"{RUNBOOK}#{name.lower()}")
+        .target_blank(True)
+        for name in filter(None, (alert, *also))
+    ]
+    if links:
+        panel.links(links)
 
 
 def _ask(

@@ -66,10 +66,10 @@ def now() -> Row:
         ),
         number(
             "Score drift",
-            "Highest population stability index of the score in the last hour. Bad: above 0.2. Absent below 1,000 "
-            "transactions in the hour.",
+            "Highest population stability index of the score in the last hour, or in the last day where an hour has "
+            "fewer than 1,000 transactions. Bad: above 0.2. Absent when the day has fewer than 2,000.",
             "none",
-            Query('max(fraud:feature_psi:1h{feature="score"})', "score PSI"),
+            Query('max(fraud:feature_psi:1h{feature="score"} or fraud:feature_psi:1d{feature="score"})', "score PSI"),
             steps=alert_steps("FraudScoreDrift", 0.1),
             alert="FraudScoreDrift",
             nothing="too few rows",
@@ -129,7 +129,6 @@ def errors() -> Row:
             "unauthorized, disconnected.",
             "reqps",
             Query("sum by (reason) (rate(fraud_prediction_errors_total[$window]))", "{{reason}}"),
-            alert="",
             stacked=True,
         ),
         series(
@@ -157,7 +156,8 @@ def errors() -> Row:
             "short",
             Query("fraud:batch_size:mean5m", "mean of 5 minutes"),
             Query(
-                "histogram_quantile(0.95, sum by (le) (rate(bentoml_service_adaptive_batch_size_bucket[$window])))",
+                "clamp_min(histogram_quantile(0.95, "  # within the bucket "up to 1" it would be a part of a call
+                "sum by (le) (rate(bentoml_service_adaptive_batch_size_bucket[$window]))), 1)",
                 "p95",
             ),
             width=6,
@@ -175,6 +175,7 @@ def workers() -> Row:
             Query("sum(fraud_workers_configured)", "configured"),
             Query("sum(fraud_workers_ready)", "ready"),
             Query("sum(fraud_workers_refused)", "refused"),
+            also=("FraudWorkersMissing", "FraudModelRefused"),
         ),
         series(
             "Predictions logged and lost",
@@ -184,6 +185,7 @@ def workers() -> Row:
             Query("sum(rate(fraud_log_written_total[$window]))", "written"),
             Query("sum by (reason) (rate(fraud_log_dropped_total[$window]))", "lost: {{reason}}"),
             width=6,
+            also=("FraudLogDropping",),
         ),
         series(
             "Predictions waiting to be logged",

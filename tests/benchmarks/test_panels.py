@@ -63,6 +63,34 @@ def test_lines_have_their_values_and_thresholds():
     assert {level.get_ydata()[0] for level in levels} == {0.001, 0.01}
 
 
+def test_a_long_legend_says_how_many_it_leaves_out():
+    """What is not 0 all the time has its place before what is."""
+    quiet = [one((0.0, 0.0, 0.0), name=f"quiet {number}") for number in range(9)]
+    axes, _ = drawn("Calls not answered, by reason", [*quiet, one((0.0, 0.5, 0.0), name="busy")])
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names[0] == "busy"
+    assert names[-1] == "and 2 more"
+    assert len(names) == 9
+
+
+@pytest.mark.parametrize("minutes", [2, 7, 30, 60, 360, 1440])
+def test_the_time_can_be_read_off(minutes):
+    """Between three and eight moments are named, however long the time."""
+    times = list(np.linspace(1.7e9, 1.7e9 + 60 * minutes, 50))
+    axes, _ = drawn("Error ratio over time", [Series({}, "errors", times, [0.0] * 50)])
+    low, high = axes.get_xlim()
+    named = [at for at in axes.get_xticks() if low <= at <= high]
+    assert 3 <= len(named) <= 8
+
+
+def test_a_figure_alone_is_not_named():
+    """Two are, by their labels."""
+    axes, _ = drawn("Threshold", [one((0.5,), model_version="a")])
+    assert [text.get_text() for text in axes.texts] == ["0.5"]
+    axes, _ = drawn("Threshold", [one((0.5,), name="lowest")], [one((0.75,), name="highest")])
+    assert [text.get_text() for text in axes.texts] == ["lowest: 0.5", "highest: 0.75"]
+
+
 def test_lines_are_stacked_as_in_the_dashboard():
     """Also when one series is shorter than the other."""
     axes, _ = drawn("Transactions by decision", [one((1.0, 1.0, 1.0), name="a"), one((2.0,), name="b")])

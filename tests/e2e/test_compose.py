@@ -22,6 +22,7 @@ from tests.e2e.conftest import REPOSITORY, engine_only, run
 pytestmark = pytest.mark.e2e
 
 STACK = REPOSITORY / "monitoring" / "compose.yaml"
+TOKEN = REPOSITORY / "monitoring" / "compose.token.yaml"
 BASE = "python:3.11-slim"  # what the service's image is made from, so it is there
 SAMPLE = json.loads((REPOSITORY / "sample_transaction.json").read_text())
 
@@ -54,6 +55,18 @@ def test_without_an_image_it_says_what_to_do():
     done = compose("config", check=False)
     assert done.returncode != 0
     assert "set IMAGE to fraud_detector:<model version>" in done.stderr
+
+
+def test_with_a_token_file_no_token_is_in_the_environment(tmp_path):
+    """Both files together are accepted; a GITHUB_TOKEN of the shell goes nowhere."""
+    (tmp_path / "token").write_text("in-the-file")
+    given = {"GITHUB_REPOSITORY": "o/r", "GITHUB_TOKEN": "of-the-shell", "GITHUB_TOKEN_FILE": str(tmp_path / "token")}
+    said = compose("config", files=(STACK, TOKEN), IMAGE="x:1", **given).stdout
+    read = yaml.safe_load(said)
+    assert read["services"]["retrain-webhook"]["environment"]["GITHUB_TOKEN_FILE"].endswith("/github-token")
+    assert read["secrets"]["github-token"]["file"] == str(tmp_path / "token")
+    assert "of-the-shell" not in said
+    assert "in-the-file" not in said
 
 
 def stand_in(binary, *more):

@@ -168,4 +168,16 @@ def test_the_services_settings_are_settings():
     settings = Settings.from_env({name: value for name, value in given.items() if value is not None})
     assert settings.database_url == "sqlite:////data/fraud.sqlite"
     assert given["FRAUD_API_KEYS"] is None
-    assert SERVICES["retrain-webhook"]["environment"]["GITHUB_TOKEN"] is None
+    assert SERVICES["retrain-webhook"]["environment"]["GITHUB_TOKEN"] == "${GITHUB_TOKEN:-}"  # noqa: S105 - the shell's
+
+
+def test_the_token_may_stay_in_a_file():
+    """The overlay gives the receiver the file alone, asks for what it needs, and lets no variable take its place."""
+    overlay = yaml_of("compose.token.yaml")
+    assert set(overlay["services"]) == {"retrain-webhook"}
+    added = overlay["services"]["retrain-webhook"]
+    [secret] = added["secrets"]
+    assert added["environment"]["GITHUB_TOKEN_FILE"] == f"/run/secrets/{secret}"
+    assert added["environment"]["GITHUB_TOKEN"] == ""
+    assert added["environment"]["GITHUB_REPOSITORY"].startswith("${GITHUB_REPOSITORY:?")
+    assert overlay["secrets"][secret]["file"].startswith("${GITHUB_TOKEN_FILE:?")
