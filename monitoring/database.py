@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     Engine,
     Float,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -53,7 +54,7 @@ PREDICTIONS = Table(
     _METADATA,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("scored_at", Float(53), nullable=False, index=True),
-    Column("transaction_id", String(64), index=True),
+    Column("transaction_id", String(64)),
     Column("model_version", String(64), nullable=False),
     Column("fraud_probability", Float(53), nullable=False),
     Column("is_fraud", Boolean, nullable=False),
@@ -62,6 +63,9 @@ PREDICTIONS = Table(
     Column("row", LargeBinary),
     Column("exported_at", Float(53)),  # when it became part of a training increment
 )
+
+_WITH_ID = PREDICTIONS.c.transaction_id.is_not(None)
+Index("ix_predictions_transaction_id", PREDICTIONS.c.transaction_id, sqlite_where=_WITH_ID, postgresql_where=_WITH_ID)
 
 LABELS = Table(
     "labels",

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -39,6 +40,7 @@ DRAIN_SECONDS = 5.0
 
 _AMOUNT = COLUMNS.index("Amount")
 _SCHEMA = schema_hash()[:12]
+_pack = Struct(f"<{len(COLUMNS)}d").pack
 
 
 Rows = NDArray[np.float64] | Sequence[Sequence[float]]
@@ -130,21 +132,19 @@ class PredictionLog:
     def _records(self, answered: _Answered) -> list["database.Scored"]:
         from monitoring.database import Scored
 
-        values = np.asarray(answered.values, dtype="<f8")
-        blobs = [row.tobytes() for row in values] if self._features else []
-        amounts = values[:, _AMOUNT].tolist()
+        rows = answered.values.tolist() if isinstance(answered.values, np.ndarray) else answered.values
         return [
             Scored(
                 answered.at,
-                answered.ids[number] or None,
+                name or None,
                 score.model_version,
                 score.fraud_probability,
                 score.is_fraud,
-                amounts[number],
+                row[_AMOUNT],
                 _SCHEMA,
-                blobs[number] if blobs else None,
+                _pack(*row) if self._features else None,
             )
-            for number, score in enumerate(answered.scores)
+            for row, name, score in zip(rows, answered.ids, answered.scores, strict=True)
         ]
 
     def _write(self, batch: list["database.Scored"]) -> None:

@@ -11,6 +11,7 @@ from _bentoml_impl.server.app import ServiceAppFactory
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import ServiceUnavailable
 from starlette.responses import JSONResponse
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from fraud import shortcut
 from fraud.request import PREDICT_BYTES, RefusedError, parse_one, read_one
@@ -274,6 +275,16 @@ def test_bentomls_configuration_speaks_against_it(quiet, setting, value, words):
         assert words in reason_against(Factory)
     finally:
         setting.set(before)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_body_that_is_there_needs_no_timer(monkeypatch, waits):
+    """uvicorn says so in ``more_body``; after an upgrade, if it does not, a timer is started for every call."""
+    cycle = RequestResponseCycle.__new__(RequestResponseCycle)
+    cycle.more_body = waits
+    assert shortcut._is_there(cycle.receive) is not waits
+    noted = inspect.getsource(HttpToolsProtocol.on_message_complete)
+    assert "self.cycle.more_body = False" in noted, "uvicorn notes elsewhere that a body is whole"
 
 
 def test_bentomls_names_are_what_the_short_cut_builds_on():
