@@ -32,7 +32,7 @@ LOG = logging.getLogger("bentoml.fraud")
 
 BATCH_ROWS = 2_000
 """Most rows written in one transaction."""
-PAUSE_SECONDS = 0.5
+PAUSE_SECONDS = 0.2
 """How long rows gather before they are written."""
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 """Pauses after one failure, two, ...; the last goes on."""
