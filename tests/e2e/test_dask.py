@@ -60,9 +60,10 @@ backend.version = version
 """
 CONNECT = """
 import sys
+from fraud import cluster
 from fraud.errors import FraudError
 from training import backend
-backend.CONNECT_SECONDS = 3
+cluster.CONNECT_SECONDS = 3
 try:
     with backend.fitting_on("dask", sys.argv[1]):
         pass

@@ -9,6 +9,7 @@ import pytest
 from fraud import score as scoring
 from fraud.errors import DataError, ModelError
 from fraud.features import transform
+from fraud.pieces import Pieces
 from fraud.schema import COLUMNS, ID_COLUMN, LABEL
 from fraud.score import score_file
 
@@ -183,23 +184,27 @@ def listed(folder):
 
 
 @pytest.mark.parametrize("former", [None, b"former"], ids=["new", "existing"])
-@pytest.mark.parametrize("moment", ["writing", "replacing"])
+@pytest.mark.parametrize("moment", ["a piece", "writing", "replacing"])
 def test_a_failing_write_leaves_no_half_file(source, target, tag, monkeypatch, former, moment):
     """When the disk is full, the error is one line, no part is left, and a former output is as it was."""
     if former is not None:
         target.write_bytes(former)
     before = listed(target.parent)
 
-    def fail(self, *arguments, **_):
-        if moment == "writing":
-            arguments[0].write_bytes(b"half")
+    def fail(tables, path):
+        path.write_bytes(b"half")
+        no_space()
+
+    def no_space(*_):
         raise OSError(28, "No space left on device")
 
-    if moment == "writing":
-        monkeypatch.setattr(pd.DataFrame, "to_csv", fail)
-        monkeypatch.setattr(pd.DataFrame, "to_parquet", fail)
+    if moment == "a piece":
+        monkeypatch.setattr(Pieces, "add", no_space)
+    elif moment == "writing":
+        monkeypatch.setattr(scoring, "_write_csv", fail)
+        monkeypatch.setattr(scoring, "_write_parquet", fail)
     else:
-        monkeypatch.setattr(scoring.Path, "replace", fail)
+        monkeypatch.setattr(scoring.Path, "replace", no_space)
     with pytest.raises(DataError, match=r"cannot be written \(No space left on device\)"):
         score_file(source, target, tag)
     assert listed(target.parent) == before
@@ -207,18 +212,21 @@ def test_a_failing_write_leaves_no_half_file(source, target, tag, monkeypatch, f
 
 
 def test_an_interrupted_write_leaves_no_half_file(source, target, tag, monkeypatch):
-    """Ctrl-C while writing cleans up too."""
+    """Ctrl-C while joining leaves the finished pieces in one hidden folder, for the next run, and nothing else."""
     before = listed(target.parent)
 
-    def interrupt(self, path, **_):
+    def interrupt(tables, path):
         path.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pd.DataFrame, "to_csv", interrupt)
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        score_file(source, target, tag)
-    assert listed(target.parent) == before
+    with monkeypatch.context() as patch:
+        patch.setattr(scoring, "_write_csv", interrupt)
+        patch.setattr(scoring, "_write_parquet", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            score_file(source, target, tag)
+    assert listed(target.parent) == sorted([*before, f".{target.name}.part.d"])
+    assert score_file(source, target, tag)["resumed_at_row"] == 200
+    assert listed(target.parent) == sorted([*before, target.name])
 
 
 def test_a_folder_in_the_way_is_refused(source, target, tag):
