@@ -51,7 +51,7 @@ def _add_score(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type pr
     score.add_argument(
         "--scheduler",
         metavar="ADDRESS",
-        help="score many files on the Dask cluster there; workers need this code, the model and the same folders",
+        help="score many files on the Dask cluster there; it needs this code, the model in its store, the same folders",
     )
 
 

@@ -20,7 +20,7 @@ class Pieces:
     """Parquet files in a folder of their own, numbered from 0, each written whole."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._paths = list(_sound(folder))
         self.rows = sum(pyarrow.parquet.read_metadata(path).num_rows for path in self._paths)
         """How many rows the pieces hold."""
@@ -32,7 +32,7 @@ class Pieces:
 
     def add(self, piece: pyarrow.Table) -> None:
         """Write the next piece."""
-        path = self._folder / f"{len(self._paths):06d}.parquet"
+        path = self.folder / f"{len(self._paths):06d}.parquet"
         part = path.with_suffix(".part")
         pyarrow.parquet.write_table(piece, part)
         part.rename(path)

@@ -109,7 +109,7 @@ def _scored(chunk: Chunk, served: store.Served, threads: int) -> pyarrow.Table:
 
 def _join(pieces: Pieces, target: Path, version: str) -> int:
     """Write the pieces to ``target`` as one file, in one step; the number of flagged rows."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part = pieces.folder / "joined"
     write = _write_csv if target.suffix == ".csv" else _write_parquet
     flagged = 0
 
@@ -120,17 +120,14 @@ def _join(pieces: Pieces, target: Path, version: str) -> int:
             flagged += pyarrow.compute.sum(piece["is_fraud"]).as_py()
             yield piece.append_column("model_version", pyarrow.repeat(version, len(piece)))
 
-    try:
-        write(tables(), part)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    write(tables(), part)
+    part.replace(target)
     return flagged
 
 
 def _write_csv(tables: Iterator[pyarrow.Table], path: Path) -> None:
     for number, piece in enumerate(tables):
-        piece.to_pandas().to_csv(path, index=False, header=number == 0, mode="a")
+        piece.to_pandas().to_csv(path, index=False, header=number == 0, mode="a" if number else "w")
 
 
 def _write_parquet(tables: Iterator[pyarrow.Table], path: Path) -> None:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from glob import glob
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,9 @@ def score_files(
 ) -> dict[str, Any]:
     """Score each file into ``folder`` under its own name; outputs that are there and up to date are left alone.
 
-    Here by ``score``; with ``scheduler`` each file is one task of the Dask cluster there, whose workers need this code,
-    the model in their store, and the same folders. ``told`` hears of each file. Raises DataError or ModelError before
-    anything is scored; the errors of files are in the answer.
+    Here by ``score``; with ``scheduler`` each file is one task of the Dask cluster there, which needs this code,
+    the model in its workers' store, and the same folders. ``told`` hears of each file. Raises FraudError before anything
+    is scored; the errors of files are in the answer.
     """
     targets = _targets(sources, folder)
     version = store.open_served(store.get(tag)).version
@@ -67,7 +68,7 @@ def score_files(
     done = [source for source, target in targets.items() if _is_done(source, target, version)]
     todo = {source: target for source, target in targets.items() if source not in done}
     outcomes = []
-    for outcome in _on_cluster(todo, tag, scheduler, threads) if scheduler else _here(todo, tag, score):
+    for outcome in _on_cluster(todo, tag, scheduler, threads) if scheduler and todo else _here(todo, tag, score):
         told(outcome)
         outcomes.append(outcome)
     summaries = [outcome.summary for outcome in outcomes if outcome.summary]
@@ -99,10 +100,11 @@ def _here(todo: dict[Path, Path], tag: str, score: Score) -> Iterator[Outcome]:
 
 
 def _on_cluster(todo: dict[Path, Path], tag: str, scheduler: str, threads: int | None) -> Iterator[Outcome]:
-    """Outcomes as they come. What a worker could not do at all, as without our code, is an error of the file."""
+    """Outcomes as they come. What a worker could not do at all is an error of the file."""
     with cluster.client(scheduler) as client:
         from distributed import as_completed
 
+        _check_code(client, scheduler)
         futures = client.map(
             score_on_worker,
             [source.resolve() for source in todo],
@@ -112,11 +114,19 @@ def _on_cluster(todo: dict[Path, Path], tag: str, scheduler: str, threads: int |
             pure=False,
         )
         inputs = dict(zip(futures, todo, strict=True))
-        for future in as_completed(futures):  # type: ignore[no-untyped-call]
+        for future in as_completed(futures, loop=client.loop):  # type: ignore[no-untyped-call]
             if future.status == "finished":
                 yield Outcome(**{**future.result(), "input": str(inputs[future])})
             else:
                 yield Outcome(str(inputs[future]), error=f"the worker failed: {_reason(future)}")
+
+
+def _check_code(client: Any, scheduler: str) -> None:  # noqa: ANN401
+    """Raise FraudError unless the scheduler, which reads the tasks too, and every worker can import this package."""
+    found = {"the scheduler": client.run_on_scheduler(find_spec, "fraud"), **client.run(find_spec, "fraud")}
+    without = [name for name, spec in found.items() if spec is None]
+    if without:
+        raise FraudError(f"{scheduler}: {without[0]} has no package `fraud`; start it with this code on PYTHONPATH")
 
 
 def _reason(future: Any) -> str:  # noqa: ANN401

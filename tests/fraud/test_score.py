@@ -1,6 +1,5 @@
 """Scoring a file: table in, table out, the rows in their order, and never half a file."""
 
-import os
 import weakref
 
 import numpy as np
@@ -250,15 +249,25 @@ def test_an_existing_output_is_replaced(source, target, tag):
     assert listed(target.parent) == sorted({source.name, target.name})
 
 
-def test_the_part_is_beside_the_target(source, target, tag, monkeypatch):
-    """The part lies in the same folder, so that replacing is one step, under a name of this process."""
+def test_the_part_is_on_the_same_disk(source, target, tag, monkeypatch):
+    """The part lies in the hidden folder beside the output, so that replacing is one step and no part outlives it."""
     seen = []
     monkeypatch.setattr(scoring.Path, "replace", lambda part, final: seen.append((part, final)))
     score_file(source, target, tag)
     [(part, final)] = seen
     assert final == target
-    assert part.parent == target.parent
-    assert str(os.getpid()) in part.name
+    assert part.parent == target.with_name(f".{target.name}.part.d")
+    assert listed(target.parent) == [source.name]
+
+
+def test_a_half_joined_output_is_written_anew(source, target, tag, small, monkeypatch):
+    """What a run that was killed while joining had written is not appended to."""
+    score_file(source, target, tag)
+    expected = target.read_bytes()
+    stop_after(4, source, target, tag)
+    (target.with_name(f".{target.name}.part.d") / "joined").write_bytes(b"half")
+    score_file(source, target, tag)
+    assert target.read_bytes() == expected
 
 
 @pytest.fixture
