@@ -19,17 +19,7 @@ def main() -> int:
         prog=PROGRAM, description="Use a stored fraud model, and make keys for its service."
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    score = command.subcommand(
-        verbs,
-        "score",
-        _score,
-        "Score a CSV or Parquet file; rows keep their order, a Class column is ignored.",
-        f"{PROGRAM} score transactions.csv scores.csv",
-        f"{PROGRAM} score week.parquet scores.parquet --model fraud_detector:abcdef123456",
-    )
-    score.add_argument("source", type=Path, metavar="IN")
-    score.add_argument("target", type=Path, metavar="OUT")
-    score.add_argument("--model", metavar="TAG", help="tag in the model store (default: FRAUD_MODEL, else the newest)")
+    _add_score(verbs)
     command.subcommand(
         verbs,
         "key",
@@ -40,10 +30,60 @@ def main() -> int:
     return command.main(parser)
 
 
-def _score(given: argparse.Namespace) -> dict[str, Any]:
-    from fraud.score import score_file
+def _add_score(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privately
+    score = command.subcommand(
+        verbs,
+        "score",
+        _score,
+        "Score CSV or Parquet files; rows keep their order, a Class column is ignored. "
+        "An output appears whole or not at all. A run that was interrupted or killed goes on where it stopped when it "
+        "is started again on the same input and model; until then .OUT.part.d beside OUT keeps what is done. "
+        "With several inputs OUT is a folder, finished outputs are skipped, and one bad file does not stop the others.",
+        f"{PROGRAM} score transactions.csv scores.csv",
+        f"{PROGRAM} score week.parquet scores.parquet --model fraud_detector:abcdef123456",
+        f"{PROGRAM} score transactions/ scores/",
+        f"{PROGRAM} score 'transactions/2026-*.parquet' scores/ --scheduler tcp://host:8786",
+    )
+    score.add_argument("sources", nargs="+", metavar="IN", help="a file, a folder of files, or a pattern with *")
+    score.add_argument("target", type=Path, metavar="OUT", help="a file; a folder for a folder, a pattern or several")
+    score.add_argument("--model", metavar="TAG", help="tag in the model store (default: FRAUD_MODEL, else the newest)")
+    score.add_argument("--jobs", type=_positive, metavar="N", help="threads that score (default: all cores)")
+    score.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="score many files on the Dask cluster there; it needs this code, the model in its store, the same folders",
+    )
 
-    return score_file(given.source, given.target, given.model or Settings.from_env().model)
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+    return int(text)
+
+
+def _score(given: argparse.Namespace) -> Any:  # noqa: ANN401 - a document, or an Answer
+    from fraud import progress
+    from fraud.score import score_file
+    from fraud.score_many import Outcome, find, score_files
+
+    tag = given.model or Settings.from_env().model
+    shown = progress.console()
+
+    def score(source: Path, target: Path, tag: str) -> dict[str, Any]:
+        with progress.bar(source.name, shown) as told:
+            return score_file(source, target, tag, threads=given.jobs, told=told)
+
+    def told(outcome: Outcome) -> None:
+        said = f"error: {outcome.error}" if outcome.summary is None else f"{outcome.summary['rows']} rows"
+        shown.print(f"{outcome.input}: {said}", markup=False)
+
+    source = Path(given.sources[0])
+    if len(given.sources) == 1 and not given.scheduler and not source.is_dir() and "*" not in given.sources[0]:
+        return score(source, given.target, tag)
+    answer = score_files(
+        find(given.sources), given.target, tag, score, scheduler=given.scheduler, threads=given.jobs, told=told
+    )
+    return command.Answer(answer, command.EXIT_ERROR if answer["failed"] else 0)
 
 
 def _key(_: argparse.Namespace) -> dict[str, Any]:

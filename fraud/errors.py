@@ -39,3 +39,8 @@ class ConflictError(RegistryError):
 
 class DamagedError(RegistryError):
     """An object in S3 is not what our code writes."""
+
+
+def one_line(error: BaseException) -> str:
+    """What a library said, for a message of ours."""
+    return " ".join(str(error).split()) or type(error).__name__

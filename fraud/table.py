@@ -5,8 +5,7 @@ The serving process never imports this module: pandas and pandera are needed off
 """
 
 import re
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,16 +17,18 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 from pandas.api import types
 
-from fraud import schema
-from fraud.errors import DataError
+from fraud import csv_file, schema
+from fraud.errors import DataError, one_line
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 CSV_SUFFIXES = (".csv", ".csv.gz")
 MAX_PROBLEMS = 5
 MAX_ROWS_NAMED = 5
 
+Faults = dict[tuple[str, str], list[int]]
+"""Rows at fault by column and rule."""
+
 _NUMBER, _FINITE, _LABEL, _ID = "a number", "finite", "0 or 1", "an id"
-_NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
 _NUMERIC = (str, int, float, Decimal, np.number)
 
 
@@ -36,6 +37,15 @@ def read(path: Path) -> pd.DataFrame:
 
     Nothing is checked yet, see ``check``. Raises DataError with one line when there is no readable table.
     """
+    check_there(path)
+    try:
+        return _read_parquet(path) if is_parquet(path) else csv_file.read(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {one_line(error)}") from None
+
+
+def check_there(path: Path) -> None:
+    """Raise DataError unless ``path`` is a file that holds something."""
     if not path.exists():
         raise DataError(f"{path}: no such file; expected a CSV or Parquet table")
     if not path.is_file():
@@ -43,9 +53,8 @@ def read(path: Path) -> pd.DataFrame:
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: the file is empty; expected a CSV or Parquet table")
-        return _read_parquet(path) if _is_parquet(path) else _read_csv(path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {_line(error)}") from None
+        raise DataError(f"{path}: cannot be read: {one_line(error)}") from None
 
 
 def check(frame: pd.DataFrame, *, labelled: bool) -> pd.DataFrame:
@@ -56,21 +65,35 @@ def check(frame: pd.DataFrame, *, labelled: bool) -> pd.DataFrame:
     fault; rows are counted from 0 after the header.
     """
     frame = frame.reset_index(drop=True)
+    names, faults = find_faults(frame, labelled=labelled)
+    if names or faults:
+        raise refusal(names, faults, {rule: len(rows) for rule, rows in faults.items()})
+    return _converted(frame, _wanted(labelled))
+
+
+def find_faults(frame: pd.DataFrame, *, labelled: bool) -> tuple[list[str], Faults]:
+    """What ``check`` says of the table as a whole, and the rows that break a rule, ascending, counted from 0."""
     frame = frame if labelled else frame.drop(columns=schema.LABEL, errors="ignore")
     if frame.columns.has_duplicates:
         names = [str(name) for name in frame.columns[frame.columns.duplicated()].unique()]
         raise DataError(f"columns given more than once: {_listed(names)}")
-    wanted = [*schema.COLUMNS, *([schema.LABEL] if labelled else [])]
-    problems = _name_problems(frame, wanted)
+    problems = _name_problems(frame, _wanted(labelled))
     if not len(frame):
         problems.append("the table has no rows")
     try:
         pandera_schema(labelled=labelled).validate(frame, lazy=True)
     except pa.errors.SchemaErrors as errors:
-        problems += _value_problems(errors.failure_cases)
-    if problems:
-        raise DataError(_joined(problems))
-    return _converted(frame, wanted)
+        return problems, _by_rule(errors.failure_cases)
+    return problems, {}
+
+
+def refusal(problems: list[str], faults: Faults, counts: Mapping[tuple[str, str], int]) -> DataError:
+    """The error of ``check``. ``faults`` may leave out all but the first rows; ``counts`` says how many there are."""
+    return DataError(_joined(problems + [_rule_problem(*rule, rows, counts[rule]) for rule, rows in faults.items()]))
+
+
+def _wanted(labelled: bool) -> list[str]:
+    return [*schema.COLUMNS, *([schema.LABEL] if labelled else [])]
 
 
 def pandera_schema(*, labelled: bool) -> pa.DataFrameSchema:
@@ -86,33 +109,11 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     try:  # one file, not a dataset: a folder named "Class=1" above it must not become a column
         frame: pd.DataFrame = pyarrow.parquet.ParquetFile(path).read().to_pandas()
     except (pyarrow.ArrowException, ValueError) as error:
-        raise DataError(f"{path}: not a readable Parquet file: {_line(error)}") from None
+        raise DataError(f"{path}: not a readable Parquet file: {one_line(error)}") from None
     return frame.reset_index(drop=frame.index.name is None)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    """Types are inferred over the whole file (one Time is written ``1e+05``); ids stay as they are written."""
-    try:
-        frame = pd.read_csv(
-            path,
-            compression="gzip" if path.name.lower().endswith(".gz") else None,
-            low_memory=False,
-            dtype={schema.ID_COLUMN: str},
-            keep_default_na=False,
-            na_values=dict.fromkeys((*schema.COLUMNS, schema.LABEL), _NULLS),
-        )
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: not UTF-8 text; expected a CSV or Parquet table") from None
-    except (ValueError, EOFError, zlib.error) as error:  # pandas' parser errors are ValueErrors
-        raise DataError(f"{path}: not a readable CSV file: {_line(error)}") from None
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise DataError(f"{path}: not a readable CSV file: the rows have more fields than the header")
-    if len(frame.columns) == 1:
-        raise DataError(f"{path}: one column only; expected a header and commas between the fields")
-    return frame
-
-
-def _is_parquet(path: Path) -> bool:
+def is_parquet(path: Path) -> bool:
     if path.name.lower().endswith(PARQUET_SUFFIXES + CSV_SUFFIXES):
         return path.name.lower().endswith(PARQUET_SUFFIXES)
     with path.open("rb") as file:
@@ -186,21 +187,21 @@ def _name_problems(frame: pd.DataFrame, wanted: list[str]) -> list[str]:
     ]
 
 
-def _value_problems(cases: pd.DataFrame) -> list[str]:
-    """One line for each column and rule that failed, out of pandera's table of failure cases."""
+def _by_rule(cases: pd.DataFrame) -> Faults:
+    """Rows for each column and rule that failed, out of pandera's table of failure cases."""
     cases = cases[cases["schema_context"] == "Column"]
-    return [
-        _rule_problem(str(column), str(rule), [int(row) for row in group["index"]])
+    return {
+        (str(column), str(rule)): sorted(int(row) for row in group["index"])
         for (column, rule), group in cases.groupby(["column", "check"], sort=False)
-    ]
+    }
 
 
-def _rule_problem(column: str, rule: str, rows: list[int]) -> str:
+def _rule_problem(column: str, rule: str, rows: list[int], count: int) -> str:
     expected = {"not_nullable": "not empty", _ID: f"text that matches {schema.ID_PATTERN}"}.get(rule, rule)
-    named = ", ".join(map(str, sorted(rows)[:MAX_ROWS_NAMED])) + (", ..." if len(rows) > MAX_ROWS_NAMED else "")
-    if len(rows) == 1:
+    named = ", ".join(map(str, rows[:MAX_ROWS_NAMED])) + (", ..." if count > MAX_ROWS_NAMED else "")
+    if count == 1:
         return f"{column} must be {expected}: 1 row is not (row {named})"
-    return f"{column} must be {expected}: {len(rows)} rows are not (rows {named})"
+    return f"{column} must be {expected}: {count} rows are not (rows {named})"
 
 
 def _joined(problems: list[str]) -> str:
@@ -214,7 +215,3 @@ def _joined(problems: list[str]) -> str:
 def _listed(names: list[str]) -> str:
     more = len(names) - 10
     return ", ".join(names[:10]) + (f" and {more} more" if more > 0 else "")
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

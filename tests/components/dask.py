@@ -1,6 +1,7 @@
 """A Dask cluster of the test's own: one scheduler and its workers, each a process as a user starts it."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -8,17 +9,17 @@ from tests.components.process import Process, free_port
 
 
 class DaskCluster:
-    """``dask scheduler`` at ``address`` and ``workers`` times ``dask worker`` with one thread each."""
+    """``dask scheduler`` at ``address`` and ``workers`` times ``dask worker`` with one thread each, in ``env``."""
 
-    def __init__(self, folder: Path, workers: int = 2) -> None:
+    def __init__(self, folder: Path, workers: int = 2, env: Mapping[str, str] | None = None) -> None:
         port = free_port()
         self.address = f"tcp://127.0.0.1:{port}"
         dask = [sys.executable, "-m", "dask"]
         local = ["--host", "127.0.0.1", "--no-dashboard"]
-        self._scheduler = Process("scheduler", [*dask, "scheduler", *local, "--port", str(port)], folder)
+        self._scheduler = Process("scheduler", [*dask, "scheduler", *local, "--port", str(port)], folder, env)
         options = ["--nthreads", "1", "--nworkers", "1", "--memory-limit", "0", "--local-directory", str(folder)]
         self._workers = [
-            Process(f"worker-{number}", [*dask, "worker", self.address, *local, *options], folder)
+            Process(f"worker-{number}", [*dask, "worker", self.address, *local, *options], folder, env)
             for number in range(workers)
         ]
 

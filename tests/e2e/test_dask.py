@@ -1,4 +1,4 @@
-"""Fitting on a Dask cluster: a real scheduler with two worker processes."""
+"""Fitting and scoring files on a Dask cluster: a real scheduler with two worker processes."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import pytest
 from tests.components import missing
 from tests.components.dask import DaskCluster
 from tests.e2e.conftest import REPOSITORY, run
+from training import sample
 
 pytestmark = pytest.mark.e2e
 
@@ -60,9 +61,10 @@ backend.version = version
 """
 CONNECT = """
 import sys
+from fraud import cluster
 from fraud.errors import FraudError
 from training import backend
-backend.CONNECT_SECONDS = 3
+cluster.CONNECT_SECONDS = 3
 try:
     with backend.fitting_on("dask", sys.argv[1]):
         pass
@@ -115,3 +117,62 @@ def test_a_worker_without_a_package_is_said(tmp_path):
     [line] = done.stderr.splitlines()
     assert line.startswith(f"error: {cluster.address}: worker tcp://127.0.0.1:")
     assert line.endswith("has scikit-learn none, expected 1 as here")
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Three good files and a bad one."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, name in enumerate(("a.parquet", "b.parquet", "c.csv")):
+        frame = sample.generate(3_000, seed=number)
+        path = folder / name
+        frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
+    sample.generate(1_000, seed=9).assign(V3=float("nan")).to_parquet(folder / "d.parquet")
+    return folder
+
+
+def score(files, output, env, *more):
+    command = [sys.executable, "-m", "fraud", "score", str(files), str(output), *more]
+    done = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=120)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, json.loads(done.stdout or "null"), done.stderr
+
+
+def test_a_cluster_scores_files_as_this_machine_does(files, tmp_path, store):
+    """The same bytes in each output; the bad file is named, the others go on; a second run skips what is done."""
+    env = {**store.env, "PYTHONPATH": str(REPOSITORY)}
+    assert score(files, tmp_path / "here", store.env)[0] == 1
+    with DaskCluster(tmp_path, env=env) as cluster:
+        code, answer, error = score(files, tmp_path / "there", store.env, "--scheduler", cluster.address)
+        again = score(files, tmp_path / "there", store.env, "--scheduler", cluster.address)[1]
+    assert code == 1
+    assert (answer["files"], answer["skipped"], answer["rows"]) == (3, 0, 9_000)
+    assert (again["files"], again["skipped"], len(again["failed"])) == (0, 3, 1)
+    [failed] = answer["failed"]
+    assert failed["input"] == str(files / "d.parquet")
+    assert "V3 must be not empty: 1000 rows are not" in failed["error"]
+    assert len(error.splitlines()) == 4
+    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == ["a.parquet", "b.parquet", "c.csv"]
+    for path in (tmp_path / "there").iterdir():
+        assert path.read_bytes() == (tmp_path / "here" / path.name).read_bytes()
+
+
+def test_a_cluster_without_our_code_is_said(files, tmp_path, store):
+    """In one line that names who lacks it, and nothing is scored."""
+    with DaskCluster(tmp_path, workers=1) as cluster:
+        code, answer, error = score(files, tmp_path / "out", store.env, "--scheduler", cluster.address)
+    assert (code, answer) == (1, None)
+    assert error == (
+        f"error: {cluster.address}: the scheduler has no package `fraud`; start it with this code on PYTHONPATH\n"
+    )
+
+
+def test_a_worker_without_the_model_is_said(files, tmp_path, store):
+    """Its store is named as the reason."""
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "BENTOML_HOME": str(tmp_path / "empty")}
+    with DaskCluster(tmp_path, workers=1, env=env) as cluster:
+        code, answer, _ = score(files, tmp_path / "out", store.env, "--scheduler", cluster.address)
+    assert code == 1
+    assert len(answer["failed"]) == 4
+    assert all(f"the model store has no fraud_detector:{store.version}" in one["error"] for one in answer["failed"])

@@ -158,15 +158,15 @@ def test_help_shows_the_examples(capsys):
 def test_help_of_score_shows_commands_that_parse(fraud, monkeypatch):
     """Each example in the help of ``score`` is accepted by its own parser."""
     seen = []
-    monkeypatch.setattr(program, "_score", lambda given: seen.append(given.source.name))
+    monkeypatch.setattr(program, "_score", lambda given: seen.append(Path(given.sources[0]).name))
     code, out, _ = fraud("score", "--help")
     assert code == 0
     examples = [line.split() for line in out.partition("examples:\n")[2].splitlines()]
-    assert len(examples) == 2
+    assert len(examples) == 4
     for words in examples:
         assert words[:3] == ["python", "-m", "fraud"]
         assert fraud(*words[3:])[0] == 0
-    assert seen == ["transactions.csv", "week.parquet"]
+    assert seen == ["transactions.csv", "week.parquet", "transactions", "2026-*.parquet'"]
 
 
 @pytest.mark.parametrize("arguments", [(), ("nothing",), ("score",), ("score", "in.csv"), ("score", "a", "b", "--x")])

@@ -1,14 +1,17 @@
 """Scoring a file: table in, table out, the rows in their order, and never half a file."""
 
-import os
+import weakref
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from fraud import chunks, store
 from fraud import score as scoring
 from fraud.errors import DataError, ModelError
 from fraud.features import transform
+from fraud.manifest import Manifest
+from fraud.pieces import Pieces
 from fraud.schema import COLUMNS, ID_COLUMN, LABEL
 from fraud.score import score_file
 
@@ -183,23 +186,27 @@ def listed(folder):
 
 
 @pytest.mark.parametrize("former", [None, b"former"], ids=["new", "existing"])
-@pytest.mark.parametrize("moment", ["writing", "replacing"])
+@pytest.mark.parametrize("moment", ["a piece", "writing", "replacing"])
 def test_a_failing_write_leaves_no_half_file(source, target, tag, monkeypatch, former, moment):
     """When the disk is full, the error is one line, no part is left, and a former output is as it was."""
     if former is not None:
         target.write_bytes(former)
     before = listed(target.parent)
 
-    def fail(self, *arguments, **_):
-        if moment == "writing":
-            arguments[0].write_bytes(b"half")
+    def fail(tables, path):
+        path.write_bytes(b"half")
+        no_space()
+
+    def no_space(*_):
         raise OSError(28, "No space left on device")
 
-    if moment == "writing":
-        monkeypatch.setattr(pd.DataFrame, "to_csv", fail)
-        monkeypatch.setattr(pd.DataFrame, "to_parquet", fail)
+    if moment == "a piece":
+        monkeypatch.setattr(Pieces, "add", no_space)
+    elif moment == "writing":
+        monkeypatch.setattr(scoring, "_write_csv", fail)
+        monkeypatch.setattr(scoring, "_write_parquet", fail)
     else:
-        monkeypatch.setattr(scoring.Path, "replace", fail)
+        monkeypatch.setattr(scoring.Path, "replace", no_space)
     with pytest.raises(DataError, match=r"cannot be written \(No space left on device\)"):
         score_file(source, target, tag)
     assert listed(target.parent) == before
@@ -207,18 +214,21 @@ def test_a_failing_write_leaves_no_half_file(source, target, tag, monkeypatch, f
 
 
 def test_an_interrupted_write_leaves_no_half_file(source, target, tag, monkeypatch):
-    """Ctrl-C while writing cleans up too."""
+    """Ctrl-C while joining leaves the finished pieces in one hidden folder, for the next run, and nothing else."""
     before = listed(target.parent)
 
-    def interrupt(self, path, **_):
+    def interrupt(tables, path):
         path.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pd.DataFrame, "to_csv", interrupt)
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        score_file(source, target, tag)
-    assert listed(target.parent) == before
+    with monkeypatch.context() as patch:
+        patch.setattr(scoring, "_write_csv", interrupt)
+        patch.setattr(scoring, "_write_parquet", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            score_file(source, target, tag)
+    assert listed(target.parent) == sorted([*before, f".{target.name}.part.d"])
+    assert score_file(source, target, tag)["resumed_at_row"] == 200
+    assert listed(target.parent) == sorted([*before, target.name])
 
 
 def test_a_folder_in_the_way_is_refused(source, target, tag):
@@ -239,12 +249,183 @@ def test_an_existing_output_is_replaced(source, target, tag):
     assert listed(target.parent) == sorted({source.name, target.name})
 
 
-def test_the_part_is_beside_the_target(source, target, tag, monkeypatch):
-    """The part lies in the same folder, so that replacing is one step, under a name of this process."""
+def test_the_part_is_on_the_same_disk(source, target, tag, monkeypatch):
+    """The part lies in the hidden folder beside the output, so that replacing is one step and no part outlives it."""
     seen = []
     monkeypatch.setattr(scoring.Path, "replace", lambda part, final: seen.append((part, final)))
     score_file(source, target, tag)
     [(part, final)] = seen
     assert final == target
-    assert part.parent == target.parent
-    assert str(os.getpid()) in part.name
+    assert part.parent == target.with_name(f".{target.name}.part.d")
+    assert listed(target.parent) == [source.name]
+
+
+def test_a_half_joined_output_is_written_anew(source, target, tag, small, monkeypatch):
+    """What a run that was killed while joining had written is not appended to."""
+    score_file(source, target, tag)
+    expected = target.read_bytes()
+    stop_after(4, source, target, tag)
+    (target.with_name(f".{target.name}.part.d") / "joined").write_bytes(b"half")
+    score_file(source, target, tag)
+    assert target.read_bytes() == expected
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Chunks of 64 rows: 200 rows are four pieces."""
+    monkeypatch.setattr(scoring, "CHUNK_ROWS", 64)
+
+
+@pytest.fixture
+def scored(monkeypatch):
+    """Numbers of rows that the forest was asked for, call by call; opening the model asks for its probes first."""
+    calls, real = [], scoring._scored
+
+    def counting(chunk, *more):
+        calls.append(len(chunk.rows))
+        return real(chunk, *more)
+
+    monkeypatch.setattr(scoring, "_scored", counting)
+    return calls
+
+
+class Stopped:
+    """Told of progress, interrupts after ``pieces`` pieces."""
+
+    def __init__(self, pieces, how=KeyboardInterrupt):
+        self.left, self.how = pieces, how
+
+    def __call__(self, *_):
+        self.left -= 1
+        if not self.left:
+            raise self.how
+
+
+def stop_after(pieces, source, target, tag, how=KeyboardInterrupt):
+    with pytest.raises(how):
+        score_file(source, target, tag, told=Stopped(pieces, how))
+
+
+def test_chunks_change_nothing(source, target, tag, small, scored, model, given):
+    """In four pieces, the output has the same rows, scores and columns as in one."""
+    score_file(source, target, tag)
+    result = read(target)
+    assert scored == [64, 64, 64, 8]
+    assert list(result.columns) == [ID_COLUMN, *WRITTEN]
+    assert result[ID_COLUMN].tolist() == given[ID_COLUMN].tolist()
+    assert result["fraud_probability"].to_numpy().tobytes() == reference(model, given).tobytes()
+
+
+def test_threads_change_nothing(source, target, tag, model, given):
+    """Scores are exact however many threads share the rows."""
+    score_file(source, target, tag, threads=3)
+    assert read(target)["fraud_probability"].to_numpy().tobytes() == reference(model, given).tobytes()
+
+
+def test_a_bad_row_in_a_later_chunk_leaves_nothing_behind(given, target, tmp_path, tag, small):
+    """It is named by its number in the file, and neither output nor pieces stay."""
+    source = write(given.reset_index(drop=True).assign(V7=[*[0.0] * 150, np.inf, *[0.0] * 49]), tmp_path / "in.parquet")
+    with pytest.raises(DataError, match=r"V7 must be finite: 1 row is not \(row 150\)"):
+        score_file(source, target, tag)
+    assert listed(tmp_path) == ["in.parquet"]
+
+
+@pytest.mark.parametrize("how", [KeyboardInterrupt, SystemExit])
+def test_an_interrupted_run_goes_on_where_it_stopped(source, target, tag, small, scored, how):
+    """The next run scores only the rest, and writes the very bytes of a run in one go; its folder is gone."""
+    score_file(source, target, tag)
+    expected = target.read_bytes()
+    target.unlink()
+    scored.clear()
+    stop_after(2, source, target, tag, how)
+    assert not target.exists()
+    assert scored == [64, 64]
+    assert score_file(source, target, tag)["resumed_at_row"] == 128
+    assert scored == [64, 64, 64, 8]
+    assert target.read_bytes() == expected
+    assert listed(target.parent) == sorted([source.name, target.name])
+
+
+def test_a_changed_input_starts_anew(source, target, tag, small, scored, given, model):
+    """Pieces of other rows are not mixed in, whatever the size of the file."""
+    stop_after(2, source, target, tag)
+    changed = given.iloc[::-1]
+    write(changed, source)
+    assert "resumed_at_row" not in score_file(source, target, tag)
+    assert scored == [64, 64, 64, 64, 64, 8]
+    assert read(target)["fraud_probability"].tolist() == reference(model, changed).tolist()
+
+
+def test_another_model_starts_anew(source, target, tag, small, scored, model, scorer, probes, facts):
+    """Pieces of another model's scores are not mixed in."""
+    stop_after(2, source, target, tag)
+    other = store.save(model, scorer, probes, lambda v, files: Manifest(model_version=v, files=files, **facts), {})
+    assert "resumed_at_row" not in score_file(source, target, f"fraud_detector:{other.model_version}")
+    assert scored == [64, 64, 64, 64, 64, 8]
+    assert set(read(target)["model_version"]) == {other.model_version}
+
+
+def test_a_damaged_piece_is_scored_again(source, target, tag, small, scored):
+    """After a power cut a piece may be empty: from it on everything is made again."""
+    stop_after(3, source, target, tag)
+    (target.parent / f".{target.name}.part.d" / "000001.parquet").write_bytes(b"")
+    assert score_file(source, target, tag)["resumed_at_row"] == 64
+    assert scored == [64, 64, 64, 64, 64, 8]
+
+
+def test_an_interruption_before_the_first_piece_leaves_nothing(source, target, tag, monkeypatch):
+    """There is nothing to go on from."""
+    monkeypatch.setattr(Pieces, "add", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        score_file(source, target, tag)
+    assert listed(target.parent) == [source.name]
+
+
+def test_two_runs_on_one_output_are_refused(source, target, tag, small):
+    """The second says so, and the first is not disturbed."""
+
+    def again(share, rows):
+        with pytest.raises(DataError, match="another process is writing it"):
+            score_file(source, target, tag)
+
+    assert score_file(source, target, tag, told=again)["rows"] == 200
+
+
+def test_an_input_changed_meanwhile_is_refused(source, target, tag, small, given):
+    """Rows of two files in one output would be wrong."""
+
+    def change(share, rows):
+        if rows == 200:
+            write(given[:100], source)
+
+    with pytest.raises(DataError, match="was changed while it was read"):
+        score_file(source, target, tag, told=change)
+    assert listed(target.parent) == [source.name]
+
+
+def test_progress_grows_to_all(source, target, tag, small):
+    """Told after each piece: the share of the input read, up to 1, and the rows that are done."""
+    told = []
+    score_file(source, target, tag, told=lambda share, rows: told.append((share, rows)))
+    assert [rows for _, rows in told] == [64, 128, 192, 200]
+    assert [share for share, _ in told] == sorted(share for share, _ in told)
+    assert told[-1][0] == 1
+
+
+def test_two_chunks_are_in_memory_at_most(given, target, tmp_path, tag, monkeypatch):
+    """Reading is one chunk ahead of scoring, never more, however long the file is."""
+    source, seen, alive = write(pd.concat([given] * 20), tmp_path / "in.parquet"), [], weakref.WeakSet()
+    real = chunks.Chunk.__init__
+
+    def counting(self, *given):
+        real(self, *given)
+        alive.add(self)
+        seen.append(len(alive))
+
+    monkeypatch.setattr(scoring, "CHUNK_ROWS", 64)
+    monkeypatch.setattr(chunks.Chunk, "__init__", counting)
+    monkeypatch.setattr(chunks.Chunk, "__hash__", object.__hash__)
+    monkeypatch.setattr(chunks.Chunk, "__eq__", object.__eq__)
+    assert score_file(source, target, tag)["rows"] == 4000
+    assert len(seen) == 63
+    assert max(seen) <= 3  # the one scored, the one ready, and the one being made of it
