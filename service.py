@@ -406,7 +406,8 @@ async def _model_card(request: Request) -> Response:
     served = bentoml.get_current_service().served
     if served is None:
         return _refused(request, _NOT_READY)
-    return JSONResponse(served.manifest.model_dump(mode="json", exclude={"profile", "files"}))
+    card = served.manifest.model_dump(mode="json", exclude={"profile", "files"})
+    return JSONResponse({**card, "engine": served.forest.engine})
 
 
 FraudDetector.mount_asgi_app(Starlette(routes=[Route("/", _docs), Route("/model", _model_card)]), path="/")

@@ -245,6 +245,7 @@ def test_the_model_card_is_the_stored_manifest(client, store):
     card = client.get("/model").json()
     for name in ("model_version", "threshold", "metrics", "synthetic", "data", "split", "settings"):
         assert card[name] == store.result[name]
+    assert card["engine"] == "kernel", "the compiled scorer is not used on this machine"
 
 
 def test_the_docs_page_and_schema_are_served_without_a_tracker(client):
