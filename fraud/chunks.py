@@ -21,6 +21,8 @@ from fraud import csv_file, table
 from fraud.errors import DataError, one_line
 from fraud.schema import COLUMNS, ID_COLUMN, ID_PATTERN, LABEL, bounds
 
+_BUFFER = 2**20  # bytes of a column read at once; without it, a whole row group is held
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -110,7 +112,7 @@ def _frames(path: Path, size: int, start: int) -> Iterator[tuple[pd.DataFrame, f
 def _parquet(path: Path, size: int, start: int) -> Iterator[tuple[pd.DataFrame, float]]:
     """Batches of one run of row groups after another; runs before ``start`` are not decoded and come as empty rows."""
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
             done, total = 0, file.metadata.num_rows
             if not total:
                 yield file.schema_arrow.empty_table().to_pandas().reset_index(drop=True), 1.0

@@ -59,8 +59,8 @@ def score_files(
     """Score each file into ``folder`` under its own name; outputs that are there and up to date are left alone.
 
     Here by ``score``; with ``scheduler`` each file is one task of the Dask cluster there, which needs this code,
-    the model in its workers' store, and the same folders. ``told`` hears of each file. Raises FraudError before anything
-    is scored; the errors of files are in the answer.
+    the model in its workers' store, and the same folders. ``told`` hears of each file. Raises FraudError before
+    anything is scored; the errors of files are in the answer.
     """
     targets = _targets(sources, folder)
     version = store.open_served(store.get(tag)).version
