@@ -7,6 +7,8 @@ import sqlite3
 import time
 import weakref
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +36,8 @@ from fraud.errors import FraudError, SettingsError
 
 CONNECT_SECONDS = 5
 """How long a connection, or a lock on a SQLite file, is waited for."""
+
+ROWS_A_STATEMENT = 100
 
 AWAY = (
     exc.OperationalError,
@@ -170,18 +174,20 @@ def forget(engine: Engine) -> None:
 
 def insert(engine: Engine, rows: Sequence[Scored]) -> None:
     """Add predictions in one transaction. Raises what the database says; nothing is added then."""
-    statement = _INSERT[engine.dialect.paramstyle]
+    mark = "?" if engine.dialect.paramstyle == "qmark" else "%s"
     with engine.begin() as connection:
-        connection.exec_driver_sql(statement, [tuple(row) for row in rows])
+        for start in range(0, len(rows), ROWS_A_STATEMENT):
+            part = rows[start : start + ROWS_A_STATEMENT]
+            connection.exec_driver_sql(_insert(mark, len(part)), tuple(chain.from_iterable(part)))
 
 
-def _insert(mark: str) -> str:
-    names, marks = (", ".join(words) for words in (map('"{}"'.format, Scored._fields), [mark] * len(Scored._fields)))
-    return f"INSERT INTO predictions ({names}) VALUES ({marks})"  # noqa: S608 - our own names
-
-
-# the driver's own form: 5 us a row to SQLite in batches of 1,000, where SQLAlchemy's takes 8
-_INSERT = {"qmark": _insert("?"), "pyformat": _insert("%s"), "format": _insert("%s")}
+@lru_cache(maxsize=2 * ROWS_A_STATEMENT)
+def _insert(mark: str, rows: int) -> str:
+    """The driver's own form, many rows in one: for each statement SQLite gives the interpreter to other threads and
+    waits to get it back, which beside a busy event loop costs more than the writing."""
+    names = ", ".join(f'"{name}"' for name in Scored._fields)
+    marks = ", ".join([f"({', '.join([mark] * len(Scored._fields))})"] * rows)
+    return f"INSERT INTO predictions ({names}) VALUES {marks}"  # noqa: S608 - our own names
 
 
 def put_labels(engine: Engine, labels: Sequence[tuple[str, bool]], source: str, now: float) -> int:
