@@ -23,20 +23,10 @@ from bentoml.exceptions import ServiceUnavailable
 from fraud.dispatch import PromptDispatcher
 from fraud.edge import RETRY_AFTER_SECONDS, Message, Receive, Scope, Send
 from fraud.request import PREDICT_BYTES, Values, read_one
+from fraud.schema import Score
 
 PATIENCE_SECONDS = 1.0
 """A body that has not come by then is waited for on BentoML's path, which has the timeout."""
-
-
-class Score(Protocol):
-    """What the model says of one row."""
-
-    @property
-    def fraud_probability(self) -> float: ...
-    @property
-    def is_fraud(self) -> bool: ...
-    @property
-    def model_version(self) -> str: ...
 
 
 class Counts(Protocol):

@@ -13,12 +13,12 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.schema import COLUMNS, schema_hash
+from fraud.schema import COLUMNS, Score, schema_hash
 from fraud.settings import Settings
 from monitoring.live import LiveQuality
 from monitoring.metrics import RecordMetrics
@@ -45,17 +45,6 @@ _pack = Struct(f"<{len(COLUMNS)}d").pack
 
 Rows = NDArray[np.float64] | Sequence[Sequence[float]]
 """``(n, 30)``, as an array or as plain numbers."""
-
-
-class Score(Protocol):
-    """What was answered for one row."""
-
-    @property
-    def fraud_probability(self) -> float: ...
-    @property
-    def is_fraud(self) -> bool: ...
-    @property
-    def model_version(self) -> str: ...
 
 
 class _Answered(NamedTuple):

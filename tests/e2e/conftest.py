@@ -92,6 +92,22 @@ def server(store, tmp_path_factory):
         yield server
 
 
+@pytest.fixture(scope="module")
+def start(store, tmp_path_factory):
+    """Starts servers of a module's own, each on a copy of the store: ``start(FRAUD_WORKERS="2")``."""
+    servers = []
+
+    def begin(**settings):
+        folder, port = tmp_path_factory.mktemp("own"), free_port()
+        env = {**store.copy(folder / "home").env, "FRAUD_WORKERS": "1", **settings}
+        servers.append(BentoServer(serve_command(port), env, REPOSITORY, port, folder))
+        return servers[-1].start()
+
+    yield begin
+    for server in servers:
+        server.terminate()
+
+
 @pytest.fixture(scope="session")
 def prometheus(server, tmp_path_factory):
     """The shipped configuration and rules, with our server as the target and a scrape each second."""

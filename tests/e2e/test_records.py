@@ -16,7 +16,7 @@ import pytest
 
 from fraud import keys
 from fraud.schema import COLUMNS
-from tests.components import BentoServer, Postgres, free_port, wait_until
+from tests.components import Postgres, free_port, wait_until
 from tests.e2e.conftest import REPOSITORY, run, serve_command
 from training import sample
 
@@ -29,22 +29,6 @@ GUARDED = [("POST", "/predict"), ("POST", "/predict_batch"), ("POST", "/feedback
 
 
 @pytest.fixture(scope="module")
-def start(store, tmp_path_factory):
-    """Starts servers of this module's own, each on a copy of the store."""
-    servers = []
-
-    def begin(**settings):
-        folder, port = tmp_path_factory.mktemp("records"), free_port()
-        env = {**store.copy(folder / "home").env, "FRAUD_WORKERS": "2", **settings}
-        servers.append(BentoServer(serve_command(port), env, REPOSITORY, port, folder))
-        return servers[-1].start()
-
-    yield begin
-    for server in servers:
-        server.terminate()
-
-
-@pytest.fixture(scope="module")
 def database(tmp_path_factory):
     return tmp_path_factory.mktemp("database") / "fraud.sqlite"
 
@@ -53,6 +37,7 @@ def database(tmp_path_factory):
 def server(start, database):
     """With two keys and a SQLite file; predictions are judged at once."""
     return start(
+        FRAUD_WORKERS="2",
         FRAUD_API_KEYS=f"{DIGEST},{SECOND_DIGEST}",
         FRAUD_DATABASE_URL=f"sqlite:///{database}",
         FRAUD_LABEL_DELAY_DAYS="0.00001",
@@ -199,7 +184,7 @@ def test_live_quality_is_on_the_metrics_page(client, server, database):
 def test_without_keys_there_is_no_feedback(start, tmp_path):
     """Labels train the next model: nobody anonymous may write them. Predictions are logged all the same."""
     path = tmp_path / "fraud.sqlite"
-    server = start(FRAUD_DATABASE_URL=f"sqlite:///{path}", FRAUD_LOG_FEATURES="false", FRAUD_WORKERS="1")
+    server = start(FRAUD_DATABASE_URL=f"sqlite:///{path}", FRAUD_LOG_FEATURES="false")
     answer = httpx.post(f"{server.url}/feedback", json={"transaction_id": "a", "is_fraud": True}, trust_env=False)
     assert answer.status_code == 404
     httpx.post(f"{server.url}/predict", json=SAMPLE, trust_env=False).raise_for_status()
@@ -210,7 +195,7 @@ def test_without_keys_there_is_no_feedback(start, tmp_path):
 def test_sigterm_writes_what_waits(start, tmp_path):
     """Nothing answered is missing from the log after an orderly end, with calls until the last moment."""
     path = tmp_path / "fraud.sqlite"
-    server = start(FRAUD_DATABASE_URL=f"sqlite:///{path}")
+    server = start(FRAUD_DATABASE_URL=f"sqlite:///{path}", FRAUD_WORKERS="2")
     answered = []
 
     def call(number):
@@ -235,7 +220,7 @@ def test_sigterm_writes_what_waits(start, tmp_path):
 def test_a_dead_database_costs_no_answer_and_loses_nothing_when_it_is_back(start, tmp_path):
     """Postgres stopped under load: answers go on as quick as before, feedback says 503; back again, all is written."""
     with Postgres(tmp_path) as postgres:
-        server = start(FRAUD_DATABASE_URL=postgres.url, FRAUD_API_KEYS=DIGEST)
+        server = start(FRAUD_DATABASE_URL=postgres.url, FRAUD_API_KEYS=DIGEST, FRAUD_WORKERS="2")
         headers = {"Authorization": f"Bearer {KEY}"}
         with httpx.Client(base_url=server.url, headers=headers, trust_env=False, timeout=30) as client:
 

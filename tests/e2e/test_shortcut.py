@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from tests.components import BentoServer, free_port, wait_until
-from tests.e2e.conftest import REPOSITORY, serve_command
+from tests.components import wait_until
+from tests.e2e.conftest import REPOSITORY
 from tests.e2e.test_records import transactions
 
 pytestmark = pytest.mark.e2e
@@ -18,22 +18,6 @@ pytestmark = pytest.mark.e2e
 SAMPLE = json.loads((REPOSITORY / "sample_transaction.json").read_text())
 OWN = ("date", "x-bentoml-request-id")
 """Headers that differ from call to call."""
-
-
-@pytest.fixture(scope="module")
-def start(store, tmp_path_factory):
-    """Starts servers of this module's own, each on a copy of the store."""
-    servers = []
-
-    def begin(**settings):
-        folder, port = tmp_path_factory.mktemp("shortcut"), free_port()
-        env = {**store.copy(folder / "home").env, "FRAUD_WORKERS": "1", **settings}
-        servers.append(BentoServer(serve_command(port), env, REPOSITORY, port, folder))
-        return servers[-1].start()
-
-    yield begin
-    for server in servers:
-        server.terminate()
 
 
 @pytest.fixture(scope="module")
