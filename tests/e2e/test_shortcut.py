@@ -78,9 +78,9 @@ def test_both_paths_answer_and_count_alike(short, stock):
     assert "/predict takes BentoML's path: FRAUD_SHORT_CUT is off" in stock.log()
 
 
-def raw(server, body, length=None):
+def raw(server, body, length=None, path="/predict"):
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
-    head = "POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
     connection.sendall(f"{head}Content-Length: {length or len(body)}\r\n\r\n".encode() + body)
     return connection
 
@@ -118,19 +118,27 @@ def test_a_caller_who_hangs_up_is_counted(short):
 
 
 def test_a_burst_beyond_the_latency_allowed_is_shed_at_once(short):
-    """Hundreds of calls in one moment with 10 ms allowed: some get 503 with Retry-After, and every one is counted."""
-    body = json.dumps(SAMPLE).encode()
+    """Calls that a busy loop keeps waiting for more than 10 ms get 503 with Retry-After, and every one is counted.
+
+    Each round a large batch, whose last byte comes in the middle of hundreds of calls, keeps the loop busy.
+    """
+    body, batch = json.dumps(SAMPLE).encode(), json.dumps({"transactions": [SAMPLE] * 9_000}).encode()
     statuses = []
-    for _ in range(10):
-        connections = [raw(short, b"", len(body)) for _ in range(400)]
-        for connection in connections:
+    for _ in range(8):
+        busy = raw(short, batch[:-1], len(batch), "/predict_batch")
+        connections = [raw(short, b"", len(body)) for _ in range(300)]
+        time.sleep(0.2)  # the batch is there but for its last byte
+        for number, connection in enumerate(connections):
             connection.sendall(body)
+            if number == 150:
+                busy.sendall(batch[-1:])
         for connection in connections:
             answer = heard(connection)
             statuses.append(answer[9:12])
             if answer[9:12] == b"503":
                 assert b"retry-after: 1\r\n" in answer
                 assert b"overloaded" in answer
+        assert heard(busy).startswith(b"HTTP/1.1 200")
     assert set(statuses) == {b"200", b"503"}
     line = f'fraud_prediction_errors_total{{reason="overloaded"}} {statuses.count(b"503")}.0'
     wait_until(lambda: line in httpx.get(f"{short.url}/metrics", trust_env=False).text)
