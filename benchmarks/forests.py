@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.environments import ROOT
 from fraud import store
 from fraud.features import FEATURES, transform
+from fraud.files import replacing
 from fraud.schema import COLUMNS
 from fraud.settings import MODEL_NAME
 
@@ -89,9 +90,8 @@ def _fit_demo(data: Sequence[str], path: Path) -> None:
     dataset = sources.load(data)
     forest = RandomForestClassifier(n_estimators=DEMO_TREES, class_weight="balanced", random_state=42, n_jobs=-1)
     forest.fit(pd.DataFrame(dataset.rows, columns=list(COLUMNS)), dataset.labels)
-    part = path.with_suffix(".part")
-    joblib.dump(forest.set_params(n_jobs=None), part)
-    part.replace(path)
+    with replacing(path) as part:
+        joblib.dump(forest.set_params(n_jobs=None), part)
 
 
 def _describe(folder: Path, home: Path, version: str, demo_pickle: Path) -> Forests:

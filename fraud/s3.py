@@ -6,12 +6,12 @@ not there: S3 shows an upload only when it is complete, and a download gets its 
 
 import contextlib
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fraud.errors import ConflictError, RegistryError
+from fraud.files import replacing
 from fraud.manifest import sha256 as file_sha256
 
 if TYPE_CHECKING:
@@ -65,15 +65,11 @@ def download(uri: str, target: Path, sha256: str | None = None) -> None:
     Raises RegistryError.
     """
     bucket, key = split(uri)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
+    with replacing(target) as part:
         with stated(uri):
             client().download_file(bucket, key, str(part))
         if sha256 is not None and file_sha256(part) != sha256:
             raise RegistryError(f"{uri}: the object is damaged or was replaced: its SHA-256 is not {sha256}")
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def upload(path: Path, uri: str) -> None:

@@ -38,10 +38,11 @@ class Counts(Protocol):
 
 
 class ShortCut:
-    """Answers calls of ``/predict``. ``score(rows)`` gives an answer for each row, in order, without waiting.
+    """Answers calls of ``/predict``.
 
-    ``submit(row)``: the batcher's. ``log(row, id, score)``: told of what is answered with scores. ``observe(seconds,
-    reason)``: told of each call, as the Edge's. ``server``: the value of the Server header.
+    ``submit(row)``: gives the row's score, or raises ServiceUnavailable when it is shed; the batcher's. ``log(row, id,
+    score)``: told of what is answered with scores. ``observe(seconds, reason)``: told of each call, as the Edge's.
+    ``server``: the value of the Server header.
     """
 
     def __init__(

@@ -14,6 +14,7 @@ from fraud import forest_file
 from fraud import manifest as manifests
 from fraud.errors import ModelError, SchemaError
 from fraud.features import FEATURES, transform
+from fraud.files import replacing
 from fraud.forest import Forest
 from fraud.forest_file import Probes
 from fraud.manifest import Manifest
@@ -97,10 +98,8 @@ def check_writable() -> None:
 def remember_champion(version: str) -> None:
     """Note which local model is the champion, for when S3 cannot be asked."""
     if version in versions():
-        path = _champion_path(version)
-        part = path.with_suffix(f".{os.getpid()}")
-        part.write_text(version)
-        part.replace(path)
+        with replacing(_champion_path(version)) as part:
+            part.write_text(version)
 
 
 def remembered_champion() -> str | None:

@@ -11,7 +11,7 @@ from bentoml._internal.context import server_context
 from bentoml._internal.server.http.instruments import RunnerTrafficMetricsMiddleware
 from prometheus_client import Counter, Gauge, Histogram
 
-from monitoring.pending import Pending, edges
+from monitoring.pending import Pending, edges, taken
 
 
 class BuiltinMetrics:
@@ -22,7 +22,6 @@ class BuiltinMetrics:
             middleware._setup()
         self.in_progress = 0
         self._published = 0
-        self._last_call = 0.0
         self._calls: dict[int, list[float]] = {200: [], 503: []}
         self._batches: list[int] = []
         self._batch_sizes = batch_sizes
@@ -53,11 +52,11 @@ class BuiltinMetrics:
         self._gauge.inc(now - self._published)
         self._published = now
         for status, seconds in self._calls.items():
-            calls = _taken(seconds)
+            calls = taken(seconds)
             if calls:
                 self._last.set(time.time())
                 self._count(status, calls)
-        if sizes := _taken(self._batches):
+        if sizes := taken(self._batches):
             self._pending_sizes.add(sizes)
             self._pending_sizes.hand_over(self._batch_sizes)
 
@@ -71,13 +70,6 @@ class BuiltinMetrics:
         total.inc(len(seconds))
         pending.add(seconds)
         pending.hand_over(duration)
-
-
-def _taken(waiting: list[Any]) -> list[Any]:
-    """What waits, removed; the list itself stays, for another thread appends to it."""
-    taken = waiting[:]
-    del waiting[: len(taken)]
-    return taken
 
 
 def middleware_of(app: Any) -> RunnerTrafficMetricsMiddleware:  # noqa: ANN401 - Starlette's stack is untyped

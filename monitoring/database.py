@@ -33,6 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fraud.errors import FraudError, SettingsError
+from fraud.schema import schema_hash
 
 CONNECT_SECONDS = 5
 """How long a connection, or a lock on a SQLite file, is waited for."""
@@ -79,6 +80,12 @@ LABELS = Table(
     Column("labelled_at", Float(53), nullable=False),
     Column("source", String(16), nullable=False),
 )
+
+LABELLED = PREDICTIONS.outerjoin(LABELS, LABELS.c.transaction_id == PREDICTIONS.c.transaction_id)
+"""Predictions, each with its label where there is one."""
+
+SCHEMA = schema_hash()[:12]
+"""What ``schema_hash`` is in rows that this code logs."""
 
 _LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7223090410)"}
 """What keeps two workers from making the same table at once: checking first is not enough."""

@@ -11,6 +11,7 @@ from fraud import profile as profiles
 from fraud import store, table
 from fraud.errors import DataError, ModelError
 from fraud.features import FEATURES, transform
+from fraud.files import replacing
 from fraud.profile import SCORE, Profile
 from fraud.registry import Registry
 from fraud.schema import COLUMNS
@@ -122,7 +123,8 @@ def report(question: Question) -> Report:
 def write(path: Path, text: str) -> None:
     """Write a report. Raises DataError when it cannot be."""
     try:
-        path.write_text(text)
+        with replacing(path) as part:
+            part.write_text(text)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from None
 

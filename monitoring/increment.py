@@ -1,6 +1,5 @@
 """From the log to training data: labelled transactions become an increment below ``dataset/new/``, each row once."""
 
-import os
 import tempfile
 import time
 from dataclasses import dataclass
@@ -10,16 +9,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Engine, Select, func, or_, select, update
+from sqlalchemy import Engine, Select, or_, select, update
 
 from fraud import datasets
 from fraud.errors import DataError
-from fraud.schema import COLUMNS, LABEL, schema_hash
-from monitoring.database import LABELS, PREDICTIONS
+from fraud.files import replacing
+from fraud.schema import COLUMNS, LABEL
+from monitoring.database import LABELLED, LABELS, PREDICTIONS, SCHEMA
 from monitoring.quality import Window, newest
 
 _MARKED_AT_ONCE = 500
-_SCHEMA = schema_hash()[:12]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +52,7 @@ def gather(engine: Engine, window: Window, *, unlabelled_too: bool, again: bool)
     now = time.time()
     with engine.connect() as connection:
         found = connection.execute(_rows(window, unlabelled_too=unlabelled_too, again=again)).all()
-    usable = [row for row in found if row.row is not None and row.schema_hash == _SCHEMA]
+    usable = [row for row in found if row.row is not None and row.schema_hash == SCHEMA]
     labelled = sum(row.labelled is not None for row in usable)
     bare = sum(row.row is None for row in found)
     if not labelled:
@@ -78,7 +77,7 @@ def _rows(window: Window, *, unlabelled_too: bool, again: bool) -> Select[Any]:
             PREDICTIONS.c.schema_hash,
             LABELS.c.is_fraud.label("labelled"),
         )
-        .select_from(PREDICTIONS.outerjoin(LABELS, LABELS.c.transaction_id == PREDICTIONS.c.transaction_id))
+        .select_from(LABELLED)
         .where(newest(window), *([] if again else [new]), *([] if unlabelled_too else [LABELS.c.is_fraud.is_not(None)]))
         .order_by(PREDICTIONS.c.id)
     )
@@ -90,14 +89,11 @@ def write(increment: Increment, target: Path) -> None:
         raise DataError(f"{target}: is there already; choose another name")
     if target.suffix != ".parquet":
         raise DataError(f"{target}: expected a name that ends in .parquet")
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        increment.frame.to_parquet(part, index=False)
-        part.replace(target)
+        with replacing(target) as part:
+            increment.frame.to_parquet(part, index=False)
     except OSError as error:
         raise DataError(f"{target}: cannot be written ({error.strerror})") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def push(increment: Increment, uri: str) -> dict[str, Any]:
@@ -115,10 +111,3 @@ def mark(engine: Engine, increment: Increment) -> None:
         for start in range(0, len(increment.ids), _MARKED_AT_ONCE):
             part = PREDICTIONS.c.id.in_(increment.ids[start : start + _MARKED_AT_ONCE])
             connection.execute(update(PREDICTIONS).where(part).values(exported_at=increment.gathered_at))
-
-
-def exported(engine: Engine) -> int:
-    """How many predictions have become training data."""
-    with engine.connect() as connection:
-        counted = select(func.count()).where(PREDICTIONS.c.exported_at.is_not(None))
-        return connection.scalar(counted) or 0

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import CursorResult, Engine, bindparam, delete, exists, func, select
 
-from fraud.errors import DataError, SettingsError
+from fraud.errors import SettingsError
+from fraud.features import SECONDS_PER_DAY
 from fraud.settings import Settings
 from monitoring import database, quality
 from monitoring.database import LABELS, PREDICTIONS, DatabaseError
-from monitoring.quality import SECONDS_PER_DAY, Window
+from monitoring.quality import Window
 
 if TYPE_CHECKING:
     from monitoring.increment import Increment
@@ -145,13 +146,6 @@ def forget(engine: Engine, names: Sequence[str]) -> dict[str, int]:
             statement = delete(table).where(table.c.transaction_id == bindparam("name"))
             counts[table.name] = sum(connection.execute(statement, one).rowcount for one in given)
     return counts
-
-
-def days_ago(days: float, now: float) -> float:
-    """That many days before ``now``, in seconds since 1970."""
-    if days < 0:
-        raise DataError(f"expected a number of days from 0 on, got {days:g}")
-    return now - days * SECONDS_PER_DAY
 
 
 def _iso(seconds: float) -> str:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from fraud.features import SECONDS_PER_DAY
 from fraud.settings import Settings
 from monitoring.metrics import RecordMetrics
 
@@ -18,7 +19,6 @@ LOG = logging.getLogger("bentoml.fraud")
 
 EVERY_SECONDS = 60.0
 LEASE = "fraud_live.lock"
-SECONDS_PER_DAY = 86_400.0
 
 
 class LiveQuality:

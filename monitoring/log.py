@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.schema import COLUMNS, Score, schema_hash
+from fraud.schema import COLUMNS, Score
 from fraud.settings import Settings
 from monitoring.live import LiveQuality
 from monitoring.metrics import RecordMetrics
@@ -39,9 +39,7 @@ RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 DRAIN_SECONDS = 5.0
 
 _AMOUNT = COLUMNS.index("Amount")
-_SCHEMA = schema_hash()[:12]
 _pack = Struct(f"<{len(COLUMNS)}d").pack
-
 
 Rows = NDArray[np.float64] | Sequence[Sequence[float]]
 """``(n, 30)``, as an array or as plain numbers."""
@@ -119,7 +117,7 @@ class PredictionLog:
         return batch
 
     def _records(self, answered: _Answered) -> list["database.Scored"]:
-        from monitoring.database import Scored
+        from monitoring.database import SCHEMA, Scored
 
         rows = answered.values.tolist() if isinstance(answered.values, np.ndarray) else answered.values
         return [
@@ -130,7 +128,7 @@ class PredictionLog:
                 score.fraud_probability,
                 score.is_fraud,
                 row[_AMOUNT],
-                _SCHEMA,
+                SCHEMA,
                 _pack(*row) if self._features else None,
             )
             for row, name, score in zip(rows, answered.ids, answered.scores, strict=True)

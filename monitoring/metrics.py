@@ -19,7 +19,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 
 from fraud.manifest import Manifest
 from fraud.profile import BINS, Profile
-from monitoring.pending import Pending
+from monitoring.pending import Pending, taken
 from monitoring.window import Window, bury_the_dead, rate
 
 if TYPE_CHECKING:
@@ -164,8 +164,7 @@ class FraudMetrics:
                 self._count_scored()
 
     def _count_scored(self) -> None:
-        batches = self._scored[:]  # observe_scores appends without the lock: the list itself must stay
-        del self._scored[: len(batches)]
+        batches = taken(self._scored)
         self._waiting = 0
         if not batches:
             return
@@ -205,9 +204,7 @@ class FraudMetrics:
             child.inc(int(count))
         self._amount.inc(self._flagged_amount)
         self._scores.hand_over(self._score)
-        seconds = self._seconds[:]  # observe_call appends without the lock: the list itself must stay
-        del self._seconds[: len(seconds)]
-        self._latencies.add(seconds)
+        self._latencies.add(taken(self._seconds))
         self._latencies.hand_over(self._latency)
         for row, column in zip(*np.nonzero(self._counts), strict=True):
             self._bins[row][column].inc(int(self._counts[row, column]))

@@ -1,10 +1,13 @@
 """Observations of a histogram that are counted here first, and handed over together."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 from prometheus_client import Histogram
+
+T = TypeVar("T")
 
 
 class Pending:
@@ -33,6 +36,13 @@ class Pending:
         histogram._sum.inc(self._sum)
         self._counts[:] = 0
         self._sum = 0.0
+
+
+def taken(waiting: list[T]) -> list[T]:
+    """What waits, removed; the list itself stays, for other threads append to it without a lock."""
+    found = waiting[:]
+    del waiting[: len(found)]
+    return found
 
 
 def edges(histogram: Histogram) -> list[float]:

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Engine, Float, Integer, Select, and_, case, cast, func, or_, select
 
-from monitoring.database import LABELS, PREDICTIONS
+from fraud.features import SECONDS_PER_DAY
+from monitoring.database import LABELLED, LABELS, PREDICTIONS
 
-SECONDS_PER_DAY = 86_400.0
 OUTCOMES = ("true_positive", "false_positive", "false_negative", "true_negative")
 
 Unlabelled = Literal["legitimate", "unknown"]
@@ -129,7 +129,7 @@ def _counts(window: Window, by_day: bool) -> Select[Any]:
             count(~flagged, fraud.is_(False)).label("passed_legitimate"),
             count(~flagged, fraud.is_(None)).label("passed_unknown"),
         )
-        .select_from(PREDICTIONS.outerjoin(LABELS, LABELS.c.transaction_id == PREDICTIONS.c.transaction_id))
+        .select_from(LABELLED)
         .where(newest(window))
         .group_by(*groups)
         .order_by(*reversed(groups))

@@ -25,6 +25,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from fraud.errors import SettingsError
+from fraud.files import replacing
 from monitoring.github import Target, dispatch
 
 LOG = logging.getLogger(__name__)
@@ -130,10 +131,9 @@ class Memory:
     def keep(self, state: State) -> None:
         """Remember; when the disk fails, in this process at least."""
         self.state = state
-        part = self._path.with_suffix(".part")
         try:
-            part.write_text(state.model_dump_json())
-            part.replace(self._path)
+            with replacing(self._path) as part:
+                part.write_text(state.model_dump_json())
         except OSError as error:
             LOG.error("%s cannot be written (%s): a restart will not know of this retrain", self._path, error)
 

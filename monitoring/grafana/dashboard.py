@@ -17,6 +17,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
+from fraud.files import replacing
 from monitoring.grafana import model_rows, service_rows
 from monitoring.grafana.panels import RUNBOOK, SOURCE
 from monitoring.grafana.queries import DASHBOARD
@@ -85,9 +86,8 @@ def rendered(document: Dashboard) -> str:
 
 def main() -> None:
     """Write the file, whole or not at all."""
-    part = DASHBOARD.with_suffix(".part")
-    part.write_text(rendered(build()))
-    part.replace(DASHBOARD)
+    with replacing(DASHBOARD) as part:
+        part.write_text(rendered(build()))
 
 
 if __name__ == "__main__":

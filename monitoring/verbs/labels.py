@@ -8,6 +8,7 @@ from typing import Any
 
 from fraud import command
 from fraud.errors import SettingsError
+from fraud.features import SECONDS_PER_DAY
 from fraud.settings import Settings
 
 PROGRAM = "python -m monitoring labels"
@@ -124,7 +125,8 @@ def _purge(given: argparse.Namespace) -> dict[str, Any]:
     from monitoring import labels
 
     with labels.opened(Settings.from_env()) as engine:
-        counts = labels.purge(engine, labels.days_ago(given.older_than_days, time.time()), dry_run=given.dry_run)
+        before = time.time() - given.older_than_days * SECONDS_PER_DAY
+        counts = labels.purge(engine, before, dry_run=given.dry_run)
     return {"would_delete" if given.dry_run else "deleted": counts}
 
 

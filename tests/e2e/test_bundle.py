@@ -30,7 +30,7 @@ SHIPPED = {
     "sample_transaction.json",
     *(f"fraud/kernels/{name}" for name in ("SHA256SUMS", "linux-x86_64.so", "linux-aarch64.so")),
     *(f"fraud/kernels/macos-{name}.dylib" for name in ("x86_64", "arm64")),
-    *(f"fraud/{name}.py" for name in ("dispatch", "forest_file", "kernel", "shortcut", "walk")),
+    *(f"fraud/{name}.py" for name in ("dispatch", "files", "forest_file", "kernel", "shortcut", "walk")),
     *(f"monitoring/{name}.py" for name in ("builtin", "pending")),
     *(f"monitoring/{name}.py" for name in ("__init__", "__main__", "database", "github", "labels", "live", "log")),
     *(f"monitoring/{name}.py" for name in ("metrics", "quality", "webhook", "window")),
