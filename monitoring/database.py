@@ -120,16 +120,17 @@ def connect(url: str) -> Engine:
         address = make_url(url)
         if address.drivername == "postgresql":
             address = address.set(drivername="postgresql+psycopg")
+        if address.get_backend_name() not in _LOCKS:
+            raise exc.ArgumentError("neither SQLite nor Postgres")
         if address.get_backend_name() == "sqlite":
             return _sqlite(create_engine(address, hide_parameters=True, connect_args={"timeout": CONNECT_SECONDS}))
-        options = {"connect_timeout": CONNECT_SECONDS} if address.get_backend_name() == "postgresql" else {}
         return create_engine(
             address,
             hide_parameters=True,
             pool_pre_ping=True,
             pool_size=2,
             pool_timeout=CONNECT_SECONDS,
-            connect_args=options,
+            connect_args={"connect_timeout": CONNECT_SECONDS},
         )
     except (exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError):
         raise SettingsError(

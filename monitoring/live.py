@@ -73,7 +73,10 @@ class LiveQuality:
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         if folder is None or self._lease is not None:
             return True
-        file = (Path(folder) / LEASE).open("a")
+        try:
+            file = (Path(folder) / LEASE).open("a")
+        except OSError:  # the folder went: ask again the next time
+            return False
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

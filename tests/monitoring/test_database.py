@@ -2,8 +2,10 @@
 
 import threading
 
+import pytest
 from sqlalchemy import exc, inspect
 
+from fraud.errors import SettingsError
 from monitoring import database, quality
 from tests.monitoring.conftest import NOW
 
@@ -28,6 +30,14 @@ def test_many_workers_may_make_the_tables_at_once(tmp_path):
         assert inspect(engines[0]).get_table_names() == ["labels", "predictions"]
         [engine.dispose() for engine in engines]
     assert failures == []
+
+
+@pytest.mark.parametrize("url", ["mssql+pyodbc://u:secret@h/x", "oracle://u:secret@h/x", "nonsense"])
+def test_another_kind_of_database_is_refused_at_once(url):
+    """Not when the first row is written; and without the URL, which may hold a password."""
+    with pytest.raises(SettingsError, match="expected sqlite") as caught:
+        database.connect(url)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_server_that_only_reads_is_away():

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from fraud.schema import COLUMNS, schema_hash
 from fraud.settings import Settings
 from monitoring import database, log
+from monitoring.live import LiveQuality
 from monitoring.log import Records, check_database, open_records
 from monitoring.metrics import RecordMetrics
 
@@ -209,6 +210,21 @@ def test_without_a_database_there_is_no_log(registry):
     """Nothing is opened, and nothing is checked."""
     assert open_records(Settings(), RecordMetrics(registry)) is None
     assert check_database(Settings()) is None
+
+
+def test_one_worker_asks_for_live_quality(registry, monkeypatch, tmp_path):
+    """The first keeps the lock; another asks once it has ended; without the folder nobody does, and nobody dies."""
+    metrics = RecordMetrics(registry)
+    first, second = (LiveQuality(None, metrics, Settings()) for _ in range(2))
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "gone"))
+    assert not first._is_mine()
+    (tmp_path / "gone").mkdir()
+    assert first._is_mine()
+    assert not second._is_mine()
+    assert first._is_mine()
+    first._lease.close()  # as when its process ends
+    assert second._is_mine()
+    second._lease.close()
 
 
 def test_live_quality_is_published(records, registry, monkeypatch):
