@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from functools import cache
 from http import HTTPStatus
+from itertools import repeat
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -34,6 +35,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from fraud import store, workers
+from fraud.answer import answer_many, answer_one
+from fraud.decode import Rows, Values
 from fraud.dispatch import PromptOptimizer
 from fraud.docs import DOCS_PAGE
 from fraud.edge import CALL, PREDICT, App, Edge
@@ -43,10 +46,7 @@ from fraud.keys import Guard
 from fraud.request import (
     PREDICT_BYTES,
     RefusedError,
-    Rows,
-    Values,
     batch_model,
-    id_of,
     parse_label,
     parse_many,
     parse_one,
@@ -214,6 +214,10 @@ async def _body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
+def _json(answer: str) -> Response:
+    return Response(answer, media_type="application/json")
+
+
 def _log(rows: Rows, scored: Sequence[Scored]) -> None:
     records = process_records()
     if records is not None:
@@ -242,7 +246,7 @@ class OnePrediction(IOMixin, Prediction):
         """One row's score to JSON."""
         rows = _rows.get()
         _log(rows, scored)
-        return JSONResponse(scored[0]._asdict() | id_of(rows, 0))
+        return _json(answer_one(scored[0], rows.ids[0]))
 
 
 class ManyTransactions(IOMixin, _TransactionBatch):
@@ -268,8 +272,7 @@ class ManyPredictions(IOMixin, Predictions):
         """All rows' scores to JSON."""
         rows = _rows.get()
         _log(rows, scored)
-        answers = [score._asdict() | id_of(rows, position) for position, score in enumerate(scored)]
-        return JSONResponse({"predictions": answers})
+        return _json(answer_many(scored, rows.ids))
 
 
 class OneLabel(IOMixin, Label):
@@ -394,8 +397,7 @@ class FraudDetector:
         scores = self.served.forest.score(features)
         flagged = scores >= self.served.manifest.threshold
         self.metrics.observe_scores(features, scores, flagged, rows[:, AMOUNT])
-        version = self.served.version
-        return [Scored(*pair, version) for pair in zip(scores.tolist(), flagged.tolist(), strict=True)]
+        return list(map(Scored, scores.tolist(), flagged.tolist(), repeat(self.served.version)))
 
 
 async def _docs(_: Request) -> Response:

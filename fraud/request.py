@@ -1,7 +1,7 @@
 """From the bytes of a request to validated rows, or a RefusedError that says what is wrong.
 
-pydantic's JSON parser keeps the last of two equal keys and says nothing. A valid body holds two quotes for each key
-and two for each id, so counting quotes finds a repeated key without parsing twice.
+``fraud.decode`` reads what is valid; pydantic finds out what is wrong with the rest. It too keeps the last of two equal
+keys and says nothing, and here too they are found by counting quotes.
 
 A large body must not cost more to refuse than to score. pydantic copies the whole row into each "missing" problem and
 words every unknown key: 8 MiB in one row took it 20 seconds and gigabytes. So the rows of a batch lack nothing in its
@@ -18,9 +18,9 @@ from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import MaxLen, MinLen
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, create_model
 
+from fraud.decode import Rows, Values, decode_many, decode_one
 from fraud.schema import COLUMNS, ID_COLUMN, Label, Transaction
 
 SHOWN = 20  # problems named in one answer
@@ -51,42 +51,19 @@ class RefusedError(Exception):
         return {"error": self.error, "details": self.details}
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Validated transactions: ``values`` float64 ``(n, 30)`` in schema order, ``ids`` one string a row, or empty."""
-
-    values: NDArray[np.float64]
-    ids: tuple[str, ...]
-
-
-Values = tuple[float, ...]
-"""One transaction, in the order of COLUMNS."""
-
 _values: Callable[[Any], Values] = attrgetter(*COLUMNS)
 
 
 def parse_one(body: bytes) -> Rows:
     """Read one flat JSON transaction. Raises RefusedError."""
+    if (decoded := decode_one(body)) is not None:
+        values, name = decoded
+        return Rows(np.array([values]), (name,))
     try:
         transaction: Any = Transaction.model_validate_json(body)
     except ValidationError as error:
         raise _refusal(error, _TRANSACTION) from None
     return _rows([transaction], body, _TRANSACTION)
-
-
-_validate = Transaction.__pydantic_validator__.validate_json
-
-
-def read_one(body: bytes) -> tuple[Values, str] | None:
-    """The values and the id (or an empty text) of a valid transaction; None for what ``parse_one`` would refuse."""
-    try:
-        transaction: Any = _validate(body)
-    except ValidationError:
-        return None
-    name = transaction.transaction_id
-    if body.count(b'"') != 2 * (len(COLUMNS) + 2 * bool(name)):
-        return None
-    return _values(transaction), name
 
 
 def parse_label(body: bytes) -> Label:
@@ -136,6 +113,8 @@ def parse_many(body: bytes, model: type[BaseModel], max_rows: int) -> Rows:
         raise RefusedError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"at most {max_rows} transactions in one call"
         )
+    if (rows := decode_many(body)) is not None:
+        return rows
     try:
         batch: Any = model.model_validate_json(body, extra="ignore")
     except ValidationError as error:
@@ -202,8 +181,3 @@ def _invalid(what: str, details: list[dict[str, str]], problems: int) -> Refused
     more = f" (and {problems - 1} more)" if problems > 1 else ""
     summary = f"{what} is not valid: {details[0]['field']} {details[0]['message']}{more}"
     return RefusedError(HTTPStatus.BAD_REQUEST, "invalid", summary, details)
-
-
-def id_of(rows: Rows, position: int) -> dict[str, str]:
-    """``{"transaction_id": ...}`` of a row, or nothing when it has none."""
-    return {ID_COLUMN: rows.ids[position]} if rows.ids[position] else {}

@@ -12,7 +12,7 @@ Names of BentoML's own are touched here; ``tests/fraud/test_shortcut.py`` names 
 import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from random import getrandbits
 from typing import Any, Protocol
 
@@ -20,9 +20,11 @@ from _bentoml_impl.server.app import ServiceAppFactory
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import ServiceUnavailable
 
+from fraud.answer import answer_one
+from fraud.decode import Values, decode_one
 from fraud.dispatch import PromptDispatcher
 from fraud.edge import RETRY_AFTER_SECONDS, Message, Receive, Scope, Send
-from fraud.request import PREDICT_BYTES, Values, read_one
+from fraud.request import PREDICT_BYTES
 from fraud.schema import Score
 
 PATIENCE_SECONDS = 1.0
@@ -47,7 +49,7 @@ class ShortCut:
 
     def __init__(
         self,
-        submit: Callable[[Values], Any],
+        submit: Callable[[Values], Awaitable[Score]],
         counts: Counts,
         observe: Callable[[float, str | None], None],
         log: Callable[[Values, str, Any], None] | None,
@@ -75,7 +77,7 @@ class ShortCut:
         row, name = given
         self._counts.in_progress += 1
         try:
-            score: Score = await self._submit(row)
+            score = await self._submit(row)
         except ServiceUnavailable:
             await self._send(send, 503, self._overloaded, started)
             self._observe(time.perf_counter() - started, "overloaded")
@@ -86,7 +88,7 @@ class ShortCut:
             self._counts.in_progress -= 1
         if self._log is not None:
             self._log(row, name, score)
-        await self._send(send, 200, _answer(score, name), started)
+        await self._send(send, 200, answer_one(score, name).encode(), started)
         self._observe(time.perf_counter() - started, None)
         return None
 
@@ -127,7 +129,7 @@ def _read(message: Message) -> tuple[Values, str] | None:
     if message["type"] != "http.request" or message.get("more_body", False):
         return None
     body = message["body"]
-    return read_one(body) if len(body) <= PREDICT_BYTES else None
+    return decode_one(body) if len(body) <= PREDICT_BYTES else None
 
 
 def _again(message: Message, receive: Receive) -> Receive:
@@ -138,16 +140,6 @@ def _again(message: Message, receive: Receive) -> Receive:
         return waiting.pop() if waiting else await receive()
 
     return heard
-
-
-def _answer(score: Score, name: str) -> bytes:
-    """What JSONResponse makes of it. Version and id need no escapes: their patterns allow none."""
-    is_fraud = "true" if score.is_fraud else "false"
-    known = f',"transaction_id":"{name}"' if name else ""
-    return (
-        f'{{"fraud_probability":{score.fraud_probability!r},"is_fraud":{is_fraud},'
-        f'"model_version":"{score.model_version}"{known}}}'
-    ).encode()
 
 
 def batcher(

@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from fraud import shortcut
-from fraud.request import PREDICT_BYTES, RefusedError, parse_one, read_one
+from fraud.decode import decode_one
+from fraud.request import PREDICT_BYTES, RefusedError, parse_one
 from fraud.shortcut import ShortCut, reason_against
 
 SAMPLE = json.loads((Path(__file__).parents[2] / "sample_transaction.json").read_text())
@@ -208,9 +209,9 @@ def test_a_slow_body_is_waited_for_on_bentomls_path(monkeypatch):
 
 @pytest.mark.parametrize("message", [one for one in NOT_UNDERSTOOD.values() if "body" in one and not one["more_body"]])
 def test_reading_quickly_takes_no_more_than_reading(message):
-    """Whatever parse_one refuses, read_one does not take."""
+    """Whatever parse_one refuses, decode_one does not take."""
     if len(message["body"]) <= PREDICT_BYTES:
-        assert read_one(message["body"]) is None
+        assert decode_one(message["body"]) is None
         with pytest.raises(RefusedError):
             parse_one(message["body"])
 
