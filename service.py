@@ -36,7 +36,7 @@ from starlette.routing import Route
 
 from fraud import store, workers
 from fraud.answer import answer_many, answer_one
-from fraud.decode import Rows, Values
+from fraud.decode import Packed, Rows, pack, unpack
 from fraud.dispatch import PromptOptimizer
 from fraud.docs import DOCS_PAGE
 from fraud.edge import CALL, PREDICT, App, Edge
@@ -152,15 +152,11 @@ def _short_cut(factory: FraudApp, app: Starlette) -> ShortCut:
     counts = BuiltinMetrics(middleware_of(app), sizes, PREDICT)
     metrics.flush_with(counts.flush)
 
-    def score(rows: Sequence[Values]) -> list[Scored]:
-        scored: list[Scored] = service._score(np.array(rows))
+    def score(rows: Sequence[Packed]) -> list[Scored]:
+        scored: list[Scored] = service._score(unpack(rows))
         return scored
 
-    def log(row: Values, name: str, scored: Scored) -> None:
-        if records is not None:
-            records.log.add((row,), (name,), (scored,))
-
-    async def alone(row: Values) -> Scored:
+    async def alone(row: Packed) -> Scored:
         return score([row])[0]
 
     limits = {"max_latency_ms": SETTINGS.max_latency_ms, "max_batch_size": SETTINGS.max_batch_size}
@@ -168,7 +164,7 @@ def _short_cut(factory: FraudApp, app: Starlette) -> ShortCut:
         submit=batcher(score, counts.sized, **limits) if SETTINGS.batching else alone,
         counts=counts,
         observe=metrics.observe_call,
-        log=log if records else None,
+        log=records.log.add if records else None,
         server=f"BentoML Service/{factory.service.name}",
         overloaded=_OVERLOADED.body(),
     )
@@ -221,7 +217,7 @@ def _json(answer: str) -> Response:
 def _log(rows: Rows, scored: Sequence[Scored]) -> None:
     records = process_records()
     if records is not None:
-        records.log.add(rows.values, rows.ids, scored)
+        records.log.add_many(pack(rows.values), rows.ids, scored)
 
 
 class OneTransaction(IOMixin, Transaction):

@@ -8,7 +8,9 @@ Of two equal keys msgspec keeps the last and says nothing. A valid body holds tw
 id, so counting quotes finds a repeated key without parsing twice.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from struct import Struct
 from typing import Annotated, Any
 
 import numpy as np
@@ -18,8 +20,8 @@ from numpy.typing import NDArray
 
 from fraud.schema import COLUMNS, ID_COLUMN, ID_PATTERN, bounds
 
-Values = tuple[float, ...]
-"""One transaction, in the order of COLUMNS."""
+Packed = bytes
+"""Transactions behind one another, each as 30 little-endian float64 in the order of COLUMNS."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +45,19 @@ _Transaction = defstruct(
 _Batch = defstruct("_Batch", [("transactions", list[_Transaction])], forbid_unknown_fields=True)  # type: ignore[valid-type]
 
 _NOT_VALID = (DecodeError, UnicodeDecodeError)
+_pack = Struct(f"<{len(COLUMNS)}d").pack
 _decode_one = json.Decoder(_Transaction).decode
 _decode_many: Any = json.Decoder(_Batch).decode
 
 
-def decode_one(body: bytes) -> tuple[Values, str] | None:
-    """The values and the id (or an empty text) of one transaction; None if ``body`` is not surely a valid one."""
+def decode_one(body: bytes) -> tuple[Packed, str] | None:
+    """One transaction and its id (or an empty text); None if ``body`` is not surely a valid one."""
     try:
-        *values, name = astuple(_decode_one(body))
+        row = astuple(_decode_one(body))
     except _NOT_VALID:
         return None
-    return (tuple(values), name) if body.count(b'"') == _quotes(1, bool(name)) else None
+    name = row[-1]
+    return (_pack(*row[:-1]), name) if body.count(b'"') == _quotes(1, bool(name)) else None
 
 
 def decode_many(body: bytes) -> Rows | None:
@@ -66,6 +70,16 @@ def decode_many(body: bytes) -> Rows | None:
     if not rows or body.count(b'"') != _quotes(len(rows), sum(map(bool, ids))) + 2:
         return None
     return Rows(np.array([row[:-1] for row in rows]), ids)
+
+
+def unpack(rows: Iterable[Packed]) -> NDArray[np.float64]:
+    """Packed transactions as float64 ``(n, 30)``."""
+    return np.frombuffer(b"".join(rows), "<f8").reshape(-1, len(COLUMNS))
+
+
+def pack(values: NDArray[np.float64]) -> Packed:
+    """The reverse of ``unpack``."""
+    return values.astype("<f8", copy=False).tobytes()
 
 
 def _quotes(rows: int, named: int) -> int:

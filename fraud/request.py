@@ -20,7 +20,7 @@ import numpy as np
 from annotated_types import MaxLen, MinLen
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, create_model
 
-from fraud.decode import Rows, Values, decode_many, decode_one
+from fraud.decode import Rows, decode_many, decode_one, unpack
 from fraud.schema import COLUMNS, ID_COLUMN, Label, Transaction
 
 SHOWN = 20  # problems named in one answer
@@ -51,14 +51,14 @@ class RefusedError(Exception):
         return {"error": self.error, "details": self.details}
 
 
-_values: Callable[[Any], Values] = attrgetter(*COLUMNS)
+_values: Callable[[Any], tuple[float, ...]] = attrgetter(*COLUMNS)
 
 
 def parse_one(body: bytes) -> Rows:
     """Read one flat JSON transaction. Raises RefusedError."""
     if (decoded := decode_one(body)) is not None:
-        values, name = decoded
-        return Rows(np.array([values]), (name,))
+        row, name = decoded
+        return Rows(unpack([row]), (name,))
     try:
         transaction: Any = Transaction.model_validate_json(body)
     except ValidationError as error:

@@ -21,11 +21,12 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import ServiceUnavailable
 
 from fraud.answer import answer_one
-from fraud.decode import Values, decode_one
+from fraud.decode import Packed, decode_one
 from fraud.dispatch import PromptDispatcher
 from fraud.edge import RETRY_AFTER_SECONDS, Message, Receive, Scope, Send
 from fraud.request import PREDICT_BYTES
 from fraud.schema import Score
+from fraud.wire import answer_at_once
 
 PATIENCE_SECONDS = 1.0
 """A body that has not come by then is waited for on BentoML's path, which has the timeout."""
@@ -49,10 +50,10 @@ class ShortCut:
 
     def __init__(
         self,
-        submit: Callable[[Values], Awaitable[Score]],
+        submit: Callable[[Packed], Awaitable[Score]],
         counts: Counts,
         observe: Callable[[float, str | None], None],
-        log: Callable[[Values, str, Any], None] | None,
+        log: Callable[[Packed, str, Any], None] | None,
         server: str,
         overloaded: dict[str, Any],
     ) -> None:
@@ -101,8 +102,7 @@ class ShortCut:
         ]
         if status == 503:
             headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await answer_at_once(send, status, headers, body)
         self._counts.answered(status, time.perf_counter() - started)
 
 
@@ -124,7 +124,7 @@ def _is_there(receive: Receive) -> bool:
     return getattr(getattr(receive, "__self__", None), "more_body", True) is False
 
 
-def _read(message: Message) -> tuple[Values, str] | None:
+def _read(message: Message) -> tuple[Packed, str] | None:
     """Row and id of a call that is there as a whole and valid."""
     if message["type"] != "http.request" or message.get("more_body", False):
         return None
@@ -143,15 +143,15 @@ def _again(message: Message, receive: Receive) -> Receive:
 
 
 def batcher(
-    score: Callable[[Sequence[Values]], Sequence[Any]],
+    score: Callable[[Sequence[Packed]], Sequence[Any]],
     sized: Callable[[int], None],
     *,
     max_latency_ms: int,
     max_batch_size: int,
-) -> Callable[[Values], Any]:
+) -> Callable[[Packed], Any]:
     """What gathers rows and scores them together; ``sized`` is told how many each time."""
 
-    def scored(rows: list[Values]) -> Sequence[Any]:
+    def scored(rows: list[Packed]) -> Sequence[Any]:
         sized(len(rows))
         return score(rows)
 

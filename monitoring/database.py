@@ -38,7 +38,8 @@ from fraud.schema import schema_hash
 CONNECT_SECONDS = 5
 """How long a connection, or a lock on a SQLite file, is waited for."""
 
-ROWS_A_STATEMENT = 100
+ROWS_A_STATEMENT = 500
+_SQLITE = {"timeout": CONNECT_SECONDS, "cached_statements": 16}  # those of many rows are large
 
 AWAY = (
     exc.OperationalError,
@@ -123,7 +124,7 @@ def connect(url: str) -> Engine:
         if address.get_backend_name() not in _LOCKS:
             raise exc.ArgumentError("neither SQLite nor Postgres")
         if address.get_backend_name() == "sqlite":
-            return _sqlite(create_engine(address, hide_parameters=True, connect_args={"timeout": CONNECT_SECONDS}))
+            return _sqlite(create_engine(address, hide_parameters=True, connect_args=_SQLITE))
         return create_engine(
             address,
             hide_parameters=True,
@@ -189,7 +190,7 @@ def insert(engine: Engine, rows: Sequence[Scored]) -> None:
             connection.exec_driver_sql(_insert(mark, len(part)), tuple(chain.from_iterable(part)))
 
 
-@lru_cache(maxsize=2 * ROWS_A_STATEMENT)
+@lru_cache(maxsize=16)
 def _insert(mark: str, rows: int) -> str:
     """The driver's own form, many rows in one: for each statement SQLite gives the interpreter to other threads and
     waits to get it back, which beside a busy event loop costs more than the writing."""

@@ -2,9 +2,10 @@
 
     service (event loop) -> add -> queue, bounded -> writer thread -> database
 
-``add`` appends to a queue and returns. One thread writes what is there in one transaction; while the database cannot be
-reached it keeps its batch and tries again. When the queue is full, new rows are lost and counted; so are those that
-could not be written within ``DRAIN_SECONDS`` of the end. SQLAlchemy is imported only by who opens a log.
+``add`` makes a row, appends it to a queue and returns: Python work of the writer would hold up the event loop for
+longer, with more changes between the two threads. The writer writes what is there in one transaction; while the
+database cannot be reached it keeps its batch and tries again. When the queue is full, new rows are lost and counted; so
+are those that could not be written within ``DRAIN_SECONDS`` of the end. SQLAlchemy is imported only by who opens a log.
 """
 
 import logging
@@ -12,12 +13,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from itertools import repeat
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from fraud.decode import Packed
 from fraud.schema import COLUMNS, Score
 from fraud.settings import Settings
 from monitoring.live import LiveQuality
@@ -39,17 +39,8 @@ RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 DRAIN_SECONDS = 5.0
 
 _AMOUNT = COLUMNS.index("Amount")
-_pack = Struct(f"<{len(COLUMNS)}d").pack
-
-Rows = NDArray[np.float64] | Sequence[Sequence[float]]
-"""``(n, 30)``, as an array or as plain numbers."""
-
-
-class _Answered(NamedTuple):
-    at: float
-    values: Rows
-    ids: Sequence[str]
-    scores: Sequence[Score]
+_ROW_BYTES = 8 * len(COLUMNS)
+_amount_of = Struct(f"<{8 * _AMOUNT}xd").unpack_from
 
 
 class PredictionLog:
@@ -59,11 +50,14 @@ class PredictionLog:
     """
 
     def __init__(self, engine: "Engine", metrics: RecordMetrics, *, features: bool, max_pending: int) -> None:
+        from monitoring.database import SCHEMA, Scored
+
         self.engine = engine
+        self._scored, self._schema = Scored, SCHEMA
         self._metrics = metrics
         self._features = features
         self._max_pending = max_pending
-        self._queue: deque[_Answered] = deque()
+        self._queue: deque[database.Scored] = deque()
         self._added = self._taken = 0  # each is written by one thread alone
         self._stop = threading.Event()
         self._give_up = threading.Event()
@@ -78,13 +72,38 @@ class PredictionLog:
         """Rows added and not yet written or lost."""
         return self._added - self._taken
 
-    def add(self, values: Rows, ids: Sequence[str], scores: Sequence[Score]) -> None:
-        """Log answers: ``values`` ``(n, 30)``, an id (or an empty text) and a score for each row."""
-        if self.pending + len(scores) > self._max_pending:
-            self._metrics.dropped("full", len(scores))
+    def add(self, row: Packed, name: str, score: Score) -> None:
+        """Log an answer; ``name`` is the transaction's id, or empty."""
+        if self._has_room(1):
+            amount = _amount_of(row)[0]
+            answer = (score.model_version, score.fraud_probability, score.is_fraud, amount, self._schema)
+            self._queue.append(self._scored(time.time(), name or None, *answer, row if self._features else None))
+
+    def add_many(self, rows: Packed, names: Sequence[str], scores: Sequence[Score]) -> None:
+        """Log the answers to a batch."""
+        if not self._has_room(len(scores)):
             return
-        self._added += len(scores)
-        self._queue.append(_Answered(time.time(), values, ids, scores))
+        starts = range(0, len(rows), _ROW_BYTES)
+        self._queue.extend(
+            map(
+                self._scored,
+                repeat(time.time()),
+                [name or None for name in names],
+                [score.model_version for score in scores],
+                [score.fraud_probability for score in scores],
+                [score.is_fraud for score in scores],
+                [_amount_of(rows, start)[0] for start in starts],
+                repeat(self._schema),
+                [rows[start : start + _ROW_BYTES] for start in starts] if self._features else repeat(None),
+            )
+        )
+
+    def _has_room(self, rows: int) -> bool:
+        if self.pending + rows > self._max_pending:
+            self._metrics.dropped("full", rows)
+            return False
+        self._added += rows
+        return True
 
     def close(self) -> None:
         """Write what waits, for at most ``DRAIN_SECONDS``; what is left then is lost and counted."""
@@ -107,32 +126,13 @@ class PredictionLog:
             batch = self._take()
             self._write(batch)
             self._taken += len(batch)
+            if len(batch) < BATCH_ROWS and not self._stop.is_set():
+                break  # nothing was left; what has come since gathers, for small batches cost the most
         self._metrics.pending(self.pending)
 
     def _take(self) -> list["database.Scored"]:
-        """Rows of the oldest answers, as the database takes them."""
-        batch: list[database.Scored] = []
-        while self._queue and len(batch) < BATCH_ROWS:
-            batch += self._records(self._queue.popleft())
-        return batch
-
-    def _records(self, answered: _Answered) -> list["database.Scored"]:
-        from monitoring.database import SCHEMA, Scored
-
-        rows = answered.values.tolist() if isinstance(answered.values, np.ndarray) else answered.values
-        return [
-            Scored(
-                answered.at,
-                name or None,
-                score.model_version,
-                score.fraud_probability,
-                score.is_fraud,
-                row[_AMOUNT],
-                SCHEMA,
-                _pack(*row) if self._features else None,
-            )
-            for row, name, score in zip(rows, answered.ids, answered.scores, strict=True)
-        ]
+        """The oldest rows."""
+        return [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_ROWS))]
 
     def _write(self, batch: list["database.Scored"]) -> None:
         """Write ``batch``, however long the database is away; gives up when ``close`` says so."""

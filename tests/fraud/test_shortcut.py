@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from fraud import shortcut
-from fraud.decode import decode_one
+from fraud.decode import decode_one, pack
 from fraud.request import PREDICT_BYTES, RefusedError, parse_one
 from fraud.shortcut import ShortCut, reason_against
 
@@ -107,7 +107,7 @@ def test_a_call_is_scored_logged_and_counted_once():
     """The row in every bit, the id, the score; one count of 200 and nothing in progress afterwards."""
     driven = Driven([body(json.dumps(SAMPLE | {"transaction_id": "a"}).encode())])
     assert driven.heard is None
-    row = tuple(parse_one(BODY).values[0].tolist())
+    row = pack(parse_one(BODY).values)
     assert driven.scored == [row]
     assert driven.logged == [(row, "a", Scored(0.12, False, "v1"))]
     assert driven.observed == [None]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
+from fraud.decode import pack
 from fraud.schema import COLUMNS, schema_hash
 from fraud.settings import Settings
 from monitoring import database, log
@@ -85,7 +86,7 @@ def test_all_that_was_answered_is_written(records, registry, tmp_path):
     kept = records()
     before = time.time()
     kept.start()
-    kept.log.add(given, ["a", "", "b", "", "c"], scored)
+    kept.log.add_many(pack(given), ["a", "", "b", "", "c"], scored)
     kept.close()
     found = written(tmp_path, "transaction_id, fraud_probability, is_fraud, model_version, amount, schema_hash, row")
     assert [row[0] for row in found] == ["a", None, "b", None, "c"]
@@ -103,7 +104,7 @@ def test_features_can_be_left_out(records, tmp_path):
     """With FRAUD_LOG_FEATURES off the scores are kept and the inputs are not."""
     kept = records(log_features=False)
     kept.start()
-    kept.log.add(rows(3), ["", "", ""], answers(3))
+    kept.log.add_many(pack(rows(3)), ["", "", ""], answers(3))
     kept.close()
     assert written(tmp_path, "row") == [(None,)] * 3
 
@@ -114,27 +115,54 @@ def test_many_calls_are_written_together(records, tmp_path, monkeypatch):
     monkeypatch.setattr(database, "insert", lambda engine, batch: inserts.append(len(batch)) or real(engine, batch))
     kept = records()
     for values in rows(1000):
-        kept.log.add(values[None, :], [""], answers(1))
+        kept.log.add_many(pack(values), [""], answers(1))
     kept.start()
     kept.close()
     assert sum(inserts) == len(written(tmp_path)) == 1000
     assert len(inserts) == 1
 
 
+def test_what_comes_while_rows_are_written_gathers(records, tmp_path, monkeypatch):
+    """A busy service must not make the writer write a few rows at a time, without a pause: that costs the most."""
+    kept, real = records(), database.insert
+
+    def insert(engine, batch):
+        kept.log.add_many(pack(rows(1)), [""], answers(1))
+        real(engine, batch)
+
+    monkeypatch.setattr(database, "insert", insert)
+    kept.log.add_many(pack(rows(2)), ["", ""], answers(2))
+    kept.log._write_queued()
+    assert (len(written(tmp_path)), kept.log.pending) == (2, 1)
+    kept.log._write_queued()
+    assert (len(written(tmp_path)), kept.log.pending) == (3, 1)
+
+
+def test_full_batches_are_written_without_a_pause(records, tmp_path, monkeypatch):
+    """What is more than a batch does not wait for the next turn."""
+    monkeypatch.setattr(log, "BATCH_ROWS", 4)
+    kept = records()
+    for _ in range(10):
+        kept.log.add_many(pack(rows(1)), [""], answers(1))
+    kept.log._write_queued()
+    assert (len(written(tmp_path)), kept.log.pending) == (10, 0)
+
+
 def test_adding_takes_microseconds(records):
     """The path of a request only appends: no row is looked at before the writer's turn."""
-    kept, one, scored = records(), rows(1), answers(1)
-    kept.log.add(one, [""], scored)
-    assert kept.log._queue[0].values is one
-    assert kept.log._queue[0].scores is scored
+    kept, one, scored = records(), pack(rows(1)), answers(1)
+    kept.log.add_many(one, [""], scored)
+    _, kept_row, _, kept_scores = kept.log._queue[0]
+    assert kept_row is one
+    assert kept_scores is scored
 
 
 def test_a_full_queue_drops_what_comes_and_says_so(records, registry, tmp_path):
     """What already waits is kept; the new is lost and counted."""
     kept = records(log_max_pending=4)
-    kept.log.add(rows(3), ["a", "b", "c"], answers(3))
-    kept.log.add(rows(2), ["d", "e"], answers(2))
-    kept.log.add(rows(1), ["f"], answers(1))
+    kept.log.add_many(pack(rows(3)), ["a", "b", "c"], answers(3))
+    kept.log.add_many(pack(rows(2)), ["d", "e"], answers(2))
+    kept.log.add_many(pack(rows(1)), ["f"], answers(1))
     assert counted(registry, "full") == 2
     assert kept.log.pending == 4
     kept.start()
@@ -146,12 +174,12 @@ def test_a_database_that_comes_back_gets_everything(records, registry, tmp_path)
     """Tables that were dropped are made again, and a lock held for a while costs no row."""
     kept = records()
     kept.start()
-    kept.log.add(rows(1), ["first"], answers(1))
+    kept.log.add_many(pack(rows(1)), ["first"], answers(1))
     until(lambda: registry.get_sample_value("fraud_log_written_total") == 1)
     blocked = sqlite3.connect(tmp_path / "fraud.sqlite", isolation_level=None)
     blocked.execute("drop table predictions")  # whoever cleans up too much
     blocked.execute("begin exclusive")
-    kept.log.add(rows(2), ["second", "third"], answers(2))
+    kept.log.add_many(pack(rows(2)), ["second", "third"], answers(2))
     time.sleep(0.2)
     assert kept.log.pending == 2
     blocked.close()
@@ -166,7 +194,7 @@ def test_what_cannot_be_written_in_time_is_counted(records, registry, tmp_path, 
     (tmp_path / "fraud.sqlite").mkdir()  # nothing can be opened there
     kept = records()
     kept.start()
-    kept.log.add(rows(3), ["", "", ""], answers(3))
+    kept.log.add_many(pack(rows(3)), ["", "", ""], answers(3))
     started = time.monotonic()
     kept.close()
     assert time.monotonic() - started < 8
@@ -177,7 +205,7 @@ def test_what_cannot_be_written_in_time_is_counted(records, registry, tmp_path, 
 def test_a_row_that_is_refused_costs_no_other(records, registry, tmp_path, caplog):
     """The database refuses one row: the rest of its batch is written, and no value of it is logged."""
     kept = records()
-    kept.log.add(rows(3), ["a", "b", "c"], [*answers(1), Answer(0.5, True, None), *answers(1)])
+    kept.log.add_many(pack(rows(3)), ["a", "b", "c"], [*answers(1), Answer(0.5, True, None), *answers(1)])
     kept.start()
     kept.close()
     assert [row[0] for row in written(tmp_path, "transaction_id")] == ["a", "c"]
@@ -231,7 +259,7 @@ def test_live_quality_is_published(records, registry, monkeypatch):
     """Judged predictions come out as gauges; a version that is no longer judged turns to NaN."""
     kept = records(label_delay_days=0, live_window_days=1)
     assert isinstance(kept, Records)
-    kept.log.add(rows(6), list("abcdef"), answers(6, "v1"))  # a and d are called fraud
+    kept.log.add_many(pack(rows(6)), list("abcdef"), answers(6, "v1"))  # a and d are called fraud
     kept.start()
     until(lambda: registry.get_sample_value("fraud_log_written_total") == 6)
     for name in "ab":
