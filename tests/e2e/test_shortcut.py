@@ -91,6 +91,33 @@ def heard(connection):
         return answer.read()
 
 
+@pytest.mark.parametrize("path", ["short", "stock"])
+def test_calls_sent_without_waiting_are_answered_in_order(path, request):
+    """HTTP pipelining: three calls in one packet, the last of them closes."""
+    server, call = request.getfixturevalue(path), []
+    for number in range(3):
+        body = json.dumps(SAMPLE | {"transaction_id": f"t-{number}"}).encode()
+        head = f"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: {'close' if number == 2 else 'keep-alive'}\r\n"
+        call.append(f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+    connection.sendall(b"".join(call))
+    answers = heard(connection)
+    assert answers.count(b"HTTP/1.1 200 OK\r\n") == 3
+    assert re.findall(rb"t-\d", answers) == [b"t-0", b"t-1", b"t-2"]
+
+
+@pytest.mark.parametrize("path", ["short", "stock"])
+def test_a_caller_who_asks_first_is_told_to_go_on(path, request):
+    """Expect: 100-continue, as curl sends it."""
+    server, body = request.getfixturevalue(path), json.dumps(SAMPLE).encode()
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+    head = "POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    connection.sendall(f"{head}Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+    assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    connection.sendall(body)
+    assert heard(connection).startswith(b"HTTP/1.1 200")
+
+
 def test_a_slow_body_is_answered(short):
     """The rest comes two seconds after the head."""
     body = json.dumps(SAMPLE).encode()

@@ -148,13 +148,24 @@ def test_full_batches_are_written_without_a_pause(records, tmp_path, monkeypatch
     assert (len(written(tmp_path)), kept.log.pending) == (10, 0)
 
 
-def test_adding_takes_microseconds(records):
-    """The path of a request only appends: no row is looked at before the writer's turn."""
-    kept, one, scored = records(), pack(rows(1)), answers(1)
-    kept.log.add_many(one, [""], scored)
-    _, kept_row, _, kept_scores = kept.log._queue[0]
-    assert kept_row is one
-    assert kept_scores is scored
+@pytest.mark.parametrize("features", [True, False])
+def test_one_answer_is_logged_as_among_many(records, features):
+    """The short cut logs singly, the batch path together: the same rows but for the time."""
+    kept, scored = records(log_features=features), answers(3)
+    for values, name, score in zip(rows(3), ["a", "", "c"], scored, strict=True):
+        kept.log.add(pack(values), name, score)
+    kept.log.add_many(pack(rows(3)), ["a", "", "c"], scored)
+    singly, together = list(kept.log._queue)[:3], list(kept.log._queue)[3:]
+    assert [row[1:] for row in singly] == [row[1:] for row in together]
+    assert kept.log.pending == 6
+
+
+def test_adding_waits_for_nothing(records):
+    """The path of a request only appends: the database is not even connected to before the writer's turn."""
+    kept, row = records(), pack(rows(1))
+    kept.log.add(row, "", answers(1)[0])
+    assert kept.log._queue[0].row is row
+    assert kept.log.engine.pool.checkedin() == kept.log.engine.pool.checkedout() == 0
 
 
 def test_a_full_queue_drops_what_comes_and_says_so(records, registry, tmp_path):
