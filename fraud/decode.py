@@ -69,7 +69,7 @@ def decode_many(body: bytes) -> Rows | None:
     ids = tuple(row[-1] for row in rows)
     if not rows or body.count(b'"') != _quotes(len(rows), sum(map(bool, ids))) + 2:
         return None
-    return Rows(np.array([row[:-1] for row in rows]), ids)
+    return Rows(unpack(_pack(*row[:-1]) for row in rows), ids)
 
 
 def unpack(rows: Iterable[Packed]) -> NDArray[np.float64]:
