@@ -38,7 +38,7 @@ from fraud.schema import schema_hash
 CONNECT_SECONDS = 5
 """How long a connection, or a lock on a SQLite file, is waited for."""
 
-ROWS_A_STATEMENT = 500
+ROWS_A_STATEMENT = 500 if sqlite3.sqlite_version_info >= (3, 32) else 100  # older ones take 999 values
 _SQLITE = {"timeout": CONNECT_SECONDS, "cached_statements": 16}  # those of many rows are large
 
 AWAY = (
