@@ -156,12 +156,11 @@ def _short_cut(factory: FraudApp, app: Starlette) -> ShortCut:
         scored: list[Scored] = service._score(unpack(rows))
         return scored
 
-    async def alone(row: Packed) -> Scored:
-        return score([row])[0]
-
     limits = {"max_latency_ms": SETTINGS.max_latency_ms, "max_batch_size": SETTINGS.max_batch_size}
+    gathering = batcher(score, counts.sized, **limits) if SETTINGS.batching else None
     return ShortCut(
-        submit=batcher(score, counts.sized, **limits) if SETTINGS.batching else alone,
+        at_once=gathering.at_once if gathering else lambda row: score([row])[0],
+        gather=gathering.submit if gathering else None,
         counts=counts,
         observe=metrics.observe_call,
         log=records.log.add if records else None,

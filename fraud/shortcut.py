@@ -26,7 +26,7 @@ from fraud.dispatch import PromptDispatcher
 from fraud.edge import RETRY_AFTER_SECONDS, Message, Receive, Scope, Send
 from fraud.request import PREDICT_BYTES
 from fraud.schema import Score
-from fraud.wire import answer_at_once
+from fraud.wire import answer_at_once, body_is_there, is_alone
 
 PATIENCE_SECONDS = 1.0
 """A body that has not come by then is waited for on BentoML's path, which has the timeout."""
@@ -43,21 +43,24 @@ class Counts(Protocol):
 class ShortCut:
     """Answers calls of ``/predict``.
 
-    ``submit(row)``: gives the row's score, or raises ServiceUnavailable when it is shed; the batcher's. ``log(row, id,
-    score)``: told of what is answered with scores. ``observe(seconds, reason)``: told of each call, as the Edge's.
-    ``server``: the value of the Server header.
+    ``at_once(row)`` gives the row's score. ``gather(row)`` does where other calls are under way, or raises
+    ServiceUnavailable when the row is shed; None without batching. ``log(row, id, score)``: told of what is answered
+    with scores. ``observe(seconds, reason)``: told of each call, as the Edge's. ``server``: the value of the Server
+    header.
     """
 
     def __init__(
         self,
-        submit: Callable[[Packed], Awaitable[Score]],
+        at_once: Callable[[Packed], Score],
+        gather: Callable[[Packed], Awaitable[Score]] | None,
         counts: Counts,
         observe: Callable[[float, str | None], None],
         log: Callable[[Packed, str, Any], None] | None,
         server: str,
         overloaded: dict[str, Any],
     ) -> None:
-        self._submit = submit
+        self._at_once = at_once
+        self._gather = gather
         self._counts = counts
         self._observe = observe
         self._log = log
@@ -69,7 +72,7 @@ class ShortCut:
         if not _is_plain(scope):
             return receive
         try:
-            message = await (receive() if _is_there(receive) else asyncio.wait_for(receive(), PATIENCE_SECONDS))
+            message = await (receive() if body_is_there(receive) else asyncio.wait_for(receive(), PATIENCE_SECONDS))
         except TimeoutError:
             return receive
         given = _read(message)
@@ -78,7 +81,10 @@ class ShortCut:
         row, name = given
         self._counts.in_progress += 1
         try:
-            score = await self._submit(row)
+            if self._gather is None or is_alone(receive):
+                score = self._at_once(row)
+            else:
+                score = await self._gather(row)
         except ServiceUnavailable:
             await self._send(send, 503, self._overloaded, started)
             self._observe(time.perf_counter() - started, "overloaded")
@@ -119,11 +125,6 @@ def _is_plain(scope: Scope) -> bool:
     return bool(media_type == b"application/json")
 
 
-def _is_there(receive: Receive) -> bool:
-    """Whether uvicorn has the whole body already, so that nothing has to be waited for; a timer costs 5 us."""
-    return getattr(getattr(receive, "__self__", None), "more_body", True) is False
-
-
 def _read(message: Message) -> tuple[Packed, str] | None:
     """Row and id of a call that is there as a whole and valid."""
     if message["type"] != "http.request" or message.get("more_body", False):
@@ -148,14 +149,14 @@ def batcher(
     *,
     max_latency_ms: int,
     max_batch_size: int,
-) -> Callable[[Packed], Any]:
+) -> PromptDispatcher:
     """What gathers rows and scores them together; ``sized`` is told how many each time."""
 
     def scored(rows: list[Packed]) -> Sequence[Any]:
         sized(len(rows))
         return score(rows)
 
-    return PromptDispatcher(scored, max_latency_ms=max_latency_ms, max_batch_size=max_batch_size).submit
+    return PromptDispatcher(scored, max_latency_ms=max_latency_ms, max_batch_size=max_batch_size)
 
 
 def reason_against(factory: ServiceAppFactory) -> str | None:

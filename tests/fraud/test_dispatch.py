@@ -69,6 +69,19 @@ def test_a_lone_caller_does_not_wait_after_a_burst():
     assert batcher.optimizer.wait == 0
 
 
+def test_a_row_with_nothing_to_gather_it_with_is_scored_at_once():
+    """Without a turn of the loop; it counts among what the optimizer learns from."""
+    score = Scorer()
+    batcher = dispatcher(score)
+
+    async def run():
+        return [batcher.at_once(row) for row in range(10)]
+
+    assert asyncio.run(run()) == [2 * row for row in range(10)]
+    assert score.batches == [[row] for row in range(10)]
+    assert {size for size, _, _ in batcher.optimizer.o_stat} == {1}
+
+
 def test_what_arrives_while_a_batch_is_scored_is_the_next_batch():
     """Batches form under load without anybody holding rows back."""
     score = Scorer()

@@ -11,7 +11,6 @@ from _bentoml_impl.server.app import ServiceAppFactory
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import ServiceUnavailable
 from starlette.responses import JSONResponse
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from fraud import shortcut
 from fraud.decode import decode_one, pack
@@ -42,12 +41,14 @@ class Counts:
 class Driven:
     """What came of one call."""
 
-    def __init__(self, messages=(), headers=(JSON,), method="POST", score=None):
+    def __init__(self, messages=(), headers=(JSON,), method="POST", score=None, batching=True):
         self.sent, self.logged, self.observed, self.counts = [], [], [], Counts()
+        self.gathered = 0
         self.scored, self._score = [], score or Scored(0.12, False, "v1")
         self._messages = list(messages) or [{"type": "http.request", "body": BODY, "more_body": False}]
         quick = ShortCut(
-            submit=self._submit,
+            at_once=self._at_once,
+            gather=self._gather if batching else None,
             counts=self.counts,
             observe=lambda _, reason: self.observed.append(reason),
             log=lambda row, name, scored: self.logged.append((row, name, scored)),
@@ -66,7 +67,11 @@ class Driven:
             heard.append(await handed_back())
         return heard
 
-    async def _submit(self, row):
+    async def _gather(self, row):
+        self.gathered += 1
+        return self._at_once(row)
+
+    def _at_once(self, row):
         self.scored.append(row)
         assert self.counts.in_progress == 1
         if isinstance(self._score, Exception):
@@ -113,6 +118,26 @@ def test_a_call_is_scored_logged_and_counted_once():
     assert driven.observed == [None]
     assert [status for status, _ in driven.counts.calls] == [200]
     assert driven.counts.in_progress == 0
+
+
+@pytest.mark.parametrize(
+    ("batching", "alone", "gathered"), [(True, False, 1), (True, True, 0), (False, False, 0), (False, True, 0)]
+)
+def test_a_call_is_gathered_with_others_where_there_are_any(monkeypatch, batching, alone, gathered):
+    """One that is alone, and any without batching, is scored at once; with the same answer."""
+    monkeypatch.setattr(shortcut, "is_alone", lambda _: alone)
+    driven = Driven(batching=batching)
+    assert driven.gathered == gathered
+    assert [message.get("status") for message in driven.sent] == [200, None]
+    assert driven.logged
+
+
+def test_a_failure_at_once_is_left_to_bentomls_path(monkeypatch):
+    """As one among others is."""
+    monkeypatch.setattr(shortcut, "is_alone", lambda _: True)
+    driven = Driven(score=ArithmeticError())
+    assert driven.heard == [body(BODY)]
+    assert driven.sent == driven.logged == driven.observed == []
 
 
 def test_a_shed_call_is_503_with_retry_after():
@@ -197,7 +222,7 @@ def test_a_slow_body_is_waited_for_on_bentomls_path(monkeypatch):
         return await late()
 
     async def run():
-        quick = ShortCut(None, Counts(), None, None, "x", {})
+        quick = ShortCut(None, None, Counts(), None, None, "x", {})
         scope = {"type": "http", "method": "POST", "path": "/predict", "headers": [JSON]}
         handed_back = await quick(scope, receive, None, 0.0)
         return await handed_back()
@@ -276,16 +301,6 @@ def test_bentomls_configuration_speaks_against_it(quiet, setting, value, words):
         assert words in reason_against(Factory)
     finally:
         setting.set(before)
-
-
-@pytest.mark.parametrize("waits", [True, False])
-def test_a_body_that_is_there_needs_no_timer(monkeypatch, waits):
-    """uvicorn says so in ``more_body``; after an upgrade, if it does not, a timer is started for every call."""
-    cycle = RequestResponseCycle.__new__(RequestResponseCycle)
-    cycle.more_body = waits
-    assert shortcut._is_there(cycle.receive) is not waits
-    noted = inspect.getsource(HttpToolsProtocol.on_message_complete)
-    assert "self.cycle.more_body = False" in noted, "uvicorn notes elsewhere that a body is whole"
 
 
 def test_bentomls_names_are_what_the_short_cut_builds_on():

@@ -1,13 +1,17 @@
 """An answer in one write is what uvicorn's two would be: the same bytes, and the same state of the connection."""
 
 import asyncio
+import inspect
 import logging
+import socket
 
+import httpx
 import pytest
+import uvicorn
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from fraud.wire import answer_at_once
+from fraud.wire import answer_at_once, body_is_there, is_alone
 
 BODY = b'{"a":1}'
 HEADERS = [(b"content-length", b"7"), (b"content-type", b"application/json"), (b"retry-after", b"1")]
@@ -121,3 +125,62 @@ def test_another_server_is_sent_the_two_messages():
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     assert sent[0]["headers"] == HEADERS
     assert sent[1]["body"] == BODY
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_body_that_is_there_needs_no_timer(waits):
+    """uvicorn says so in ``more_body``; after an upgrade, if it does not, a timer is started for every call."""
+    cycle = RequestResponseCycle.__new__(RequestResponseCycle)
+    cycle.more_body = waits
+    assert body_is_there(cycle.receive) is not waits
+    noted = inspect.getsource(HttpToolsProtocol.on_message_complete)
+    assert "self.cycle.more_body = False" in noted, "uvicorn notes elsewhere that a body is whole"
+
+
+def test_a_call_is_alone_until_another_is_under_way():
+    """Over a real uvicorn: one call, then three of which two wait, told by those that were under way meanwhile."""
+    seen, free = [], asyncio.Event()
+
+    async def app(scope, receive, send):
+        seen.append(is_alone(receive))
+        if scope["path"] == "/wait":
+            await free.wait()
+        await answer_at_once(send, 200, HEADERS, BODY)
+
+    async def ask(client, path):
+        return (await client.post(path)).content
+
+    async def run():
+        config = uvicorn.Config(app, http="httptools", lifespan="off", log_config=None)
+        with socket.socket() as listening:
+            listening.bind(("127.0.0.1", 0))
+            server = uvicorn.Server(config)
+            served = asyncio.create_task(server.serve(sockets=[listening]))
+            address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            async with httpx.AsyncClient(base_url=address, trust_env=False) as client:
+                alone = await ask(client, "/")
+                await asyncio.sleep(0)
+                waiting = []
+                for calls in (2, 3):
+                    waiting.append(asyncio.create_task(ask(client, "/wait")))
+                    while len(seen) < calls:
+                        await asyncio.sleep(0.01)
+                among = await ask(client, "/")
+                free.set()
+                answers = [alone, among, *await asyncio.gather(*waiting)]
+            server.should_exit = True
+            await served
+        return answers
+
+    assert asyncio.run(run()) == [BODY] * 4
+    assert seen == [True, True, False, False], "uvicorn keeps its tasks elsewhere now: see fraud/wire.py"
+
+
+def test_a_call_of_another_server_is_not_alone():
+    """Where nothing is known of other calls they are waited for."""
+
+    async def receive():
+        return {}
+
+    assert not is_alone(receive)
+    assert not body_is_there(receive)
