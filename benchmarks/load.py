@@ -49,7 +49,7 @@ def closed(url: str, body: Path, concurrency: int, seconds: int) -> Load:
     Raises NotRunError without wrk.
     """
     options = ["-t1", f"-c{concurrency}", f"-d{seconds}s", "--timeout", f"{_TIMEOUT_SECONDS}s"]
-    script = ["-s", str(ROOT / "benchmarks" / "post.lua"), _local(url), "--", str(body)]
+    script = ["-s", str(ROOT / "benchmarks" / "post.lua"), local(url), "--", str(body)]
     done = subprocess.run([wrk(), *options, *script], capture_output=True, text=True, check=True)
     line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
     seen = json.loads(line.removeprefix("RESULT "))
@@ -65,12 +65,12 @@ def closed(url: str, body: Path, concurrency: int, seconds: int) -> Load:
 
 def steady(url: str, body: Path, rate: float, seconds: int) -> Load:
     """``rate`` calls a second, sent when due whether or not earlier ones were answered."""
-    command = [sys.executable, "-m", "benchmarks.steady", _local(url), str(body), f"{rate:.3f}", str(seconds)]
+    command = [sys.executable, "-m", "benchmarks.steady", local(url), str(body), f"{rate:.3f}", str(seconds)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     return Load(**json.loads(done.stdout))
 
 
-def _local(url: str) -> str:
+def local(url: str) -> str:
     if urlsplit(url).hostname != "127.0.0.1":
         raise ValueError(f"{url}: loads go to 127.0.0.1 only")
     return url
