@@ -57,7 +57,7 @@ def decode_one(body: bytes) -> tuple[Packed, str] | None:
     except _NOT_VALID:
         return None
     name = row[-1]
-    return (_pack(*row[:-1]), name) if body.count(b'"') == _quotes(1, bool(name)) else None
+    return (_pack(*row[:-1]), name) if body.count(b'"') == quotes(1, bool(name)) else None
 
 
 def decode_many(body: bytes) -> Rows | None:
@@ -67,7 +67,7 @@ def decode_many(body: bytes) -> Rows | None:
     except _NOT_VALID:
         return None
     ids = tuple(row[-1] for row in rows)
-    if not rows or body.count(b'"') != _quotes(len(rows), sum(map(bool, ids))) + 2:
+    if not rows or body.count(b'"') != quotes(len(rows), sum(map(bool, ids))) + 2:
         return None
     return Rows(unpack(_pack(*row[:-1]) for row in rows), ids)
 
@@ -82,5 +82,6 @@ def pack(values: NDArray[np.float64]) -> Packed:
     return values.astype("<f8", copy=False).tobytes()
 
 
-def _quotes(rows: int, named: int) -> int:
+def quotes(rows: int, named: int) -> int:
+    """How many of them there are in valid transactions of which ``named`` have an id."""
     return 2 * (len(COLUMNS) * rows + 2 * named)

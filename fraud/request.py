@@ -20,7 +20,7 @@ import numpy as np
 from annotated_types import MaxLen, MinLen
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, create_model
 
-from fraud.decode import Rows, decode_many, decode_one, unpack
+from fraud.decode import Rows, decode_many, decode_one, quotes, unpack
 from fraud.schema import COLUMNS, ID_COLUMN, Label, Transaction
 
 SHOWN = 20  # problems named in one answer
@@ -128,7 +128,7 @@ def _rows(transactions: list[Any], body: bytes, what: str) -> Rows:
     given = sum(map(bool, ids))
     if keys - given != len(COLUMNS) * len(transactions):
         raise _incomplete(transactions, what)
-    if body.count(b'"') != 2 * (keys + given + (what == _BATCH)):
+    if body.count(b'"') != quotes(len(transactions), given) + 2 * (what == _BATCH):
         raise _surplus(body, what)
     return Rows(np.array([_values(transaction) for transaction in transactions], dtype=np.float64), ids)
 

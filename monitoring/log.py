@@ -74,10 +74,20 @@ class PredictionLog:
 
     def add(self, row: Packed, name: str, score: Score) -> None:
         """Log an answer; ``name`` is the transaction's id, or empty."""
-        if self._has_room(1):
-            amount = _amount_of(row)[0]
-            answer = (score.model_version, score.fraud_probability, score.is_fraud, amount, self._schema)
-            self._queue.append(self._scored(time.time(), name or None, *answer, row if self._features else None))
+        if not self._has_room(1):
+            return
+        self._queue.append(
+            self._scored(
+                time.time(),
+                name or None,
+                score.model_version,
+                score.fraud_probability,
+                score.is_fraud,
+                _amount_of(row)[0],
+                self._schema,
+                row if self._features else None,
+            )
+        )
 
     def add_many(self, rows: Packed, names: Sequence[str], scores: Sequence[Score]) -> None:
         """Log the answers to a batch."""

@@ -78,11 +78,21 @@ def test_both_paths_answer_and_count_alike(short, stock):
     assert "/predict takes BentoML's path: FRAUD_SHORT_CUT is off" in stock.log()
 
 
-def raw(server, body, length=None, path="/predict"):
+def head(length, path="/predict", connection="close", more=""):
+    """Up to the body of ``length`` bytes."""
+    lines = f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\nContent-Type: application/json\r\n"
+    return f"{lines}{more}Content-Length: {length}\r\n\r\n".encode()
+
+
+def sent(server, data):
+    """A connection over which ``data`` was sent."""
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
-    connection.sendall(f"{head}Content-Length: {length or len(body)}\r\n\r\n".encode() + body)
+    connection.sendall(data)
     return connection
+
+
+def raw(server, body, length=None, path="/predict"):
+    return sent(server, head(length or len(body), path) + body)
 
 
 def heard(connection):
@@ -94,14 +104,11 @@ def heard(connection):
 @pytest.mark.parametrize("path", ["short", "stock"])
 def test_calls_sent_without_waiting_are_answered_in_order(path, request):
     """HTTP pipelining: three calls in one packet, the last of them closes."""
-    server, call = request.getfixturevalue(path), []
-    for number in range(3):
+    server, calls_sent = request.getfixturevalue(path), b""
+    for number, connection in enumerate(("keep-alive", "keep-alive", "close")):
         body = json.dumps(SAMPLE | {"transaction_id": f"t-{number}"}).encode()
-        head = f"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: {'close' if number == 2 else 'keep-alive'}\r\n"
-        call.append(f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-    connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
-    connection.sendall(b"".join(call))
-    answers = heard(connection)
+        calls_sent += head(len(body), connection=connection) + body
+    answers = heard(sent(server, calls_sent))
     assert answers.count(b"HTTP/1.1 200 OK\r\n") == 3
     assert re.findall(rb"t-\d", answers) == [b"t-0", b"t-1", b"t-2"]
 
@@ -110,9 +117,7 @@ def test_calls_sent_without_waiting_are_answered_in_order(path, request):
 def test_a_caller_who_asks_first_is_told_to_go_on(path, request):
     """Expect: 100-continue, as curl sends it."""
     server, body = request.getfixturevalue(path), json.dumps(SAMPLE).encode()
-    connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
-    head = "POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
-    connection.sendall(f"{head}Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+    connection = sent(server, head(len(body), more="Expect: 100-continue\r\n"))
     assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
     connection.sendall(body)
     assert heard(connection).startswith(b"HTTP/1.1 200")
