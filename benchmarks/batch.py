@@ -22,11 +22,15 @@ WARM_UP = 3  # calls
 def main() -> None:
     """Measure, print Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("url", type=local, help="of the service, without a path")
+    parser.add_argument("url", help="of the service, without a path")
     parser.add_argument("body", type=Path, help="file with the JSON of a transaction")
     parser.add_argument("--pid", type=int, required=True, help="of the server")
     parser.add_argument("--seconds", type=float, default=4, help="of each size")
     given = parser.parse_args()
+    try:
+        local(given.url)
+    except ValueError as error:
+        parser.error(str(error))
     tree = Tree(given.pid)
     print("| rows a call | rows a second | CPU-us a row | rows a CPU second |\n| --- | --- | --- | --- |")
     with httpx.Client(base_url=given.url, trust_env=False, timeout=60) as client:

@@ -23,6 +23,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of each load")
     given = parser.parse_args()
+    try:
+        load.local(given.url)
+    except ValueError as error:
+        parser.error(str(error))
     rounds = []
     for _ in range(given.rounds):
         rounds.append([load.closed(given.url, given.body, callers, given.seconds) for callers in (1, CALLERS, 1)])

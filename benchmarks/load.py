@@ -71,6 +71,7 @@ def steady(url: str, body: Path, rate: float, seconds: int) -> Load:
 
 
 def local(url: str) -> str:
+    """``url`` itself. Raises ValueError for another machine's."""
     if urlsplit(url).hostname != "127.0.0.1":
         raise ValueError(f"{url}: loads go to 127.0.0.1 only")
     return url
