@@ -34,7 +34,7 @@ import sys, json, time
 from pathlib import Path
 import bentoml
 from fraud import store
-from fraud.score import score_file
+from fraud.bulk.one_file import score_file
 store.open_served(store.get(sys.argv[3]))
 started = time.perf_counter()
 rows = score_file(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])["rows"]

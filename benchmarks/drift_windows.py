@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.features import FEATURES, transform
-from fraud.forest import Forest, from_sklearn
 from fraud.profile import BINS, Profile, build
-from monitoring.drift import psi_by_row
+from fraud.scorer.forest import Forest
+from fraud.scorer.from_sklearn import from_sklearn
+from monitoring.offline.drift import psi_by_row
 from training import train
 from training.data import Dataset
 from training.train import Recipe

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from benchmarks.fuzz_forest import on_thresholds
 from fraud.features import transform
-from fraud.forest import from_sklearn
+from fraud.scorer.from_sklearn import from_sklearn
 from training import data, split, train
 
 Rows = NDArray[Any]

@@ -16,8 +16,8 @@ import numpy as np
 
 from benchmarks.environments import ROOT
 from fraud import store
+from fraud.atomic import replacing
 from fraud.features import FEATURES, transform
-from fraud.files import replacing
 from fraud.schema import COLUMNS
 from fraud.settings import MODEL_NAME
 

@@ -16,10 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
-from fraud import forest_file
 from fraud.errors import ModelError
-from fraud.forest import LEAF, Engine, Forest, from_sklearn
 from fraud.schema import COLUMNS
+from fraud.scorer import file as forest_file
+from fraud.scorer import order
+from fraud.scorer.forest import Forest
+from fraud.scorer.from_sklearn import from_sklearn
+from fraud.scorer.order import LEAF, Engine
 
 ENGINES: tuple[Engine, ...] = ("kernel", "numpy")
 TINY, MAX = np.finfo(np.float32).smallest_subnormal, np.finfo(np.float32).max
@@ -104,10 +107,10 @@ def on_thresholds(random: np.random.Generator, forest: Forest, rows: NDArray[np.
     inner = np.flatnonzero(forest.nodes != LEAF)
     for _ in range(3 if len(inner) else 0):
         nodes = random.choice(inner, len(rows))
-        cuts = forest.threshold[nodes]
+        cuts = order.thresholds(forest.nodes)[nodes]
         side = random.choice(np.array([-np.inf, np.inf], dtype=np.float32), len(rows))
         values = np.where(random.random(len(rows)) < 0.4, cuts, np.nextafter(cuts, side))
-        rows[np.arange(len(rows)), forest.feature[nodes]] = np.clip(values, -MAX, MAX)
+        rows[np.arange(len(rows)), order.columns(forest.nodes)[nodes]] = np.clip(values, -MAX, MAX)
     return rows
 
 

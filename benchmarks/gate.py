@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from fraud.features import transform
-from fraud.forest import from_sklearn
+from fraud.scorer.from_sklearn import from_sklearn
 from training import data, split, train
 from training.gate import Case, Contender, Policy, decide
 from training.run import AMOUNT

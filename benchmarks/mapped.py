@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fraud import forest_file
+from fraud.scorer import file as forest_file
 
 ROUNDS = 25
 FIELDS = ("Rss", "Pss", "Private_Clean", "Private_Dirty")

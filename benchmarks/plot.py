@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.load import STEADY
-from benchmarks.report import Results, median, of
+from benchmarks.results import Results, median, of
 
 _PANELS = (
     ("cpu_ms", "CPU-ms a request (log scale, less is better)"),

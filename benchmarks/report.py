@@ -5,16 +5,12 @@ python -m benchmarks.report docs/speed/serve.json
 
 import json
 import math
-import statistics
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmarks.load import MOST_RATE, STEADY
-
-Record = dict[str, Any]
-Results = dict[str, Any]
+from benchmarks.plot import plot
+from benchmarks.results import Record, Results, median, of
 
 _COLUMNS = {
     "requests/s": "requests_per_second",
@@ -34,12 +30,6 @@ the sum of the tree's proportional set sizes. *Batch* is the mean of `bentoml_se
 answers other than 2xx and calls without an answer, summed over the rounds."""
 
 
-def median(records: Sequence[Record], key: str) -> float:
-    """Over the rounds that have the figure; NaN when none has."""
-    values = [record[key] for record in records if record[key] is not None and not math.isnan(record[key])]
-    return statistics.median(values) if values else math.nan
-
-
 def number(value: float) -> str:
     """Three significant digits, thousands set off, ``-`` for none."""
     if math.isnan(value):
@@ -48,11 +38,6 @@ def number(value: float) -> str:
         return "0"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{digits}f}"
-
-
-def of(results: Results, name: str, load: str) -> list[Record]:
-    """The rounds' figures of one contestant under one load."""
-    return [record for record in results["records"] if record["contestant"] == name and record["load"] == load]
 
 
 def table(results: Results, load: str) -> str:
@@ -114,8 +99,6 @@ def _heading(load: str) -> list[str]:
 
 def write(results: Results, folder: Path) -> None:
     """``serve.json``, ``serve.md`` and ``serve.png``."""
-    from benchmarks.plot import plot
-
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "serve.json").write_text(json.dumps(results, indent=1) + "\n")
     (folder / "serve.md").write_text(markdown(results, "serve.png"))

@@ -20,6 +20,7 @@ from benchmarks.contestants.contestant import Contestant
 from benchmarks.environments import NotRunError
 from benchmarks.forests import Forests, prepare
 from benchmarks.load import STEADY
+from benchmarks.results import Results
 from fraud.errors import FraudError
 
 CONCURRENCY = (1, 8, 64)
@@ -30,7 +31,7 @@ def main() -> int:
     given = _arguments()
     contestants = _chosen(given.contestants)
     loads = contest.Loads(given.concurrency, given.seconds, min(2, given.seconds))
-    results: report.Results = {
+    results: Results = {
         "machine": machine.describe(machine.command_line("benchmarks.serve")),
         "rounds": 0,
         "seconds": given.seconds,
@@ -88,7 +89,7 @@ def _round(
     forests: Forests,
     loads: contest.Loads,
     scratch: Path,
-    results: report.Results,
+    results: Results,
 ) -> None:
     """Add figures to ``results``, or why there are none. Every other round goes backwards: no one is always first."""
     for contestant in contestants if number % 2 == 0 else reversed(contestants):

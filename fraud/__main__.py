@@ -62,9 +62,9 @@ def _positive(text: str) -> int:
 
 
 def _score(given: argparse.Namespace) -> Any:  # noqa: ANN401 - a document, or an Answer
-    from fraud import progress
-    from fraud.score import score_file
-    from fraud.score_many import Outcome, find, score_files
+    from fraud.bulk import progress
+    from fraud.bulk.many_files import Outcome, find, score_files
+    from fraud.bulk.one_file import score_file
 
     tag = given.model or Settings.from_env().model
     shown = progress.console()

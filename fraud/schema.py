@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -49,17 +49,6 @@ class Prediction(BaseModel):
     transaction_id: str | None = Field(
         None, description="The id given with the transaction; absent when none was given."
     )
-
-
-class Score(Protocol):
-    """What the model says of one row."""
-
-    @property
-    def fraud_probability(self) -> float: ...
-    @property
-    def is_fraud(self) -> bool: ...
-    @property
-    def model_version(self) -> str: ...
 
 
 class Label(_Strict):

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud import forest_file
 from fraud import manifest as manifests
+from fraud.atomic import replacing
 from fraud.errors import ModelError, SchemaError
 from fraud.features import FEATURES, transform
-from fraud.files import replacing
-from fraud.forest import Forest
-from fraud.forest_file import Probes
 from fraud.manifest import Manifest
 from fraud.schema import schema_hash
+from fraud.scorer import file as forest_file
+from fraud.scorer.file import Probes
+from fraud.scorer.forest import Forest
 from fraud.settings import MODEL_NAME
 
 if TYPE_CHECKING:

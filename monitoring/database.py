@@ -98,7 +98,7 @@ class DatabaseError(FraudError):
     """The database cannot be reached or refused what was asked of it."""
 
 
-class Scored(NamedTuple):
+class LoggedPrediction(NamedTuple):
     """One prediction. ``row``: the 30 inputs as little-endian float64 in the order of ``fraud.schema.COLUMNS``."""
 
     scored_at: float
@@ -181,7 +181,7 @@ def forget(engine: Engine) -> None:
     _prepared.discard(engine)
 
 
-def insert(engine: Engine, rows: Sequence[Scored]) -> None:
+def insert(engine: Engine, rows: Sequence[LoggedPrediction]) -> None:
     """Add predictions in one transaction. Raises what the database says; nothing is added then."""
     mark = "?" if engine.dialect.paramstyle == "qmark" else "%s"
     with engine.begin() as connection:
@@ -194,8 +194,8 @@ def insert(engine: Engine, rows: Sequence[Scored]) -> None:
 def _insert(mark: str, rows: int) -> str:
     """The driver's own form, many rows in one: for each statement SQLite gives the interpreter to other threads and
     waits to get it back, which beside a busy event loop costs more than the writing."""
-    names = ", ".join(f'"{name}"' for name in Scored._fields)
-    marks = ", ".join([f"({', '.join([mark] * len(Scored._fields))})"] * rows)
+    names = ", ".join(f'"{name}"' for name in LoggedPrediction._fields)
+    marks = ", ".join([f"({', '.join([mark] * len(LoggedPrediction._fields))})"] * rows)
     return f"INSERT INTO predictions ({names}) VALUES {marks}"  # noqa: S608 - our own names
 
 

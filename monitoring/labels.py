@@ -21,7 +21,7 @@ from monitoring.database import LABELS, PREDICTIONS, DatabaseError
 from monitoring.quality import Window
 
 if TYPE_CHECKING:
-    from monitoring.increment import Increment
+    from monitoring.offline.increment import Increment
 
 CHUNK_ROWS = 10_000
 """Rows deleted in one transaction, so that who writes predictions need not wait."""
@@ -49,7 +49,7 @@ def import_file(engine: Engine, path: Path) -> dict[str, Any]:
 
     Raises DataError when the file is not one of labels.
     """
-    from monitoring.label_file import read
+    from monitoring.offline.label_file import read
 
     labels = read(path)
     sys.stderr.write(f"{path}: {len(labels)} labels\n")
@@ -105,7 +105,7 @@ def export(engine: Engine, settings: Settings, *, now: float, again: bool, label
 
     Raises DataError when there are none, or no label at all to trust the others by.
     """
-    from monitoring.increment import gather
+    from monitoring.offline.increment import gather
 
     window = Window(0.0, now - settings.label_delay_days * SECONDS_PER_DAY)
     taken = settings.unlabelled == "legitimate" and not labelled_only

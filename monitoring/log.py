@@ -17,8 +17,8 @@ from itertools import repeat
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from fraud.decode import Packed
-from fraud.schema import COLUMNS, Score
+from fraud.rows import ROW_BYTES, Packed, ScoredRow
+from fraud.schema import COLUMNS
 from fraud.settings import Settings
 from monitoring.live import LiveQuality
 from monitoring.metrics import RecordMetrics
@@ -39,7 +39,6 @@ RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 DRAIN_SECONDS = 5.0
 
 _AMOUNT = COLUMNS.index("Amount")
-_ROW_BYTES = 8 * len(COLUMNS)
 _amount_of = Struct(f"<{8 * _AMOUNT}xd").unpack_from
 
 
@@ -50,14 +49,14 @@ class PredictionLog:
     """
 
     def __init__(self, engine: "Engine", metrics: RecordMetrics, *, features: bool, max_pending: int) -> None:
-        from monitoring.database import SCHEMA, Scored
+        from monitoring.database import SCHEMA, LoggedPrediction
 
         self.engine = engine
-        self._scored, self._schema = Scored, SCHEMA
+        self._logged, self._schema = LoggedPrediction, SCHEMA
         self._metrics = metrics
         self._features = features
         self._max_pending = max_pending
-        self._queue: deque[database.Scored] = deque()
+        self._queue: deque[database.LoggedPrediction] = deque()
         self._added = self._taken = 0  # each is written by one thread alone
         self._stop = threading.Event()
         self._give_up = threading.Event()
@@ -72,12 +71,12 @@ class PredictionLog:
         """Rows added and not yet written or lost."""
         return self._added - self._taken
 
-    def add(self, row: Packed, name: str, score: Score) -> None:
+    def add(self, row: Packed, name: str, score: ScoredRow) -> None:
         """Log an answer; ``name`` is the transaction's id, or empty."""
         if not self._has_room(1):
             return
         self._queue.append(
-            self._scored(
+            self._logged(
                 time.time(),
                 name or None,
                 score.model_version,
@@ -89,14 +88,14 @@ class PredictionLog:
             )
         )
 
-    def add_many(self, rows: Packed, names: Sequence[str], scores: Sequence[Score]) -> None:
+    def add_many(self, rows: Packed, names: Sequence[str], scores: Sequence[ScoredRow]) -> None:
         """Log the answers to a batch."""
         if not self._has_room(len(scores)):
             return
-        starts = range(0, len(rows), _ROW_BYTES)
+        starts = range(0, len(rows), ROW_BYTES)
         self._queue.extend(
             map(
-                self._scored,
+                self._logged,
                 repeat(time.time()),
                 [name or None for name in names],
                 [score.model_version for score in scores],
@@ -104,7 +103,7 @@ class PredictionLog:
                 [score.is_fraud for score in scores],
                 [_amount_of(rows, start)[0] for start in starts],
                 repeat(self._schema),
-                [rows[start : start + _ROW_BYTES] for start in starts] if self._features else repeat(None),
+                [rows[start : start + ROW_BYTES] for start in starts] if self._features else repeat(None),
             )
         )
 
@@ -140,11 +139,11 @@ class PredictionLog:
                 break  # nothing was left; what has come since gathers, for small batches cost the most
         self._metrics.pending(self.pending)
 
-    def _take(self) -> list["database.Scored"]:
+    def _take(self) -> list["database.LoggedPrediction"]:
         """The oldest rows."""
         return [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_ROWS))]
 
-    def _write(self, batch: list["database.Scored"]) -> None:
+    def _write(self, batch: list["database.LoggedPrediction"]) -> None:
         """Write ``batch``, however long the database is away; gives up when ``close`` says so."""
         from monitoring import database
 
@@ -174,7 +173,7 @@ class PredictionLog:
             return
         self._give_up.wait(PAUSE_SECONDS)
 
-    def _write_singly(self, batch: list["database.Scored"]) -> None:
+    def _write_singly(self, batch: list["database.LoggedPrediction"]) -> None:
         """One bad row must not cost the others."""
         from monitoring import database
 

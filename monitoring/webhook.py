@@ -24,8 +24,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from fraud.atomic import replacing
 from fraud.errors import SettingsError
-from fraud.files import replacing
 from monitoring.github import Target, dispatch
 
 LOG = logging.getLogger(__name__)

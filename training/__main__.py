@@ -5,7 +5,7 @@ import os
 import sys
 
 from fraud import command
-from training import image, sbom, smoke, summary
+from training.shipping import image, sbom, smoke, summary
 from training.verbs import bucket, data, models, releases, simulate
 from training.verbs.arguments import PROGRAM
 

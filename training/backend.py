@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from joblib import parallel_config
 
-from fraud import cluster
+from fraud.bulk import cluster
 from fraud.errors import FraudError
 
 Backend = Literal["local", "dask"]

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fraud import datasets, s3, table
 from fraud.errors import DataError
+from fraud.remote import datasets, s3
 from fraud.schema import COLUMNS, LABEL
+from fraud.tables import table
 from training import sample
 from training.console import Steps
 

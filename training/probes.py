@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.features import FEATURES
-from fraud.forest import Forest
 from fraud.schema import COLUMNS, bounds
+from fraud.scorer import order
+from fraud.scorer.forest import Forest
 
 COUNT = 256
 
@@ -27,17 +28,15 @@ def make(rows: NDArray[np.float64], forest: Forest, seed: int) -> NDArray[np.flo
 
 
 def _put_on_thresholds(probes: NDArray[np.float64], forest: Forest, random: np.random.Generator) -> None:
-    inner = np.flatnonzero(forest.children[:, 0] != np.arange(len(forest.feature)))
+    inner = np.flatnonzero(forest.nodes != order.LEAF)
     if not len(inner):
         return
-    nodes = random.choice(inner, size=len(probes))
-    for probe, node in zip(probes, nodes, strict=True):
-        name = FEATURES[forest.feature[node]]
-        threshold = forest.threshold[node]
-        side = random.integers(3)
-        if side:
-            threshold = np.nextafter(threshold, np.float32(np.inf if side == 1 else -np.inf))
+    nodes = forest.nodes[random.choice(inner, size=len(probes))]
+    for probe, column, cut in zip(probes, order.columns(nodes), order.thresholds(nodes), strict=True):
+        name = FEATURES[column]
+        beside = (cut, np.nextafter(cut, np.float32(np.inf)), np.nextafter(cut, np.float32(-np.inf)))
+        value = float(beside[random.integers(3)])
         if name in COLUMNS:
-            probe[COLUMNS.index(name)] = float(threshold)
+            probe[COLUMNS.index(name)] = value
         else:
-            probe[COLUMNS.index("Time")] = float(threshold) * 3600.0
+            probe[COLUMNS.index("Time")] = value * 3600.0

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud import datasets, s3, store
-from fraud.champion import Champion
+from fraud import store
 from fraud.errors import ConflictError, DataError, SchemaError
 from fraud.features import transform
 from fraud.manifest import Manifest
-from fraud.registry import Registry
+from fraud.remote import datasets, s3
+from fraud.remote.champion import Champion
+from fraud.remote.registry import Registry
 from fraud.settings import MODEL_NAME
 from training import data, gate, train
 from training.console import Steps

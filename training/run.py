@@ -11,13 +11,14 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-from fraud import forest as scorer
 from fraud import profile, store
 from fraud.errors import ModelError
 from fraud.features import FEATURES, transform
-from fraud.forest_file import Probes
 from fraud.manifest import Manifest
 from fraud.schema import COLUMNS, schema_hash
+from fraud.scorer.file import Probes
+from fraud.scorer.forest import Forest
+from fraud.scorer.from_sklearn import from_sklearn
 from training import data, evaluate, probes, split, threshold, train
 from training.console import Steps
 from training.data import Dataset
@@ -47,7 +48,7 @@ class Judged:
     """A fitted forest, its exact scorer, and what was found out about it."""
 
     model: RandomForestClassifier
-    forest: scorer.Forest
+    forest: Forest
     fitted: split.Indices
     """The rows it was fitted on."""
     parts: split.Split
@@ -136,11 +137,11 @@ def _fit(plan: Plan, steps: Steps, name: str, features: Features, labels: train.
 
 def _fit_exact(
     plan: Plan, steps: Steps, name: str, features: Features, labels: train.Labels
-) -> tuple[RandomForestClassifier, scorer.Forest]:
+) -> tuple[RandomForestClassifier, Forest]:
     """A fitted forest and its scorer, which has given scikit-learn's scores of all ``features``, bit for bit."""
     model = _fit(plan, steps, name, features, labels)
     steps.start("parity", f"Comparing the scorer with scikit-learn on {len(features)} rows")
-    forest = scorer.from_sklearn(model)
+    forest = from_sklearn(model)
     differing = int((forest.score(features) != train.score(model, features)).sum())
     if differing:
         raise ModelError(f"the scorer differs from scikit-learn on {differing} rows; nothing was saved")

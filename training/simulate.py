@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fraud import datasets, s3
-from fraud.datasets import BASE, NEW
 from fraud.errors import DataError, RegistryError
+from fraud.remote import datasets, s3
+from fraud.remote.datasets import BASE, NEW
 from fraud.schema import COLUMNS, LABEL
 from training.console import Steps
 from training.data import SYNTHETIC, Dataset, load_telling

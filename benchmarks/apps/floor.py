@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from fraud.decode import decode_one
+from serving.decode import decode_one
 
 Message = MutableMapping[str, Any]
 

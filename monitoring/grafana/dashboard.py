@@ -17,7 +17,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from fraud.files import replacing
+from fraud.atomic import replacing
 from monitoring.grafana import model_rows, service_rows
 from monitoring.grafana.panels import RUNBOOK, SOURCE
 from monitoring.grafana.queries import DASHBOARD

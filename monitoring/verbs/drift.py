@@ -60,7 +60,7 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
 
 
 def _drift(given: argparse.Namespace) -> command.Answer:
-    from monitoring import drift_report
+    from monitoring.offline import drift_report
 
     if given.output and not given.output.parent.is_dir():  # before the long work, not after it
         raise DataError(f"{given.output.parent}: no such folder; make it first")

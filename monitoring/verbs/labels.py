@@ -107,7 +107,8 @@ def _export(given: argparse.Namespace) -> dict[str, Any]:
     settings = Settings.from_env()
     if given.push and settings.s3_uri is None:
         raise SettingsError("FRAUD_S3_URI is not set; set it to s3://bucket/prefix")
-    from monitoring import increment, labels
+    from monitoring import labels
+    from monitoring.offline import increment
 
     with labels.opened(settings) as engine:
         rows = labels.export(engine, settings, now=time.time(), again=given.again, labelled_only=given.labelled_only)

@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from benchmarks.report import markdown, median, number, table, write
+from benchmarks.report import markdown, number, table, write
+from benchmarks.results import median
 
 FLOOR, OURS, LOST = (
     {"name": "floor-2", "title": "the floor", "workers": 2, "note": ""},

@@ -11,13 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fraud import command, datasets, s3
+from fraud import command
 from fraud.errors import RegistryError
+from fraud.remote import datasets, s3
 from tests.components import SeaweedFS
 from tests.e2e.conftest import BUCKET, run
-from training import bucket, data
+from training import data
+from training.aws import bucket
+from training.aws.iam import access
 from training.console import Steps
-from training.policies import access
 from training.simulate import Plan, simulate
 from training.verbs import bucket as verbs
 

@@ -61,7 +61,7 @@ backend.version = version
 """
 CONNECT = """
 import sys
-from fraud import cluster
+from fraud.bulk import cluster
 from fraud.errors import FraudError
 from training import backend
 cluster.CONNECT_SECONDS = 3

@@ -12,15 +12,16 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from botocore.httpsession import URLLib3Session
 
-from fraud import s3 as objects
 from fraud import store as local
 from fraud.errors import ConflictError, RegistryError
-from fraud.registry import ARCHIVE, ROWS, Registry
+from fraud.remote import s3 as objects
+from fraud.remote.registry import ARCHIVE, ROWS, Registry
 from tests.components import SeaweedFS
 from tests.e2e.conftest import BUCKET, REPOSITORY
-from training import sample, serve
+from training import sample
 from training.console import Steps
-from training.serve import Settings
+from training.shipping import serve
+from training.shipping.serve import Settings
 
 pytestmark = pytest.mark.e2e
 

@@ -230,7 +230,7 @@ def test_each_version_keeps_the_hashes_of_its_training_rows_in_s3_alone(loop, da
     command, (_, (_, second, _)) = loop
     for name, value in s3.env.items():
         monkeypatch.setenv(name, value)
-    from fraud.registry import Registry
+    from fraud.remote.registry import Registry
 
     hashes = Registry(f"s3://{BUCKET}/loop").row_hashes(second["challenger"])
     train = np.setdiff1d(np.arange(dataset.size), held_out)

@@ -10,10 +10,10 @@ from sklearn.ensemble import RandomForestClassifier
 
 from fraud import profile, store
 from fraud.features import FEATURES, transform
-from fraud.forest import from_sklearn
-from fraud.forest_file import Probes
 from fraud.manifest import Manifest
 from fraud.schema import COLUMNS, LABEL, schema_hash
+from fraud.scorer.file import Probes
+from fraud.scorer.from_sklearn import from_sklearn
 from training import sample
 
 

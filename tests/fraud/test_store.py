@@ -9,12 +9,13 @@ import bentoml
 import numpy as np
 import pytest
 
-from fraud import forest_file, store
 from fraud import manifest as manifests
+from fraud import store
 from fraud.errors import ModelError
 from fraud.features import transform
-from fraud.forest_file import Probes
 from fraud.manifest import Manifest
+from fraud.scorer import file as forest_file
+from fraud.scorer.file import Probes
 
 pytestmark = pytest.mark.usefixtures("saved")
 

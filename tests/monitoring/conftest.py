@@ -5,7 +5,7 @@ import pytest
 
 from fraud.schema import COLUMNS, schema_hash
 from monitoring import database
-from monitoring.database import Scored
+from monitoring.database import LoggedPrediction
 
 SCHEMA = schema_hash()[:12]
 DAY = 86_400.0
@@ -36,7 +36,7 @@ def predict(engine):
         values[COLUMNS.index("Time")] = abs(values[0]) * 1000
         values[COLUMNS.index("Amount")] = abs(values[-1])
         row = values.astype("<f8").tobytes() if features else None
-        scored = Scored(now - age_days * DAY, name, version, 0.9 * flagged, flagged, values[-1], schema, row)
+        scored = LoggedPrediction(now - age_days * DAY, name, version, 0.9 * flagged, flagged, values[-1], schema, row)
         database.insert(engine, [scored])
         return values
 

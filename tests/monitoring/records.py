@@ -3,7 +3,7 @@
 import numpy as np
 
 from fraud.schema import COLUMNS, schema_hash
-from monitoring.database import Scored
+from monitoring.database import LoggedPrediction
 
 DAY = 86_400
 NOW = 1_800_000_000.0
@@ -19,4 +19,4 @@ def scored(name, days_ago=10.0, *, flagged=False, version="v1", schema=HASH, row
     """A prediction, with features unless ``row`` is None."""
     score = 0.9 if flagged else 0.1
     given = features(time) if row == b"" else row
-    return Scored(NOW - days_ago * DAY, name, version, score, flagged, 1.0, schema, given)
+    return LoggedPrediction(NOW - days_ago * DAY, name, version, score, flagged, 1.0, schema, given)

@@ -276,7 +276,7 @@ def test_many_rows_are_judged_in_the_database(engine):
     """Fifty thousand predictions give one row back, and every one is counted."""
     random = np.random.default_rng(0)
     rows = [
-        database.Scored(time.time() - 10 * 86_400, f"n{number}", "v1", 0.5, bool(flag), 1.0, "x", None)
+        database.LoggedPrediction(time.time() - 10 * 86_400, f"n{number}", "v1", 0.5, bool(flag), 1.0, "x", None)
         for number, flag in enumerate(random.random(50_000) < 0.01)
     ]
     database.insert(engine, rows)

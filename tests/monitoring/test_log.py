@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from fraud.decode import pack
+from fraud.rows import pack
 from fraud.schema import COLUMNS, schema_hash
 from fraud.settings import Settings
 from monitoring import database, log

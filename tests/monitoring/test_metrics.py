@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from fraud import edge, profile
+from fraud import profile
 from fraud.features import FEATURES
 from fraud.manifest import Manifest
 from fraud.profile import BINS, SCORE, Profile
@@ -25,6 +25,7 @@ from monitoring import window
 from monitoring.metrics import DECISIONS, LATENCY_BUCKETS, REASONS, SCORE_BUCKETS, FraudMetrics
 from monitoring.pending import Pending
 from monitoring.window import Window
+from serving import edge
 
 REPOSITORY = Path(__file__).parents[2]
 WINDOW = 60
@@ -348,8 +349,8 @@ def test_an_unknown_reason_makes_no_series(registry, metrics):
 
 
 def test_every_reason_in_the_code_is_a_label():
-    """Each reason that a refusal names, in the service, the request parser or the Edge, is one of the labels."""
-    text = "".join((REPOSITORY / name).read_text() for name in ("service.py", "fraud/request.py"))
+    """Each reason that a refusal names, or the Edge gives, is one of the labels."""
+    text = "".join((REPOSITORY / name).read_text() for name in ("serving/edge.py", "serving/refuse.py"))
     given = set(re.findall(r'RefusedError\(\s*HTTPStatus\.\w+,\s*"(\w+)"', text))
     given |= set(re.findall(r'\.reason = "(\w+)"', text))
     assert {"malformed", "invalid", "too_large", "not_json", "not_ready", "overloaded"} <= given

@@ -24,7 +24,7 @@ from monitoring.webhook import (
     decide,
 )
 from tests.components.github import REPOSITORY, TOKEN, api, invalid
-from training import summary
+from training.shipping import summary
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC).timestamp()
 EVERY = 6 * 3600.0

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import sklearn.datasets
 
-from fraud import datasets, s3
 from fraud.errors import DataError, RegistryError
+from fraud.remote import datasets, s3
 from fraud.schema import COLUMNS, LABEL
 from training import data, sample
 

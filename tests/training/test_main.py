@@ -8,9 +8,9 @@ import pytest
 
 from fraud import command
 from training import __main__ as program
-from training import serve
 from training.console import Steps
-from training.serve import Settings
+from training.shipping import serve
+from training.shipping.serve import Settings
 from training.verbs import arguments
 
 

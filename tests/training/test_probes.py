@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from fraud.features import FEATURES, transform
-from fraud.forest import LEAF, from_sklearn
 from fraud.schema import COLUMNS, bounds
+from fraud.scorer import order
+from fraud.scorer.from_sklearn import from_sklearn
+from fraud.scorer.order import LEAF
 from training import probes, train
 from training.data import load
 from training.train import Recipe
@@ -37,8 +39,8 @@ def test_probes_stay_within_the_schema(made):
 def test_many_probes_sit_on_a_split_threshold(made):
     """At least a quarter of the second half holds a value that is exactly a threshold of its feature."""
     _, forest, rows = made
-    inner = forest.children[:, 0] != np.arange(len(forest.feature))
-    cuts = [set(forest.threshold[inner & (forest.feature == column)].tolist()) for column in range(len(FEATURES))]
+    inner, columns, thresholds = forest.nodes != LEAF, order.columns(forest.nodes), order.thresholds(forest.nodes)
+    cuts = [set(thresholds[inner & (columns == column)].tolist()) for column in range(len(FEATURES))]
     features = transform(rows[probes.COUNT :])
     on_a_cut = [any(float(value) in cuts[column] for column, value in enumerate(row)) for row in features]
     assert np.mean(on_a_cut) > 0.25

@@ -96,13 +96,13 @@ def test_refit_all_saves_another_forest_and_keeps_the_figures():
 
 def test_a_scorer_that_is_not_exact_is_not_saved(monkeypatch):
     """A run whose scorer differs from scikit-learn ends in an error and leaves no entry."""
-    exact = runs.scorer.from_sklearn
+    exact = runs.from_sklearn
 
     def wrong(model):
         forest = exact(model)
         return replace(forest, value=1 - forest.value)
 
-    monkeypatch.setattr(runs.scorer, "from_sklearn", wrong)
+    monkeypatch.setattr(runs, "from_sklearn", wrong)
     before = store.versions()
     with pytest.raises(runs.ModelError, match="differs from scikit-learn on"):
         do()

@@ -7,10 +7,10 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import average_precision_score
 
-from fraud import table
 from fraud.errors import DataError
 from fraud.features import transform
 from fraud.schema import COLUMNS, LABEL
+from fraud.tables import table
 from training import data, sample, split
 
 DEMO = Path(__file__).parents[2] / "sample_transaction.json"

@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from fraud import command, datasets, s3
+from fraud import command
 from fraud.errors import DataError, RegistryError
+from fraud.remote import datasets, s3
 from training import data
 from training import simulate as simulation
 from training.console import Steps

@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from fraud.errors import RegistryError
-from fraud.registry import Registry
+from fraud.remote.registry import Registry
 from fraud.settings import Settings
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from fraud import command
 from fraud.errors import RegistryError
-from training import bucket, policies
-from training.bucket import NONCURRENT_DAYS, Contents
+from training.aws import bucket, iam
+from training.aws.bucket import NONCURRENT_DAYS, Contents
 from training.verbs import arguments
 from training.verbs.arguments import PROGRAM
 
@@ -93,7 +93,7 @@ def _create(given: argparse.Namespace) -> command.Answer:
 
 
 def _policy(given: argparse.Namespace) -> dict[str, Any]:
-    return policies.access(arguments.registry().uri, read_only=given.read_only)
+    return iam.access(arguments.registry().uri, read_only=given.read_only)
 
 
 def _trust(given: argparse.Namespace) -> dict[str, Any]:
@@ -102,14 +102,14 @@ def _trust(given: argparse.Namespace) -> dict[str, Any]:
     if (given.owner_id is None) != (given.repository_id is None):
         given.wrong_usage("--owner-id and --repository-id go together")
     if given.account is None:
-        Steps().warn(f"no --account: put the number of yours in place of {policies.ACCOUNT}")
+        Steps().warn(f"no --account: put the number of yours in place of {iam.ACCOUNT}")
     if given.owner_id is None:
         Steps().warn(
             "without --owner-id and --repository-id only the older form of the subject is trusted: a repository that "
             "was created, renamed or moved after 15 July 2026 is not, and whoever gets hold of the name is"
         )
     ids = (given.owner_id, given.repository_id) if given.owner_id else None
-    return policies.trust(given.repository, given.branch, given.account or policies.ACCOUNT, ids)
+    return iam.trust(given.repository, given.branch, given.account or iam.ACCOUNT, ids)
 
 
 def _destroy(given: argparse.Namespace) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def _destroy(given: argparse.Namespace) -> dict[str, Any]:
     agree = _announce if given.yes else _ask
     found = bucket.destroy(arguments.registry().uri, lambda found: agree(found, steps), _news(steps))
     steps.say(f"s3://{found.bucket} is gone")
-    return {"bucket": f"s3://{found.bucket}", "deleted": found.counts(), "then_remove": policies.removal()}
+    return {"bucket": f"s3://{found.bucket}", "deleted": found.counts(), "then_remove": iam.removal()}
 
 
 def _announce(found: Contents, steps: "Steps") -> None:

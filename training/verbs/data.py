@@ -30,12 +30,12 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
 
 
 def _push(given: argparse.Namespace) -> dict[str, Any]:
-    from fraud import datasets
+    from fraud.remote import datasets
 
     return datasets.push(arguments.registry().uri, given.file, given.name)
 
 
 def _pull(given: argparse.Namespace) -> dict[str, Any]:
-    from fraud import datasets
+    from fraud.remote import datasets
 
     return datasets.pull(arguments.registry().uri, given.folder)

@@ -126,6 +126,6 @@ def _evaluate(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _serve(given: argparse.Namespace) -> None:
-    from training import serve
+    from training.shipping import serve
 
     serve.serve(given.host, given.port)

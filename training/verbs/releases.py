@@ -8,7 +8,7 @@ from typing import Any
 from fraud import command, store
 from fraud.errors import ModelError, RegistryError
 from fraud.manifest import Manifest
-from fraud.registry import Registry
+from fraud.remote.registry import Registry
 from fraud.settings import MODEL_NAME, Settings
 from training.verbs import arguments
 from training.verbs.arguments import PROGRAM

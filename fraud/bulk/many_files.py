@@ -1,0 +1,181 @@
+"""Score many files: one output for each input, here one after another or on a Dask cluster, and what failed by name."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from glob import glob
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet
+
+from fraud import store
+from fraud.bulk import cluster
+from fraud.bulk.one_file import check_target, score_file
+from fraud.errors import DataError, FraudError, one_line
+from fraud.settings import MODEL_NAME
+from fraud.tables import table
+
+Score = Callable[[Path, Path, str], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one file: ``summary`` of ``score_file``, or the ``error``."""
+
+    input: str
+    summary: dict[str, Any] | None = None
+    error: str | None = None
+
+
+def find(sources: Sequence[str]) -> list[Path]:
+    """The files that are named: files, folders (the tables in them) and patterns with ``*``. Raises DataError."""
+    found: list[Path] = []
+    for source in sources:
+        path = Path(source)
+        if path.is_dir():
+            matches = [one for one in sorted(path.iterdir()) if one.is_file() and _is_table(one)]
+        elif path.exists():
+            matches = [path]
+        else:
+            names = sorted(glob(source, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
+            matches = [Path(name) for name in names if Path(name).is_file()]
+        if not matches:
+            raise DataError(f"{source}: no CSV or Parquet file there")
+        found += [one for one in matches if one not in found]
+    return found
+
+
+def score_files(
+    sources: Sequence[Path],
+    folder: Path,
+    tag: str,
+    score: Score,
+    *,
+    scheduler: str | None = None,
+    threads: int | None = None,
+    told: Callable[[Outcome], object] = str,
+) -> dict[str, Any]:
+    """Score each file into ``folder`` under its own name; outputs that are there and up to date are left alone.
+
+    Here by ``score``; with ``scheduler`` each file is one task of the Dask cluster there, which needs this code,
+    the model in its workers' store, and the same folders. ``told`` hears of each file. Raises FraudError before
+    anything is scored; the errors of files are in the answer.
+    """
+    targets = _targets(sources, folder)
+    version = store.open_served(store.get(tag)).version
+    tag = f"{MODEL_NAME}:{version}"  # not "latest", which may be another one on a worker
+    done = [source for source, target in targets.items() if _is_done(source, target, version)]
+    todo = {source: target for source, target in targets.items() if source not in done}
+    outcomes = []
+    for outcome in _on_cluster(todo, tag, scheduler, threads) if scheduler and todo else _here(todo, tag, score):
+        told(outcome)
+        outcomes.append(outcome)
+    summaries = [outcome.summary for outcome in outcomes if outcome.summary]
+    return {
+        "output": str(folder),
+        "files": len(summaries),
+        "skipped": len(done),
+        "failed": [{"input": one.input, "error": one.error} for one in outcomes if one.error],
+        "rows": sum(summary["rows"] for summary in summaries),
+        "flagged": sum(summary["flagged"] for summary in summaries),
+        "model_version": version,
+    }
+
+
+def score_on_worker(source: Path, target: Path, tag: str, threads: int | None) -> dict[str, Any]:
+    """What one task does. The threads of a worker share its cores."""
+    from distributed import get_worker
+
+    return asdict(_outcome(source, lambda: score_file(source, target, tag, threads=threads or _share(get_worker()))))
+
+
+def _share(worker: Any) -> int:  # noqa: ANN401 - distributed ships no types
+    return max(1, (os.cpu_count() or 1) // int(worker.state.nthreads))
+
+
+def _here(todo: dict[Path, Path], tag: str, score: Score) -> Iterator[Outcome]:
+    for source, target in todo.items():
+        yield _outcome(source, lambda source=source, target=target: score(source, target, tag))  # type: ignore[misc]
+
+
+def _on_cluster(todo: dict[Path, Path], tag: str, scheduler: str, threads: int | None) -> Iterator[Outcome]:
+    """Outcomes as they come. What a worker could not do at all is an error of the file."""
+    with cluster.client(scheduler) as client:
+        from distributed import as_completed
+
+        _check_code(client, scheduler)
+        futures = client.map(
+            score_on_worker,
+            [source.resolve() for source in todo],
+            [target.resolve() for target in todo.values()],
+            tag=tag,
+            threads=threads,
+            pure=False,
+        )
+        inputs = dict(zip(futures, todo, strict=True))
+        for future in as_completed(futures, loop=client.loop):  # type: ignore[no-untyped-call]
+            if future.status == "finished":
+                yield Outcome(**{**future.result(), "input": str(inputs[future])})
+            else:
+                yield Outcome(str(inputs[future]), error=f"the worker failed: {_reason(future)}")
+
+
+def _check_code(client: Any, scheduler: str) -> None:  # noqa: ANN401
+    """Raise FraudError unless the scheduler, which reads the tasks too, and every worker can import this package."""
+    found = {"the scheduler": client.run_on_scheduler(find_spec, "fraud"), **client.run(find_spec, "fraud")}
+    without = [name for name, spec in found.items() if spec is None]
+    if without:
+        raise FraudError(f"{scheduler}: {without[0]} has no package `fraud`; start it with this code on PYTHONPATH")
+
+
+def _reason(future: Any) -> str:  # noqa: ANN401
+    error = future.exception()
+    return f"{type(error).__name__}: {one_line(error)}"
+
+
+def _outcome(source: Path, score: Callable[[], dict[str, Any]]) -> Outcome:
+    try:
+        return Outcome(str(source), summary=score())
+    except FraudError as error:
+        return Outcome(str(source), error=one_line(error))
+
+
+def _targets(sources: Iterable[Path], folder: Path) -> dict[Path, Path]:
+    """Where each input goes: its own name, as ``.parquet`` or ``.csv``."""
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: is a file; several inputs need a folder")
+    if not folder.parent.is_dir():
+        raise DataError(f"{folder.parent}: no such folder; make it first")
+    folder.mkdir(exist_ok=True)
+    targets: dict[Path, Path] = {}
+    for source in sources:
+        name = source.name.removesuffix(".gz") if source.name.lower().endswith(".csv.gz") else source.name
+        suffix = ".parquet" if table.is_parquet(source) else ".csv"
+        target = folder / f"{Path(name).stem}{suffix}"
+        if target in targets.values():
+            raise DataError(f"{source}: two inputs would be written to {target}; score them apart")
+        check_target(source, target)
+        targets[source] = target
+    return targets
+
+
+def _is_done(source: Path, target: Path, version: str) -> bool:
+    """Whether ``target`` is newer than ``source`` and of this model. An output is whole whenever it is there."""
+    if not target.is_file() or target.stat().st_mtime_ns <= source.stat().st_mtime_ns:
+        return False
+    try:
+        if target.suffix == ".csv":
+            first = pd.read_csv(target, nrows=1, dtype=str)
+        else:
+            with pyarrow.parquet.ParquetFile(target) as file:
+                first = next(file.iter_batches(1, columns=["model_version"])).to_pandas()
+        return first["model_version"].tolist() == [version]
+    except (ValueError, KeyError, OSError, StopIteration, pyarrow.ArrowException):  # something else is in its place
+        return False
+
+
+def _is_table(path: Path) -> bool:
+    return path.name.lower().endswith(table.PARQUET_SUFFIXES + table.CSV_SUFFIXES) and not path.name.startswith(".")

@@ -1,0 +1,139 @@
+"""Score a file of transactions with a stored model: table in, table out, rows in their order.
+
+The file is read, checked, scored and written a chunk at a time; see ``fraud.tables.chunks`` and ``fraud.bulk.pieces``.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.compute
+import pyarrow.parquet
+
+from fraud import store
+from fraud.bulk.pieces import Pieces, beside
+from fraud.errors import DataError
+from fraud.features import transform
+from fraud.schema import ID_COLUMN
+from fraud.tables import chunks, table
+from fraud.tables.chunks import Chunk
+
+CHUNK_ROWS = 65_536
+SUFFIXES = (".csv", ".parquet")
+
+Told = Callable[[float, int], None]
+"""Called after each chunk with the share of the input that was read, and the number of rows that are scored."""
+
+
+def score_file(
+    source: Path, target: Path, tag: str, *, threads: int | None = None, told: Told | None = None
+) -> dict[str, Any]:
+    """Write ``fraud_probability``, ``is_fraud`` and ``model_version`` of each row of ``source`` to ``target``.
+
+    Both are CSV or Parquet, by suffix. ``transaction_id`` is carried over when given. The output appears whole or not
+    at all; a run that was interrupted goes on where it stopped when called again. ``threads`` score, by default as
+    many as there are cores. Raises DataError or ModelError.
+    """
+    check_target(source, target)
+    entry = store.get(tag)
+    served = store.open_served(entry)
+    table.check_there(source)
+    facts = _facts(source, served)
+    try:
+        with beside(target, facts) as pieces:
+            resumed = pieces.rows
+            for chunk in _ahead(chunks.read(source, CHUNK_ROWS, resumed)):
+                pieces.add(_scored(chunk, served, threads or os.cpu_count() or 1))
+                if told:
+                    told(chunk.share, pieces.rows)
+            if _facts(source, served) != facts:
+                raise DataError(f"{source}: was changed while it was read; run it again")
+            flagged, rows = _join(pieces, target, served.version), pieces.rows
+    except OSError as error:
+        raise DataError(f"{target}: cannot be written ({error.strerror})") from None
+    return {
+        "output": str(target),
+        "rows": rows,
+        "flagged": flagged,
+        "model_version": served.version,
+        "threshold": served.manifest.threshold,
+        **({"resumed_at_row": resumed} if resumed else {}),
+    }
+
+
+def check_target(source: Path, target: Path) -> None:
+    """Raise DataError unless ``target`` says its format, lies in a folder and is not ``source``."""
+    if target.suffix not in SUFFIXES:
+        raise DataError(f"{target}: expected a name that ends in .csv or .parquet")
+    if not target.parent.is_dir():
+        raise DataError(f"{target.parent}: no such folder; make it first")
+    if source.exists() and target.exists() and target.samefile(source):
+        raise DataError(f"{target}: is the input itself; choose another name")
+
+
+def _facts(source: Path, served: store.Served) -> dict[str, Any]:
+    """What the pieces depend on: one that was made from anything else is of no use."""
+    found = source.stat()
+    return {
+        "source": str(source.resolve()),
+        "bytes": found.st_size,
+        "modified_ns": found.st_mtime_ns,
+        "chunk_rows": CHUNK_ROWS,
+        "model_version": served.version,
+        "forest_sha256": served.manifest.files[store.FOREST_FILE],
+        "threshold": served.manifest.threshold,
+    }
+
+
+def _ahead(items: Iterator[Chunk]) -> Iterator[Chunk]:
+    """The items; the next one is made in another thread while one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
+
+
+def _scored(chunk: Chunk, served: store.Served, threads: int) -> pyarrow.Table:
+    scores = served.forest.score(transform(chunk.rows), threads)
+    return pyarrow.table(
+        {
+            **({} if chunk.ids is None else {ID_COLUMN: chunk.ids}),
+            "fraud_probability": scores,
+            "is_fraud": scores >= served.manifest.threshold,
+        }
+    )
+
+
+def _join(pieces: Pieces, target: Path, version: str) -> int:
+    """Write the pieces to ``target`` as one file, in one step; the number of flagged rows."""
+    part = pieces.folder / "joined"
+    write = _write_csv if target.suffix == ".csv" else _write_parquet
+    flagged = 0
+
+    def tables() -> Iterator[pyarrow.Table]:
+        nonlocal flagged
+        for path in pieces.paths:
+            piece = pyarrow.parquet.read_table(path, partitioning=None)
+            flagged += pyarrow.compute.sum(piece["is_fraud"]).as_py()
+            yield piece.append_column("model_version", pyarrow.repeat(version, len(piece)))
+
+    write(tables(), part)
+    part.replace(target)
+    return flagged
+
+
+def _write_csv(tables: Iterator[pyarrow.Table], path: Path) -> None:
+    for number, piece in enumerate(tables):
+        piece.to_pandas().to_csv(path, index=False, header=number == 0, mode="a" if number else "w")
+
+
+def _write_parquet(tables: Iterator[pyarrow.Table], path: Path) -> None:
+    first = next(tables)
+    with pyarrow.parquet.ParquetWriter(path, first.schema) as writer:
+        writer.write_table(first)
+        for piece in tables:
+            writer.write_table(piece)

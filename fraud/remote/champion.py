@@ -1,0 +1,95 @@
+"""Who serves: the champion pointer in S3 and its history.
+
+``champion.json`` is the only object ever replaced, always by compare-and-swap on its ETag; each change is also kept as
+an immutable object under ``history/``. The event is written first and the pointer last: an event that the pointer's
+chain does not reach was a lost race, and nobody reads it.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fraud.errors import ConflictError, DamagedError, RegistryError
+from fraud.remote import s3
+
+FILE = "champion.json"
+
+Document = TypeVar("Document", bound=BaseModel)
+
+
+class Champion(BaseModel):
+    """``champion.json``: who serves since when and why. ``generation`` grows, so that an ETag never comes back."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_version: str
+    generation: int
+    event: str
+    at: str
+    reason: str
+    previous_version: str | None
+    previous_event: str | None
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """The champion pointer below one ``s3://bucket/prefix``."""
+
+    uri: str
+
+    def read(self) -> tuple[Champion, str] | None:
+        """The champion and the pointer's ETag, or None before the first. Raises RegistryError when S3 fails."""
+        uri = s3.join(self.uri, FILE)
+        found = s3.get(uri)
+        return None if found is None else (read(Champion, found[0], uri), found[1])
+
+    def crown(self, version: str, standing: tuple[Champion, str] | None, reason: str) -> Champion:
+        """Make ``version`` champion after ``standing``, which was read before the decision.
+
+        Raises ConflictError when the pointer is no longer what was read.
+        """
+        before = standing[0] if standing else None
+        champion = Champion(
+            model_version=version,
+            generation=before.generation + 1 if before else 1,
+            event=uuid.uuid4().hex[:12],
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            reason=reason,
+            previous_version=before.model_version if before else None,
+            previous_event=before.event if before else None,
+        )
+        s3.put(self._event(champion.generation, champion.event), champion.model_dump())
+        etag = standing[1] if standing else None
+        try:
+            s3.put(s3.join(self.uri, FILE), champion.model_dump(), replacing=etag, new=standing is None)
+        except ConflictError:
+            # boto3 tries again when an answer is lost, and then meets its own first write
+            if all(event.event != champion.event for event in self.history()):
+                raise
+        return champion
+
+    def history(self) -> list[Champion]:
+        """Who was champion when and why, newest first: the chain of events that the pointer reaches."""
+        standing = self.read()
+        events = [standing[0]] if standing else []
+        while events and events[-1].previous_event is not None:
+            uri = self._event(events[-1].generation - 1, events[-1].previous_event)
+            found = s3.get(uri)
+            if found is None:
+                raise RegistryError(f"{uri}: an event of the history is missing")
+            events.append(read(Champion, found[0], uri))
+        return events
+
+    def _event(self, generation: int, event: str) -> str:
+        return s3.join(self.uri, "history", f"{generation:06d}-{event}.json")
+
+
+def read(kind: type[Document], body: bytes, uri: str) -> Document:
+    """Parse a JSON object of S3. Raises DamagedError when it is something else."""
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        raise DamagedError(f"{uri}: damaged ({error.errors()[0]['msg']})") from None

@@ -1,0 +1,71 @@
+"""Data sets to and from S3, below ``dataset/``: checked before they leave, verified when they arrive."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from fraud import manifest
+from fraud.errors import DataError, RegistryError
+from fraud.remote import s3
+from fraud.tables import table
+
+FOLDER = "dataset"
+BASE = "base.parquet"
+NEW = "new/"  # increments that came later
+SUM = ".sha256.json"
+"""Ends the name of the checksum that stands beside a data file."""
+
+
+def push(uri: str, path: Path, name: str | None = None) -> dict[str, Any]:
+    """Upload a labelled data file; its checksum goes last, and without it the file is not pulled.
+
+    Raises DataError when the file does not hold labelled transactions, RegistryError when S3 fails.
+    """
+    frame = table.check(table.read(path), labelled=True)
+    target = s3.join(uri, FOLDER, name or path.name)
+    digest = manifest.sha256(path)
+    s3.upload(path, target)
+    s3.put(target + SUM, {"sha256": digest, "rows": len(frame), "bytes": path.stat().st_size})
+    return {"uri": target, "sha256": digest, "rows": len(frame)}
+
+
+def pull(uri: str, folder: Path) -> dict[str, Any]:
+    """Download every pushed data file into ``folder``.
+
+    Raises RegistryError when one is not what was pushed or would lie elsewhere, DataError when it cannot be written.
+    """
+    base = s3.join(uri, FOLDER, "")
+    sums = [key for key in s3.keys(base) if key.endswith(SUM)]
+    if not sums:
+        raise RegistryError(f"{base}: no data set there; push one with `python -m training data push FILE`")
+    files = []
+    for key in sums:
+        source = key.removesuffix(SUM)
+        target = folder / source.removeprefix(base)
+        if not target.resolve().is_relative_to(folder.resolve()):
+            raise RegistryError(f"{source}: the name leads out of {folder}; remove the object from the bucket")
+        expected = pushed_sha256(source)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            s3.download(source, target, sha256=expected)
+        except OSError as error:
+            raise DataError(f"{target}: cannot be written ({error.strerror or error})") from None
+        files.append({"path": str(target), "sha256": expected})
+    return {"files": files}
+
+
+def pushed_sha256(uri: str) -> str | None:
+    """What a data file was when it was pushed; None for one that was not. Raises RegistryError."""
+    found = s3.get(uri + SUM)
+    if found is None:
+        return None
+    try:
+        return str(json.loads(found[0])["sha256"])
+    except (ValueError, KeyError, TypeError):
+        raise RegistryError(f"{uri}{SUM}: expected JSON with a sha256; push the data file again") from None
+
+
+def remove(uris: Iterable[str]) -> None:
+    """Delete data files, the checksum of each first: none is left without its file. Raises RegistryError."""
+    s3.delete(sorted(uris, key=lambda uri: not uri.endswith(SUM)))

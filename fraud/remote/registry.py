@@ -1,0 +1,240 @@
+"""Model store <-> S3: publish, list, pull, promote.
+
+Below ``FRAUD_S3_URI``, ``models/<version>/`` holds ``model.bentomodel``, the hashes of the rows it was fitted on, and
+``manifest.json``, written last, so that a version without one is not there; later ``verdict.json``, the gate's word.
+Who serves is ``fraud/remote/champion.py``.
+"""
+
+import hashlib
+import json
+import logging
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from fraud import manifest as manifests
+from fraud import store
+from fraud.errors import ConflictError, DamagedError, RegistryError
+from fraud.manifest import Manifest
+from fraud.remote import s3
+from fraud.remote.champion import Champion, Pointer, read
+from fraud.settings import MODEL_NAME
+
+ARCHIVE = "model.bentomodel"
+ROWS = "rows.npy"
+VERDICT = "verdict.json"
+
+LOG = logging.getLogger(__name__)
+
+
+class Published(BaseModel):
+    """``manifest.json`` as it stands in S3: the model's own manifest and the archive it describes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    manifest: Manifest
+    archive_sha256: str
+    archive_bytes: int
+    rows_sha256: str
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The models below one ``s3://bucket/prefix``. Every method raises RegistryError when S3 fails."""
+
+    uri: str
+
+    @property
+    def pointer(self) -> Pointer:
+        """Who serves."""
+        return Pointer(self.uri)
+
+    def publish(self, version: str) -> Published:
+        """Upload a version of the local store. Runs again safely; the same version with other content is refused."""
+        entry = store.get(f"{MODEL_NAME}:{version}")
+        manifest = store.read_manifest(entry)
+        standing = self.published(version)
+        if standing is not None:
+            if standing.manifest != manifest:
+                raise RegistryError(f"{self._model(version)}: holds another model of the same version")
+            return standing
+        rows = store.rows_path(entry)
+        if not rows.is_file():
+            raise RegistryError(f"{rows}: the hashes of the training rows are missing; train the model again")
+        with tempfile.TemporaryDirectory(prefix="fraud-publish-") as folder:
+            archive = Path(_export(version, Path(folder) / ARCHIVE))
+            published = Published(
+                manifest=manifest,
+                archive_sha256=manifests.sha256(archive),
+                archive_bytes=archive.stat().st_size,
+                rows_sha256=manifests.sha256(rows),
+            )
+            s3.upload(archive, self._model(version, ARCHIVE))
+            s3.upload(rows, self._model(version, ROWS))
+        s3.put(self._model(version, manifests.FILE), published.model_dump(mode="json"))
+        return published
+
+    def published(self, version: str) -> Published | None:
+        """What S3 says of a version, or None if it is not (or only half) there."""
+        uri = self._model(version, manifests.FILE)
+        found = s3.get(uri)
+        return None if found is None else read(Published, found[0], uri)
+
+    def versions(self) -> list[Published]:
+        """Every published model, newest first."""
+        whole = []
+        for version in s3.folders(s3.join(self.uri, "models")):
+            try:
+                published = self.published(version)
+            except DamagedError as error:
+                LOG.warning("left out: %s", error)
+                continue
+            if published is not None:
+                whole.append(published)
+        return sorted(whole, key=lambda published: published.manifest.created_at, reverse=True)
+
+    def pull(self, version: str) -> Manifest:
+        """Bring a published version into the local store, after every SHA-256 was verified. Idempotent."""
+        published = self._existing(version)
+        if version in store.versions():
+            _same_as_local(published)
+            self._keep_rows(published)
+            return published.manifest
+        with tempfile.TemporaryDirectory(prefix="fraud-pull-") as folder:
+            archive = Path(folder) / ARCHIVE
+            s3.download(self._model(version, ARCHIVE), archive, sha256=published.archive_sha256)
+            _verify(archive, published)
+            _import(archive)
+        self._keep_rows(published)
+        return published.manifest
+
+    def _keep_rows(self, published: Published) -> None:
+        """Have the hashes of the training rows beside the local model, for publishing it elsewhere."""
+        version = published.manifest.model_version
+        path = store.rows_path(store.get(f"{MODEL_NAME}:{version}"))
+        if not path.is_file():
+            path.parent.mkdir(exist_ok=True)
+            s3.download(self._model(version, ROWS), path, sha256=published.rows_sha256)
+
+    def row_hashes(self, version: str) -> NDArray[np.uint64]:
+        """Sorted hashes of the rows that a published version was fitted on."""
+        published = self._existing(version)
+        with tempfile.TemporaryDirectory(prefix="fraud-rows-") as folder:
+            path = Path(folder) / ROWS
+            s3.download(self._model(version, ROWS), path, sha256=published.rows_sha256)
+            hashes: NDArray[np.uint64] = np.load(path)
+        return hashes
+
+    def verdict(self, version: str) -> dict[str, Any] | None:
+        """What the gate said of a version; None when it was never gated."""
+        found = s3.get(self._model(version, VERDICT))
+        return None if found is None else dict(json.loads(found[0]))
+
+    def record_verdict(self, version: str, verdict: dict[str, Any]) -> None:
+        """Keep what the gate said. A version is gated once; ConflictError when something else was said before."""
+        try:
+            s3.put(self._model(version, VERDICT), verdict, new=True)
+        except ConflictError:
+            if self.verdict(version) != json.loads(json.dumps(verdict)):  # else our own, tried again
+                raise
+
+    def crown_first(self, version: str, reason: str = "first published model") -> Champion | None:
+        """Make ``version`` champion if there is none yet; None when there is one."""
+        if self.pointer.read() is not None:
+            return None
+        try:
+            return self.pointer.crown(version, None, reason)
+        except ConflictError:
+            return None
+
+    def promote(
+        self, version: str, reason: str, *, seen: tuple[Champion, str] | None = None, override: bool = False
+    ) -> Champion:
+        """Make a published version the champion.
+
+        ``seen`` is the champion that the decision was based on; the one of now by default. Raises ConflictError when
+        somebody else changed the champion since: look again, then decide again. A version that the gate refused takes
+        ``override``.
+        """
+        self._check_promotable(version, override)
+        standing = seen or self.pointer.read()
+        if standing is not None and standing[0].model_version == version:
+            return standing[0]
+        return self.pointer.crown(version, standing, reason)
+
+    def rollback(self, reason: str, *, override: bool = False) -> Champion:
+        """Make the champion before this one champion again; done twice, the one before that.
+
+        A version that was rolled back is not come back to. Raises RegistryError when there is no earlier champion.
+        """
+        standing = self.pointer.read()
+        earlier: list[str] = []
+        for event in reversed(self.pointer.history()):
+            if event.model_version in earlier:  # rolled back to, or promoted again: what came after it is undone
+                del earlier[earlier.index(event.model_version) :]
+            earlier.append(event.model_version)
+        if standing is None or len(earlier) < 2:
+            raise RegistryError(f"{self.uri}: there is no earlier champion to go back to")
+        self._check_promotable(earlier[-2], override)
+        return self.pointer.crown(earlier[-2], standing, reason)
+
+    def refused(self, version: str) -> bool:
+        """Whether the gate refused a version."""
+        verdict = self.verdict(version)
+        return verdict is not None and not verdict["passed"]
+
+    def _check_promotable(self, version: str, override: bool) -> None:
+        self._existing(version)
+        if self.refused(version) and not override:
+            raise RegistryError(f"{self._model(version)}: the gate refused this version; --override promotes it anyway")
+
+    def _existing(self, version: str) -> Published:
+        published = self.published(version)
+        if published is None:
+            raise RegistryError(f"{self._model(version)}: no such version is published; publish it first")
+        return published
+
+    def _model(self, version: str, *parts: str) -> str:
+        return s3.join(self.uri, "models", version, *parts)
+
+
+def _export(version: str, path: Path) -> str:
+    import bentoml
+
+    return bentoml.models.export_model(f"{MODEL_NAME}:{version}", str(path))
+
+
+def _import(archive: Path) -> None:
+    import bentoml
+
+    bentoml.models.import_model(str(archive))
+
+
+def _verify(archive: Path, published: Published) -> None:
+    """Raise RegistryError unless every file in the archive is what the manifest says."""
+    name = f"{MODEL_NAME}:{published.manifest.model_version}"
+    try:
+        hashes = _member_hashes(archive)
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise RegistryError(f"{name}: the archive cannot be read ({error}); nothing was imported") from None
+    wrong = [file for file, expected in published.manifest.files.items() if hashes.get(file) != expected]
+    if wrong:
+        raise RegistryError(f"{name}: {', '.join(wrong)} in the archive is not what was saved; nothing was imported")
+
+
+def _member_hashes(archive: Path) -> dict[str, str]:
+    with tarfile.open(archive) as tar:
+        opened = ((member.name.removeprefix("./"), tar.extractfile(member)) for member in tar)
+        return {name: hashlib.sha256(file.read()).hexdigest() for name, file in opened if file}
+
+
+def _same_as_local(published: Published) -> None:
+    tag = f"{MODEL_NAME}:{published.manifest.model_version}"
+    if store.read_manifest(store.get(tag)) != published.manifest:
+        raise RegistryError(f"{tag}: the local store holds another model of this version; delete it and pull again")

@@ -1,0 +1,157 @@
+"""A few S3 operations on ``s3://bucket/key`` addresses, with errors a person can act on.
+
+Credentials, region and S3-compatible servers (``AWS_ENDPOINT_URL_S3``) are boto3's business. An object is whole or
+not there: S3 shows an upload only when it is complete, and a download gets its name when all bytes have come.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fraud.atomic import replacing
+from fraud.errors import ConflictError, RegistryError
+from fraud.manifest import sha256 as file_sha256
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+def client() -> "S3Client":
+    """A client that gives up in bounded time: 5 s to connect, 60 s to read, three tries."""
+    import boto3
+    from botocore.config import Config
+
+    config = Config(connect_timeout=5, read_timeout=60, retries={"max_attempts": 3, "mode": "standard"})
+    with stated("s3://"):
+        return boto3.client("s3", config=config)
+
+
+def split(uri: str) -> tuple[str, str]:
+    """Bucket and key of ``s3://bucket/key``. Raises RegistryError for another form."""
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    if scheme != "s3" or not bucket:
+        raise RegistryError(f"expected an address like s3://bucket/key, got {uri!r}")
+    return bucket, key
+
+
+def join(uri: str, *parts: str) -> str:
+    """``s3://bucket/prefix`` and parts of a key as one address."""
+    return "/".join([uri.rstrip("/"), *parts])
+
+
+def keys(uri: str) -> list[str]:
+    """Addresses of all objects whose key starts with that of ``uri``, in S3's order."""
+    bucket, prefix = split(uri)
+    with stated(uri):
+        pages = client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return [f"s3://{bucket}/{entry['Key']}" for page in pages for entry in page.get("Contents", [])]
+
+
+def folders(uri: str) -> list[str]:
+    """Names directly below the folder ``uri``."""
+    bucket, prefix = split(join(uri, ""))
+    with stated(uri):
+        pages = client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+        found = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
+    return [name.removeprefix(prefix).rstrip("/") for name in found]
+
+
+def download(uri: str, target: Path, sha256: str | None = None) -> None:
+    """Fetch an object to ``target``, under a temporary name until it is whole and has the given SHA-256.
+
+    Raises RegistryError.
+    """
+    bucket, key = split(uri)
+    with replacing(target) as part:
+        with stated(uri):
+            client().download_file(bucket, key, str(part))
+        if sha256 is not None and file_sha256(part) != sha256:
+            raise RegistryError(f"{uri}: the object is damaged or was replaced: its SHA-256 is not {sha256}")
+
+
+def upload(path: Path, uri: str) -> None:
+    """Send a file with SHA-256 checksums, which the server verifies. Raises RegistryError."""
+    bucket, key = split(uri)
+    with stated(uri):
+        client().upload_file(str(path), bucket, key, ExtraArgs={"ChecksumAlgorithm": "SHA256"})
+
+
+def get(uri: str) -> tuple[bytes, str] | None:
+    """Body and ETag of a small object, or None if there is none. Raises RegistryError on any other failure."""
+    from botocore.exceptions import ClientError
+
+    bucket, key = split(uri)
+    with stated(uri):
+        try:
+            answer = client().get_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchKey":
+                return None
+            raise
+        return answer["Body"].read(), answer["ETag"]
+
+
+def put(uri: str, document: object, *, replacing: str | None = None, new: bool = False) -> None:
+    """Write ``document`` as JSON.
+
+    With ``new`` only if the object does not exist, with ``replacing`` only if its ETag is still that one; ConflictError
+    when it is not so. Raises RegistryError on any other failure.
+    """
+    bucket, key = split(uri)
+    condition: dict[str, Any] = {"IfMatch": replacing} if replacing else {"IfNoneMatch": "*"} if new else {}
+    body = json.dumps(document, indent=2).encode() + b"\n"
+    with stated(uri):
+        client().put_object(
+            Bucket=bucket,
+            Key=key,
+            Body=body,
+            ContentType="application/json",
+            ChecksumAlgorithm="SHA256",
+            **condition,
+        )
+
+
+def delete(uris: Iterable[str]) -> None:
+    """Delete objects in the order given; with versioning on, their versions stay. Raises RegistryError."""
+    connection = client()
+    for uri in uris:
+        bucket, key = split(uri)
+        with stated(uri):
+            connection.delete_object(Bucket=bucket, Key=key)
+
+
+_HINTS = {
+    "NoSuchBucket": "the bucket does not exist",
+    "404": "there is no such object",
+    "NoSuchKey": "there is no such object",
+    "403": "access denied: check the credentials and the policy",
+    "AccessDenied": "access denied: check the credentials and the policy",
+    "InvalidAccessKeyId": "the access key is unknown to the server",
+    "SignatureDoesNotMatch": "the secret key does not fit the access key",
+}
+_CONFLICTS = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+
+
+@contextlib.contextmanager
+def stated(uri: str) -> Iterator[None]:
+    """Turn boto3's failures into RegistryError or ConflictError that name the address."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code in _CONFLICTS:
+            raise ConflictError(f"{uri}: somebody else wrote it first") from None
+        raise RegistryError(f"{uri}: {_HINTS.get(code, error)}") from None
+    except NoCredentialsError:
+        raise RegistryError(
+            f"{uri}: no AWS credentials; run `aws configure` or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        ) from None
+    except (BotoCoreError, Boto3Error, ValueError) as error:
+        # ValueError: boto3's word for a malformed endpoint
+        raise RegistryError(f"{uri}: {error}") from None

@@ -1,0 +1,97 @@
+"""The file of a scorer: the forest's arrays and rows to check it by, in the safetensors format.
+
+The format (https://huggingface.co/docs/safetensors) runs no code when it is read. The arrays are mapped, not copied:
+the workers of one machine share them, and loading reads only what is checked. So a file must not be written to while it
+is in use; the model store writes each of its files once.
+"""
+
+import json
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.errors import ModelError
+from fraud.schema import COLUMNS
+from fraud.scorer.forest import Forest
+
+FORMAT = "fraud-forest"
+FORMAT_VERSION = 2  # 1 had thresholds and children in arrays of their own
+
+_ARRAYS = ("roots", "nodes", "value")
+_TYPES = {
+    "roots": ("I32", "<i4"),
+    "nodes": ("U64", "<u8"),
+    "value": ("F64", "<f8"),
+    "probe_rows": ("F64", "<f8"),
+    "probe_scores": ("F64", "<f8"),
+}
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Rows with the scores scikit-learn gave them when the model was saved.
+
+    ``rows``: float64 ``(n, 30)`` raw transactions; ``scores``: float64 ``(n,)``. Made up, never customers' rows.
+    """
+
+    rows: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+
+def save(path: Path, forest: Forest, probes: Probes) -> None:
+    """Write forest and probes to ``path`` in the format that ``load`` reads."""
+    from safetensors.numpy import save_file
+
+    tensors = {name: getattr(forest, name) for name in _ARRAYS}
+    tensors |= {"probe_rows": probes.rows, "probe_scores": probes.scores}
+    # safetensors writes memory as it lies and the C-order shape: anything but C order would come back scrambled
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    # one key: safetensors writes several in any order, and equal models should be equal files
+    facts = {"format": FORMAT, "version": FORMAT_VERSION, "n_features": forest.n_features}
+    save_file(tensors, path, metadata={"forest": json.dumps(facts)})
+
+
+def load(path: Path) -> tuple[Forest, Probes]:
+    """Map and check a scorer file. Raises ModelError when it is missing, damaged or of another format."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:  # refuses offsets that leave the file, overlap or leave holes
+            facts = dict(json.loads((file.metadata() or {}).get("forest", "{}")))
+        with path.open("rb") as opened:
+            content = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+        start = 8 + int.from_bytes(content[:8], "little")
+        header = json.loads(content[8:start])
+    except (OSError, SafetensorError, ValueError, TypeError) as error:
+        raise ModelError(f"{path}: the scorer file cannot be read ({error}); pull or train the model again") from None
+    if (facts.get("format"), facts.get("version")) != (FORMAT, FORMAT_VERSION):
+        raise ModelError(f"{path}: expected a {FORMAT} file of version {FORMAT_VERSION}, got {facts}")
+    try:
+        return _read(content, header, start, facts.get("n_features"))
+    except (ModelError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path}: the scorer file is damaged ({error}); pull or train the model again") from None
+
+
+def _read(content: mmap.mmap, header: dict[str, Any], start: int, n_features: object) -> tuple[Forest, Probes]:
+    header.pop("__metadata__", None)
+    if {name: entry["dtype"] for name, entry in header.items()} != {name: kind for name, (kind, _) in _TYPES.items()}:
+        raise ModelError(f"arrays {sorted(header)} are not {sorted(_TYPES)} of the expected types")
+    if type(n_features) is not int:
+        raise ModelError(f"{n_features!r} features")
+    arrays = {name: _mapped(content, start, name, entry) for name, entry in header.items()}
+    rows, scores = arrays["probe_rows"], arrays["probe_scores"]
+    if scores.ndim != 1 or rows.shape != (len(scores), len(COLUMNS)):
+        raise ModelError(f"probe rows {rows.shape} and scores {scores.shape} do not fit")
+    return Forest(arrays["roots"], arrays["nodes"], arrays["value"], n_features), Probes(rows, scores)
+
+
+def _mapped(content: mmap.mmap, start: int, name: str, entry: dict[str, Any]) -> NDArray[Any]:
+    first, last = entry["data_offsets"]
+    dtype = np.dtype(_TYPES[name][1])
+    if first == last:  # frombuffer takes no empty ones
+        return np.empty(entry["shape"], dtype)
+    return np.frombuffer(content, dtype, (last - first) // dtype.itemsize, start + first).reshape(entry["shape"])

@@ -1,0 +1,228 @@
+"""A table of transactions on disk: read it, then check it against the schema. Scoring a file starts here,
+and so do training and monitoring.
+
+The serving process never imports this module: pandas and pandera are needed offline only, pandera by the rules one by
+one: ``fraud.tables.chunks`` does without where nothing is wrong.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+from numpy.typing import NDArray
+from pandas.api import types
+
+from fraud import schema
+from fraud.errors import DataError, one_line
+from fraud.tables import csv_file
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
+
+PARQUET_SUFFIXES = (".parquet", ".pq")
+CSV_SUFFIXES = (".csv", ".csv.gz")
+MAX_PROBLEMS = 5
+MAX_ROWS_NAMED = 5
+
+Faults = dict[tuple[str, str], list[int]]
+"""Rows at fault by column and rule."""
+
+_NUMBER, _FINITE, _LABEL, _ID = "a number", "finite", "0 or 1", "an id"
+_NUMERIC = (str, int, float, Decimal, np.number)
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a CSV (``.csv``, ``.csv.gz``) or Parquet (``.parquet``, ``.pq``) file, or another by its content.
+
+    Nothing is checked yet, see ``check``. Raises DataError with one line when there is no readable table.
+    """
+    check_there(path)
+    try:
+        return _read_parquet(path) if is_parquet(path) else csv_file.read(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {one_line(error)}") from None
+
+
+def check_there(path: Path) -> None:
+    """Raise DataError unless ``path`` is a file that holds something."""
+    if not path.exists():
+        raise DataError(f"{path}: no such file; expected a CSV or Parquet table")
+    if not path.is_file():
+        raise DataError(f"{path}: not a file; expected a CSV or Parquet table")
+    try:
+        if path.stat().st_size == 0:
+            raise DataError(f"{path}: the file is empty; expected a CSV or Parquet table")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {one_line(error)}") from None
+
+
+def check(frame: pd.DataFrame, *, labelled: bool) -> pd.DataFrame:
+    """Validate ``frame`` against ``fraud.schema`` and return it in schema order, rows in their given order.
+
+    The result has float64 input columns, then ``Class`` as int8 when ``labelled`` (dropped otherwise), then
+    ``transaction_id`` as text when given. Raises DataError naming each column, its rule and the first rows at
+    fault; rows are counted from 0 after the header.
+    """
+    frame = frame.reset_index(drop=True)
+    names, faults = find_faults(frame, labelled=labelled)
+    if names or faults:
+        raise refusal(names, faults, {rule: len(rows) for rule, rows in faults.items()})
+    return _converted(frame, _wanted(labelled))
+
+
+def find_faults(frame: pd.DataFrame, *, labelled: bool) -> tuple[list[str], Faults]:
+    """What ``check`` says of the table as a whole, and the rows that break a rule, ascending, counted from 0."""
+    from pandera.errors import SchemaErrors
+
+    frame = frame if labelled else frame.drop(columns=schema.LABEL, errors="ignore")
+    if frame.columns.has_duplicates:
+        names = [str(name) for name in frame.columns[frame.columns.duplicated()].unique()]
+        raise DataError(f"columns given more than once: {_listed(names)}")
+    problems = _name_problems(frame, _wanted(labelled))
+    if not len(frame):
+        problems.append("the table has no rows")
+    try:
+        pandera_schema(labelled=labelled).validate(frame, lazy=True)
+    except SchemaErrors as errors:
+        return problems, _by_rule(errors.failure_cases)
+    return problems, {}
+
+
+def refusal(problems: list[str], faults: Faults, counts: Mapping[tuple[str, str], int]) -> DataError:
+    """The error of ``check``. ``faults`` may leave out all but the first rows; ``counts`` says how many there are."""
+    return DataError(_joined(problems + [_rule_problem(*rule, rows, counts[rule]) for rule, rows in faults.items()]))
+
+
+def _wanted(labelled: bool) -> list[str]:
+    return [*schema.COLUMNS, *([schema.LABEL] if labelled else [])]
+
+
+def pandera_schema(*, labelled: bool) -> "pa.DataFrameSchema":
+    """The pandera schema that follows from ``fraud.schema``: a missing or an extra column fails too."""
+    import pandera.pandas as pa
+
+    columns = {name: pa.Column(checks=_input_checks(name)) for name in schema.COLUMNS}
+    if labelled:
+        columns[schema.LABEL] = pa.Column(checks=_rule(_LABEL, lambda values: np.isin(_floats(values), (0, 1))))
+    columns[schema.ID_COLUMN] = pa.Column(checks=_rule(_ID, _are_ids), required=False)
+    return pa.DataFrameSchema(columns, strict=True)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:  # one file, not a dataset: a folder named "Class=1" above it must not become a column
+        frame: pd.DataFrame = pyarrow.parquet.ParquetFile(path).read().to_pandas()
+    except (pyarrow.ArrowException, ValueError) as error:
+        raise DataError(f"{path}: not a readable Parquet file: {one_line(error)}") from None
+    return frame.reset_index(drop=frame.index.name is None)
+
+
+def is_parquet(path: Path) -> bool:
+    if path.name.lower().endswith(PARQUET_SUFFIXES + CSV_SUFFIXES):
+        return path.name.lower().endswith(PARQUET_SUFFIXES)
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
+
+
+def _rule(expected: str, holds: Callable[[pd.Series], NDArray[np.bool_]]) -> "pa.Check":
+    """A check row by row; pandera leaves empty cells out and reports them as nulls."""
+    import pandera.pandas as pa
+
+    return pa.Check(lambda values: pd.Series(holds(values), index=values.index), error=expected)
+
+
+def _input_checks(column: str) -> "list[pa.Check]":
+    low, high = schema.bounds(column)
+
+    def is_inside(values: pd.Series) -> NDArray[np.bool_]:
+        numbers = _floats(values)  # what is no number, or not finite, fails its own rule only
+        return ~np.isfinite(numbers) | ((numbers >= low) & (numbers <= high))
+
+    return [
+        _rule(_NUMBER, _are_numbers),
+        _rule(_FINITE, lambda values: ~np.isinf(_floats(values))),
+        _rule(f"from {low:g} to {high:g}", is_inside),
+    ]
+
+
+def _are_numbers(values: pd.Series) -> NDArray[np.bool_]:
+    """False for text. A column that is text throughout, as a CSV with one typo gives, fails at the typo."""
+    numbers = ~np.isnan(_floats(values))
+    if types.is_numeric_dtype(values.dtype):
+        return numbers
+    text = np.array([isinstance(value, str) for value in values], dtype=bool)
+    return numbers if text.all() and not numbers.all() else numbers & ~text
+
+
+def _are_ids(values: pd.Series) -> NDArray[np.bool_]:
+    if types.is_integer_dtype(values.dtype):
+        values = values.astype(str)
+    pattern = re.compile(schema.ID_PATTERN)
+    return np.array([isinstance(value, str) and bool(pattern.fullmatch(value)) for value in values], dtype=bool)
+
+
+def _floats(values: pd.Series) -> NDArray[np.float64]:
+    """The values as float64, NaN where there is no number. Booleans and dates are no numbers."""
+    kind = values.dtype
+    if types.is_complex_dtype(kind) or types.is_bool_dtype(kind):
+        return np.full(len(values), np.nan)
+    if types.is_numeric_dtype(kind):
+        return values.to_numpy(dtype=np.float64, na_value=np.nan)
+    cells = [value if isinstance(value, _NUMERIC) and not isinstance(value, bool) else None for value in values]
+    return pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce").to_numpy(dtype=np.float64)
+
+
+def _converted(frame: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
+    columns: dict[str, object] = {name: _floats(frame[name]) for name in wanted}
+    if schema.LABEL in columns:
+        columns[schema.LABEL] = _floats(frame[schema.LABEL]).astype(np.int8)
+    if schema.ID_COLUMN in frame.columns:
+        columns[schema.ID_COLUMN] = frame[schema.ID_COLUMN].astype(str)
+    return pd.DataFrame(columns)
+
+
+def _name_problems(frame: pd.DataFrame, wanted: list[str]) -> list[str]:
+    missing = [name for name in wanted if name not in frame.columns]
+    extra = [str(name) for name in frame.columns if name not in [*wanted, schema.ID_COLUMN]]
+    known = {name.lower(): name for name in [*wanted, schema.ID_COLUMN]}
+    hints = {name: known.get(name.strip().lower()) for name in extra}
+    named = [f"{name!r} (did you mean {hints[name]!r}?)" if hints[name] else repr(name) for name in extra]
+    return [
+        *([f"missing columns: {', '.join(missing)}"] if missing else []),
+        *([f"unknown columns: {_listed(named)}"] if named else []),
+    ]
+
+
+def _by_rule(cases: pd.DataFrame) -> Faults:
+    """Rows for each column and rule that failed, out of pandera's table of failure cases."""
+    cases = cases[cases["schema_context"] == "Column"]
+    return {
+        (str(column), str(rule)): sorted(int(row) for row in group["index"])
+        for (column, rule), group in cases.groupby(["column", "check"], sort=False)
+    }
+
+
+def _rule_problem(column: str, rule: str, rows: list[int], count: int) -> str:
+    expected = {"not_nullable": "not empty", _ID: f"text that matches {schema.ID_PATTERN}"}.get(rule, rule)
+    named = ", ".join(map(str, rows[:MAX_ROWS_NAMED])) + (", ..." if count > MAX_ROWS_NAMED else "")
+    if count == 1:
+        return f"{column} must be {expected}: 1 row is not (row {named})"
+    return f"{column} must be {expected}: {count} rows are not (rows {named})"
+
+
+def _joined(problems: list[str]) -> str:
+    shown = problems[:MAX_PROBLEMS]
+    if len(problems) > len(shown):
+        shown.append(f"and {len(problems) - len(shown)} more problems")
+    counted = " [rows are counted from 0 after the header: row 0 is line 2 of a CSV file]"
+    return "; ".join(shown) + (counted if any("(row" in problem for problem in shown) else "")
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - 10
+    return ", ".join(names[:10]) + (f" and {more} more" if more > 0 else "")

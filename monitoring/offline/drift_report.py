@@ -1,0 +1,200 @@
+"""``python -m monitoring drift``: a data file against a stored model's reference, or against another file."""
+
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fraud import profile as profiles
+from fraud import store
+from fraud.atomic import replacing
+from fraud.errors import DataError, ModelError
+from fraud.features import FEATURES, transform
+from fraud.profile import SCORE, Profile
+from fraud.remote.registry import Registry
+from fraud.schema import COLUMNS
+from fraud.settings import MODEL_NAME, Settings
+from fraud.tables import table
+from monitoring.offline import drift
+from monitoring.offline.drift import Finding, Floats
+
+NAMES = (*FEATURES, SCORE)
+"""What can be judged."""
+
+_LOG_WIDTH = 160
+_HEADERS = ("", "PSI", "threshold", "", "p (chi-square)", "V", "p (KS)", "D", "Cliff's delta", "Wasserstein/sd")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be compared with what. One of ``version`` and ``reference_data`` at least is given."""
+
+    data: Path
+    version: str | None = None
+    reference_data: Path | None = None
+    threshold: float = drift.THRESHOLD_FEATURE
+    threshold_score: float = drift.THRESHOLD_SCORE
+    minimum_rows: int = drift.MINIMUM_ROWS_1D
+    ignored: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Report:
+    """The findings, the largest index first, and what they rest on."""
+
+    question: Question
+    model_version: str | None
+    rows: int
+    reference_rows: int | None
+    findings: list[Finding]
+
+    @property
+    def drifted(self) -> list[str]:
+        """Names whose index is above its threshold."""
+        return [finding.name for finding in self.findings if finding.drifted]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        asked = self.question
+        return {
+            "drift": bool(self.drifted),
+            "drifted": self.drifted,
+            "data": str(asked.data),
+            "rows": self.rows,
+            "minimum_rows": asked.minimum_rows,
+            "reference": {
+                "model_version": self.model_version,
+                "data": str(asked.reference_data) if asked.reference_data else None,
+                "rows": self.reference_rows,
+            },
+            "thresholds": {"feature": asked.threshold, "score": asked.threshold_score},
+            "p_values": "corrected by Holm (1979) over all rows of the table",
+            "findings": [asdict(finding) | {"drifted": finding.drifted} for finding in self.findings],
+        }
+
+    def markdown(self) -> str:
+        """The same for people, as a page of its own."""
+        verdict = f"Drift: {', '.join(self.drifted)}." if self.drifted else "No drift."
+        lines = [f"# Drift of {self.question.data.name}", "", verdict, "", f"{self._basis()}", ""]
+        lines += ["| " + " | ".join(_HEADERS) + " |", "| --- " * len(_HEADERS) + "|"]
+        lines += ["| " + " | ".join(_cells(finding)) + " |" for finding in self.findings]
+        return "\n".join(lines) + "\n"
+
+    def show(self) -> None:
+        """The same as a table on stderr."""
+        from rich.box import SIMPLE
+        from rich.console import Console
+        from rich.table import Column, Table
+
+        shown = Table(*(Column(name, no_wrap=True) for name in _HEADERS), box=SIMPLE, caption=self._basis())
+        for finding in self.findings:
+            shown.add_row(*_cells(finding), style="bold red" if finding.drifted else None)
+        Console(stderr=True, width=None if sys.stderr.isatty() else _LOG_WIDTH).print(shown)
+
+    def _basis(self) -> str:
+        asked = self.question
+        against = [f"the reference of {MODEL_NAME}:{self.model_version}"] if self.model_version else []
+        against += [f"{self.reference_rows} rows of {asked.reference_data.name}"] if asked.reference_data else []
+        return (
+            f"{self.rows} rows against {' and '.join(against)}. Decided on PSI: {asked.threshold:g} for a feature, "
+            f"{asked.threshold_score:g} for the score. p-values are corrected by Holm."
+        )
+
+
+def report(question: Question) -> Report:
+    """Compare. Raises DataError when a file cannot be used or has too few rows, ModelError for the model's part."""
+    served = None if question.version is None else _served(question.version)
+    data, reference = question.data, question.reference_data
+    values = _values(data, served, question.minimum_rows)
+    sample = _values(reference, served, question.minimum_rows) if reference else None
+    findings = drift.compare(
+        _profile(served, sample),
+        values,
+        sample,
+        threshold=question.threshold,
+        threshold_score=question.threshold_score,
+        ignored=question.ignored,
+    )
+    rows = None if sample is None else len(sample)
+    return Report(question, served.version if served else None, len(values), rows, findings)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a report. Raises DataError when it cannot be."""
+    try:
+        with replacing(path) as part:
+            part.write_text(text)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _served(version: str) -> store.Served:
+    """A stored model to score with; ``champion`` and what is not here come from ``FRAUD_S3_URI`` when that is set."""
+    version = version.removeprefix(f"{MODEL_NAME}:")
+    uri = Settings.from_env().s3_uri
+    remote = Registry(uri.rstrip("/")) if uri else None
+    if version == "champion":
+        version = _champion(remote)
+    if remote and version not in ("latest", *store.versions()):
+        remote.pull(version)
+    served = store.open_served(store.get(f"{MODEL_NAME}:{version}"))
+    if tuple(served.manifest.profile) != NAMES:
+        raise ModelError(f"{MODEL_NAME}:{version}: has no reference of this code's features; train it again")
+    return served
+
+
+def _champion(remote: Registry | None) -> str:
+    if remote:
+        found = remote.pointer.read()
+        if found is None:
+            raise ModelError(f"{remote.uri}: there is no champion yet; publish or promote a model")
+        return found[0].model_version
+    known = store.remembered_champion()
+    if known is None:
+        raise ModelError("no champion is known here: set FRAUD_S3_URI, or name a version or `latest`")
+    return known
+
+
+def _values(path: Path, served: store.Served | None, minimum_rows: int) -> Floats:
+    """Features of a file's rows, and their scores when there is a model."""
+    try:
+        frame = table.check(table.read(path), labelled=False)
+    except DataError as error:
+        raise DataError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
+    if len(frame) < minimum_rows:
+        raise DataError(
+            f"{path}: {len(frame)} rows are too few to tell drift from chance; "
+            f"give at least {minimum_rows}, or set --minimum-rows (docs/drift.md says what that costs)"
+        )
+    features = transform(frame[list(COLUMNS)].to_numpy())
+    return np.column_stack([features, served.forest.score(features)]) if served else features.astype(np.float64)
+
+
+def _profile(served: store.Served | None, sample: Floats | None) -> Profile:
+    """The model's reference; without a model the deciles of the reference rows, which have no score."""
+    if served:
+        return Profile.from_dict(served.manifest.profile)
+    assert sample is not None  # noqa: S101 - one of the two was given
+    built = profiles.build(FEATURES, sample.astype(np.float32), np.zeros(1))
+    return Profile(FEATURES, built.edges[:-1], built.ratios[:-1])
+
+
+def _cells(finding: Finding) -> list[str]:
+    figures = (finding.ks_d, finding.cliffs_delta, finding.wasserstein_sd)
+    verdict = "drift" if finding.drifted else "" if finding.judged else "not judged"
+    return [
+        finding.name,
+        f"{finding.psi:.4f}",
+        f"{finding.threshold:g}",
+        verdict,
+        _p(finding.p_value),
+        f"{finding.cramers_v:.3f}",
+        _p(finding.ks_p_value),
+        *("-" if figure is None else f"{figure:.3f}" for figure in figures),
+    ]
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else "<0.0001" if value < 1e-4 else f"{value:.4f}"

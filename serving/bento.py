@@ -1,0 +1,322 @@
+"""Every private name of BentoML and of uvicorn that we lean on, and nothing else: the checklist of an upgrade.
+
+``NAMES`` says which part of ours needs which. ``missing`` looks for them once, when the service starts; a part whose
+names are gone is left out, and what is slower serves in its place (``serving.process`` says which and why in the log).
+``tests/serving/test_bento.py`` names what an upgrade changed.
+"""
+
+import logging
+import os
+from asyncio import Event, Transport
+from collections.abc import Awaitable, Callable, Sequence
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol
+
+from bentoml.exceptions import BentoMLException
+from prometheus_client import Counter, Gauge, Histogram
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from serving.edge import App, Receive, Send
+
+try:
+    from uvicorn.protocols.http.flow_control import FlowControl
+    from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+except ImportError:  # ``missing`` says so, and answers are sent in two messages
+    RequestResponseCycle = None  # type: ignore[assignment]
+
+Headers = list[tuple[bytes, bytes]]
+
+EDGE, APPLICATION, SHORT_CUT, ONE_WRITE, REVIVAL = "edge", "application", "short cut", "one write", "revival"
+NAMES = {
+    EDGE: ("_bentoml_sdk:Service.to_asgi", "_bentoml_sdk:Service.apis", "bentoml:service.__kwdefaults__.service_class"),
+    APPLICATION: (
+        "_bentoml_sdk:Service.inject_config",
+        "_bentoml_impl.server.app:ServiceAppFactory.create_instance",
+        "_bentoml_impl.server.app:ServiceAppFactory.api_endpoint",
+        "_bentoml_impl.server.app:ServiceAppFactory.batch_infer",
+    ),
+    SHORT_CUT: (
+        "_bentoml_impl.server.app:ServiceAppFactory.adaptive_batch_size_hist",
+        "_bentoml_impl.server.app:ServiceAppFactory.middlewares",
+        "bentoml._internal.server.http.instruments:RunnerTrafficMetricsMiddleware._setup",
+        "bentoml._internal.context:server_context.worker_index",
+        "bentoml._internal.context:server_context.bento_name",
+        "bentoml._internal.context:server_context.bento_version",
+        "bentoml._internal.context:server_context.service_name",
+        "bentoml._internal.configuration.containers:BentoMLContainer.config",
+        "bentoml._internal.configuration.containers:BentoMLContainer.api_server_config",
+        "bentoml._internal.configuration.containers:BentoMLContainer.http",
+    ),
+    ONE_WRITE: (
+        "uvicorn.protocols.http.httptools_impl:RequestResponseCycle.send",
+        "uvicorn.protocols.http.httptools_impl:STATUS_LINE",
+        "uvicorn.protocols.http.flow_control:FlowControl",
+    ),
+    REVIVAL: ("bentoml._internal.utils.circus:Arbiter", "bentoml.serving:running_inside_container"),
+}
+"""Each as ``module:name.attribute``."""
+
+LOOK_SECONDS = 2.0
+"""How often the parent looks for dead workers. One that starts takes 2 to 4 seconds more."""
+
+_NO_REVIVAL = "BENTOML_CONTAINERIZED"  # bentoml.serving.running_inside_container asks for it and nothing else does
+
+
+def named(name: str) -> Any:  # noqa: ANN401
+    """What ``module:name.attribute`` stands for. Raises LookupError when it is gone."""
+    module, _, path = name.partition(":")
+    try:
+        found: Any = import_module(module)
+        for part in path.split("."):
+            found = found[part] if isinstance(found, dict) else getattr(found, part)
+    except (ImportError, AttributeError, KeyError):
+        raise LookupError(f"there is no {name} any more") from None
+    return found
+
+
+def missing(part: str) -> str | None:
+    """Why ``part`` of ours cannot be had with this BentoML and uvicorn; None when all of its names are there."""
+    try:
+        for name in NAMES[part]:
+            named(name)
+        return _rehearse() if part == ONE_WRITE else None
+    except LookupError as error:
+        return str(error.args[0])
+
+
+class Hooks(Protocol):
+    """What is done at the places that BentoML's server gives us."""
+
+    def around(self, app: App, routes: Sequence[str]) -> App:
+        """The application of a worker, with ours around it; ``routes`` are those of the service's methods."""
+
+    def batcher(self, score: Callable[[list[Any]], Awaitable[Sequence[Any]]]) -> Callable[[Any], Awaitable[Any]]:
+        """What gathers calls of a batchable method for ``score``."""
+
+    def refused(self, request: Request, error: Exception) -> Response:
+        """The answer to a call that a method, or BentoML, refuses; raises ``error`` again where it has none."""
+
+    def started(self, factory: Any, app: Starlette) -> None:  # noqa: ANN401 - a ServiceAppFactory
+        """The service's instance is there."""
+
+
+def service_class(hooks: Hooks) -> Any:  # noqa: ANN401 - a subclass of BentoML's Service
+    """What ``bentoml.service`` is to make, so that ``hooks`` are called. Raises LookupError when it cannot be."""
+    if problem := missing(EDGE):
+        raise LookupError(problem)
+    from _bentoml_sdk import Service
+
+    class HookedService(Service):
+        def to_asgi(self, is_main: bool = True) -> App:
+            """Build the ASGI application of a worker."""
+            if missing(APPLICATION):
+                app = super().to_asgi(is_main)
+            else:
+                self.inject_config()
+                app = _application_class(hooks)(self, is_main=is_main)()
+            return hooks.around(app, [method.route for method in self.apis.values()])
+
+    return HookedService
+
+
+def _application_class(hooks: Hooks) -> Any:  # noqa: ANN401
+    from _bentoml_impl.server.app import ServiceAppFactory
+
+    class Application(ServiceAppFactory):
+        """BentoML's, with our batcher, and without a traceback in the log for each refusal."""
+
+        async def create_instance(self, app: Starlette) -> None:
+            self.dispatchers = {name: _Dispatcher(hooks.batcher) for name in self.dispatchers}
+            await super().create_instance(app)
+            hooks.started(self, app)
+
+        async def api_endpoint(self, name: str, request: Request) -> Response:
+            try:
+                response: Response = await super().api_endpoint(name, request)
+            except (BentoMLException, ClientDisconnect) as error:
+                return hooks.refused(request, error)
+            return response
+
+    return Application
+
+
+class _Dispatcher:
+    """Stands where BentoML has a dispatcher for each method: called with what scores a batch, then with a row."""
+
+    def __init__(self, make: Callable[..., Callable[[Any], Awaitable[Any]]]) -> None:
+        self._make = make
+        self._submit: Callable[[Any], Awaitable[Any]] | None = None
+
+    def __call__(self, score: Callable[[list[Any]], Awaitable[Sequence[Any]]]) -> Callable[[Any], Awaitable[Any]]:
+        if self._submit is None:  # a method scores alike, whichever call comes first
+            self._submit = self._make(score)
+        return self._submit
+
+
+def instance(factory: Any) -> Any:  # noqa: ANN401
+    """The service's instance, of the class that was decorated."""
+    return factory._service_instance
+
+
+def reason_against(factory: Any) -> str | None:  # noqa: ANN401
+    """What is asked of BentoML's middleware that a way past it would leave out; None when it only counts."""
+    container = named("bentoml._internal.configuration.containers:BentoMLContainer")
+    reasons = {
+        "metrics are off": not factory.enable_metrics,
+        "tracing is on": bool(container.config.tracing.exporter_type.get()),
+        "CORS is on": factory.enable_access_control,
+        "traffic.max_concurrency is set": bool(factory.max_concurrency),
+        "the access log is on": container.api_server_config.logging.access.enabled.get(),
+        "trace ids are to be answered": container.http.response.trace_id.get(),
+        "the service has middleware of its own": bool(factory.service.middlewares),
+        "the service has a path prefix": bool(factory.service.path_prefix),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+class RequestSeries(NamedTuple):
+    """BentoML's own metrics of one endpoint. ``total`` and ``duration`` are called with an HTTP status."""
+
+    in_progress: Gauge
+    last_request: Gauge
+    total: Callable[[int], Counter]
+    duration: Callable[[int], Histogram]
+    batch_size: Histogram
+
+
+def request_series(factory: Any, app: Starlette, endpoint: str) -> RequestSeries:  # noqa: ANN401
+    """Those that BentoML's middleware in ``app`` fills. Raises LookupError when it is not there."""
+    layer: Any = app.middleware_stack
+    middleware = named("bentoml._internal.server.http.instruments:RunnerTrafficMetricsMiddleware")
+    while not isinstance(layer, middleware):
+        layer = getattr(layer, "app", None)
+        if layer is None:
+            raise LookupError("BentoML's metrics middleware is not in the application")
+    if not layer._is_setup:
+        layer._setup()
+    context = named("bentoml._internal.context:server_context")
+    bento = {"service_name": context.bento_name, "service_version": context.bento_version}
+    labels = {**bento, "runner_name": context.service_name}
+    method = {"method_name": endpoint.removeprefix("/"), "worker_index": context.worker_index}
+    return RequestSeries(
+        layer.metrics_request_in_progress.labels(endpoint=endpoint, **labels),
+        layer.metrics_last_request_timestamp.labels(**labels),
+        lambda status: layer.metrics_request_total.labels(endpoint=endpoint, http_response_code=status, **labels),
+        lambda status: layer.metrics_request_duration.labels(endpoint=endpoint, http_response_code=status, **labels),
+        factory.adaptive_batch_size_hist.labels(**{**bento, **method, "runner_name": factory.service.name}),
+    )
+
+
+def revive() -> None:
+    """Make this process, the parent of the workers, start one anew within seconds when it has died.
+
+    BentoML looks after its workers every 10 seconds, and in a container not at all: it leaves that to the
+    orchestrator. But no orchestrator restarts a container in which one of two workers has died.
+    """
+    circus: Any = import_module("bentoml._internal.utils.circus")
+    os.environ.pop(_NO_REVIVAL, None)
+    arbiter = circus.Arbiter
+
+    class Arbiter(arbiter):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - handed on as they come
+            super().__init__(*args, **{**kwargs, "check_delay": LOOK_SECONDS})
+
+    circus.Arbiter = Arbiter  # create_standalone_arbiter looks the name up when it is called
+
+
+def body_is_there(receive: Receive) -> bool:
+    """Whether the whole body is, so that nothing has to be waited for; a timer costs 5 us."""
+    return getattr(getattr(receive, "__self__", None), "more_body", True) is False
+
+
+def is_alone(receive: Receive) -> bool:
+    """Whether this worker has no other call under way, so that there is nothing to gather this one with."""
+    cycle = getattr(receive, "__self__", None)
+    protocol = getattr(getattr(cycle, "on_response", None), "__self__", None)
+    return len(getattr(protocol, "tasks", ())) == 1
+
+
+async def send_in_two(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    """Send a whole answer as ASGI has it. ``headers``: names in lower case, with the length of ``body`` among them."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_in_one(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    """The same in one write, as uvicorn would in two: two system calls, and the caller wakes twice.
+
+    What its ``RequestResponseCycle.send`` does with the two messages is done at once here; where the connection is in
+    any other state than the usual, or the server is another one, the two messages are sent.
+    """
+    cycle = getattr(send, "__self__", None)
+    if type(cycle) is not RequestResponseCycle or not _is_usual(cycle):
+        await send_in_two(send, status, headers, body)
+        return
+    cycle.response_started = cycle.response_complete = True
+    cycle.waiting_for_100_continue = cycle.chunked_encoding = False
+    lines = [b"%b: %b\r\n" % header for header in (*cycle.default_headers, *headers)]
+    cycle.transport.write(b"".join((STATUS_LINE[status], *lines, b"\r\n", body)))
+    cycle.message_event.set()
+    cycle.on_response()
+
+
+def _is_usual(cycle: Any) -> bool:  # noqa: ANN401 - a RequestResponseCycle
+    """Whether nothing is to be waited for, closed or logged, and nothing was sent yet."""
+    return (
+        cycle.keep_alive
+        and not cycle.disconnected
+        and not cycle.response_started
+        and not cycle.flow.write_paused
+        and not (cycle.access_log and cycle.access_logger.isEnabledFor(logging.INFO))
+    )
+
+
+def _rehearse() -> str | None:
+    """Why an answer must not be sent in one write: uvicorn would write other bytes, or leave the connection otherwise.
+
+    Attributes of uvicorn's cycle cannot be looked for by name before there is one, so one is made and used.
+    """
+    try:
+        if _rehearsed(send_in_one) != _rehearsed(send_in_two):
+            return "uvicorn answers in another way now"
+    except (AttributeError, TypeError, StopIteration, RuntimeError) as error:
+        return f"uvicorn's connection is another now: {error}"
+    return None
+
+
+def _rehearsed(send: Callable[[Send, int, Headers, bytes], Awaitable[None]]) -> tuple[Any, ...]:
+    """The bytes and all that the next call on the connection could see."""
+    transport, responses = _Transport(), list[int]()
+    log = logging.getLogger("uvicorn.error")
+    cycle: Any = RequestResponseCycle(
+        scope={"type": "http", "method": "POST", "path": "/", "http_version": "1.1"},
+        transport=transport,
+        flow=FlowControl(transport),
+        logger=log,
+        access_logger=log,
+        access_log=False,
+        default_headers=[(b"date", b"today")],
+        message_event=Event(),
+        expect_100_continue=True,
+        keep_alive=True,
+        on_response=lambda: responses.append(1),
+    )
+    running: Any = send(cycle.send, 200, [(b"content-length", b"2")], b"{}")
+    try:
+        running.send(None)
+    except StopIteration:  # it had nothing to wait for
+        apart = ("transport", "flow", "message_event", "on_response")
+        state = {name: value for name, value in vars(cycle).items() if name not in apart}
+        return b"".join(transport.written), responses, cycle.message_event.is_set(), state
+    raise RuntimeError("an answer waits for something")
+
+
+class _Transport(Transport):
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))

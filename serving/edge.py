@@ -1,0 +1,172 @@
+"""The outermost ASGI layer of the service: bounded paths, one shape of error, and a count of every call.
+
+BentoML labels its request metrics with the raw path, words errors in several shapes, and answers some of them before
+a service method is reached. Here, around everything else, unknown paths are folded into one, callers without a key
+are turned away, every error answer gets the same JSON shape, web sockets are refused, and each prediction call is timed
+and counted once with its final reason.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from serving.refuse import RefusedError, error_body
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+Quick = Callable[[Scope, Receive, Send, float], Awaitable[Receive | None]]
+
+CALL = "fraud.call"
+PREDICT = "/predict"
+PREDICTION_PATHS = frozenset({PREDICT, "/predict_batch"})
+GUARDED = PREDICTION_PATHS | {"/feedback", "/model"}
+"""Paths that need a key where keys are set; health, metrics and documentation stay open."""
+UNKNOWN = "/unknown"
+RETRY_AFTER_SECONDS = 1
+
+_UNAUTHORIZED = "a key is needed: send it as Authorization: Bearer KEY"
+_FOREIGN = {
+    404: ("malformed", "there is no such path; see / for what there is"),
+    405: ("method", "this path does not take that method; see / for what there is"),
+    415: ("not_json", "the body must be JSON, with Content-Type: application/json"),
+    429: ("overloaded", "too many calls at once; try again shortly"),
+    500: ("internal", "an unexpected error; it is in the service's log"),
+    503: ("overloaded", "the service is overloaded or not ready; try again shortly"),
+    504: ("timeout", "the call took too long and was given up"),
+}
+
+
+class Call:
+    """What became of one HTTP call.
+
+    ``refusal`` is set by whoever refuses it in our own words; ``gone``: the caller hung up before the answer.
+    """
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.refusal: RefusedError | None = None
+        self.reason: str | None = None
+        self.answered = False
+        self.gone = False
+
+
+class Edge:
+    """Wraps the service's ASGI application.
+
+    ``known``: the paths that exist. ``observe(seconds, reason)``: told of each finished prediction call; ``reason``
+    is None when it was answered with scores. ``guard(headers)``: whether a call of a GUARDED path may pass; None lets
+    all pass.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        known: frozenset[str],
+        observe: Callable[[float, str | None], None],
+        guard: Callable[[Iterable[tuple[bytes, bytes]]], bool] | None = None,
+    ) -> None:
+        self.app = app
+        self.known = known
+        self.observe = observe
+        self.guard = guard
+        self.quick: Quick | None = None
+        """A shorter way for ``/predict``; it answers and returns None, or returns what the application is to hear."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection event, as ASGI applications do."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] == "websocket":  # there are none, and BentoML would add series for each path that is tried
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})  # before it is accepted: the server answers 403
+            return
+        started = time.perf_counter()
+        may_pass = self.guard is None or scope["path"] not in GUARDED or self.guard(scope["headers"])
+        if self.quick is not None and scope["path"] == PREDICT and may_pass:
+            heard = await self.quick(scope, receive, send, started)
+            if heard is None:
+                return
+            receive = heard
+        await self._serve(scope, receive, send, Call(started), self.app if may_pass else _unauthorized)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, call: Call, app: App) -> None:
+        """By the application, whatever it does; a prediction is counted once."""
+        if scope["path"] not in self.known:
+            scope = {**scope, "path": UNKNOWN, "raw_path": UNKNOWN.encode()}
+        scope[CALL] = call
+        unanswered = "disconnected"  # cancelled, or given up without an answer
+        try:
+            await app(scope, _heard(receive, call), _shaped(send, call))
+        except Exception:
+            unanswered = "internal"
+            raise
+        finally:
+            if scope["path"] in PREDICTION_PATHS:
+                if call.gone:
+                    call.reason = "disconnected"
+                elif not call.answered:
+                    call.reason = unanswered
+                self.observe(time.perf_counter() - call.started, call.reason)
+
+
+async def _unauthorized(scope: Scope, _: Receive, send: Send) -> None:
+    """The answer to a call without a key, before anything of it is read."""
+    scope[CALL].reason = "unauthorized"
+    body = error_body(_UNAUTHORIZED)
+    headers = [*_described(body), (b"www-authenticate", b"Bearer")]
+    await send({"type": "http.response.start", "status": 401, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _described(body: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+
+
+def _heard(receive: Receive, call: Call) -> Receive:
+    """``receive`` that notes when the caller hangs up: what is answered after that reaches nobody."""
+
+    async def heard() -> Message:
+        message = await receive()
+        call.gone = call.gone or (message["type"] == "http.disconnect" and not call.answered)
+        return message
+
+    return heard
+
+
+def _shaped(send: Send, call: Call) -> Send:
+    """``send`` that words error answers, whoever gave them, and adds Retry-After where a retry may help."""
+    replaced: tuple[Message, bytes] | None = None
+
+    async def shaped(message: Message) -> None:
+        nonlocal replaced
+        if message["type"] == "http.response.start" and message["status"] >= 400:
+            if message["status"] in (429, 503):
+                header = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
+                message = {**message, "headers": [*message["headers"], header]}
+            if call.reason is None:
+                replaced = _reworded(message, call)
+                return
+        last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        call.answered = call.answered or last
+        if replaced is None:
+            await send(message)
+        elif last:
+            await send(replaced[0])
+            await send({"type": "http.response.body", "body": replaced[1]})
+
+    return shaped
+
+
+def _reworded(start: Message, call: Call) -> tuple[Message, bytes]:
+    if call.refusal is not None:
+        call.reason, body = call.refusal.reason, call.refusal.body()
+    else:
+        call.reason, error = _FOREIGN.get(start["status"], ("internal", "the call was refused"))
+        body = error_body(error)
+    kept = [pair for pair in start["headers"] if pair[0].lower() not in (b"content-length", b"content-type")]
+    return {**start, "headers": [*kept, *_described(body)]}, body

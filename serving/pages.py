@@ -1,0 +1,59 @@
+"""What a person or a program may look at: the first page, which is Swagger UI, and the model card.
+
+Swagger UI comes from BentoML's own files, without the tracker that its page loads.
+"""
+
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from fraud.store import Served
+from serving import refuse
+from serving.edge import CALL
+
+MODEL = "/model"
+
+DOCS_PAGE = """<!DOCTYPE html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <title>Fraud detector</title>
+    <link rel="stylesheet" href="static_content/swagger-ui.css">
+    <link rel="icon" href="data:,">
+  </head>
+  <body>
+    <div id="swagger-ui"></div>
+    <script src="static_content/swagger-ui-bundle.js"></script>
+    <script>SwaggerUIBundle({url: "docs.json", dom_id: "#swagger-ui", deepLinking: true});</script>
+  </body>
+</html>
+"""
+
+
+def pages(served: Callable[[], Served | None]) -> Starlette:
+    """The application of both; ``served`` gives the model that scores now."""
+
+    async def first_page(_: Request) -> Response:
+        return HTMLResponse(DOCS_PAGE)
+
+    async def model_card(request: Request) -> Response:
+        model = served()
+        return refused(request, refuse.not_ready()) if model is None else JSONResponse(card(model))
+
+    return Starlette(routes=[Route("/", first_page), Route(MODEL, model_card)])
+
+
+def card(model: Served) -> dict[str, object]:
+    """What ``GET /model`` tells."""
+    manifest = model.manifest.model_dump(mode="json", exclude={"profile", "files"})
+    return {**manifest, "engine": model.forest.engine}
+
+
+def refused(request: Request, refusal: refuse.RefusedError) -> Response:
+    """The answer to a refused call; the Edge words and counts it."""
+    if CALL in request.scope:
+        request.scope[CALL].refusal = refusal
+    return Response(refusal.body(), refusal.status, media_type="application/json")

@@ -1,0 +1,158 @@
+"""This worker process: its settings, metrics and log, made when asked for, and how the parts of a call meet in it."""
+
+import json
+import logging
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from bentoml.exceptions import BentoMLException
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from fraud.errors import SettingsError
+from fraud.keys import Guard
+from fraud.rows import Packed, ScoredRow, unpack
+from fraud.settings import Settings
+from monitoring.log import Records, check_database, open_records
+from monitoring.metrics import FraudMetrics
+from serving import bento, refuse
+from serving.batcher import Batcher
+from serving.counts import BuiltinCounts
+from serving.edge import PREDICT, App, Edge
+from serving.pages import MODEL, refused
+from serving.shortcut import ShortCut
+
+LOG = logging.getLogger("bentoml.fraud")
+
+_SYSTEM = ("/", MODEL, "/metrics", "/livez", "/healthz", "/readyz", "/docs.json", "/schema.json")
+_STATIC = ("/static_content/swagger-ui.css", "/static_content/swagger-ui-bundle.js")
+
+
+@cache
+def settings() -> Settings:
+    """Those of the environment; ends the process with one line when they cannot be used."""
+    try:
+        found = Settings.from_env()
+        check_database(found)
+        if found.api_keys and (problem := bento.missing(bento.EDGE)):
+            raise SettingsError(f"FRAUD_API_KEYS is set, and keys cannot be checked with this BentoML: {problem}")
+    except SettingsError as error:
+        sys.exit(f"error: {error}")
+    return found
+
+
+@cache
+def metrics() -> FraudMetrics:
+    """The metrics of this worker process."""
+    return FraudMetrics(settings().rate_window_seconds)
+
+
+@cache
+def records() -> Records | None:
+    """The prediction log of this worker process; None without a database."""
+    return open_records(settings(), metrics().records)
+
+
+@cache
+def example() -> dict[str, Any]:
+    """The transaction that documents show."""
+    found: dict[str, Any] = json.loads(Path(__file__).parents[1].joinpath("sample_transaction.json").read_text())
+    return found
+
+
+def wrapping() -> dict[str, Any]:
+    """What the service's decorator is to be told, so that calls come through the Edge."""
+    try:
+        return {"service_class": bento.service_class(Wiring())}
+    except LookupError as error:
+        LOG.error("calls are neither bounded nor counted, errors come in BentoML's words: %s", error)
+        return {}
+
+
+def supervise() -> None:
+    """In the parent of the workers, before it starts them."""
+    if problem := bento.missing(bento.REVIVAL):
+        LOG.warning("a worker that dies is left to BentoML: %s", problem)
+    else:
+        bento.revive()
+
+
+class Wiring:
+    """What is done at the places that BentoML's server gives us: ``serving.bento.Hooks``."""
+
+    edge: Edge
+
+    def around(self, app: App, routes: Sequence[str]) -> App:
+        """The Edge around BentoML's application."""
+        guard = Guard(settings().key_hashes) if settings().api_keys else None
+        known = frozenset([*routes, *_SYSTEM, *_STATIC])
+        self.edge = Edge(app, known, metrics().observe_call, guard)
+        if problem := bento.missing(bento.APPLICATION):
+            LOG.warning("calls are batched by BentoML, and take its path: %s", problem)
+        return self.edge
+
+    def batcher(self, score: Callable[[list[Any]], Awaitable[Sequence[Any]]]) -> Callable[[Any], Awaitable[Any]]:
+        """Our batcher on BentoML's path."""
+        return _batcher(score).submit
+
+    def refused(self, request: Request, error: Exception) -> Response:
+        """The answer to a refused call, without a traceback in the log."""
+        if isinstance(error, ClientDisconnect):
+            return Response()  # to nobody; the Edge counts it
+        if isinstance(error, refuse.RefusedError):
+            return refused(request, error)
+        if isinstance(error, BentoMLException) and error.error_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+            return refused(request, refuse.not_json())
+        raise error
+
+    def started(self, factory: Any, app: Starlette) -> None:  # noqa: ANN401 - BentoML's factory of applications
+        """Open the short cut; when that fails, all calls take BentoML's path."""
+        against = None if settings().short_cut else "FRAUD_SHORT_CUT is off"
+        against = against or bento.missing(bento.SHORT_CUT) or bento.reason_against(factory)
+        if against:
+            LOG.info("/predict takes BentoML's path: %s", against)
+            return
+        try:
+            self.edge.quick = _short_cut(factory, app)
+        except Exception:
+            LOG.exception("/predict takes BentoML's path: the short cut could not be made")
+
+
+def _batcher(score: Callable[[list[Any]], Any]) -> Batcher[Any, Any]:
+    return Batcher(
+        score,
+        max_latency_seconds=settings().max_latency_ms / 1e3,
+        max_batch_size=settings().max_batch_size,
+    )
+
+
+def _short_cut(factory: Any, app: Starlette) -> ShortCut:  # noqa: ANN401
+    service, counts = bento.instance(factory), BuiltinCounts(bento.request_series(factory, app, PREDICT))
+    metrics().flush_with(counts.flush)
+
+    def score_batch(rows: list[Packed]) -> list[ScoredRow]:
+        counts.sized(len(rows))
+        scored: list[ScoredRow] = service.score(unpack(rows))
+        return scored
+
+    async def score_one(row: Packed, _: bool) -> ScoredRow:
+        scored: list[ScoredRow] = service.score(unpack([row]))
+        return scored[0]
+
+    gathering = _batcher(score_batch).submit
+    problem, log = bento.missing(bento.ONE_WRITE), records()
+    if problem:
+        LOG.warning("answers are sent in two writes: %s", problem)
+    return ShortCut(
+        score=(lambda row, alone: gathering(row, alone=alone)) if settings().batching else score_one,
+        counts=counts,
+        observe=metrics().observe_call,
+        log=log.log.add if log else None,
+        send=bento.send_in_two if problem else bento.send_in_one,
+        server=f"BentoML Service/{factory.service.name}",
+    )

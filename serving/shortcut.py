@@ -1,0 +1,131 @@
+"""A short way for ``POST /predict``: from the Edge to the batcher and back, past BentoML's middleware.
+
+    Edge -> ShortCut -> Batcher -> FraudDetector's scoring -> the answer's bytes
+
+It serves only what it understands whole: a plain JSON call whose body is there and valid. Anything else, and anything
+that fails, is handed back with what was read of it, and BentoML's own path serves, words and counts it. What is
+answered here is counted in BentoML's own metrics too (``serving.counts``). What BentoML's middleware would do
+beyond that is looked for when the service starts, and where it is asked for there is no short cut.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from random import getrandbits
+from typing import Protocol
+
+from fraud.rows import Packed, ScoredRow
+from serving.answer import answer_one
+from serving.bento import Headers, body_is_there, is_alone
+from serving.decode import PREDICT_BYTES, decode_one
+from serving.edge import RETRY_AFTER_SECONDS, Message, Receive, Scope, Send
+from serving.refuse import RefusedError
+
+PATIENCE_SECONDS = 1.0
+"""A body that has not come by then is waited for on BentoML's path, which has the timeout."""
+
+
+class Counts(Protocol):
+    """Who is told of each call answered here, by HTTP status, and how many are under way."""
+
+    in_progress: int
+
+    def answered(self, status: int, seconds: float) -> None: ...
+
+
+class ShortCut:
+    """Answers calls of ``/predict``.
+
+    ``score(row, alone)``: what the model says of a row, which may be gathered with others unless its call is alone;
+    raises RefusedError when there is no answer. ``log(row, id, scored)``: told of what is answered with scores.
+    ``observe(seconds, reason)``: told of each call, as the Edge's. ``send``: sends a whole answer. ``server``: the
+    value of the Server header.
+    """
+
+    def __init__(
+        self,
+        score: Callable[[Packed, bool], Awaitable[ScoredRow]],
+        counts: Counts,
+        observe: Callable[[float, str | None], None],
+        log: Callable[[Packed, str, ScoredRow], None] | None,
+        send: Callable[[Send, int, Headers, bytes], Awaitable[None]],
+        server: str,
+    ) -> None:
+        self._score = score
+        self._counts = counts
+        self._observe = observe
+        self._log = log
+        self._send_whole = send
+        self._server = (b"server", server.encode())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, started: float) -> Receive | None:
+        """Answer the call and return None; or a ``receive`` from which BentoML's path hears it from its beginning."""
+        if not _is_plain(scope):
+            return receive
+        try:
+            message = await (receive() if body_is_there(receive) else asyncio.wait_for(receive(), PATIENCE_SECONDS))
+        except TimeoutError:
+            return receive
+        decoded = _read(message)
+        if decoded is None:
+            return _again(message, receive)
+        row, name = decoded
+        self._counts.in_progress += 1
+        try:
+            scored = await self._score(row, is_alone(receive))
+        except RefusedError as refusal:
+            await self._send(send, refusal.status, refusal.body(), started)
+            self._observe(time.perf_counter() - started, refusal.reason)
+            return None
+        except Exception:  # noqa: BLE001 - BentoML's path tries again, logs it and words it
+            return _again(message, receive)
+        finally:
+            self._counts.in_progress -= 1
+        if self._log is not None:
+            self._log(row, name, scored)
+        await self._send(send, 200, answer_one(scored, name).encode(), started)
+        self._observe(time.perf_counter() - started, None)
+        return None
+
+    async def _send(self, send: Send, status: int, body: bytes, started: float) -> None:
+        headers = [
+            (b"content-length", b"%d" % len(body)),
+            (b"content-type", b"application/json"),
+            self._server,
+            (b"x-bentoml-request-id", b"%016x" % getrandbits(64)),
+        ]
+        if status == 503:
+            headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
+        await self._send_whole(send, status, headers, body)
+        self._counts.answered(status, time.perf_counter() - started)
+
+
+def _is_plain(scope: Scope) -> bool:
+    """Whether it is a POST of plain JSON, said in the usual way."""
+    if scope["method"] != "POST":
+        return False
+    media_type = b"application/json"
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            media_type = value
+        elif name == b"content-encoding":
+            return False
+    return bool(media_type == b"application/json")
+
+
+def _read(message: Message) -> tuple[Packed, str] | None:
+    """Row and id of a call that is there as a whole and valid."""
+    if message["type"] != "http.request" or message.get("more_body", False):
+        return None
+    body = message["body"]
+    return decode_one(body) if len(body) <= PREDICT_BYTES else None
+
+
+def _again(message: Message, receive: Receive) -> Receive:
+    """``receive`` that gives ``message`` first."""
+    waiting = [message]
+
+    async def heard() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return heard

@@ -1,0 +1,262 @@
+import csv
+import datetime
+import decimal
+import gzip
+import socket
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fraud.errors import DataError
+from fraud.schema import COLUMNS, ID_COLUMN, LABEL, bounds
+from fraud.tables import table
+
+
+@pytest.fixture
+def frame():
+    """Twenty valid labelled rows, three of them frauds."""
+    random = np.random.default_rng(1)
+    rows = pd.DataFrame(random.normal(size=(20, len(COLUMNS))), columns=list(COLUMNS))
+    return rows.assign(Time=np.arange(20.0), Amount=rows["Amount"].abs(), **{LABEL: [1, 1, 1] + [0] * 17})
+
+
+def message(frame, labelled=True):
+    with pytest.raises(DataError) as caught:
+        table.check(frame, labelled=labelled)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def unreadable(path):
+    with pytest.raises(DataError) as caught:
+        table.read(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def with_cells(frame, column, cells):
+    values = frame[column].astype(object)
+    for row, value in cells.items():
+        values[row] = value
+    return frame.assign(**{column: values})
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.CSV", "t.csv.gz", "t.parquet", "t.pq", "csv.data", "parquet.data"])
+def test_reads_either_format(tmp_path, frame, name):
+    """CSV and Parquet are told apart by suffix, or else by content, and give the same checked frame, bit for bit."""
+    path = tmp_path / name
+    if "pq" in name or "parquet" in name:
+        frame.to_parquet(path)
+    else:
+        path.write_bytes((gzip.compress if name.endswith("gz") else bytes)(frame.to_csv(index=False).encode()))
+    pd.testing.assert_frame_equal(
+        table.check(table.read(path), labelled=True), table.check(frame, labelled=True), check_exact=True
+    )
+
+
+def test_reads_the_kaggle_layout(tmp_path, frame):
+    """A quoted header, quoted labels and a Time written 1e+05 among whole numbers load as numbers."""
+    rows = [[f'"{name}"' for name in frame.columns]]
+    for position, (_, row) in enumerate(frame.iterrows()):
+        time = "1e+05" if position == 7 else str(99_993 + position)
+        rows.append([time, *(repr(value) for value in row[list(COLUMNS[1:])]), f'"{row[LABEL]:.0f}"'])
+    path = tmp_path / "creditcard.csv"
+    path.write_text("\n".join(",".join(row) for row in rows) + "\n")
+    checked = table.check(table.read(path), labelled=True)
+    assert checked["Time"].tolist() == [99_993.0 + position for position in range(20)]
+    assert checked[LABEL].sum() == 3
+
+
+def test_csv_ids_stay_as_written(tmp_path, frame):
+    """Ids that look like numbers or like nothing (007, NA) come back as the text they were."""
+    path = tmp_path / "t.csv"
+    ids = ["007", "NA", "1e5", *(f"t-{number}" for number in range(17))]
+    frame.assign(**{ID_COLUMN: ids}).to_csv(path, index=False, quoting=csv.QUOTE_ALL)
+    assert table.check(table.read(path), labelled=False)[ID_COLUMN].tolist() == ids
+
+
+def test_parquet_index(tmp_path, frame):
+    """A filtered frame's leftover index is dropped; ids kept as the index become their column again."""
+    frame[frame.index % 2 == 1].to_parquet(tmp_path / "filtered.parquet")
+    assert len(table.check(table.read(tmp_path / "filtered.parquet"), labelled=True)) == 10
+    named = frame.set_index(pd.Index([f"t{number}" for number in range(20)], name=ID_COLUMN))
+    named.to_parquet(tmp_path / "named.parquet")
+    assert table.check(table.read(tmp_path / "named.parquet"), labelled=True)[ID_COLUMN][3] == "t3"
+
+
+def test_partition_like_folder(tmp_path, frame):
+    """A folder called Class=1 does not overwrite the column."""
+    (tmp_path / "Class=1").mkdir()
+    frame.to_parquet(tmp_path / "Class=1" / "t.parquet")
+    assert table.read(tmp_path / "Class=1" / "t.parquet")[LABEL].sum() == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("t.csv", b"", "empty"),
+        ("t.parquet", b"", "empty"),
+        ("t.csv", b"\n\n\n", "not a readable CSV"),
+        ("t.csv", b"Time,V1\n1,2\n1,2,3\n", "line 3"),
+        ("t.csv", b"Time,V1\n1,2,3\n1,2,3\n", "more fields than the header"),
+        ("t.csv", b"Time;V1\n1;2\n", "commas"),
+        ("t.csv", b"some words", "one column only"),
+        ("t.csv", "Time,V\xe9\n1,2\n".encode("latin-1"), "UTF-8"),
+        ("t.csv", "Time,V1\n1,2\n".encode("utf-16"), "UTF-8"),
+        ("t.csv", b'Time,V1\n1,"2\n', "not a readable CSV"),
+        ("t.csv.gz", b"Time,V1\n1,2\n", "cannot be read"),
+        ("t.csv.gz", gzip.compress(b"Time,V1\n1,2\n" * 50)[:-12], "not a readable CSV"),
+        ("t.parquet", b"Time,V1\n1,2\n", "not a readable Parquet"),
+        ("t.data", b"PAR1 and then nothing of use PAR1", "not a readable Parquet"),
+    ],
+)
+def test_unreadable_files(tmp_path, name, content, said):
+    """Every way in which a file is no table gives one line that names the file and the reason."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert said in unreadable(path)
+
+
+def test_missing_file_and_folder(tmp_path):
+    """A path that does not exist and a path to a folder are told apart."""
+    assert "no such file" in unreadable(tmp_path / "none.csv")
+    assert "not a file" in unreadable(tmp_path)
+
+
+def test_truncated_parquet(tmp_path, frame):
+    """A Parquet file with a damaged middle is a stated error as well."""
+    path = tmp_path / "t.parquet"
+    frame.to_parquet(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:400] + b"\xff" * 300 + content[700:])
+    unreadable(path)
+
+
+def test_checked_frame(frame):
+    """The result is in schema order, float64 with an int8 label last, whatever order and numbers came in."""
+    given = frame[frame.columns[::-1]].assign(Time=range(20), V1=pd.array([1] * 20, dtype="Int64"))
+    given["V2"] = np.float32(0.5)
+    given["Amount"] = [decimal.Decimal("1.25")] * 20
+    checked = table.check(given, labelled=True)
+    assert list(checked.columns) == [*COLUMNS, LABEL]
+    assert {str(kind) for kind in checked[list(COLUMNS)].dtypes} == {"float64"}
+    assert str(checked[LABEL].dtype) == "int8"
+    assert checked["Amount"].eq(1.25).all()
+
+
+def test_label_is_ignored_when_scoring(frame):
+    """Without labelled, a Class column of any content is dropped, and none is needed."""
+    assert list(table.check(frame.assign(**{LABEL: "?"}), labelled=False).columns) == list(COLUMNS)
+    assert list(table.check(frame.drop(columns=LABEL), labelled=False).columns) == list(COLUMNS)
+
+
+def test_the_given_frame_is_left_alone(frame):
+    """Checking changes nothing in the frame it is given."""
+    before = frame.copy(deep=True)
+    table.check(frame, labelled=False)
+    pd.testing.assert_frame_equal(frame, before)
+
+
+def test_column_names(frame):
+    """Missing and unknown columns are named; a name that differs in case or spaces gets a hint."""
+    said = message(frame.rename(columns={"Amount": " amount", "V5": "x"}))
+    assert "missing columns: V5, Amount" in said
+    assert "unknown columns: 'x', ' amount' (did you mean 'Amount'?)" in said
+    assert f"missing columns: {LABEL}" in message(frame.drop(columns=LABEL))
+    assert "more than once: V1" in message(pd.concat([frame, frame[["V1"]]], axis=1))
+
+
+def test_no_rows(frame):
+    """A table with a header alone is refused."""
+    assert "no rows" in message(frame.iloc[:0])
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "said"),
+    [
+        ("V3", {4: "abc", 9: "1.5x"}, "V3 must be a number: 2 rows are not (rows 4, 9)"),
+        ("V3", {4: "1.5"}, "V3 must be a number: 1 row is not (row 4)"),
+        ("V3", {4: True}, "V3 must be a number: 1 row is not (row 4)"),
+        ("V3", {4: datetime.date(2020, 1, 1)}, "V3 must be a number: 1 row is not (row 4)"),
+        ("V3", {4: None}, "V3 must be not empty: 1 row is not (row 4)"),
+        ("V3", {4: np.inf, 5: -np.inf}, "V3 must be finite: 2 rows are not (rows 4, 5)"),
+        ("Amount", {0: -0.01}, "Amount must be from 0 to 1e+09: 1 row is not (row 0)"),
+        ("Time", {19: -1}, "Time must be from 0 to 1e+11: 1 row is not (row 19)"),
+        (LABEL, {1: 2}, "Class must be 0 or 1: 1 row is not (row 1)"),
+        (LABEL, {1: 0.5}, "Class must be 0 or 1: 1 row is not (row 1)"),
+        (LABEL, {1: True}, "Class must be 0 or 1: 1 row is not (row 1)"),
+        (LABEL, {1: "fraud"}, "Class must be 0 or 1: 1 row is not (row 1)"),
+        (LABEL, {1: None}, "Class must be not empty: 1 row is not (row 1)"),
+        ("V3", dict.fromkeys(range(9), "a"), "9 rows are not (rows 0, 1, 2, 3, 4, ...)"),
+    ],
+)
+def test_bad_cells(frame, column, cells, said):
+    """A bad cell gives the column, its rule, how many rows break it and which come first, and nothing else."""
+    text = message(with_cells(frame, column, cells))
+    assert said in text
+    assert ";" not in text
+    assert "row 0 is line 2 of a CSV file" in text
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [True] * 20,
+        ["1.5"] * 20,
+        pd.date_range("2020-01-01", periods=20),
+        pd.to_timedelta(np.arange(20), unit="s"),
+        pd.Categorical(["a"] * 20),
+        [1j] * 20,
+        [[1.0]] * 20,
+    ],
+    ids=["boolean", "text", "date", "duration", "category", "complex", "list"],
+)
+def test_bad_column_types(frame, values):
+    """A column of another type is refused whole: booleans, dates and text that spells numbers are no numbers."""
+    assert "V3 must be a number: 20 rows are not" in message(frame.assign(V3=values))
+
+
+def test_a_typo_in_a_csv_is_found(tmp_path, frame):
+    """One word in a CSV column turns all of it into text; only the typo is reported."""
+    path = tmp_path / "t.csv"
+    with_cells(frame, "V3", {11: "n.a"}).to_csv(path, index=False)
+    assert "V3 must be a number: 1 row is not (row 11)" in message(table.read(path))
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_bounds_follow_the_schema(frame, column):
+    """Each column may hold its bounds, and nothing beyond either."""
+    low, high = bounds(column)
+    table.check(with_cells(frame, column, {0: low, 1: high}), labelled=True)
+    beyond = {0: np.nextafter(low, -np.inf), 1: np.nextafter(high, np.inf)}
+    assert f"{column} must be from" in message(with_cells(frame, column, beyond))
+
+
+def test_ids(frame):
+    """Ids follow the schema's pattern; whole numbers become text; none may be empty or end in a line break."""
+    assert table.check(frame.assign(**{ID_COLUMN: range(20)}), labelled=True)[ID_COLUMN][3] == "3"
+    valid = [f"t{number}" for number in range(19)]
+    for bad in ("", "a b", None, 1.5, "x\n"):
+        assert f"{ID_COLUMN} must be" in message(frame.assign(**{ID_COLUMN: [*valid, bad]}))
+
+
+def test_many_problems(frame):
+    """Several problems come in one line, the first five in full and the others counted."""
+    said = message(frame * -np.inf)
+    assert said.count(";") == 5
+    assert "more problems" in said
+
+
+def test_rows_are_counted_by_position(frame):
+    """Row numbers are positions, whatever index the frame carries."""
+    shuffled = with_cells(frame, "V3", {4: "abc"}).iloc[::-1]
+    assert "(row 15)" in message(shuffled)
+
+
+def test_no_network(monkeypatch, frame):
+    """Validation opens no socket: pandera reports to nobody."""
+    monkeypatch.setattr(socket, "socket", lambda *_args, **_kwargs: pytest.fail("a socket was opened"))
+    table.check(frame, labelled=True)
+    message(frame.assign(V3="x"))

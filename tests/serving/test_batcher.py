@@ -1,0 +1,285 @@
+"""The batcher: whatever is there is scored together, nobody waits for others, nobody gets another's answer."""
+
+import asyncio
+import time
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from serving import batcher as batchers
+from serving.batcher import Batcher, LinearCost
+from serving.refuse import RefusedError
+
+
+class Scorer:
+    """Doubles each row; keeps the batches it was given."""
+
+    def __init__(self, seconds=0.0):
+        self.batches, self.seconds = [], seconds
+
+    def __call__(self, rows):
+        self.batches.append(list(rows))
+        time.sleep(self.seconds)
+        return [2 * row for row in rows]
+
+
+class LaterScorer(Scorer):
+    """The same, asked of something that takes a while; keeps how many batches were under way at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.under_way, self.most = 0, 0
+
+    def __call__(self, rows):
+        return self._answer(super().__call__(rows))
+
+    async def _answer(self, answers):
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await asyncio.sleep(0.002)
+        self.under_way -= 1
+        return answers
+
+
+@pytest.fixture(params=[Scorer, LaterScorer], ids=["at once", "awaited"])
+def score(request):
+    """What scores at once, and what has to be awaited."""
+    return request.param()
+
+
+def made(score, max_latency_ms=1000, max_batch_size=128):
+    return Batcher(score, max_latency_seconds=max_latency_ms / 1e3, max_batch_size=max_batch_size)
+
+
+def together(batcher, rows):
+    """Submit rows in one turn of the loop; answers or exceptions in their order."""
+
+    async def run():
+        return await asyncio.gather(*(batcher.submit(row) for row in rows), return_exceptions=True)
+
+    return asyncio.run(run())
+
+
+def test_rows_that_arrive_together_are_scored_together(score):
+    """One batch in the order of arrival, and each caller gets the answer of its own row."""
+    assert together(made(score), range(50)) == [2 * row for row in range(50)]
+    assert score.batches == [list(range(50))]
+
+
+def test_a_batch_is_at_most_as_large_as_allowed(score):
+    """What is more goes into the next ones."""
+    together(made(score, max_batch_size=20), range(50))
+    assert [len(batch) for batch in score.batches] == [20, 20, 10]
+
+
+def test_a_lone_caller_does_not_wait_after_a_burst():
+    """BentoML's own optimizer would hold it back for as long as the calls of the burst waited."""
+    score = Scorer()
+    batcher = made(score)
+
+    async def run():
+        for _ in range(20):
+            await asyncio.gather(*(batcher.submit(row) for row in range(128)))
+        turns, done = 0, asyncio.ensure_future(batcher.submit(1))
+        while not done.done():
+            await asyncio.sleep(0)
+            turns += 1
+        return turns
+
+    assert asyncio.run(run()) <= 4
+
+
+def test_a_row_alone_is_scored_at_once(score):
+    """By itself, and without waiting for a turn of the loop where scoring does not."""
+    batcher = made(score)
+
+    async def run():
+        return [await batcher.submit(row, alone=True) for row in range(10)]
+
+    assert asyncio.run(run()) == [2 * row for row in range(10)]
+    assert score.batches == [[row] for row in range(10)]
+
+
+def test_a_row_alone_takes_no_turn_of_the_loop():
+    """Its coroutine ends at the first step."""
+    with pytest.raises(StopIteration) as answer:
+        made(Scorer()).submit(4, alone=True).send(None)
+    assert answer.value.value == 8
+
+
+def test_one_batch_is_scored_after_another():
+    """While a batch is awaited, what arrives gathers; a row that thinks itself alone waits its turn too."""
+    score = LaterScorer()
+    batcher = made(score)
+
+    async def run():
+        first = [asyncio.ensure_future(batcher.submit(row)) for row in range(3)]
+        await asyncio.sleep(0.001)
+        later = [asyncio.ensure_future(batcher.submit(row, alone=row == 5)) for row in range(3, 6)]
+        return await asyncio.gather(*first, *later)
+
+    assert asyncio.run(run()) == [0, 2, 4, 6, 8, 10]
+    assert score.batches == [[0, 1, 2], [3, 4, 5]]
+    assert score.most == 1
+
+
+def test_what_arrives_while_a_batch_is_scored_is_the_next_batch():
+    """Batches form under load without anybody holding rows back."""
+    score = Scorer()
+    batcher = made(score)
+
+    async def caller(start):
+        return [await batcher.submit(row) for row in range(start, start + 5)]
+
+    async def run():
+        return await asyncio.gather(*(caller(100 * number) for number in range(8)))
+
+    assert asyncio.run(run())[3] == [600, 602, 604, 606, 608]
+    assert [len(batch) for batch in score.batches] == [8] * 5
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_failure_is_everybodys_of_its_batch_and_nobody_elses(awaited):
+    """Each caller of the batch gets the exception; the next batch is served."""
+
+    def score(rows):
+        if -1 in rows:
+            raise ArithmeticError("no such row")
+        return rows
+
+    async def later(rows):
+        return score(rows)
+
+    batcher = made(later if awaited else score)
+
+    async def run():
+        first = await asyncio.gather(*(batcher.submit(row) for row in (1, -1, 2)), return_exceptions=True)
+        return first, await batcher.submit(3)
+
+    failed, answered = asyncio.run(run())
+    assert [type(one) for one in failed] == [ArithmeticError] * 3
+    assert answered == 3
+
+
+def test_a_caller_who_is_cancelled_costs_no_other_its_answer():
+    """Its row may be scored; its answer goes nowhere."""
+    batcher = made(Scorer())
+
+    async def run():
+        tasks = [asyncio.ensure_future(batcher.submit(row)) for row in range(3)]
+        await asyncio.sleep(0)
+        tasks[1].cancel()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    first, second, third = asyncio.run(run())
+    assert (first, third) == (0, 4)
+    assert isinstance(second, asyncio.CancelledError)
+
+
+def aged(batcher, ages):
+    """Futures of rows that a busy loop has kept waiting for so many seconds."""
+    futures = [asyncio.get_running_loop().create_future() for _ in ages]
+    now = time.perf_counter()
+    batcher._queue.extend(batchers._Job(now - age, 1, future) for age, future in zip(ages, futures, strict=True))
+    batcher._release()
+    return futures
+
+
+def test_the_oldest_are_shed_when_they_would_be_answered_too_late():
+    """Rows that a busy loop has kept waiting for longer than allowed are refused, the rest get their answers."""
+    batcher = made(Scorer(), max_latency_ms=5_000)
+
+    async def run():
+        return await asyncio.gather(*aged(batcher, (20, 10, 0, 0)), return_exceptions=True)
+
+    first, second, *rest = asyncio.run(run())
+    for shed in (first, second):
+        assert isinstance(shed, RefusedError)
+        assert (shed.status, shed.reason) == (503, "overloaded")
+    assert first is not second, "an exception that is raised again keeps growing its traceback"
+    assert rest == [2, 2]
+
+
+def test_what_scoring_will_take_counts():
+    """Rows that have not waited are shed while there are more than can be scored in time."""
+    batcher = made(Scorer(), max_latency_ms=1_000)
+    for rows in (1, 11):
+        batcher._cost.note(rows, 0.3 * rows)
+
+    async def run():
+        return await asyncio.gather(*aged(batcher, [0] * 10), return_exceptions=True)
+
+    assert [isinstance(one, RefusedError) for one in asyncio.run(run())] == [True] * 7 + [False] * 3
+
+
+def test_a_row_that_waits_by_itself_is_never_shed():
+    """However late it is: there is nobody whom its refusal would help."""
+    batcher = made(Scorer(), max_latency_ms=50)
+
+    async def run():
+        return await aged(batcher, [1])[0]
+
+    assert asyncio.run(run()) == 2
+
+
+def test_the_first_burst_is_not_shed():
+    """A row costs nothing until a batch was measured."""
+    assert together(made(Scorer(), max_latency_ms=1000), range(1000)) == [2 * row for row in range(1000)]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(st.integers(), max_size=30), max_size=8), st.integers(1, 7))
+def test_every_row_is_answered_once_with_its_own_answer(turns, size):
+    """Whatever arrives in whatever turns, in batches of whatever size."""
+    score = Scorer()
+    batcher = made(score, max_batch_size=size)
+
+    async def run():
+        tasks = []
+        for rows in turns:
+            tasks += [asyncio.ensure_future(batcher.submit(row)) for row in rows]
+            await asyncio.sleep(0)
+        return await asyncio.gather(*tasks)
+
+    given_rows = [row for rows in turns for row in rows]
+    assert asyncio.run(run()) == [2 * row for row in given_rows]
+    assert [row for batch in score.batches for row in batch] == given_rows
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(0, 1e-3), st.floats(0, 1e-2), st.lists(st.integers(1, 500), min_size=2, max_size=30, unique=True))
+def test_a_linear_cost_is_learnt(each, always, sizes):
+    """From batches of two unlike sizes on, what exactly linear work takes is known."""
+    assume(max(sizes) >= 2 * min(sizes))
+    cost = LinearCost()
+    for size in sizes:
+        cost.note(size, each * size + always)
+    for size in (1, 64, 500):
+        assert cost.seconds(size) == pytest.approx(each * size + always, rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 7, 128])
+def test_batches_of_one_size_split_the_cost_as_the_shortest_solution(size):
+    """What numpy's least squares gives where many answers fit."""
+    cost = LinearCost()
+    for _ in range(20):
+        cost.note(size, 0.02)
+    (each, always), *_ = np.linalg.lstsq(np.array([[size, 1.0]] * 20), np.full(20, 0.02), rcond=None)
+    assert cost.seconds(50) == pytest.approx(each * 50 + always, rel=1e-2)
+
+
+def test_the_newest_batches_count_most():
+    """A machine that has become slow is known after some batches."""
+    cost = LinearCost()
+    for rows in [1, 10] * 100:
+        cost.note(rows, 0.001 * rows)
+    for rows in [1, 10] * 100:
+        cost.note(rows, 0.01 * rows)
+    assert cost.seconds(10) == pytest.approx(0.1, rel=0.1)
+
+
+def test_nothing_is_known_at_first():
+    """And so nothing is shed."""
+    assert LinearCost().seconds(1000) == 0.0

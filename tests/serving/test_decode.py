@@ -1,0 +1,115 @@
+"""The quick reading takes nothing that pydantic would refuse, and reads the same from what both take.
+
+The tables of ``tests/serving/test_refuse.py`` go through it too: what is refused there is refused by both.
+"""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from fraud.schema import COLUMNS, ID_COLUMN, Transaction, bounds
+from serving.decode import batch_model, decode_many, decode_one
+
+ROW = {name: bounds(name)[1] / 3 for name in COLUMNS}
+TEXT = json.dumps(ROW)
+MANY = batch_model(10_000)
+
+
+def by_pydantic(body):
+    """Values and id as pydantic reads them; None when it refuses, or when a key was given twice."""
+    try:
+        row = Transaction.model_validate_json(body)
+    except ValidationError:
+        return None
+    if len(json.loads(body, object_pairs_hook=list)) != len(row.model_fields_set):
+        return None
+    return tuple(getattr(row, name) for name in COLUMNS), row.transaction_id
+
+
+def bits(read):
+    return read and (np.array(read[0]).tobytes(), read[1])
+
+
+def holds_to(body):
+    """The quick reading of ``body`` is pydantic's, or none; alone and as a row of a batch. Whether it was taken."""
+    mine, theirs = decode_one(body), by_pydantic(body)
+    assert mine is None or mine == bits(theirs)
+    rows = decode_many(b'{"transactions": [' + body + b", " + TEXT.encode() + b"]}")
+    assert (rows is None) == (mine is None)
+    if rows is not None:
+        assert (rows.values[0].tobytes(), rows.ids[0]) == bits(theirs)
+    return mine is not None
+
+
+NUMBERS = st.one_of(
+    st.floats().map(repr),
+    st.integers().map(str),
+    st.from_regex(r"\A-?[0-9]{0,3}\.?[0-9]{0,25}([eE][+-]?[0-9]{0,3})?\Z"),
+    st.sampled_from(['"1"', "true", "null", "[]", "{}", "NaN", "-Infinity", "1_000", "\u0661", "0x1", "", "1 2", "1,"]),
+)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.sampled_from(COLUMNS), NUMBERS)
+@example("V1", "1e-400")
+@example("Amount", "-0.0")
+@example("Amount", "1e9")
+@example("Amount", "1000000000.0000001")
+@example("Time", "1" + "0" * 11)
+def test_any_number(name, number):
+    """Whatever is written in the place of a number."""
+    holds_to(TEXT.replace(f'"{name}": {ROW[name]}', f'"{name}": {number}').encode())
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.one_of(st.text(max_size=70), st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._:/-]{0,64}\s?\Z")), st.booleans())
+def test_any_id(name, escaped):
+    """Whatever an id holds, in its own letters or as escapes."""
+    holds_to(json.dumps(ROW | {ID_COLUMN: name}, ensure_ascii=escaped).encode(errors="surrogatepass"))
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.sampled_from([*COLUMNS, ID_COLUMN, "Class", "amount", ""]), max_size=4), st.randoms())
+def test_any_keys(more, shuffler):
+    """Whatever keys are there, in any order, some of them twice."""
+    pairs = [*ROW.items(), *((name, "a" if name == ID_COLUMN else 1) for name in more)]
+    shuffler.shuffle(pairs)
+    holds_to(f"{{{', '.join(f'{json.dumps(name)}: {json.dumps(value)}' for name, value in pairs)}}}".encode())
+
+
+def test_any_byte_changed():
+    """A body with bytes changed, lost or added, 20,000 times. Some of these are still valid, most are not."""
+    chance, body = np.random.default_rng(5), json.dumps(ROW | {ID_COLUMN: "a-1"}).encode()
+    places, lengths = chance.integers(len(body), size=20_000), chance.choice([0, 1, 1, 1, 5, 30], size=20_000)
+    bytes_put = chance.choice(list(b'0123456789"{}[],:.eE+- \n\\aV\xff\x00'), size=20_000)
+    changed = zip(places.tolist(), lengths.tolist(), bytes_put.tolist(), strict=True)
+    taken = sum(holds_to(body[:at] + bytes([put]) + body[at + length :]) for at, length, put in changed)
+    assert 1_000 < taken < 19_000
+
+
+def test_valid_bodies_are_taken():
+    """What is valid does not go to pydantic, whatever the order of keys and the bits of numbers."""
+    chance = np.random.default_rng(6)
+    for _ in range(2_000):
+        row = [(name, chance.uniform(*bounds(name))) for name in COLUMNS] + [(ID_COLUMN, "t:1")]
+        chance.shuffle(row)
+        assert holds_to(json.dumps({str(name): value for name, value in row}).encode())
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"transactions": []}', b'{"transactions": null}', b"[]", b"", b"null"])
+def test_no_rows_are_not_taken(body):
+    """An empty batch is refused, by pydantic's words."""
+    assert decode_many(body) is None
+    with pytest.raises(ValidationError):
+        MANY.model_validate_json(body)
+
+
+def test_what_lacks_quotes_cannot_pay_for_a_key_given_twice():
+    """A number as id lacks the quotes that a repeated key has too many of: types are checked, not only counted."""
+    row = json.dumps(ROW | {ID_COLUMN: 5})
+    twice = f'{{"V1": 1, {TEXT[1:]}'
+    assert decode_many(f'{{"transactions": [{row}, {twice}]}}'.encode()) is None

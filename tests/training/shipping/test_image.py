@@ -1,0 +1,54 @@
+"""What ``training image`` says when something is missing. The image itself is in tests/e2e/test_bundle.py."""
+
+import os
+import sys
+
+import pytest
+
+from fraud.errors import FraudError, ModelError
+from training.console import Steps
+from training.shipping import image
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    """PATH with nothing on it but what the test puts there."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
+
+
+def program(folder, name, exit_code):
+    (folder / name).write_text(f"#!/bin/sh\nexit {exit_code}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_no_engine_is_said(path):
+    """With what was tried, before any long work."""
+    with pytest.raises(FraudError, match="no container engine answers to `docker ps` or `podman ps`; install one"):
+        image.build(None, None, None, Steps())
+
+
+def test_an_engine_without_a_daemon_is_none(path):
+    """The next one is taken, but not where one was asked for by name."""
+    program(path, "docker", 1)
+    program(path, "podman", 0)
+    assert image.find_engine(None) == "podman"
+    with pytest.raises(FraudError, match="`docker ps`;"):
+        image.find_engine("docker")
+
+
+def test_a_local_model_that_is_not_there_is_said(path):
+    """In the words of the store."""
+    program(path, "docker", 0)
+    with pytest.raises(ModelError, match="no fraud_detector:nowhere"):
+        image.build("nowhere", None, None, Steps())
+
+
+def test_a_failing_step_shows_the_end_of_its_log():
+    """And its exit code; the beginning is left out."""
+    code = "import sys; [print('line', n) for n in range(99)]; sys.exit('the reason')"
+    with pytest.raises(FraudError) as failed:
+        image._run("bentoml build", [sys.executable, "-c", code], dict(os.environ))
+    words = str(failed.value)
+    assert words.startswith("bentoml build failed with exit code 1:\nline 80\n")
+    assert words.endswith("line 98\nthe reason")

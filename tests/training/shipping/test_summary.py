@@ -1,0 +1,159 @@
+"""The Markdown that a workflow run shows of a retrain."""
+
+import argparse
+import html
+import json
+
+import pytest
+from markdown_it import MarkdownIt
+
+from fraud import command
+from training.shipping import summary
+
+MARKDOWN = MarkdownIt("gfm-like", {"linkify": False})
+
+FIGURE = {"value": 0.8, "low": 0.7, "high": 0.9}
+NONE = {"value": None, "low": None, "high": None}
+
+
+def outcome(promoted, champion="old", figures=True, detail="0.800, at least 0.500 needed"):
+    """As ``retrain`` prints it."""
+    judged = dict.fromkeys(summary.FIGURES, FIGURE) | {"precision": NONE}
+    sides = {"challenger": judged, "champion": judged} if figures else {}
+    return {
+        "challenger": "new",
+        "champion": "new" if promoted else champion,
+        "promoted": promoted,
+        "verdict": {
+            "passed": promoted,
+            "reasons": [
+                {"rule": "scorer size", "passed": True, "detail": "1 MiB"},
+                {"rule": "recall floor", "passed": promoted, "detail": detail},
+            ],
+            "figures": {"rows": 100, "frauds": 9, "left_out": 0, **sides},
+        },
+    }
+
+
+def test_a_promotion_is_told_with_figures_and_intervals():
+    """Challenger and champion side by side, 95 % intervals in brackets, a dash where a figure is not defined."""
+    text = summary.markdown(outcome(promoted=True))
+    assert text.startswith("## Retraining: `new` promoted\n")
+    assert "| average precision | 0.800 [0.700, 0.900] | 0.800 [0.700, 0.900] |" in text
+    assert "| precision | – | – |" in text  # noqa: RUF001
+
+
+def test_a_refusal_names_the_champion_that_stays_and_every_reason():
+    """Rules that held are told too."""
+    text = summary.markdown(outcome(promoted=False))
+    assert "refused" in text.splitlines()[0]
+    assert "`old` stays champion." in text
+    assert "| ok | scorer size | 1 MiB |" in text
+    assert "| **REFUSED** | recall floor | 0.800, at least 0.500 needed |" in text
+
+
+def test_a_refusal_before_the_first_champion_says_that_nothing_ships():
+    """There is no model to build an image of."""
+    assert "no champion yet" in summary.markdown(outcome(promoted=False, champion=None))
+
+
+def test_without_frauds_there_is_no_table_of_figures():
+    """The gate then has nothing but its first reason."""
+    assert "average precision" not in summary.markdown(outcome(promoted=False, figures=False))
+
+
+def test_a_bar_in_a_detail_does_not_break_the_table():
+    """Markdown ends a cell at it."""
+    assert r"a \| b" in summary.markdown(outcome(promoted=False, detail="a | b"))
+
+
+def test_the_alert_that_started_it_is_told():
+    """After the headline, in the order of importance; what is not known of the payload is left out."""
+    told = summary.cause(json.dumps({"severity": "warning", "alert": "FraudScoreDrift", "model_version": "ab", "x": 1}))
+    assert told == "Started by an alert:\n\n- alert: FraudScoreDrift\n- model version: ab\n- severity: warning"
+    text = summary.markdown(outcome(promoted=True), told)
+    assert text.index("promoted") < text.index("FraudScoreDrift") < text.index("average precision")
+
+
+def test_a_run_that_no_event_started_says_nothing_of_one():
+    """Push, schedule and button give an empty cause."""
+    assert summary.cause("") == ""
+    assert "Started" not in summary.markdown(outcome(promoted=True))
+
+
+@pytest.mark.parametrize("payload", ["null", "{}", "[]", "{", "[" * 100_000, '{"alert": {"a": 1}}', '{"alert": null}'])
+def test_a_cause_that_cannot_be_read_fails_nothing(payload):
+    """The event may be sent by hand, and the retrain is done by then."""
+    assert summary.cause(payload) == "Started by an event that does not say why."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<img src=x>",
+        "[a](http://b)",
+        "**a**",
+        "`a`",
+        "a | b",
+        "a\n# b",
+        "a\n\n- b",
+        "https://b.c",
+        "\\[a](b)",
+        "&lt;",
+        "\u202ea",
+    ],
+)
+def test_the_text_of_a_cause_is_shown_as_it_is(text):
+    """No mark of Markdown or HTML takes effect, and no line is added."""
+    *_, line = lines = summary.cause(json.dumps({"alert": text})).splitlines()
+    assert len(lines) == 3
+    plain = " ".join(text.replace("\u202e", "").split())
+    assert MARKDOWN.renderInline(line.removeprefix("- alert: ")) == html.escape(plain)
+
+
+def test_a_long_cause_is_cut():
+    """GitHub shows a summary of 1 MiB at most."""
+    assert summary.cause(json.dumps({"alert": "a" * 70_000})).endswith(": " + "a" * summary.MAX_CAUSE_TEXT)
+
+
+@pytest.fixture
+def call(capsys):
+    parser = argparse.ArgumentParser()
+    summary.add_to(parser.add_subparsers(required=True))
+
+    def call(*arguments):
+        code = command.main(parser, list(map(str, arguments)))
+        return code, capsys.readouterr()
+
+    return call
+
+
+def test_the_command_appends_to_the_file_and_answers_json(call, tmp_path):
+    """GITHUB_STEP_SUMMARY may hold what a step before wrote."""
+    document, output = tmp_path / "retrain.json", tmp_path / "summary.md"
+    document.write_text(json.dumps(outcome(promoted=True)))
+    output.write_text("before\n")
+    code, said = call("summary", document, "--output", output)
+    assert (code, json.loads(said.out)) == (0, {"output": str(output)})
+    assert output.read_text().startswith("before\n## Retraining")
+
+
+def test_the_command_takes_the_cause(call, tmp_path):
+    """As the workflow gives it: one word, which may be anything."""
+    document, output = tmp_path / "retrain.json", tmp_path / "summary.md"
+    document.write_text(json.dumps(outcome(promoted=True)))
+    for cause in ('--cause={"alert": "A"}', "--cause=", "--cause=-x"):
+        assert call("summary", document, "--output", output, cause)[0] == 0
+    assert output.read_text().count("- alert: A\n") == 1
+    assert output.read_text().count("does not say why") == 1
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"champion": null}'])
+def test_another_document_is_a_stated_error(call, tmp_path, content):
+    """One line that says what was expected."""
+    document = tmp_path / "retrain.json"
+    if content is not None:
+        document.write_text(content)
+    code, said = call("summary", document, "--output", tmp_path / "summary.md")
+    assert code == 1
+    assert "expected what `python -m training retrain` printed" in said.err
