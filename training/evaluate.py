@@ -6,10 +6,11 @@ multinomial draw over groups: every fraud by itself, the legitimate rows by scor
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fraud.manifest import Figure, Metrics
 
 RESAMPLES = 1000
 TOP = (50, 100, 200)
@@ -52,25 +53,22 @@ def evaluate(
     *,
     seed: int = 0,
     resamples: int = RESAMPLES,
-) -> dict[str, Any]:
-    """Judge scores against labels at a threshold that was chosen elsewhere.
-
-    Each figure is ``{"value", "low", "high"}``, the last two the 95 % interval, or None where it is not defined
-    (precision without an alert, say).
-    """
+) -> Metrics:
+    """Judge scores against labels at a threshold that was chosen elsewhere."""
     groups = Groups(scores, labels, amounts)
     value = figures(groups, groups.sizes, threshold)
     drawn = [figures(groups, counts, threshold) for counts in groups.resamples(resamples, seed)]
-    return {name: _interval(value[name], np.array([draw[name] for draw in drawn])) for name in value}
+    return Metrics(**{name: _figure(value[name], np.array([draw[name] for draw in drawn])) for name in value})
 
 
-def _interval(value: float, drawn: NDArray[np.float64]) -> dict[str, float | None]:
+def _figure(value: float, drawn: NDArray[np.float64]) -> Figure:
     defined = drawn[np.isfinite(drawn)]
     low, high = np.quantile(defined, [0.025, 0.975]) if len(defined) else (np.nan, np.nan)
-    return {
-        name: float(number) if np.isfinite(number) else None
-        for name, number in (("value", value), ("low", low), ("high", high))
-    }
+    return Figure(value=_defined(value), low=_defined(low), high=_defined(high))
+
+
+def _defined(number: float) -> float | None:
+    return float(number) if np.isfinite(number) else None
 
 
 def figures(groups: Groups, counts: Counts, threshold: float) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from platform import python_version
@@ -14,7 +14,7 @@ from sklearn.ensemble import RandomForestClassifier
 from fraud import profile, store
 from fraud.errors import ModelError
 from fraud.features import FEATURES, transform
-from fraud.manifest import Manifest
+from fraud.manifest import DataFacts, Manifest, Metrics, Recipe, SplitFacts, ThresholdChoice
 from fraud.schema import COLUMNS, schema_hash
 from fraud.scorer.file import Probes
 from fraud.scorer.forest import Forest
@@ -22,7 +22,7 @@ from fraud.scorer.from_sklearn import from_sklearn
 from training import data, evaluate, probes, split, threshold, train
 from training.console import Steps
 from training.data import Dataset
-from training.train import Features, Recipe, Scores
+from training.train import DEFAULTS, Features, Scores
 
 AMOUNT = COLUMNS.index("Amount")
 VALIDATION_SHARE = 0.25  # the later part of the training rows, under the time protocol
@@ -36,7 +36,7 @@ class Plan:
 
     sources: Sequence[str]
     protocol: split.Protocol = "time"
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: Recipe = DEFAULTS
     refit: Literal["none", "all"] = "none"
     jobs: int = -1
     split_seed: int | None = None
@@ -52,9 +52,9 @@ class Judged:
     fitted: split.Indices
     """The rows it was fitted on."""
     parts: split.Split
-    choice: threshold.Choice
+    choice: ThresholdChoice
     validation_scores: Scores
-    metrics: dict[str, Any]
+    metrics: Metrics
 
 
 def run(plan: Plan, steps: Steps) -> Manifest:
@@ -85,7 +85,7 @@ def judge(plan: Plan, dataset: Dataset, steps: Steps) -> Judged:
         choice.threshold,
         seed=plan.recipe.seed,
     )
-    steps.done(f"average precision {metrics['average_precision']['value']:.3f}")
+    steps.done(f"average precision {metrics.average_precision.value:.3f}")
     fitted = parts.train
     if plan.refit == "all":
         fitted = np.arange(dataset.size)
@@ -101,15 +101,15 @@ def evaluate_stored(tag: str, sources: Sequence[str]) -> dict[str, Any]:
     threshold = served.manifest.threshold
     return {
         "model_version": served.version,
-        "data": _describe_data(dataset),
+        "data": _data_facts(dataset).model_dump(mode="json"),
         "threshold": threshold,
-        "metrics": evaluate.evaluate(scores, dataset.labels, dataset.rows[:, AMOUNT], threshold),
+        "metrics": evaluate.evaluate(scores, dataset.labels, dataset.rows[:, AMOUNT], threshold).model_dump(),
     }
 
 
 def _validate(
     plan: Plan, dataset: Dataset, features: Features, parts: split.Split, steps: Steps
-) -> tuple[Scores, threshold.Choice]:
+) -> tuple[Scores, ThresholdChoice]:
     """Validation scores inside the training rows, and the threshold chosen on them."""
     recipe = plan.recipe
     if plan.protocol == "time":
@@ -165,11 +165,11 @@ def save(plan: Plan, dataset: Dataset, judged: Judged) -> Manifest:
             features=FEATURES,
             threshold=judged.choice.threshold,
             metrics=judged.metrics,
-            validation=judged.choice.as_dict(),
-            profile=reference.as_dict(),
-            data=_describe_data(dataset),
-            split=_describe_split(judged.parts, dataset),
-            settings=plan.recipe.as_dict(),
+            validation=judged.choice,
+            profile=reference.as_bins(),
+            data=_data_facts(dataset),
+            split=_split_facts(judged.parts, dataset),
+            settings=plan.recipe,
             refit=plan.refit,
             git_revision=git_revision(),
             versions={"python": python_version()} | {name: installed(name) for name in _PACKAGES},
@@ -180,26 +180,26 @@ def save(plan: Plan, dataset: Dataset, judged: Judged) -> Manifest:
     return store.save(judged.model, judged.forest, stored, describe, labels, data.row_hashes(rows))
 
 
-def _describe_data(dataset: Dataset) -> dict[str, Any]:
-    return {
-        "sources": list(dataset.sources),
-        "rows": dataset.size,
-        "frauds": dataset.frauds,
-        "duplicates_dropped": dataset.duplicates_dropped,
-        "fingerprint": dataset.fingerprint,
-    }
+def _data_facts(dataset: Dataset) -> DataFacts:
+    return DataFacts(
+        sources=dataset.sources,
+        rows=dataset.size,
+        frauds=dataset.frauds,
+        duplicates_dropped=dataset.duplicates_dropped,
+        fingerprint=dataset.fingerprint,
+    )
 
 
-def _describe_split(parts: split.Split, dataset: Dataset) -> dict[str, Any]:
-    return {
-        "protocol": parts.protocol,
-        "seed": parts.seed,
-        "test_share": parts.test_share,
-        "train_rows": len(parts.train),
-        "train_frauds": int(dataset.labels[parts.train].sum()),
-        "test_rows": len(parts.test),
-        "test_frauds": int(dataset.labels[parts.test].sum()),
-    }
+def _split_facts(parts: split.Split, dataset: Dataset) -> SplitFacts:
+    return SplitFacts(
+        protocol=parts.protocol,
+        seed=parts.seed,
+        test_share=parts.test_share,
+        train_rows=len(parts.train),
+        train_frauds=int(dataset.labels[parts.train].sum()),
+        test_rows=len(parts.test),
+        test_frauds=int(dataset.labels[parts.test].sum()),
+    )
 
 
 def git_revision(command: Callable[..., Any] = subprocess.run) -> str | None:

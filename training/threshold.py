@@ -1,34 +1,16 @@
 """Choose the score from which a transaction is called fraud, on validation scores alone."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from fraud.errors import DataError
+from fraud.manifest import ThresholdChoice
 
 FALLBACK = "highest F1"
 """Begins the rule of a choice that does not reach the precision asked for."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A threshold with what it gives on the validation rows, and the rule that chose it."""
-
-    threshold: float
-    rule: str
-    precision: float
-    recall: float
-    rows: int
-    frauds: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for the manifest."""
-        return asdict(self)
-
-
-def choose(scores: NDArray[np.float64], labels: NDArray[np.int8], target_precision: float) -> Choice:
+def choose(scores: NDArray[np.float64], labels: NDArray[np.int8], target_precision: float) -> ThresholdChoice:
     """The threshold of the highest recall whose precision on validation rows reaches ``target_precision``.
 
     Where none reaches it, that of the highest F1; ``rule`` says which it was. ``scores``: ``(n,)``, ``labels``:
@@ -55,7 +37,7 @@ def choose(scores: NDArray[np.float64], labels: NDArray[np.int8], target_precisi
         best = int(np.argmax(2 * caught / (alerts + frauds)))
         rule = f"{FALLBACK}, as no threshold reaches precision {target_precision:g}"
     below = values[best + 1] if best + 1 < len(values) else 0.0
-    return Choice(
+    return ThresholdChoice(
         threshold=float((values[best] + below) / 2),
         rule=rule,
         precision=float(precision[best]),
