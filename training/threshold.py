@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from fraud.errors import DataError
 from fraud.manifest import ThresholdChoice
+from training.ranking import Ranking
 
 FALLBACK = "highest F1"
 """Begins the rule of a choice that does not reach the precision asked for."""
@@ -21,9 +22,10 @@ def choose(scores: NDArray[np.float64], labels: NDArray[np.int8], target_precisi
     frauds = int(labels.sum())
     if not frauds:
         raise DataError("no fraud among the validation rows: the threshold cannot be chosen; give more data")
-    values, caught, alerts = _curve(scores, labels)
+    ranking = Ranking(scores, labels == 1)
+    values, curve = ranking.distinct_scores, ranking.curve(np.ones(len(scores)))
     above = values > 0
-    caught, alerts = caught[above], alerts[above]
+    caught, alerts = curve.caught[above], curve.alerts[above]
     if not caught.any():
         raise DataError(
             "every fraud among the validation rows scores 0: no threshold can be chosen; give more data or more trees"
@@ -45,12 +47,3 @@ def choose(scores: NDArray[np.float64], labels: NDArray[np.int8], target_precisi
         rows=len(scores),
         frauds=frauds,
     )
-
-
-def _curve(scores: NDArray[np.float64], labels: NDArray[np.int8]) -> tuple[NDArray[np.float64], ...]:
-    """Distinct scores from high to low, with the frauds caught and the alerts given at each."""
-    values: NDArray[np.float64]
-    values, group = np.unique(-scores, return_inverse=True)
-    caught = np.cumsum(np.bincount(group, weights=labels)).astype(np.float64)
-    alerts = np.cumsum(np.bincount(group)).astype(np.float64)
-    return -values, caught, alerts
