@@ -12,7 +12,7 @@ from fraud.manifest import Figure, Metrics
 from training import data
 from training.console import Steps
 from training.data import Dataset
-from training.run import Plan, judge
+from training.run import TrainingPlan, judge
 from training.split import Protocol
 from training.train import DEFAULTS
 
@@ -38,7 +38,7 @@ def main() -> None:
 
 def _row(dataset: Dataset, protocol: Protocol, seed: int) -> Metrics:
     started = time.perf_counter()
-    judged = judge(Plan([], protocol, DEFAULTS.model_copy(update={"seed": seed})), dataset, Steps())
+    judged = judge(TrainingPlan([], protocol, DEFAULTS.model_copy(update={"seed": seed})), dataset, Steps())
     seconds = time.perf_counter() - started
     frauds = int(dataset.labels[judged.parts.test].sum())
     cells = " | ".join(_cell(getattr(judged.metrics, name)) for name in FIGURES)

@@ -69,7 +69,7 @@ class Case:
     champion: Contender | None
     scorer_differences: int
     champion_problem: str | None = None
-    """Why the standing champion cannot be scored by this code: another schema, most likely."""
+    """Why the champion cannot be scored by this code: another schema, most likely."""
     schema_change_declared: bool = False
     seed: int = 0
 

@@ -31,7 +31,7 @@ _PACKAGES = ("scikit-learn", "numpy", "scipy", "joblib", "pandas", "bentoml")
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What a run is asked to do."""
 
     sources: Sequence[str]
@@ -57,7 +57,7 @@ class Judged:
     metrics: Metrics
 
 
-def run(plan: Plan, steps: Steps) -> Manifest:
+def run(plan: TrainingPlan, steps: Steps) -> Manifest:
     """Train, judge and save one model.
 
     Raises DataError when the data cannot be used, ModelError when the scorer is not exact.
@@ -70,7 +70,7 @@ def run(plan: Plan, steps: Steps) -> Manifest:
     return manifest
 
 
-def judge(plan: Plan, dataset: Dataset, steps: Steps) -> Judged:
+def judge(plan: TrainingPlan, dataset: Dataset, steps: Steps) -> Judged:
     """Everything but the saving: choose the threshold, fit, and evaluate once on the test rows."""
     features = transform(dataset.rows)
     seed = plan.recipe.seed if plan.split_seed is None else plan.split_seed
@@ -108,7 +108,7 @@ def evaluate_stored(tag: str, sources: Sequence[str]) -> dict[str, Any]:
 
 
 def _validate(
-    plan: Plan, dataset: Dataset, features: Features, parts: split.Split, steps: Steps
+    plan: TrainingPlan, dataset: Dataset, features: Features, parts: split.Split, steps: Steps
 ) -> tuple[Scores, ThresholdChoice]:
     """Validation scores inside the training rows, and the threshold chosen on them."""
     recipe = plan.recipe
@@ -130,13 +130,15 @@ def _validate(
     return scores, choice
 
 
-def _fit(plan: Plan, steps: Steps, name: str, features: Features, labels: train.Labels) -> RandomForestClassifier:
+def _fit(
+    plan: TrainingPlan, steps: Steps, name: str, features: Features, labels: train.Labels
+) -> RandomForestClassifier:
     with steps.trees(f"{name}, {len(labels)} rows", plan.recipe.trees) as progress:
         return train.fit(features, labels, plan.recipe, jobs=plan.jobs, progress=progress)
 
 
 def _fit_exact(
-    plan: Plan, steps: Steps, name: str, features: Features, labels: train.Labels
+    plan: TrainingPlan, steps: Steps, name: str, features: Features, labels: train.Labels
 ) -> tuple[RandomForestClassifier, Forest]:
     """A fitted forest and its scorer, which has given scikit-learn's scores of all ``features``, bit for bit."""
     model = _fit(plan, steps, name, features, labels)
@@ -149,7 +151,7 @@ def _fit_exact(
     return model, forest
 
 
-def save(plan: Plan, dataset: Dataset, judged: Judged) -> Manifest:
+def save(plan: TrainingPlan, dataset: Dataset, judged: Judged) -> Manifest:
     """Write a judged model to the BentoML model store, with everything that is known about it."""
     rows = dataset.rows[judged.fitted]
     made_up = probes.make(rows, judged.forest, plan.recipe.seed)

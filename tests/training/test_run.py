@@ -15,7 +15,7 @@ from training import run as runs
 from training import split, train
 from training.console import Steps
 from training.data import load
-from training.run import Plan
+from training.run import TrainingPlan
 from training.train import DEFAULTS
 
 RECIPE = DEFAULTS.model_copy(update={"trees": 15, "folds": 2, "seed": 3})
@@ -23,7 +23,7 @@ RECIPE = DEFAULTS.model_copy(update={"trees": 15, "folds": 2, "seed": 3})
 
 def do(**changes):
     said = io.StringIO()
-    plan = Plan(**{"sources": ["sample:4000"], "recipe": RECIPE, "jobs": 1} | changes)
+    plan = TrainingPlan(**{"sources": ["sample:4000"], "recipe": RECIPE, "jobs": 1} | changes)
     return runs.run(plan, Steps(Console(file=said))), said.getvalue()
 
 

@@ -17,7 +17,7 @@ from monitoring import __main__ as program
 from monitoring.offline import drift
 from training import sample
 from training.console import Steps
-from training.run import Plan, run
+from training.run import TrainingPlan, run
 from training.train import DEFAULTS
 
 
@@ -26,7 +26,7 @@ def manifest():
     """A small real model in the store, deleted at the end."""
     before = store.versions()
     recipe = DEFAULTS.model_copy(update={"trees": 10, "seed": 1})
-    yield run(Plan(["sample:6000"], "stratified", recipe, jobs=1), Steps())
+    yield run(TrainingPlan(["sample:6000"], "stratified", recipe, jobs=1), Steps())
     for version in set(store.versions()) - set(before):
         bentoml.models.delete(f"fraud_detector:{version}")
 
