@@ -31,7 +31,7 @@ from fraud.features import FEATURES
 from fraud.profile import BINS
 from training import data
 from training.data import Dataset
-from training.train import Recipe
+from training.train import DEFAULTS, Recipe
 
 SIZES = (500, 2_000, 10_000)
 SMALL_SIZES = (100, 200, 300, 500, 700, 1_000, 2_000, 10_000)
@@ -65,7 +65,7 @@ def main() -> None:
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "scikit-learn"))
     print(f"{dataset.size} rows, {dataset.frauds} frauds; {given.trees} trees; Python {platform.python_version()}, ")
     print(f"{packages}.\n")
-    recipe = Recipe(trees=given.trees, seed=given.seed)
+    recipe = DEFAULTS.model_copy(update={"trees": given.trees, "seed": given.seed})
     random = np.random.default_rng(given.seed)
     seen, unseen = _halves(np.arange(dataset.size), random)
     same = watch(dataset, seen, unseen, recipe, given.jobs)

@@ -88,7 +88,7 @@ def _fitted(features: NDArray[np.float32], labels: NDArray[np.int8], trees: int,
     path = keep / f"forest-{trees}-{len(labels)}.joblib" if keep else None
     if path and path.exists():
         return joblib.load(path).set_params(n_jobs=1)
-    model = train.fit(features, labels, train.Recipe(trees=trees))
+    model = train.fit(features, labels, train.DEFAULTS.model_copy(update={"trees": trees}))
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         joblib.dump(model, path)

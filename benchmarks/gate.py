@@ -17,7 +17,7 @@ from fraud.scorer.from_sklearn import from_sklearn
 from training import data, split, train
 from training.gate import Case, Contender, Policy, decide
 from training.run import AMOUNT
-from training.train import Recipe
+from training.train import DEFAULTS, Recipe
 
 
 def main() -> None:
@@ -43,15 +43,15 @@ def main() -> None:
         print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
         return Contender(name, forest.score(test_features), given.threshold, 0, 1.0)
 
-    champion = contender("champion", Recipe(seed=0), labels)
+    champion = contender("champion", DEFAULTS, labels)
     print("| challenger | average precision | its bound | recall | its bound | verdict | refused by |")
     print("| --- " * 7 + "|")
     for kind, count in (("honest", given.honest), ("spoiled", given.spoiled)):
         refused = 0
         for seed in range(1, count + 1):
             shuffled = np.random.default_rng(seed).permutation(labels)
-            trees = given.spoiled_trees if kind == "spoiled" else Recipe().trees
-            recipe = Recipe(seed=seed, trees=trees)
+            trees = given.spoiled_trees if kind == "spoiled" else DEFAULTS.trees
+            recipe = DEFAULTS.model_copy(update={"seed": seed, "trees": trees})
             challenger = contender(f"{kind} {seed}", recipe, labels if kind == "honest" else shuffled)
             case = Case(
                 labels=dataset.labels[parts.test],

@@ -73,12 +73,12 @@ def main() -> int:
 
 def test_rows(dataset: Dataset, manifest: Manifest) -> split.Indices:
     """The rows that the model was tested on, in time order."""
-    if dataset.fingerprint != manifest.data["fingerprint"]:
+    if dataset.fingerprint != manifest.data.fingerprint:
         sys.exit(
             "error: this is not the data that the model was trained on; give the same --data, or train a model on it"
         )
     facts = manifest.split
-    return split.split(dataset, facts["protocol"], facts["test_share"], facts["seed"]).test
+    return split.split(dataset, facts.protocol, facts.test_share, facts.seed).test
 
 
 def outcomes(flagged: np.ndarray, fraud: np.ndarray) -> list[int]:

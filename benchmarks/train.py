@@ -7,14 +7,14 @@ import argparse
 import resource
 import statistics
 import time
-from typing import Any
 
+from fraud.manifest import Figure, Metrics
 from training import data
 from training.console import Steps
 from training.data import Dataset
-from training.run import Plan, judge
+from training.run import TrainingPlan, judge
 from training.split import Protocol
-from training.train import Recipe
+from training.train import DEFAULTS
 
 FIGURES = ("average_precision", "roc_auc", "precision", "recall", "precision_at_100", "amount_caught_share")
 
@@ -36,24 +36,24 @@ def main() -> None:
     print(f"\nPeak memory of the process: {peak_mib:.0f} MiB")
 
 
-def _row(dataset: Dataset, protocol: Protocol, seed: int) -> dict[str, Any]:
+def _row(dataset: Dataset, protocol: Protocol, seed: int) -> Metrics:
     started = time.perf_counter()
-    judged = judge(Plan([], protocol, Recipe(seed=seed)), dataset, Steps())
+    judged = judge(TrainingPlan([], protocol, DEFAULTS.model_copy(update={"seed": seed})), dataset, Steps())
     seconds = time.perf_counter() - started
     frauds = int(dataset.labels[judged.parts.test].sum())
-    cells = " | ".join(_cell(judged.metrics[name]) for name in FIGURES)
+    cells = " | ".join(_cell(getattr(judged.metrics, name)) for name in FIGURES)
     print(f"| {protocol} | {seed} | {frauds} | {judged.choice.threshold:.3f} | {cells} | {seconds:.0f} |", flush=True)
     return judged.metrics
 
 
-def _cell(figure: dict[str, float | None]) -> str:
-    if figure["value"] is None:
+def _cell(figure: Figure) -> str:
+    if figure.value is None:
         return "-"
-    return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+    return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
 
 
-def _summary(rows: list[dict[str, Any]], name: str) -> str:
-    values = [row[name]["value"] for row in rows if row[name]["value"] is not None]
+def _summary(rows: list[Metrics], name: str) -> str:
+    values = [value for row in rows if (value := getattr(row, name).value) is not None]
     return f"{statistics.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -11,10 +11,96 @@ from fraud.errors import ModelError
 FILE = "manifest.json"
 
 
-class Manifest(BaseModel):
-    """The model's passport, stored as ``manifest.json`` in the model-store entry and in S3."""
+class Document(BaseModel):
+    """A part of a stored document. Fields that this code does not know are ignored, so that code can be rolled back."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Figure(Document):
+    """A figure of merit with its 95 % interval; None where it is not defined (precision without an alert, say)."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Metrics(Document):
+    """Figures of merit on rows that the model was not fitted on; ``training/evaluate.py`` makes them."""
+
+    average_precision: Figure
+    roc_auc: Figure
+    precision_at_50: Figure
+    precision_at_100: Figure
+    precision_at_200: Figure
+    precision: Figure
+    recall: Figure
+    true_positives: Figure
+    false_positives: Figure
+    false_negatives: Figure
+    true_negatives: Figure
+    amount_caught: Figure
+    amount_caught_share: Figure
+
+
+class ThresholdChoice(Document):
+    """A threshold with what it gives on the validation rows, and the rule that chose it."""
+
+    threshold: float
+    rule: str
+    precision: float
+    recall: float
+    rows: int
+    frauds: int
+
+
+class Bins(Document):
+    """How the reference values of one feature, or of the score, spread: finite upper edges, share of rows per bin."""
+
+    edges: tuple[float, ...]
+    ratios: tuple[float, ...]
+
+
+class DataFacts(Document):
+    """The rows that a model was made of."""
+
+    sources: tuple[str, ...]
+    rows: int
+    frauds: int
+    duplicates_dropped: int
+    fingerprint: str = Field(description="SHA-256 over rows and labels, in order.")
+
+
+class SplitFacts(Document):
+    """How these rows were divided, so that the same ones can be held out again."""
+
+    protocol: str
+    seed: int
+    test_share: float
+    train_rows: int
+    train_frauds: int
+    test_rows: int
+    test_frauds: int
+
+
+class Recipe(Document):
+    """Hyper-parameters and seed.
+
+    ``max_samples`` is the share of rows each tree draws; legitimate rows are plenty, so fewer cost little and save
+    time. ``fraud_weight`` is how much likelier a fraud is drawn than a legitimate row.
+    """
+
+    trees: int
+    criterion: str
+    max_samples: float
+    fraud_weight: float
+    folds: int
+    target_precision: float
+    seed: int
+
+
+class Manifest(Document):
+    """The model's passport, stored as ``manifest.json`` in the model-store entry and in S3."""
 
     format: Literal[1] = 1
     model_version: str
@@ -23,12 +109,12 @@ class Manifest(BaseModel):
     schema_hash: str
     features: tuple[str, ...]
     threshold: float = Field(ge=0, le=1, description="A score at or above it is called fraud.")
-    metrics: dict[str, Any] = Field(description="Test figures, each with its 95 % interval.")
-    validation: dict[str, Any] = Field(description="How the threshold was chosen, on which rows.")
-    profile: dict[str, Any] = Field(description="Reference spread of each feature and of the score.")
-    data: dict[str, Any] = Field(description="Sources, rows, frauds, fingerprint.")
-    split: dict[str, Any]
-    settings: dict[str, Any] = Field(description="Hyper-parameters and seed.")
+    metrics: Metrics = Field(description="Test figures, each with its 95 % interval.")
+    validation: ThresholdChoice = Field(description="How the threshold was chosen, on which rows.")
+    profile: dict[str, Bins] = Field(description="Reference spread of each feature and of the score.")
+    data: DataFacts
+    split: SplitFacts
+    settings: Recipe
     refit: Literal["none", "all"] = "none"
     git_revision: str | None
     versions: dict[str, str]

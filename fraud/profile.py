@@ -1,10 +1,11 @@
 """Reference profile: how the training rows and validation scores spread over bins, the yardstick for drift."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fraud.manifest import Bins
 
 SCORE = "score"
 BINS = 10
@@ -29,19 +30,19 @@ class Profile:
         """Rows in each bin: int64 ``(len(names), BINS)``, from features ``(n, k)`` and their scores ``(n,)``."""
         return bin_counts(np.column_stack([features, scores]), self.edges)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for a JSON manifest."""
+    def as_bins(self) -> dict[str, Bins]:
+        """As a manifest holds it: by name, without the padding."""
         return {
-            name: {"edges": edges[np.isfinite(edges)].tolist(), "ratios": ratios.tolist()}
+            name: Bins(edges=tuple(edges[np.isfinite(edges)].tolist()), ratios=tuple(ratios.tolist()))
             for name, edges, ratios in zip(self.names, self.edges, self.ratios, strict=True)
         }
 
     @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> "Profile":
-        """Read what ``as_dict`` gave."""
-        edges = [_padded(np.asarray(part["edges"], dtype=np.float64)) for part in document.values()]
-        ratios = [np.asarray(part["ratios"], dtype=np.float64) for part in document.values()]
-        return cls(tuple(document), np.stack(edges), np.stack(ratios))
+    def from_bins(cls, bins: dict[str, Bins]) -> "Profile":
+        """Read what ``as_bins`` gave."""
+        edges = [_padded(np.asarray(part.edges, dtype=np.float64)) for part in bins.values()]
+        ratios = [np.asarray(part.ratios, dtype=np.float64) for part in bins.values()]
+        return cls(tuple(bins), np.stack(edges), np.stack(ratios))
 
 
 def bin_counts(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -123,7 +123,7 @@ class FraudMetrics:
 
     def describe_model(self, manifest: Manifest) -> None:
         """Publish which model serves, and start its bins at 0."""
-        profile = Profile.from_dict(manifest.profile)
+        profile = Profile.from_bins(manifest.profile)
         version = manifest.model_version
         with self._lock:
             self._flush_counts()  # what the model before this one scored goes to that model's bins

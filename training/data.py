@@ -151,10 +151,10 @@ def below(uri: str) -> list[str]:
     """
     keys = s3.keys(uri)
     pushed = {key.removesuffix(datasets.SUM) for key in keys if key.endswith(datasets.SUM)}
-    found = [key for key in keys if key in pushed or key.lower().endswith(SUFFIXES)]
-    if not found:
+    files = [key for key in keys if key in pushed or key.lower().endswith(SUFFIXES)]
+    if not files:
         raise DataError(f"{uri}: there is no CSV or Parquet file below this address")
-    return found
+    return files
 
 
 def _openml() -> pd.DataFrame:
@@ -167,11 +167,11 @@ def _openml() -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # retries, and the mark on Time
-            found = fetch_openml(data_id=OPENML_ID, target_column="Time", as_frame=True, parser="auto")
+            fetched = fetch_openml(data_id=OPENML_ID, target_column="Time", as_frame=True, parser="auto")
     except (OSError, ValueError, EOFError, http.client.HTTPException) as error:  # OpenML's own is a ValueError
         reason = " ".join(str(error).split())
         raise DataError(f"openml: data set {OPENML_ID} cannot be fetched: {reason}; give a file") from None
-    frame: pd.DataFrame = found.frame
+    frame: pd.DataFrame = fetched.frame
     return frame.assign(**{LABEL: frame[LABEL].astype(str).str.strip("'\"")})
 
 

@@ -6,10 +6,12 @@ multinomial draw over groups: every fraud by itself, the legitimate rows by scor
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fraud.manifest import Figure, Metrics
+from training.ranking import Curve, Ranking, average_precision, gains
 
 RESAMPLES = 1000
 TOP = (50, 100, 200)
@@ -27,14 +29,11 @@ class Groups:
     def __init__(self, scores: NDArray[np.float64], labels: NDArray[np.int8], amounts: NDArray[np.float64]) -> None:
         fraud = labels == 1
         legitimate, sizes = np.unique(scores[~fraud], return_counts=True)
-        self.scores = np.concatenate([scores[fraud], legitimate])
-        self.fraud = np.concatenate([np.ones(fraud.sum(), bool), np.zeros(len(legitimate), bool)])
-        self.amounts = np.concatenate([amounts[fraud], np.zeros(len(legitimate))])
-        self.sizes = np.concatenate([np.ones(fraud.sum()), sizes]).astype(np.float64)
-        order = np.argsort(-self.scores, kind="stable")
-        self.scores, self.fraud = self.scores[order], self.fraud[order]
-        self.amounts, self.sizes = self.amounts[order], self.sizes[order]
-        self.last_of_score = np.append(np.flatnonzero(np.diff(self.scores)), len(self.scores) - 1)
+        is_fraud = np.concatenate([np.ones(fraud.sum(), bool), np.zeros(len(legitimate), bool)])
+        self.ranking = Ranking(np.concatenate([scores[fraud], legitimate]), is_fraud)
+        order = self.ranking.order
+        self.amounts = np.concatenate([amounts[fraud], np.zeros(len(legitimate))])[order]
+        self.sizes = np.concatenate([np.ones(fraud.sum()), sizes]).astype(np.float64)[order]
 
     def resamples(self, count: int, seed: int) -> Iterator[Counts]:
         """How often each group occurs in each of ``count`` resamples of all rows."""
@@ -52,37 +51,34 @@ def evaluate(
     *,
     seed: int = 0,
     resamples: int = RESAMPLES,
-) -> dict[str, Any]:
-    """Judge scores against labels at a threshold that was chosen elsewhere.
-
-    Each figure is ``{"value", "low", "high"}``, the last two the 95 % interval, or None where it is not defined
-    (precision without an alert, say).
-    """
+) -> Metrics:
+    """Judge scores against labels at a threshold that was chosen elsewhere."""
     groups = Groups(scores, labels, amounts)
     value = figures(groups, groups.sizes, threshold)
     drawn = [figures(groups, counts, threshold) for counts in groups.resamples(resamples, seed)]
-    return {name: _interval(value[name], np.array([draw[name] for draw in drawn])) for name in value}
+    return Metrics(**{name: _figure(value[name], np.array([draw[name] for draw in drawn])) for name in value})
 
 
-def _interval(value: float, drawn: NDArray[np.float64]) -> dict[str, float | None]:
+def _figure(value: float, drawn: NDArray[np.float64]) -> Figure:
     defined = drawn[np.isfinite(drawn)]
     low, high = np.quantile(defined, [0.025, 0.975]) if len(defined) else (np.nan, np.nan)
-    return {
-        name: float(number) if np.isfinite(number) else None
-        for name, number in (("value", value), ("low", low), ("high", high))
-    }
+    return Figure(value=_defined(value), low=_defined(low), high=_defined(high))
+
+
+def _defined(number: float) -> float | None:
+    return float(number) if np.isfinite(number) else None
 
 
 def figures(groups: Groups, counts: Counts, threshold: float) -> dict[str, float]:
     """All figures for ``counts`` rows of each group; NaN where one is not defined."""
-    flagged = groups.scores >= threshold
-    frauds, legitimate = counts * groups.fraud, counts * ~groups.fraud
+    flagged, fraud = groups.ranking.scores >= threshold, groups.ranking.fraud
+    frauds, legitimate = counts * fraud, counts * ~fraud
     caught, missed = frauds[flagged].sum(), frauds[~flagged].sum()
     alarms, passed = legitimate[flagged].sum(), legitimate[~flagged].sum()
     lost = (frauds * groups.amounts).sum()
     amount_caught = (frauds * groups.amounts)[flagged].sum()
     return {
-        **_ranking(groups, frauds, legitimate),
+        **_ranking_figures(groups.ranking.curve(counts)),
         "precision": _ratio(caught, caught + alarms),
         "recall": _ratio(caught, caught + missed),
         "true_positives": caught,
@@ -94,24 +90,19 @@ def figures(groups: Groups, counts: Counts, threshold: float) -> dict[str, float
     }
 
 
-def _ranking(groups: Groups, frauds: Counts, legitimate: Counts) -> dict[str, float]:
-    """Figures that need no threshold, from cumulative counts at each distinct score."""
-    found = np.cumsum(frauds)[groups.last_of_score]
-    alerts = found + np.cumsum(legitimate)[groups.last_of_score]
-    total, rows = found[-1], alerts[-1]
-    new, negatives = np.diff(found, prepend=0), np.diff(alerts - found, prepend=0)
-    with np.errstate(invalid="ignore"):
-        precision = np.where(alerts > 0, found / np.maximum(alerts, 1), 0.0)
+def _ranking_figures(curve: Curve) -> dict[str, float]:
+    """Figures that need no threshold."""
+    new, negatives = gains(curve.caught), gains(curve.alerts - curve.caught)
     # a legitimate row is beaten by the frauds above it, and by half of those that share its score
-    beaten = (negatives * (found - new / 2)).sum()
+    beaten = (negatives * (curve.caught - new / 2)).sum()
     ranking = {
-        "average_precision": _ratio((precision * new).sum(), total),
-        "roc_auc": _ratio(beaten, total * (rows - total)),
+        "average_precision": _ratio(average_precision(curve.precision, curve.caught), curve.frauds),
+        "roc_auc": _ratio(beaten, curve.frauds * (curve.rows - curve.frauds)),
     }
     for k in TOP:
         # rows that share the k-th score come in any order: their expected share of frauds counts
-        expected = np.interp(k, np.append(0.0, alerts), np.append(0.0, found))
-        ranking[f"precision_at_{k}"] = expected / k if rows >= k else float("nan")
+        expected = np.interp(k, np.append(0.0, curve.alerts), np.append(0.0, curve.caught))
+        ranking[f"precision_at_{k}"] = expected / k if curve.rows >= k else float("nan")
     return ranking
 
 

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.manifest import Figure, Metrics
 from training import evaluate, paired
+from training.paired import Difference
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Case:
     champion: Contender | None
     scorer_differences: int
     champion_problem: str | None = None
-    """Why the standing champion cannot be scored by this code: another schema, most likely."""
+    """Why the champion cannot be scored by this code: another schema, most likely."""
     schema_change_declared: bool = False
     seed: int = 0
 
@@ -85,19 +87,23 @@ def decide(case: Case, policy: Policy) -> Verdict:
     reasons = [_enough(figures, policy)]
     if not figures["frauds"]:
         return Verdict(False, tuple(reasons), figures)
-    figures["challenger"] = _judge(case, case.challenger)
-    reasons += _floors(figures["challenger"], policy)
+    metrics = _judge(case, case.challenger)
+    figures["challenger"] = metrics.model_dump()
+    reasons += _floors(metrics, policy)
     reasons.append(_exact(case))
     reasons.append(_size(case.challenger, policy))
     reasons.append(_schema(case))
     if case.champion is not None:
-        figures["champion"] = _judge(case, case.champion)
-        reasons += _not_worse(case, case.champion, figures, policy)
+        standard = _judge(case, case.champion)
+        differences = _compare(case, case.champion, standard, policy)
+        figures["champion"] = standard.model_dump()
+        figures["differences"] = {name: asdict(difference) for name, difference in differences.items()}
+        reasons += _not_worse(differences, policy)
         reasons.append(_latency(case.challenger, case.champion, policy))
     return Verdict(all(reason.passed for reason in reasons), tuple(reasons), figures)
 
 
-def _judge(case: Case, contender: Contender) -> dict[str, Any]:
+def _judge(case: Case, contender: Contender) -> Metrics:
     return evaluate.evaluate(contender.scores, case.labels, case.amounts, contender.threshold, seed=case.seed)
 
 
@@ -110,17 +116,17 @@ def _enough(figures: dict[str, Any], policy: Policy) -> Reason:
     )
 
 
-def _floors(metrics: dict[str, Any], policy: Policy) -> list[Reason]:
-    floors = {
-        "average_precision": policy.min_average_precision,
-        "precision": policy.min_precision,
-        "recall": policy.min_recall,
-    }
-    values = {name: metrics[name]["value"] or 0.0 for name in floors}  # None: no alert at all
+def _floors(metrics: Metrics, policy: Policy) -> list[Reason]:
     return [
-        Reason(f"{name} floor", values[name] >= floor, f"{values[name]:.3f}, at least {floor:.3f} needed")
-        for name, floor in floors.items()
+        _floor("average_precision", metrics.average_precision, policy.min_average_precision),
+        _floor("precision", metrics.precision, policy.min_precision),
+        _floor("recall", metrics.recall, policy.min_recall),
     ]
+
+
+def _floor(name: str, figure: Figure, least: float) -> Reason:
+    value = figure.value or 0.0  # None: no alert at all
+    return Reason(f"{name} floor", value >= least, f"{value:.3f}, at least {least:.3f} needed")
 
 
 def _exact(case: Case) -> Reason:
@@ -133,12 +139,15 @@ def _size(challenger: Contender, policy: Policy) -> Reason:
     return Reason("scorer size", size <= most, f"{size:.1f} MiB, at most {most:.0f}")
 
 
-def _not_worse(case: Case, champion: Contender, figures: dict[str, Any], policy: Policy) -> list[Reason]:
-    precision = figures["champion"]["precision"]["value"] or policy.min_precision
+def _compare(case: Case, champion: Contender, standard: Metrics, policy: Policy) -> dict[str, Difference]:
+    """Average precision, and recall at the champion's precision, by the names that the reasons call them."""
+    precision = standard.precision.value or policy.min_precision
     differences = paired.compare(case.challenger.scores, champion.scores, case.labels, precision, seed=case.seed)
-    names = ("average precision", f"recall at precision {precision:.2f}")
+    return dict(zip(("average precision", f"recall at precision {precision:.2f}"), differences, strict=True))
+
+
+def _not_worse(differences: dict[str, Difference], policy: Policy) -> list[Reason]:
     margins = (policy.average_precision_margin, policy.recall_margin)
-    figures["differences"] = {name: asdict(each) for name, each in zip(names, differences, strict=True)}
     return [
         Reason(
             f"{name} not worse than the champion's",
@@ -146,7 +155,7 @@ def _not_worse(case: Case, champion: Contender, figures: dict[str, Any], policy:
             f"{each.challenger:.3f} against {each.champion:.3f}, 95 % bound of the difference {each.bound:+.3f}, "
             f"above {-margin:+.3f} needed",
         )
-        for name, each, margin in zip(names, differences, margins, strict=True)
+        for (name, each), margin in zip(differences.items(), margins, strict=True)
     ]
 
 

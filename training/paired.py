@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from training.ranking import Curve, Ranking, average_precision
+
 RESAMPLES = 1000
 
 Scores = NDArray[np.float64]
@@ -27,23 +29,6 @@ class Difference:
     def value(self) -> float:
         """The difference on the rows themselves."""
         return self.challenger - self.champion
-
-
-class _Ranking:
-    """One model's order of the groups; figures for any counts of rows per group."""
-
-    def __init__(self, scores: Scores, fraud: NDArray[np.bool_]) -> None:
-        self.order = np.argsort(-scores, kind="stable")
-        self.fraud = fraud[self.order]
-        ordered = scores[self.order]
-        self.last_of_score = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
-
-    def curve(self, counts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Precision and recall at each distinct score, from the highest down."""
-        ordered = counts[self.order]
-        alerts = np.cumsum(ordered)[self.last_of_score]
-        found = np.cumsum(ordered * self.fraud)[self.last_of_score]
-        return found / np.maximum(alerts, 1), found / max(found[-1], 1)
 
 
 def compare(
@@ -66,11 +51,11 @@ def compare(
     groups = np.concatenate([pairs[fraud], legitimate])
     is_fraud = np.arange(len(groups)) < fraud.sum()
     counts = np.concatenate([np.ones(fraud.sum()), sizes]).astype(np.float64)
-    rankings = [_Ranking(column, is_fraud) for column in groups.T]
+    rankings = [Ranking(column, is_fraud) for column in groups.T]
 
     def figures(counts: NDArray[np.float64]) -> NDArray[np.float64]:
         """``(2 models, 2 figures)``."""
-        return np.array([_figures(*ranking.curve(counts), precision) for ranking in rankings])
+        return np.array([_figures(ranking.curve(counts[ranking.order]), precision) for ranking in rankings])
 
     random, rows = np.random.default_rng(seed), len(labels)
     drawn = np.array([figures(random.multinomial(rows, counts / rows).astype(float)) for _ in range(resamples)])
@@ -81,7 +66,8 @@ def compare(
     )
 
 
-def _figures(precisions: NDArray[np.float64], recalls: NDArray[np.float64], target: float) -> tuple[float, float]:
-    average_precision = float((precisions * np.diff(recalls, prepend=0)).sum())
-    reached = recalls[precisions >= target]
-    return average_precision, float(reached.max()) if len(reached) else 0.0
+def _figures(curve: Curve, precision: float) -> tuple[float, float]:
+    """Average precision, and the highest recall at ``precision`` or better."""
+    precisions, recalls = curve.precision, curve.recall
+    reached = recalls[precisions >= precision]
+    return average_precision(precisions, recalls), float(reached.max()) if len(reached) else 0.0

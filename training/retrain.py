@@ -28,13 +28,13 @@ from training import data, gate, train
 from training.console import Steps
 from training.data import Dataset
 from training.gate import Case, Contender, Policy, Verdict
-from training.run import AMOUNT, Judged, Plan, judge, save
+from training.run import AMOUNT, Judged, TrainingPlan, judge, save
 
 TIMED_ROWS = 200
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RetrainResult:
     """What a retrain came to. ``champion`` is the one that stands afterwards."""
 
     challenger: str
@@ -58,45 +58,45 @@ class Outcome:
 @contextmanager
 def staging() -> Iterator[None]:
     """A BentoML model store of this run's own. To be entered before bentoml is imported, which reads its home then."""
-    standing = os.environ.get("BENTOML_HOME")
+    home_before = os.environ.get("BENTOML_HOME")
     with tempfile.TemporaryDirectory(prefix="fraud-staging-") as home:
         os.environ["BENTOML_HOME"] = home
         try:
             yield
         finally:
             os.environ.pop("BENTOML_HOME")
-            if standing is not None:
-                os.environ["BENTOML_HOME"] = standing
+            if home_before is not None:
+                os.environ["BENTOML_HOME"] = home_before
 
 
 def increments(remote: Registry, count: int) -> list[str]:
     """Addresses of the base and of the first ``count`` increments, to replay what was known week by week."""
     folder = s3.join(remote.uri, datasets.FOLDER, "")
-    found = sorted(data.below(folder + datasets.NEW))
-    if count > len(found):
-        raise DataError(f"{folder}{datasets.NEW}: there are {len(found)} increments, not {count}")
-    return [folder + datasets.BASE, *found[:count]]
+    addresses = sorted(data.below(folder + datasets.NEW))
+    if count > len(addresses):
+        raise DataError(f"{folder}{datasets.NEW}: there are {len(addresses)} increments, not {count}")
+    return [folder + datasets.BASE, *addresses[:count]]
 
 
 def retrain(
-    remote: Registry, plan: Plan, policy: Policy, steps: Steps, *, schema_change_declared: bool = False
-) -> Outcome:
+    remote: Registry, plan: TrainingPlan, policy: Policy, steps: Steps, *, schema_change_declared: bool = False
+) -> RetrainResult:
     """Train a challenger on all data but the held-out part, gate it, and promote it if it passes.
 
     Raises DataError for unusable data, RegistryError when S3 fails, ConflictError when somebody else changed the
     champion while this one was being judged.
     """
     seen = remote.pointer.read()
-    standing = _standing(remote, seen[0].model_version) if seen else None
+    champion = _champion_model(remote, seen[0].model_version) if seen else None
     dataset = data.load_telling(plan.sources or [s3.join(remote.uri, datasets.FOLDER, "")], steps)
     judged = judge(plan, dataset, steps)
     manifest = save(plan, dataset, judged)
     version = manifest.model_version
-    if standing and _same(manifest, standing.manifest):
-        steps.say(f"unchanged: the same data and settings gave the champion {standing.version} again")
-        return Outcome(version, standing.version, False, _nothing_new(), unchanged=True)
-    steps.start("gate", f"Judging it beside {standing.version if standing else 'no champion'}")
-    verdict = gate.decide(_case(dataset, judged, manifest, standing, schema_change_declared), policy)
+    if champion and _same(manifest, champion.manifest):
+        steps.say(f"unchanged: the same data and settings gave the champion {champion.version} again")
+        return RetrainResult(version, champion.version, False, _nothing_new(), unchanged=True)
+    steps.start("gate", f"Judging it beside {champion.version if champion else 'no champion'}")
+    verdict = gate.decide(_case(dataset, judged, manifest, champion, schema_change_declared), policy)
     for reason in verdict.reasons:
         steps.say(f"  [{'green' if reason.passed else 'red'}]{'ok' if reason.passed else 'REFUSED'}[/] {_line(reason)}")
     steps.done("passed" if verdict.passed else "refused")
@@ -104,12 +104,12 @@ def retrain(
     remote.record_verdict(version, verdict.as_dict())  # first: no challenger is ever there without its verdict
     remote.publish(version)
     steps.done(version)
-    champion = _promote(remote, version, seen) if verdict.passed else seen and seen[0]
-    return Outcome(version, champion.model_version if champion else None, verdict.passed, verdict)
+    champion_after = _promote(remote, version, seen) if verdict.passed else seen and seen[0]
+    return RetrainResult(version, champion_after.model_version if champion_after else None, verdict.passed, verdict)
 
 
 @dataclass(frozen=True, eq=False)
-class Standing:
+class ChampionModel:
     """The champion, in the staging store, and what is needed to judge beside it."""
 
     version: str
@@ -120,13 +120,13 @@ class Standing:
     """Why this code cannot score with it: it was made for another schema."""
 
 
-def _standing(remote: Registry, version: str) -> Standing:
+def _champion_model(remote: Registry, version: str) -> ChampionModel:
     manifest = remote.pull(version)
     rows = remote.row_hashes(version)
     try:
-        return Standing(version, manifest, rows, _open(version), None)
+        return ChampionModel(version, manifest, rows, _open(version), None)
     except SchemaError as error:
-        return Standing(version, manifest, rows, None, str(error))
+        return ChampionModel(version, manifest, rows, None, str(error))
 
 
 def _same(one: Manifest, other: Manifest) -> bool:
@@ -153,17 +153,17 @@ def _promote(remote: Registry, version: str, seen: tuple[Champion, str] | None) 
 
 
 def _case(
-    dataset: Dataset, judged: Judged, manifest: Manifest, standing: Standing | None, schema_change_declared: bool
+    dataset: Dataset, judged: Judged, manifest: Manifest, champion: ChampionModel | None, schema_change_declared: bool
 ) -> Case:
     """The rows that neither model trained on, scored by both."""
     known = data.row_hashes(dataset.rows[judged.fitted])
-    if standing is not None:
-        known = np.union1d(known, standing.rows)
+    if champion is not None:
+        known = np.union1d(known, champion.rows)
     test = judged.parts.test
     fresh = test[~np.isin(data.row_hashes(dataset.rows[test]), known)]
     rows = dataset.rows[fresh]
     features = transform(rows)
-    ours, theirs = _open(manifest.model_version), standing.served if standing else None
+    ours, theirs = _open(manifest.model_version), champion.served if champion else None
     seconds = _seconds_per_row([served for served in (ours, theirs) if served], features[:TIMED_ROWS])
     challenger = _contender(ours, features, seconds[0])
     reference = train.score(judged.model, features) if len(rows) else challenger.scores
@@ -173,7 +173,7 @@ def _case(
         left_out=len(test) - len(fresh),
         challenger=challenger,
         champion=_contender(theirs, features, seconds[1]) if theirs else None,
-        champion_problem=standing.problem if standing else None,
+        champion_problem=champion.problem if champion else None,
         scorer_differences=int((challenger.scores != reference).sum()),
         schema_change_declared=schema_change_declared,
     )

@@ -2,7 +2,7 @@
 
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from platform import python_version
@@ -14,7 +14,7 @@ from sklearn.ensemble import RandomForestClassifier
 from fraud import profile, store
 from fraud.errors import ModelError
 from fraud.features import FEATURES, transform
-from fraud.manifest import Manifest
+from fraud.manifest import DataFacts, Manifest, Metrics, Recipe, SplitFacts, ThresholdChoice
 from fraud.schema import COLUMNS, schema_hash
 from fraud.scorer.file import Probes
 from fraud.scorer.forest import Forest
@@ -22,7 +22,7 @@ from fraud.scorer.from_sklearn import from_sklearn
 from training import data, evaluate, probes, split, threshold, train
 from training.console import Steps
 from training.data import Dataset
-from training.train import Features, Recipe, Scores
+from training.train import DEFAULTS, Features, Scores
 
 AMOUNT = COLUMNS.index("Amount")
 VALIDATION_SHARE = 0.25  # the later part of the training rows, under the time protocol
@@ -31,12 +31,12 @@ _PACKAGES = ("scikit-learn", "numpy", "scipy", "joblib", "pandas", "bentoml")
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What a run is asked to do."""
 
     sources: Sequence[str]
     protocol: split.Protocol = "time"
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: Recipe = DEFAULTS
     refit: Literal["none", "all"] = "none"
     jobs: int = -1
     split_seed: int | None = None
@@ -52,12 +52,12 @@ class Judged:
     fitted: split.Indices
     """The rows it was fitted on."""
     parts: split.Split
-    choice: threshold.Choice
+    choice: ThresholdChoice
     validation_scores: Scores
-    metrics: dict[str, Any]
+    metrics: Metrics
 
 
-def run(plan: Plan, steps: Steps) -> Manifest:
+def run(plan: TrainingPlan, steps: Steps) -> Manifest:
     """Train, judge and save one model.
 
     Raises DataError when the data cannot be used, ModelError when the scorer is not exact.
@@ -70,7 +70,7 @@ def run(plan: Plan, steps: Steps) -> Manifest:
     return manifest
 
 
-def judge(plan: Plan, dataset: Dataset, steps: Steps) -> Judged:
+def judge(plan: TrainingPlan, dataset: Dataset, steps: Steps) -> Judged:
     """Everything but the saving: choose the threshold, fit, and evaluate once on the test rows."""
     features = transform(dataset.rows)
     seed = plan.recipe.seed if plan.split_seed is None else plan.split_seed
@@ -85,7 +85,7 @@ def judge(plan: Plan, dataset: Dataset, steps: Steps) -> Judged:
         choice.threshold,
         seed=plan.recipe.seed,
     )
-    steps.done(f"average precision {metrics['average_precision']['value']:.3f}")
+    steps.done(f"average precision {metrics.average_precision.value:.3f}")
     fitted = parts.train
     if plan.refit == "all":
         fitted = np.arange(dataset.size)
@@ -101,15 +101,15 @@ def evaluate_stored(tag: str, sources: Sequence[str]) -> dict[str, Any]:
     threshold = served.manifest.threshold
     return {
         "model_version": served.version,
-        "data": _describe_data(dataset),
+        "data": _data_facts(dataset).model_dump(mode="json"),
         "threshold": threshold,
-        "metrics": evaluate.evaluate(scores, dataset.labels, dataset.rows[:, AMOUNT], threshold),
+        "metrics": evaluate.evaluate(scores, dataset.labels, dataset.rows[:, AMOUNT], threshold).model_dump(),
     }
 
 
 def _validate(
-    plan: Plan, dataset: Dataset, features: Features, parts: split.Split, steps: Steps
-) -> tuple[Scores, threshold.Choice]:
+    plan: TrainingPlan, dataset: Dataset, features: Features, parts: split.Split, steps: Steps
+) -> tuple[Scores, ThresholdChoice]:
     """Validation scores inside the training rows, and the threshold chosen on them."""
     recipe = plan.recipe
     if plan.protocol == "time":
@@ -130,13 +130,15 @@ def _validate(
     return scores, choice
 
 
-def _fit(plan: Plan, steps: Steps, name: str, features: Features, labels: train.Labels) -> RandomForestClassifier:
+def _fit(
+    plan: TrainingPlan, steps: Steps, name: str, features: Features, labels: train.Labels
+) -> RandomForestClassifier:
     with steps.trees(f"{name}, {len(labels)} rows", plan.recipe.trees) as progress:
         return train.fit(features, labels, plan.recipe, jobs=plan.jobs, progress=progress)
 
 
 def _fit_exact(
-    plan: Plan, steps: Steps, name: str, features: Features, labels: train.Labels
+    plan: TrainingPlan, steps: Steps, name: str, features: Features, labels: train.Labels
 ) -> tuple[RandomForestClassifier, Forest]:
     """A fitted forest and its scorer, which has given scikit-learn's scores of all ``features``, bit for bit."""
     model = _fit(plan, steps, name, features, labels)
@@ -149,7 +151,7 @@ def _fit_exact(
     return model, forest
 
 
-def save(plan: Plan, dataset: Dataset, judged: Judged) -> Manifest:
+def save(plan: TrainingPlan, dataset: Dataset, judged: Judged) -> Manifest:
     """Write a judged model to the BentoML model store, with everything that is known about it."""
     rows = dataset.rows[judged.fitted]
     made_up = probes.make(rows, judged.forest, plan.recipe.seed)
@@ -165,11 +167,11 @@ def save(plan: Plan, dataset: Dataset, judged: Judged) -> Manifest:
             features=FEATURES,
             threshold=judged.choice.threshold,
             metrics=judged.metrics,
-            validation=judged.choice.as_dict(),
-            profile=reference.as_dict(),
-            data=_describe_data(dataset),
-            split=_describe_split(judged.parts, dataset),
-            settings=plan.recipe.as_dict(),
+            validation=judged.choice,
+            profile=reference.as_bins(),
+            data=_data_facts(dataset),
+            split=_split_facts(judged.parts, dataset),
+            settings=plan.recipe,
             refit=plan.refit,
             git_revision=git_revision(),
             versions={"python": python_version()} | {name: installed(name) for name in _PACKAGES},
@@ -180,26 +182,26 @@ def save(plan: Plan, dataset: Dataset, judged: Judged) -> Manifest:
     return store.save(judged.model, judged.forest, stored, describe, labels, data.row_hashes(rows))
 
 
-def _describe_data(dataset: Dataset) -> dict[str, Any]:
-    return {
-        "sources": list(dataset.sources),
-        "rows": dataset.size,
-        "frauds": dataset.frauds,
-        "duplicates_dropped": dataset.duplicates_dropped,
-        "fingerprint": dataset.fingerprint,
-    }
+def _data_facts(dataset: Dataset) -> DataFacts:
+    return DataFacts(
+        sources=dataset.sources,
+        rows=dataset.size,
+        frauds=dataset.frauds,
+        duplicates_dropped=dataset.duplicates_dropped,
+        fingerprint=dataset.fingerprint,
+    )
 
 
-def _describe_split(parts: split.Split, dataset: Dataset) -> dict[str, Any]:
-    return {
-        "protocol": parts.protocol,
-        "seed": parts.seed,
-        "test_share": parts.test_share,
-        "train_rows": len(parts.train),
-        "train_frauds": int(dataset.labels[parts.train].sum()),
-        "test_rows": len(parts.test),
-        "test_frauds": int(dataset.labels[parts.test].sum()),
-    }
+def _split_facts(parts: split.Split, dataset: Dataset) -> SplitFacts:
+    return SplitFacts(
+        protocol=parts.protocol,
+        seed=parts.seed,
+        test_share=parts.test_share,
+        train_rows=len(parts.train),
+        train_frauds=int(dataset.labels[parts.train].sum()),
+        test_rows=len(parts.test),
+        test_frauds=int(dataset.labels[parts.test].sum()),
+    )
 
 
 def git_revision(command: Callable[..., Any] = subprocess.run) -> str | None:

@@ -26,7 +26,7 @@ _SEEDS_APART = 2**32
 
 
 @dataclass(frozen=True)
-class Plan:
+class SimulationPlan:
     """What to simulate."""
 
     sources: list[str]
@@ -43,21 +43,21 @@ class Parts:
     increments: tuple[Indices, ...]
 
 
-def simulate(uri: str, plan: Plan, steps: Steps, *, replace: bool = False) -> dict[str, Any]:
+def simulate(uri: str, plan: SimulationPlan, steps: Steps, *, replace: bool = False) -> dict[str, Any]:
     """Cut the data of ``plan`` and put it below ``dataset/``; what was put there.
 
     Raises RegistryError when a base or an increment is there already, unless ``replace``, which removes them first;
     DataError when the data is unusable or cannot be cut so.
     """
     folder = s3.join(uri, datasets.FOLDER, "")
-    standing = _standing(folder)
-    if standing and not replace:
-        raise RegistryError(f"{standing[0]} is there already; --replace removes it and every increment first")
+    earlier = _simulation_objects(folder)
+    if earlier and not replace:
+        raise RegistryError(f"{earlier[0]} is there already; --replace removes it and every increment first")
     dataset = load_telling(plan.sources, steps)
     parts = cut(dataset, plan.protocol, plan.slices, plan.seed)
-    if standing:
-        steps.start("remove", f"Removing {len(standing)} objects of the simulation before")
-        datasets.remove(standing)
+    if earlier:
+        steps.start("remove", f"Removing {len(earlier)} objects of the simulation before")
+        datasets.remove(earlier)
         steps.done("gone")
     steps.start("upload", f"Uploading a base and {plan.slices} increments to {folder}")
     base = _put(uri, BASE, dataset, parts.base)
@@ -85,8 +85,8 @@ def cut(dataset: Dataset, protocol: Protocol, slices: int, seed: int) -> Parts:
     return Parts(sides.train, tuple(increments))
 
 
-def _standing(folder: str) -> list[str]:
-    """Objects of a simulation before; the base first."""
+def _simulation_objects(folder: str) -> list[str]:
+    """The base and the increments that are there; the base first."""
     return s3.keys(f"{folder}{BASE}") + s3.keys(f"{folder}{NEW}")
 
 
@@ -105,7 +105,7 @@ def _put(uri: str, name: str, dataset: Dataset, indices: Indices) -> dict[str, A
 
 def _warn_of_others(folder: str, steps: Steps) -> None:
     """Retraining reads all of ``dataset/``: a file left there beside the base would bring its new rows in early."""
-    ours = set(_standing(folder))
+    ours = set(_simulation_objects(folder))
     others = [key for key in s3.keys(folder) if key not in ours and not key.endswith(("/", datasets.SUM))]
     if others:
         steps.warn(f"{', '.join(others)} is data too: retraining reads everything below {folder}")

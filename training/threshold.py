@@ -1,34 +1,17 @@
 """Choose the score from which a transaction is called fraud, on validation scores alone."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from fraud.errors import DataError
+from fraud.manifest import ThresholdChoice
+from training.ranking import Ranking
 
 FALLBACK = "highest F1"
 """Begins the rule of a choice that does not reach the precision asked for."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A threshold with what it gives on the validation rows, and the rule that chose it."""
-
-    threshold: float
-    rule: str
-    precision: float
-    recall: float
-    rows: int
-    frauds: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for the manifest."""
-        return asdict(self)
-
-
-def choose(scores: NDArray[np.float64], labels: NDArray[np.int8], target_precision: float) -> Choice:
+def choose(scores: NDArray[np.float64], labels: NDArray[np.int8], target_precision: float) -> ThresholdChoice:
     """The threshold of the highest recall whose precision on validation rows reaches ``target_precision``.
 
     Where none reaches it, that of the highest F1; ``rule`` says which it was. ``scores``: ``(n,)``, ``labels``:
@@ -39,9 +22,10 @@ def choose(scores: NDArray[np.float64], labels: NDArray[np.int8], target_precisi
     frauds = int(labels.sum())
     if not frauds:
         raise DataError("no fraud among the validation rows: the threshold cannot be chosen; give more data")
-    values, caught, alerts = _curve(scores, labels)
+    ranking = Ranking(scores, labels == 1)
+    values, curve = ranking.distinct_scores, ranking.curve(np.ones(len(scores)))
     above = values > 0
-    caught, alerts = caught[above], alerts[above]
+    caught, alerts = curve.caught[above], curve.alerts[above]
     if not caught.any():
         raise DataError(
             "every fraud among the validation rows scores 0: no threshold can be chosen; give more data or more trees"
@@ -55,7 +39,7 @@ def choose(scores: NDArray[np.float64], labels: NDArray[np.int8], target_precisi
         best = int(np.argmax(2 * caught / (alerts + frauds)))
         rule = f"{FALLBACK}, as no threshold reaches precision {target_precision:g}"
     below = values[best + 1] if best + 1 < len(values) else 0.0
-    return Choice(
+    return ThresholdChoice(
         threshold=float((values[best] + below) / 2),
         rule=rule,
         precision=float(precision[best]),
@@ -63,12 +47,3 @@ def choose(scores: NDArray[np.float64], labels: NDArray[np.int8], target_precisi
         rows=len(scores),
         frauds=frauds,
     )
-
-
-def _curve(scores: NDArray[np.float64], labels: NDArray[np.int8]) -> tuple[NDArray[np.float64], ...]:
-    """Distinct scores from high to low, with the frauds caught and the alerts given at each."""
-    values: NDArray[np.float64]
-    values, group = np.unique(-scores, return_inverse=True)
-    caught = np.cumsum(np.bincount(group, weights=labels)).astype(np.float64)
-    alerts = np.cumsum(np.bincount(group)).astype(np.float64)
-    return -values, caught, alerts

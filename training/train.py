@@ -1,13 +1,13 @@
 """Fit the forest, and choose its threshold on rows that the scoring forest did not see."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
+
+from fraud.manifest import Recipe
 
 Features = NDArray[np.float32]
 Labels = NDArray[np.int8]
@@ -17,25 +17,16 @@ Progress = Callable[[int], None]
 _CHUNK = 20  # trees between two reports of progress, where there are no more cores
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Hyper-parameters and seed. The defaults were chosen on validation rows alone, see ``docs/results.md``.
-
-    ``max_samples`` is the share of rows each tree draws; legitimate rows are plenty, so fewer cost little and save
-    time. ``fraud_weight`` is how much likelier a fraud is drawn than a legitimate row.
-    """
-
-    trees: int = 100
-    criterion: str = "entropy"
-    max_samples: float = 0.6
-    fraud_weight: float = 10.0
-    folds: int = 3
-    target_precision: float = 0.93
-    seed: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for the manifest."""
-        return asdict(self)
+DEFAULTS = Recipe(
+    trees=100,
+    criterion="entropy",
+    max_samples=0.6,
+    fraud_weight=10.0,
+    folds=3,
+    target_precision=0.93,
+    seed=0,
+)
+"""Chosen on validation rows alone, see ``docs/results.md``."""
 
 
 def fit(

@@ -23,7 +23,7 @@ Document = TypeVar("Document", bound=BaseModel)
 class Champion(BaseModel):
     """``champion.json``: who serves since when and why. ``generation`` grows, so that an ETag never comes back."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     model_version: str
     generation: int

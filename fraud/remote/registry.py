@@ -36,7 +36,7 @@ LOG = logging.getLogger(__name__)
 class Published(BaseModel):
     """``manifest.json`` as it stands in S3: the model's own manifest and the archive it describes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     manifest: Manifest
     archive_sha256: str

@@ -175,7 +175,7 @@ def _values(path: Path, served: store.Served | None, minimum_rows: int) -> Float
 def _profile(served: store.Served | None, sample: Floats | None) -> Profile:
     """The model's reference; without a model the deciles of the reference rows, which have no score."""
     if served:
-        return Profile.from_dict(served.manifest.profile)
+        return Profile.from_bins(served.manifest.profile)
     assert sample is not None  # noqa: S101 - one of the two was given
     built = profiles.build(FEATURES, sample.astype(np.float32), np.zeros(1))
     return Profile(FEATURES, built.edges[:-1], built.ratios[:-1])

@@ -26,7 +26,7 @@ from training.backend import fitting_on
 from training.data import load
 
 dataset = load(["sample:5000"])
-given = transform(dataset.rows), dataset.labels, train.Recipe(trees=30, seed=5)
+given = transform(dataset.rows), dataset.labels, train.DEFAULTS.model_copy(update={"trees": 30, "seed": 5})
 folds = np.arange(dataset.size) % 3
 here = train.fit(*given)
 with fitting_on("dask", sys.argv[1]):

@@ -14,6 +14,7 @@ from fraud.manifest import Manifest
 from fraud.schema import COLUMNS, LABEL, schema_hash
 from fraud.scorer.file import Probes
 from fraud.scorer.from_sklearn import from_sklearn
+from tests import manifests
 from training import sample
 
 
@@ -52,21 +53,14 @@ def probes(model, rows):
 def facts(model, rows):
     """What a manifest of the model says, but for its version and files."""
     features = transform(rows)
-    return {
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "synthetic": True,
-        "schema_hash": schema_hash(),
-        "features": FEATURES,
-        "threshold": 0.75,  # nine of twelve trees: rows lie exactly on it
-        "metrics": {},
-        "validation": {},
-        "profile": profile.build(FEATURES, features, model.predict_proba(features)[:, 1]).as_dict(),
-        "data": {"rows": 1_000},
-        "split": {},
-        "settings": {"trees": 12},
-        "git_revision": None,
-        "versions": {},
-    }
+    document = manifests.document(
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        schema_hash=schema_hash(),
+        features=FEATURES,
+        threshold=0.75,  # nine of twelve trees: rows lie exactly on it
+        profile=profile.build(FEATURES, features, model.predict_proba(features)[:, 1]).as_bins(),
+    )
+    return {name: part for name, part in document.items() if name not in ("model_version", "files")}
 
 
 @pytest.fixture(scope="package")

@@ -8,6 +8,9 @@ from pydantic import ValidationError
 
 from fraud.errors import ModelError
 from fraud.manifest import Manifest, parse, sha256
+from fraud.remote.champion import Champion
+from fraud.remote.registry import Published
+from tests.manifests import DOCUMENT, document
 
 
 @pytest.fixture
@@ -33,16 +36,82 @@ def changed(manifest, **changes):
         ({"threshold": None}, "threshold"),
         ({"features": "V1"}, "features"),
         ({"files": {"a": 1}}, "files.a"),
-        ({"surprise": 1}, "surprise"),
         ({"refit": "some"}, "refit"),
         ({"synthetic": "perhaps"}, "synthetic"),
         ({"profile": []}, "profile"),
+        ({"profile": {"V1": {"edges": [], "ratios": ["many"]}}}, "profile.V1.ratios.0"),
+        ({"metrics": DOCUMENT["metrics"] | {"recall": 0.4}}, "metrics.recall"),
+        ({"data": DOCUMENT["data"] | {"rows": "all"}}, "data.rows"),
     ],
 )
 def test_a_bad_part_is_named(manifest, changes, named):
     """The error names the entry, the part, and that format 1 was expected."""
     with pytest.raises(ModelError, match=rf"^here: not a manifest of format 1 \({named}"):
         parse(changed(manifest, **changes), "here")
+
+
+def test_a_stored_document_stays_as_it_is():
+    """What was written before its parts had types is read and written again: the same text, byte for byte."""
+    text = json.dumps(DOCUMENT, indent=2)
+    manifest = parse(text, "here")
+    assert json.dumps(manifest.model_dump(mode="json"), indent=2) == text
+    assert manifest.model_dump_json() == json.dumps(DOCUMENT, separators=(",", ":"))
+
+
+def places(part, path=()):
+    """Paths of all objects in a document, itself first."""
+    if isinstance(part, dict):
+        yield path
+        for name, value in part.items():
+            yield from places(value, (*path, name))
+
+
+def at(part, path):
+    for name in path:
+        part = part[name]
+    return part
+
+
+NAMED = {("versions",), ("files",), ("profile",)}
+"""Objects whose names are free: packages, files and features."""
+
+
+@pytest.mark.parametrize("path", [path for path in places(DOCUMENT) if path not in NAMED], ids=".".join)
+def test_what_later_code_adds_is_ignored(path):
+    """A field that is not known, at any depth, changes nothing: code can be rolled back."""
+    newer = document()
+    at(newer, path)["surprise"] = {"any": [1]}
+    assert parse(json.dumps(newer), "here") == parse(json.dumps(DOCUMENT), "here")
+
+
+PUBLISHED = {"manifest": DOCUMENT, "archive_sha256": "cc", "archive_bytes": 7, "rows_sha256": "dd"}
+CHAMPION = {
+    "model_version": "v2",
+    "generation": 2,
+    "event": "e2",
+    "at": "2026-01-02T03:04:05+00:00",
+    "reason": "passed the gate",
+    "previous_version": "v1",
+    "previous_event": None,
+}
+
+
+@pytest.mark.parametrize(("kind", "stored"), [(Published, PUBLISHED), (Champion, CHAMPION)])
+def test_what_later_code_adds_in_the_registry_is_ignored(kind, stored):
+    """Documents in S3 are read likewise, and written as they were."""
+    assert kind.model_validate_json(json.dumps(stored | {"surprise": 1})).model_dump(mode="json") == stored
+
+
+LEAVES = [(*path, name) for path in places(DOCUMENT) for name in at(DOCUMENT, path) if path and path not in NAMED]
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=".".join)
+def test_every_leaf_is_needed(path):
+    """A part that lacks one of its own is refused by the place."""
+    short = document()
+    del at(short, path[:-1])[path[-1]]
+    with pytest.raises(ModelError, match=rf"\({'.'.join(path)}: Field required"):
+        parse(json.dumps(short), "here")
 
 
 @pytest.mark.parametrize("part", [name for name, field in Manifest.model_fields.items() if field.is_required()])

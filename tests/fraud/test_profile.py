@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraud.features import FEATURES, transform
+from fraud.manifest import Bins
 from fraud.profile import BINS, SCORE, SCORE_EDGES, Profile, bin_counts, build
 
 
@@ -122,7 +123,9 @@ def test_counts_equal_a_plain_search(seed):
 
 def test_json_keeps_every_bit(built):
     """A profile written to a JSON manifest and read again is the same, padding and all."""
-    again = Profile.from_dict(json.loads(json.dumps(built.as_dict(), allow_nan=False)))
+    document = {name: bins.model_dump(mode="json") for name, bins in built.as_bins().items()}
+    document = json.loads(json.dumps(document, allow_nan=False))
+    again = Profile.from_bins({name: Bins.model_validate(bins) for name, bins in document.items()})
     assert again.names == built.names
     assert again.edges.tobytes() == built.edges.tobytes()
     assert again.ratios.tobytes() == built.ratios.tobytes()
@@ -130,6 +133,6 @@ def test_json_keeps_every_bit(built):
 
 def test_json_of_a_constant_column_has_no_infinity():
     """Padding is left out of the document, which is strict JSON."""
-    document = of([5.0] * 40).as_dict()
-    assert document["x"]["edges"] == [5.0]
-    assert Profile.from_dict(document).edges[0].tolist() == [5.0] + [np.inf] * (BINS - 2)
+    bins = of([5.0] * 40).as_bins()
+    assert bins["x"].model_dump(mode="json")["edges"] == [5.0]
+    assert Profile.from_bins(bins).edges[0].tolist() == [5.0] + [np.inf] * (BINS - 2)

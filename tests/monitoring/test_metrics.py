@@ -26,6 +26,7 @@ from monitoring.metrics import DECISIONS, LATENCY_BUCKETS, REASONS, SCORE_BUCKET
 from monitoring.pending import Pending
 from monitoring.window import Window
 from serving import edge
+from tests import manifests
 
 REPOSITORY = Path(__file__).parents[2]
 WINDOW = 60
@@ -67,20 +68,8 @@ def batch():
 
 def manifest_of(batch, version="v1", **changes):
     reference = profile.build(FEATURES, batch[0][:200], batch[1][:200])
-    return Manifest(
-        model_version=version,
-        **{
-            "created_at": "2026-01-02T03:04:05+00:00",
-            "synthetic": True,
-            "schema_hash": "",
-            "features": FEATURES,
-            "threshold": 0.3,
-            "profile": reference.as_dict(),
-            "git_revision": None,
-            **{name: {} for name in ("metrics", "validation", "data", "split", "settings", "versions", "files")},
-        }
-        | changes,
-    )
+    facts = {"model_version": version, "features": FEATURES, "threshold": 0.3, "profile": reference.as_bins()}
+    return Manifest(**manifests.document(**facts | changes))
 
 
 def value(registry, name, **labels):
@@ -208,7 +197,7 @@ def test_bins_start_at_0_once_a_model_is_described(registry, metrics, batch, fea
         value(registry, "fraud_feature_reference_ratio", model_version="v1", feature=feature, bin=str(number))
         for number in range(BINS)
     ]
-    assert ratios == manifest.profile[feature]["ratios"]
+    assert ratios == list(manifest.profile[feature].ratios)
 
 
 def test_the_model_is_described(registry, metrics, batch):
@@ -261,7 +250,7 @@ def test_bins_count_every_row_of_every_feature(registry, metrics, batch):
     metrics.describe_model(manifest)
     metrics.observe_scores(*batch)
     metrics.flush()
-    expected = Profile.from_dict(manifest.profile).counts(batch[0], batch[1])
+    expected = Profile.from_bins(manifest.profile).counts(batch[0], batch[1])
     for feature, counts in zip([*FEATURES, SCORE], expected, strict=True):
         assert bins(registry, "v1", feature) == counts.tolist()
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
+from fraud.manifest import Metrics
 from training import evaluate
 
 cases = st.lists(st.tuples(st.integers(0, 10), st.integers(0, 1), st.floats(0, 1000)), min_size=5, max_size=60).filter(
@@ -45,21 +46,21 @@ def test_precision_at_k_shares_out_a_tie():
     scores = np.repeat([0.9, 0.5], [40, 40])
     labels = np.concatenate([np.ones(40), np.tile([1, 0], 20)]).astype(np.int8)
     figures = evaluate.evaluate(scores, labels, np.ones(80), 0.7, resamples=2)
-    assert figures["precision_at_50"]["value"] == pytest.approx((40 + 10 * 20 / 40) / 50)
+    assert figures.precision_at_50.value == pytest.approx((40 + 10 * 20 / 40) / 50)
 
 
 def test_precision_at_k_needs_k_rows():
     """Fewer rows than k give no figure rather than a wrong one."""
     figures = evaluate.evaluate(np.array([0.9, 0.1]), np.array([1, 0], dtype=np.int8), np.ones(2), 0.5, resamples=2)
-    assert figures["precision_at_50"]["value"] is None
+    assert figures.precision_at_50.value is None
 
 
 def test_the_amount_caught_is_that_of_flagged_frauds():
     """Amounts of missed frauds and of false alarms do not count as caught."""
     scores, labels = np.array([0.9, 0.8, 0.2, 0.1]), np.array([1, 0, 1, 0], dtype=np.int8)
     figures = evaluate.evaluate(scores, labels, np.array([100.0, 7.0, 300.0, 9.0]), 0.5, resamples=2)
-    assert figures["amount_caught"]["value"] == 100.0
-    assert figures["amount_caught_share"]["value"] == 0.25
+    assert figures.amount_caught.value == 100.0
+    assert figures.amount_caught_share.value == 0.25
 
 
 def test_intervals_are_those_of_resampled_rows():
@@ -73,15 +74,21 @@ def test_intervals_are_those_of_resampled_rows():
         rows = random.integers(0, 2000, 2000)
         drawn.append(metrics.average_precision_score(labels[rows], scores[rows]))
     low, high = np.quantile(drawn, [0.025, 0.975])
-    assert figures["average_precision"]["low"] == pytest.approx(low, abs=0.02)
-    assert figures["average_precision"]["high"] == pytest.approx(high, abs=0.02)
+    assert figures.average_precision.low == pytest.approx(low, abs=0.02)
+    assert figures.average_precision.high == pytest.approx(high, abs=0.02)
 
 
 def test_a_figure_that_is_not_defined_is_none_and_json_can_hold_it():
     """No alert means no precision: None, never NaN."""
     figures = evaluate.evaluate(np.array([0.1, 0.2]), np.array([1, 0], dtype=np.int8), np.ones(2), 0.9, resamples=5)
-    assert figures["precision"] == {"value": None, "low": None, "high": None}
-    json.dumps(figures, allow_nan=False)
+    assert figures.precision.model_dump() == {"value": None, "low": None, "high": None}
+    json.dumps(figures.model_dump(), allow_nan=False)
+
+
+def test_every_figure_is_kept():
+    """None is worked out that the document has no place for, which would be dropped in silence."""
+    groups = evaluate.Groups(np.array([0.9, 0.1]), np.array([1, 0], dtype=np.int8), np.ones(2))
+    assert list(evaluate.figures(groups, groups.sizes, 0.5)) == list(Metrics.model_fields)
 
 
 def test_the_same_seed_gives_the_same_intervals():

@@ -19,8 +19,8 @@ def scores(quality, seed=0, rows=3000, frauds=80):
     return labels, np.round(1 / (1 + np.exp(4 - signal)), 3)
 
 
-def contender(given, **changes):
-    facts = {"version": "v", "scores": given, "threshold": 0.5, "scorer_bytes": 2**20, "seconds_per_row": 1e-4}
+def contender(model_scores, **changes):
+    facts = {"version": "v", "scores": model_scores, "threshold": 0.5, "scorer_bytes": 2**20, "seconds_per_row": 1e-4}
     return Contender(**facts | changes)
 
 

@@ -12,13 +12,12 @@ from fraud.scorer.from_sklearn import from_sklearn
 from fraud.scorer.order import LEAF
 from training import probes, train
 from training.data import load
-from training.train import Recipe
 
 
 @pytest.fixture(scope="module")
 def made():
     dataset = load(["sample:3000"])
-    model = train.fit(transform(dataset.rows), dataset.labels, Recipe(trees=20))
+    model = train.fit(transform(dataset.rows), dataset.labels, train.DEFAULTS.model_copy(update={"trees": 20}))
     forest = from_sklearn(model)
     return dataset, forest, probes.make(dataset.rows, forest, seed=1)
 

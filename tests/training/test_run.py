@@ -15,15 +15,15 @@ from training import run as runs
 from training import split, train
 from training.console import Steps
 from training.data import load
-from training.run import Plan
-from training.train import Recipe
+from training.run import TrainingPlan
+from training.train import DEFAULTS
 
-RECIPE = Recipe(trees=15, folds=2, seed=3)
+RECIPE = DEFAULTS.model_copy(update={"trees": 15, "folds": 2, "seed": 3})
 
 
 def do(**changes):
     said = io.StringIO()
-    plan = Plan(**{"sources": ["sample:4000"], "recipe": RECIPE, "jobs": 1} | changes)
+    plan = TrainingPlan(**{"sources": ["sample:4000"], "recipe": RECIPE, "jobs": 1} | changes)
     return runs.run(plan, Steps(Console(file=said))), said.getvalue()
 
 
@@ -43,7 +43,7 @@ def test_the_stored_forest_is_the_one_that_was_judged(done):
     assert np.array_equal(served.forest.score(features), train.score(model, features))
     flagged = served.forest.score(features) >= manifest.threshold
     caught = int((flagged & (dataset.labels[parts.test] == 1)).sum())
-    assert manifest.metrics["true_positives"]["value"] == caught
+    assert manifest.metrics.true_positives.value == caught
 
 
 def test_a_data_scientist_loads_the_fitted_forest_by_tag(done):
@@ -56,24 +56,24 @@ def test_the_manifest_records_what_made_the_model(done):
     """Data, split, seed, settings, versions and code revision are there."""
     manifest, _, protocol = done
     assert manifest.synthetic
-    assert manifest.data["fingerprint"] == load(["sample:4000"]).fingerprint
-    assert manifest.split["protocol"] == protocol
-    assert manifest.settings["seed"] == RECIPE.seed
+    assert manifest.data.fingerprint == load(["sample:4000"]).fingerprint
+    assert manifest.split.protocol == protocol
+    assert manifest.settings == RECIPE
     assert manifest.versions["scikit-learn"]
-    assert manifest.validation["frauds"] > 0
+    assert manifest.validation.frauds > 0
     assert manifest.refit == "none"
 
 
 def test_the_threshold_was_chosen_on_training_rows_alone(done):
     """The validation rows are training rows: all of them, or their later quarter under time."""
     manifest, _, protocol = done
-    share = manifest.validation["rows"] / manifest.split["train_rows"]
+    share = manifest.validation.rows / manifest.split.train_rows
     assert share == pytest.approx(1.0 if protocol == "stratified" else runs.VALIDATION_SHARE, abs=0.02)
 
 
 def test_the_profile_is_that_of_the_fitted_rows(done):
     """Reference shares of each feature add up to one and cover every feature and the score."""
-    profile = Profile.from_dict(done[0].profile)
+    profile = Profile.from_bins(done[0].profile)
     assert profile.names == (*FEATURES, "score")
     assert np.allclose(profile.ratios.sum(axis=1), 1)
 
@@ -127,8 +127,8 @@ def test_the_revision_is_none_without_git():
 @pytest.mark.parametrize("target", [0.01, 1.0])
 def test_a_threshold_below_the_precision_asked_for_is_warned_of(target):
     """When the rule had to fall back to F1, and only then."""
-    manifest, said = do(recipe=Recipe(trees=1, seed=3, target_precision=target))
-    fell_back = manifest.validation["rule"].startswith("highest F1")
+    manifest, said = do(recipe=DEFAULTS.model_copy(update={"trees": 1, "seed": 3, "target_precision": target}))
+    fell_back = manifest.validation.rule.startswith("highest F1")
     assert fell_back == (target == 1.0)
     words = "warning: the threshold is that of the highest F1, as no threshold reaches precision 1 "
     assert (words in " ".join(said.split())) == fell_back

@@ -13,7 +13,7 @@ from fraud.remote import datasets, s3
 from training import data
 from training import simulate as simulation
 from training.console import Steps
-from training.simulate import Plan, cut, simulate
+from training.simulate import SimulationPlan, cut, simulate
 from training.split import split
 from training.verbs import simulate as verb
 
@@ -90,7 +90,7 @@ def test_more_slices_than_rows_are_refused(dataset):
 
 def test_base_and_increments_are_put_with_their_checksums(bucket, dataset):
     """Parquet files that hold each row once; the result counts what was put."""
-    result = simulate(URI, Plan(["sample:20000"], "time", slices=3), Steps())
+    result = simulate(URI, SimulationPlan(["sample:20000"], "time", slices=3), Steps())
     names = ["base.parquet", *(f"new/000{number}.parquet" for number in (1, 2, 3))]
     assert sorted(bucket) == sorted(f"{URI}/dataset/{name}{end}" for name in names for end in ("", datasets.SUM))
     put = [result["base"], *result["increments"]]
@@ -103,10 +103,10 @@ def test_base_and_increments_are_put_with_their_checksums(bucket, dataset):
 
 def test_the_folder_loads_as_the_data_it_was_cut_from(bucket, dataset):
     """Rows and labels come back, checksum files are passed over, and generated rows are still called so."""
-    simulate(URI, Plan(["sample:20000"], slices=2), Steps())
+    simulate(URI, SimulationPlan(["sample:20000"], slices=2), Steps())
     loaded = data.load([f"{URI}/dataset/"])
     for label in (0, 1):
-        hashes = [np.sort(data.row_hashes(found.rows[found.labels == label])) for found in (loaded, dataset)]
+        hashes = [np.sort(data.row_hashes(one.rows[one.labels == label])) for one in (loaded, dataset)]
         np.testing.assert_array_equal(*hashes)
     assert loaded.synthetic
     assert data.load([f"{URI}/dataset/new/0001.parquet"]).synthetic
@@ -116,27 +116,27 @@ def test_real_rows_are_not_called_synthetic(bucket, dataset, tmp_path):
     """The mark is the generator's alone."""
     path = tmp_path / "real.parquet"
     simulation.pd.DataFrame(dataset.rows, columns=list(data.COLUMNS)).assign(Class=dataset.labels).to_parquet(path)
-    assert simulate(URI, Plan([str(path)]), Steps())["synthetic"] is False
+    assert simulate(URI, SimulationPlan([str(path)]), Steps())["synthetic"] is False
     assert not data.load([f"{URI}/dataset/"]).synthetic
 
 
 def test_a_simulation_is_not_overwritten_unasked(bucket):
     """Neither a base nor increments that lost theirs; S3 stays as it is."""
-    simulate(URI, Plan(["sample:20000"], slices=3), Steps())
+    simulate(URI, SimulationPlan(["sample:20000"], slices=3), Steps())
     before = dict(bucket)
     with pytest.raises(RegistryError, match=r"base\.parquet is there already; --replace"):
-        simulate(URI, Plan(["sample:3000"]), Steps())
+        simulate(URI, SimulationPlan(["sample:3000"]), Steps())
     assert bucket == before
     del bucket[f"{URI}/dataset/base.parquet"]
     with pytest.raises(RegistryError, match="--replace"):
-        simulate(URI, Plan(["sample:3000"]), Steps())
+        simulate(URI, SimulationPlan(["sample:3000"]), Steps())
 
 
 def test_replacing_leaves_nothing_of_before(bucket, capsys):
     """Old increments go; other data stays, and it is said that retraining reads it."""
-    simulate(URI, Plan(["sample:20000"], slices=3), Steps())
+    simulate(URI, SimulationPlan(["sample:20000"], slices=3), Steps())
     bucket[f"{URI}/dataset/own.csv"] = b"..."
-    simulate(URI, Plan(["sample:3000"]), Steps(), replace=True)
+    simulate(URI, SimulationPlan(["sample:3000"]), Steps(), replace=True)
     names = {key.removeprefix(f"{URI}/dataset/") for key in bucket if not key.endswith(datasets.SUM)}
     assert names == {"base.parquet", "new/0001.parquet", "own.csv"}
     assert len(bucket) == 5
@@ -145,10 +145,10 @@ def test_replacing_leaves_nothing_of_before(bucket, capsys):
 
 def test_data_that_cannot_be_cut_replaces_nothing(bucket):
     """The old simulation is removed only when the new one is known to work."""
-    simulate(URI, Plan(["sample:20000"]), Steps())
+    simulate(URI, SimulationPlan(["sample:20000"]), Steps())
     before = dict(bucket)
     with pytest.raises(DataError):
-        simulate(URI, Plan(["sample:20000"], slices=500), Steps(), replace=True)
+        simulate(URI, SimulationPlan(["sample:20000"], slices=500), Steps(), replace=True)
     assert bucket == before
 
 

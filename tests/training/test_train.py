@@ -7,9 +7,9 @@ from sklearn.ensemble import RandomForestClassifier
 from fraud.features import transform
 from training import train
 from training.data import load
-from training.train import Recipe
+from training.train import DEFAULTS
 
-RECIPE = Recipe(trees=25, folds=3, seed=5)
+RECIPE = DEFAULTS.model_copy(update={"trees": 25, "folds": 3, "seed": 5})
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def test_the_same_seed_gives_the_same_forest_on_any_number_of_cores(data):
 
 def test_another_seed_gives_another_forest(data):
     """The seed is used."""
-    one, other = (train.fit(*data, Recipe(trees=5, seed=seed)) for seed in (1, 2))
+    one, other = (train.fit(*data, DEFAULTS.model_copy(update={"trees": 5, "seed": seed})) for seed in (1, 2))
     assert not np.array_equal(train.score(one, data[0]), train.score(other, data[0]))
 
 

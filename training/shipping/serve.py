@@ -23,10 +23,10 @@ def choose_model(settings: Settings, steps: Steps) -> str:
         tag = _champion_or_local(settings, steps)
     else:
         if not pinned and not store.versions():
-            from training.run import Plan, run
+            from training.run import TrainingPlan, run
 
             steps.warn("no model yet: training one on the embedded sample (synthetic, for trying things out)")
-            run(Plan(["sample"]), steps)
+            run(TrainingPlan(["sample"]), steps)
         tag = str(store.get(settings.model).tag)
         steps.say(f"serving the local {tag}")
     store.open_served(store.get(tag))

@@ -9,7 +9,7 @@ from fraud.settings import Settings
 
 if TYPE_CHECKING:
     from fraud.command import Handler
-    from training.train import Recipe
+    from fraud.manifest import Recipe
 
 PROGRAM = "python -m training"
 
@@ -73,10 +73,10 @@ def check_backend(parser: argparse.ArgumentParser, given: argparse.Namespace) ->
 
 def recipe(given: argparse.Namespace) -> "Recipe":
     """The defaults, with what was given on the command line."""
-    from training.train import Recipe
+    from training.train import DEFAULTS
 
     chosen = {name: getattr(given, name) for name in _RECIPE}
-    return Recipe(**{name: value for name, value in chosen.items() if value is not None})
+    return DEFAULTS.model_copy(update={name: value for name, value in chosen.items() if value is not None})
 
 
 def share(text: str) -> float:

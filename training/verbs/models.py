@@ -82,11 +82,11 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
 def _run(given: argparse.Namespace) -> dict[str, Any]:
     from training.backend import fitting_on
     from training.console import Steps
-    from training.run import Plan, run
+    from training.run import TrainingPlan, run
 
     remote = arguments.registry() if given.publish else None  # before the long work, not after it
     store.check_writable()
-    plan = Plan(given.data, given.split, arguments.recipe(given), given.refit, given.jobs)
+    plan = TrainingPlan(given.data, given.split, arguments.recipe(given), given.refit, given.jobs)
     with fitting_on(given.backend, given.scheduler):
         manifest = run(plan, Steps())
     result = manifest.model_dump(mode="json", exclude={"profile"})
@@ -100,13 +100,13 @@ def _retrain(given: argparse.Namespace) -> command.Answer:
     from training.backend import fitting_on
     from training.console import Steps
     from training.gate import Policy
-    from training.run import Plan
+    from training.run import TrainingPlan
 
     remote = arguments.registry()
     with retrain.staging(), fitting_on(given.backend, given.scheduler):
         recipe = arguments.recipe(given)
         sources = retrain.increments(remote, given.increments) if given.increments else given.data or []
-        plan = Plan(sources, given.split, recipe, jobs=given.jobs, split_seed=given.split_seed)
+        plan = TrainingPlan(sources, given.split, recipe, jobs=given.jobs, split_seed=given.split_seed)
         outcome = retrain.retrain(remote, plan, Policy(), Steps(), schema_change_declared=given.allow_schema_change)
     result = outcome.as_dict()
     if outcome.promoted and not given.no_pull:

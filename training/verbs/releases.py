@@ -152,12 +152,12 @@ def _row(manifest: Manifest) -> dict[str, Any]:
         "model_version": manifest.model_version,
         "created_at": manifest.created_at,
         "synthetic": manifest.synthetic,
-        "rows": manifest.data["rows"],
-        "frauds": manifest.data["frauds"],
-        "split": manifest.split["protocol"],
-        "average_precision": manifest.metrics["average_precision"]["value"],
-        "precision": manifest.metrics["precision"]["value"],
-        "recall": manifest.metrics["recall"]["value"],
+        "rows": manifest.data.rows,
+        "frauds": manifest.data.frauds,
+        "split": manifest.split.protocol,
+        "average_precision": manifest.metrics.average_precision.value,
+        "precision": manifest.metrics.precision.value,
+        "recall": manifest.metrics.recall.value,
         "threshold": manifest.threshold,
     }
 

@@ -38,7 +38,7 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
 def _simulate(given: argparse.Namespace) -> dict[str, Any]:
     remote = arguments.registry()  # before pandas is loaded, for the error of a missing FRAUD_S3_URI
     from training.console import Steps
-    from training.simulate import Plan, simulate
+    from training.simulate import SimulationPlan, simulate
 
-    plan = Plan(given.data, given.split, given.slices, given.seed)
+    plan = SimulationPlan(given.data, given.split, given.slices, given.seed)
     return simulate(remote.uri, plan, Steps(), replace=given.replace)

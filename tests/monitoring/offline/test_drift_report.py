@@ -17,15 +17,16 @@ from monitoring import __main__ as program
 from monitoring.offline import drift
 from training import sample
 from training.console import Steps
-from training.run import Plan, run
-from training.train import Recipe
+from training.run import TrainingPlan, run
+from training.train import DEFAULTS
 
 
 @pytest.fixture(scope="module")
 def manifest():
     """A small real model in the store, deleted at the end."""
     before = store.versions()
-    yield run(Plan(["sample:6000"], "stratified", Recipe(trees=10, seed=1), jobs=1), Steps())
+    recipe = DEFAULTS.model_copy(update={"trees": 10, "seed": 1})
+    yield run(TrainingPlan(["sample:6000"], "stratified", recipe, jobs=1), Steps())
     for version in set(store.versions()) - set(before):
         bentoml.models.delete(f"fraud_detector:{version}")
 
@@ -92,7 +93,7 @@ def test_the_index_is_that_of_the_stored_reference(call, manifest, frame, same):
     rows = frame[list(COLUMNS)].to_numpy()
     features = transform(rows)
     scores = store.open_served(store.get(f"fraud_detector:{manifest.model_version}")).forest.score(features)
-    profile = Profile.from_dict(manifest.profile)
+    profile = Profile.from_bins(manifest.profile)
     expected = drift.psi_by_name(profile.counts(features, scores), profile)
     _, result, _ = call("--reference", "latest", "--data", same)
     assert {finding["name"]: finding["psi"] for finding in result["findings"]} == expected
