@@ -1,8 +1,6 @@
 """The training commands as a user meets them: JSON on stdout, words on stderr, exit codes."""
 
-import argparse
 import json
-from contextlib import nullcontext
 
 import pytest
 
@@ -11,7 +9,6 @@ from training import __main__ as program
 from training.console import Steps
 from training.shipping import serve
 from training.shipping.serve import Settings
-from training.verbs import arguments
 
 
 def call(capsys, *arguments):
@@ -101,13 +98,6 @@ def test_wrong_usage_is_exit_code_2(capsys, arguments):
     with pytest.raises(SystemExit) as ended:
         command.main(program.parser(), arguments)
     assert ended.value.code == 2
-
-
-@pytest.mark.parametrize(("text", "holds"), [("0", False), ("1", True), ("65535", True), ("65536", False)])
-def test_a_port_is_one_that_can_be_listened_on(text, holds):
-    """From 1 to 65535; 0 would be another at each start."""
-    with nullcontext() if holds else pytest.raises(argparse.ArgumentTypeError, match="expected a port"):
-        assert arguments.port(text) == int(text)
 
 
 @pytest.mark.parametrize("verb", ["run", "evaluate", "publish", "list", "pull", "promote", "serve"])

@@ -4,7 +4,6 @@
 pulled and verified or exported, so that a newer local model, or one that the gate refused, cannot slip in.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -13,41 +12,18 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from fraud import command, store
+from fraud import store
 from fraud.errors import FraudError
+from fraud.remote.resolve import registry_if_set
 from fraud.settings import MODEL_NAME, Settings
 from training.console import Steps
-from training.verbs import arguments
-from training.verbs.arguments import PROGRAM
 
 ENGINES = ("docker", "podman")
 
 _ROOT = Path(__file__).parents[2]  # where bentofile.yaml is
 _BENTOML = (sys.executable, "-m", "bentoml")
 _TAIL_LINES = 20
-
-
-def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privately
-    """Register the verb."""
-    image = command.subcommand(
-        verbs,
-        "image",
-        _image,
-        "Build a container image that holds one model: the champion, or without FRAUD_S3_URI a local one.",
-        f"{PROGRAM} image",
-        f"{PROGRAM} image --version abcdef123456 --tag registry.example/fraud:candidate",
-    )
-    image.add_argument(
-        "--version", metavar="V", help="model version; the champion, FRAUD_MODEL or the newest by default"
-    )
-    image.add_argument("--tag", metavar="NAME:TAG", help=f"name of the image; {MODEL_NAME}:<model version> by default")
-    image.add_argument("--backend", choices=ENGINES, help="container engine; the first that answers by default")
-
-
-def _image(given: argparse.Namespace) -> dict[str, str]:
-    return build(given.version, given.tag, given.backend, Steps())
 
 
 def build(version: str | None, tag: str | None, backend: str | None, steps: Steps) -> dict[str, str]:
@@ -62,7 +38,7 @@ def build(version: str | None, tag: str | None, backend: str | None, steps: Step
     with tempfile.TemporaryDirectory(prefix="fraud-image-") as home:
         env = {**os.environ, "BENTOML_HOME": home}
         steps.start("model", "Filling a fresh model store")
-        model = _pull(version, env) if Settings.from_env().s3_uri else _copy(version, env)
+        model = _pull(version, env) if registry_if_set() else _copy(version, env)
         steps.done(model)
         shipped = model.removeprefix(f"{MODEL_NAME}:")
         env["FRAUD_MODEL"] = model
@@ -81,11 +57,13 @@ def _check_may_ship(version: str) -> None:
     """Raise FraudError for a version that the gate refused, unless somebody once promoted it all the same."""
     if version in ("champion", "latest"):
         raise FraudError(f"--version takes a version, not {version!r}; without it the champion is built")
-    remote = arguments.registry() if Settings.from_env().s3_uri else None
+    remote = registry_if_set()
     if remote and remote.refused(version):
         promoted = {event.model_version for event in remote.pointer.history()}
         if version not in promoted:
-            raise FraudError(f"{version}: the gate refused this version; `{PROGRAM} promote --override` comes first")
+            raise FraudError(
+                f"{version}: the gate refused this version; `python -m training promote --override` comes first"
+            )
 
 
 def find_engine(backend: str | None) -> str:

@@ -6,19 +6,20 @@ import sys
 from typing import Any
 
 from fraud import command, store
+from fraud.command import Verbs
 from fraud.errors import ModelError, RegistryError
 from fraud.manifest import Manifest
 from fraud.remote.registry import Registry
-from fraud.settings import MODEL_NAME, Settings
-from training.verbs import arguments
-from training.verbs.arguments import PROGRAM
+from fraud.remote.resolve import registry, registry_if_set
+from fraud.settings import MODEL_NAME
+from training.verbs import PROGRAM
 
 LOG = logging.getLogger(__name__)
 
 _LOG_WIDTH = 160
 
 
-def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privately
+def add_to(verbs: Verbs) -> None:
     """Register the verbs."""
     publish = command.subcommand(
         verbs,
@@ -93,13 +94,13 @@ def current(remote: Registry) -> str | None:
     return found[0].model_version if found else None
 
 
-def _publish(given: argparse.Namespace) -> dict[str, Any]:
-    version = str(store.get(f"{MODEL_NAME}:{given.version}").tag.version)
-    return {"model_version": version, **upload(arguments.registry(), version)}
+def _publish(arguments: argparse.Namespace) -> dict[str, Any]:
+    version = str(store.get(f"{MODEL_NAME}:{arguments.version}").tag.version)
+    return {"model_version": version, **upload(registry(), version)}
 
 
 def _list(_: argparse.Namespace) -> dict[str, Any]:
-    remote = arguments.registry() if Settings.from_env().s3_uri else None
+    remote = registry_if_set()
     published = {item.manifest.model_version: item.manifest for item in remote.versions()} if remote else {}
     local = _local()
     history = remote.pointer.history() if remote else []
@@ -167,24 +168,24 @@ def _word(remote: Registry | None, version: str) -> str:
     return "not gated" if verdict is None else "passed" if verdict["passed"] else "refused"
 
 
-def _pull(given: argparse.Namespace) -> dict[str, Any]:
-    remote = arguments.registry()
-    version = current(remote) if given.version == "champion" else given.version
+def _pull(arguments: argparse.Namespace) -> dict[str, Any]:
+    remote = registry()
+    version = current(remote) if arguments.version == "champion" else arguments.version
     if version is None:
         raise RegistryError(f"{remote.uri}: there is no champion yet; publish or promote a model")
     manifest = remote.pull(version)
-    if given.version == "champion":
+    if arguments.version == "champion":
         store.remember_champion(version)
     return {"tag": f"{MODEL_NAME}:{version}", "created_at": manifest.created_at, "synthetic": manifest.synthetic}
 
 
-def _promote(given: argparse.Namespace) -> dict[str, Any]:
-    champion = arguments.registry().promote(given.version, given.reason, override=given.override)
+def _promote(arguments: argparse.Namespace) -> dict[str, Any]:
+    champion = registry().promote(arguments.version, arguments.reason, override=arguments.override)
     store.remember_champion(champion.model_version)
     return champion.model_dump()
 
 
-def _rollback(given: argparse.Namespace) -> dict[str, Any]:
-    champion = arguments.registry().rollback(given.reason, override=given.override)
+def _rollback(arguments: argparse.Namespace) -> dict[str, Any]:
+    champion = registry().rollback(arguments.reason, override=arguments.override)
     store.remember_champion(champion.model_version)
     return champion.model_dump()
