@@ -11,6 +11,9 @@ from typing import TypeVar
 
 Number = TypeVar("Number", int, float)
 
+MODEL_NAMES = "a version, a tag, `latest` (the newest in the local store) or `champion`"
+"""How a model may be named, as ``fraud.remote.resolve`` reads it; for the help."""
+
 _MAX_SEED = 2**32 - 1  # scikit-learn's
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 

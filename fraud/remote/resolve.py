@@ -50,20 +50,24 @@ def resolve(name: str, remote: Registry | None = None, *, pull: bool = False) ->
     an empty store, and for ``champion`` when neither a registry nor our memory knows one; RegistryError when there is
     none yet, or S3 fails.
     """
-    model = _named(name.removeprefix(f"{MODEL_NAME}:"), remote)
+    version = bare_name(name)
+    if version == CHAMPION:
+        model = _champion(remote)
+    elif version == LATEST:
+        model = Resolved(str(store.get(f"{MODEL_NAME}:{LATEST}").tag.version), "store")
+    else:
+        model = Resolved(version, "user")
     if pull and remote and not _is_local(model.tag):
         remote.pull(model.version)
     return model
 
 
-def _named(name: str, remote: Registry | None) -> Resolved:
-    if name == CHAMPION:
-        return _champion(remote)
-    if name in (LATEST, MODEL_NAME):  # as BentoML reads a tag without a version
-        return Resolved(str(store.get(f"{MODEL_NAME}:{LATEST}").tag.version), "store")
-    if ":" in name:
+def bare_name(name: str) -> str:
+    """``champion``, ``latest`` or a version: a name without the model's. Raises ModelError for another model's tag."""
+    version = name.removeprefix(f"{MODEL_NAME}:")
+    if ":" in version:
         raise ModelError(f"{name}: not a model tag; expected {MODEL_NAME}:VERSION")
-    return Resolved(name, "user")
+    return LATEST if version == MODEL_NAME else version  # as BentoML reads a tag without a version
 
 
 def _champion(remote: Registry | None) -> Resolved:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from fraud import command
-from fraud.argument_types import positive, psi
+from fraud.argument_types import MODEL_NAMES, positive, psi
 from fraud.command import CommandResult, Verbs
 from fraud.errors import DataError
 from monitoring.verbs import PROGRAM
@@ -25,9 +25,7 @@ def add_to(verbs: Verbs) -> None:
         f"{PROGRAM} drift --reference-data may.csv --data june.csv --output report.md",
         f"{PROGRAM} drift --reference champion --data last_hour.csv --ignore hour --minimum-rows 500",
     )
-    drift.add_argument(
-        "--reference", metavar="VERSION", help="a version, `latest` or `champion`: its stored deciles are the reference"
-    )
+    drift.add_argument("--reference", metavar="MODEL", help=f"{MODEL_NAMES}: its stored deciles are the reference")
     drift.add_argument("--data", type=Path, required=True, metavar="FILE", help="CSV or Parquet; Class is ignored")
     drift.add_argument(
         "--reference-data",
@@ -52,7 +50,7 @@ def add_to(verbs: Verbs) -> None:
 
     def checked(arguments: argparse.Namespace) -> CommandResult:
         if arguments.reference is None and arguments.reference_data is None:
-            drift.error("give --reference VERSION, --reference-data FILE, or both")
+            drift.error("give --reference MODEL, --reference-data FILE, or both")
         return _drift(arguments)
 
     drift.set_defaults(handler=checked)

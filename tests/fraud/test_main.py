@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fraud import __main__ as program
+from fraud import store
 from fraud.verbs import score
 
 REPOSITORY = Path(__file__).parents[2]
@@ -57,6 +58,9 @@ def test_fraud_refuses_wrong_usage(fraud, arguments):
     [
         (("a.csv", "b.txt"), {}, "b.txt: expected a name that ends in .csv or .parquet"),
         (("a.csv", "b.csv", "--model", "fraud_detector:nowhere"), {}, "the model store has no fraud_detector:nowhere"),
+        (("a.csv", "b.csv", "--model", "nowhere"), {}, "the model store has no fraud_detector:nowhere"),
+        (("a.csv", "b.csv", "--model", "champion"), {}, "no champion is known here: set FRAUD_S3_URI"),
+        (("a.csv", "b.csv", "--model", "other:abc"), {}, "other:abc: not a model tag"),
         (
             ("a.csv", "b.csv"),
             {"FRAUD_MODEL": "fraud_detector:unheard"},
@@ -64,7 +68,15 @@ def test_fraud_refuses_wrong_usage(fraud, arguments):
         ),
         (("a.csv", "b.csv"), {"FRAUD_MODLE": "x"}, "FRAUD_MODLE is not a setting"),
     ],
-    ids=["bad suffix", "no such model", "no such model in the environment", "unknown setting"],
+    ids=[
+        "bad suffix",
+        "no such tag",
+        "no such version",
+        "no champion",
+        "another model",
+        "no such model in the environment",
+        "unknown setting",
+    ],
 )
 def test_fraud_score_states_its_errors(fraud, monkeypatch, tmp_path, arguments, environment, words):
     """A stated error is one line on stderr and exit code 1."""
@@ -105,6 +117,22 @@ def test_the_command_runs_as_a_process(tmp_path):
     assert done.stderr == f"error: {tmp_path / 'b.doc'}: expected a name that ends in .csv or .parquet\n"
 
 
+@pytest.mark.parametrize("name", ["{version}", "fraud_detector:{version}", "latest", "champion"])
+def test_score_takes_a_model_by_any_name(fraud, saved, frame, tmp_path, name):
+    """A version, a tag, the newest, and the champion last seen."""
+    frame[:5].to_csv(tmp_path / "in.csv", index=False)
+    store.remember_champion(saved.model_version)
+    try:
+        code, out, err = fraud(
+            "score", tmp_path / "in.csv", tmp_path / "out.csv", "--model", name.format(version=saved.model_version)
+        )
+    finally:
+        store._champion_path(saved.model_version).unlink()
+    assert (code, err) == (0, "")
+    expected = store.versions()[0] if name == "latest" else saved.model_version
+    assert json.loads(out)["model_version"] == expected
+
+
 def test_a_key_is_printed_with_its_hash(fraud):
     """The hash is what the service is given."""
     code, out, err = fraud("key")
@@ -118,6 +146,7 @@ def test_the_program_starts_with_nothing_heavy():
     code = """
 import sys
 from fraud import __main__ as program
+from fraud import store
 sys.argv = ["fraud", "key"]
 assert program.main() == 0
 heavy = {"pandas", "pyarrow", "boto3", "sklearn", "fraud.bulk", "fraud.tables", "fraud.remote"}

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from fraud import store
 from fraud.errors import FraudError
-from fraud.remote.resolve import registry_if_set
+from fraud.remote.registry import Registry
+from fraud.remote.resolve import CHAMPION, LATEST, bare_name, registry_if_set, resolve
 from fraud.settings import MODEL_NAME, Settings
 from training.console import Steps
 
@@ -33,12 +34,13 @@ def build(version: str | None, tag: str | None, backend: str | None, steps: Step
     give it. Raises FraudError without a container engine, and with the end of the log when a step fails.
     """
     engine = find_engine(backend)
+    remote = registry_if_set()
     if version is not None:
-        _check_may_ship(version)
+        version = _may_ship(version, remote)
     with tempfile.TemporaryDirectory(prefix="fraud-image-") as home:
         env = {**os.environ, "BENTOML_HOME": home}
         steps.start("model", "Filling a fresh model store")
-        model = _pull(version, env) if registry_if_set() else _copy(version, env)
+        model = _pull(version or CHAMPION, env) if remote else _copy(version, env)
         steps.done(model)
         shipped = model.removeprefix(f"{MODEL_NAME}:")
         env["FRAUD_MODEL"] = model
@@ -53,17 +55,18 @@ def build(version: str | None, tag: str | None, backend: str | None, steps: Step
     return {"image": image, "model_version": shipped, "bento": model}
 
 
-def _check_may_ship(version: str) -> None:
-    """Raise FraudError for a version that the gate refused, unless somebody once promoted it all the same."""
-    if version in ("champion", "latest"):
-        raise FraudError(f"--version takes a version, not {version!r}; without it the champion is built")
-    remote = registry_if_set()
+def _may_ship(name: str, remote: Registry | None) -> str:
+    """The version. Raises FraudError for one that the gate refused, unless somebody once promoted it all the same."""
+    version = bare_name(name)
+    if version in (CHAMPION, LATEST):
+        raise FraudError(f"--version takes a version, not {name!r}; without it the champion is built")
     if remote and remote.refused(version):
         promoted = {event.model_version for event in remote.pointer.history()}
         if version not in promoted:
             raise FraudError(
                 f"{version}: the gate refused this version; `python -m training promote --override` comes first"
             )
+    return version
 
 
 def find_engine(backend: str | None) -> str:
@@ -75,9 +78,9 @@ def find_engine(backend: str | None) -> str:
     raise FraudError(f"no container engine answers to `{' ps` or `'.join(tried)} ps`; install one, or start its daemon")
 
 
-def _pull(version: str | None, env: Mapping[str, str]) -> str:
+def _pull(name: str, env: Mapping[str, str]) -> str:
     """Tag of the published model, once it is in the store of ``env``; every SHA-256 was verified."""
-    said = _run("the pull", [sys.executable, "-m", "training", "pull", version or "champion"], env)
+    said = _run("the pull", [sys.executable, "-m", "training", "pull", name], env)
     return str(json.loads(said)["tag"])
 
 
@@ -85,7 +88,7 @@ def _copy(version: str | None, env: Mapping[str, str]) -> str:
     """Tag of the local model, once it is in the store of ``env``. Raises ModelError for one that would not serve."""
     import bentoml
 
-    entry = store.get(f"{MODEL_NAME}:{version}" if version else Settings.from_env().model)
+    entry = store.get(resolve(version or Settings.from_env().model).tag)
     store.open_served(entry)
     with tempfile.TemporaryDirectory(prefix="fraud-export-") as folder:
         archive = bentoml.models.export_model(entry.tag, str(Path(folder) / "model.bentomodel"))

@@ -6,10 +6,9 @@ import sys
 from typing import Any
 
 from fraud import command, store
-from fraud.argument_types import port, positive, seed
+from fraud.argument_types import MODEL_NAMES, port, positive, seed
 from fraud.command import CommandResult, Verbs
-from fraud.remote.resolve import registry
-from fraud.settings import MODEL_NAME
+from fraud.remote.resolve import CHAMPION, LATEST, registry, registry_if_set, resolve
 from training.verbs import PROGRAM, options, releases
 
 
@@ -65,9 +64,14 @@ def add_to(verbs: Verbs) -> None:
         _evaluate,
         "Judge a saved model on labelled rows. Rows it was trained on flatter it.",
         f"{PROGRAM} evaluate --data last_week.csv",
-        f"{PROGRAM} evaluate --model fraud_detector:abc --data s3://bucket/labelled.parquet",
+        f"{PROGRAM} evaluate --model champion --data s3://bucket/labelled.parquet",
     )
-    evaluate.add_argument("--model", default=f"{MODEL_NAME}:latest", metavar="TAG", help="tag in the model store")
+    evaluate.add_argument(
+        "--model",
+        default=LATEST,
+        metavar="MODEL",
+        help=f"{MODEL_NAMES}; pulled from FRAUD_S3_URI when it is not here (default: the newest)",
+    )
     options.add_data(evaluate)
 
     serve = command.subcommand(
@@ -113,7 +117,7 @@ def _retrain(arguments: argparse.Namespace) -> CommandResult:
     result = outcome.as_dict()
     if outcome.promoted and not arguments.no_pull:
         # in a process of its own: the bentoml of this one still knows the staging store
-        fetch = [sys.executable, "-m", "training", "pull", "champion"]
+        fetch = [sys.executable, "-m", "training", "pull", CHAMPION]
         result["pulled"] = subprocess.run(fetch, stdout=subprocess.DEVNULL).returncode == 0
         if not result["pulled"]:
             return CommandResult(result, command.EXIT_ERROR)
@@ -124,7 +128,8 @@ def _retrain(arguments: argparse.Namespace) -> CommandResult:
 def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     from training.run import evaluate_stored
 
-    return evaluate_stored(arguments.model, arguments.data)
+    model = resolve(arguments.model, registry_if_set(), pull=True)
+    return evaluate_stored(model.tag, arguments.data)
 
 
 def _serve(arguments: argparse.Namespace) -> None:

@@ -6,11 +6,12 @@ import sys
 from typing import Any
 
 from fraud import command, store
+from fraud.argument_types import MODEL_NAMES
 from fraud.command import Verbs
 from fraud.errors import ModelError, RegistryError
 from fraud.manifest import Manifest
 from fraud.remote.registry import Registry
-from fraud.remote.resolve import registry, registry_if_set
+from fraud.remote.resolve import CHAMPION, registry, registry_if_set, resolve
 from fraud.settings import MODEL_NAME
 from training.verbs import PROGRAM
 
@@ -29,7 +30,7 @@ def add_to(verbs: Verbs) -> None:
         f"{PROGRAM} publish latest",
         f"{PROGRAM} publish abcdef123456",
     )
-    publish.add_argument("version", help="a version, or `latest`")
+    publish.add_argument("version", help=MODEL_NAMES)
 
     command.subcommand(
         verbs,
@@ -47,7 +48,7 @@ def add_to(verbs: Verbs) -> None:
         f"{PROGRAM} pull champion",
         f"{PROGRAM} pull abcdef123456",
     )
-    pull.add_argument("version", help="a version, or `champion`")
+    pull.add_argument("version", help=MODEL_NAMES)
 
     promote = command.subcommand(
         verbs,
@@ -56,7 +57,7 @@ def add_to(verbs: Verbs) -> None:
         "Make a published version the champion.",
         f'{PROGRAM} promote abcdef123456 --reason "approved by risk on Monday"',
     )
-    promote.add_argument("version")
+    promote.add_argument("version", help=MODEL_NAMES)
     promote.add_argument("--reason", default="promoted by hand", help="kept in the history")
     promote.add_argument("--override", action="store_true", help="promote a version that the gate refused")
 
@@ -76,7 +77,7 @@ def upload(remote: Registry, version: str) -> dict[str, Any]:
     try:
         published = remote.publish(version)
         first = remote.crown_first(version)
-        champion = first.model_version if first else current(remote)
+        champion = first.model_version if first else resolve(CHAMPION, remote).version
     except RegistryError as error:
         raise RegistryError(
             f"{error}; {MODEL_NAME}:{version} is safe in the local store: "
@@ -88,14 +89,9 @@ def upload(remote: Registry, version: str) -> dict[str, Any]:
     }
 
 
-def current(remote: Registry) -> str | None:
-    """Version of the champion, or None before the first."""
-    found = remote.pointer.read()
-    return found[0].model_version if found else None
-
-
 def _publish(arguments: argparse.Namespace) -> dict[str, Any]:
-    version = str(store.get(f"{MODEL_NAME}:{arguments.version}").tag.version)
+    model = resolve(arguments.version, registry_if_set())
+    version = str(store.get(model.tag).tag.version)
     return {"model_version": version, **upload(registry(), version)}
 
 
@@ -170,17 +166,17 @@ def _word(remote: Registry | None, version: str) -> str:
 
 def _pull(arguments: argparse.Namespace) -> dict[str, Any]:
     remote = registry()
-    version = current(remote) if arguments.version == "champion" else arguments.version
-    if version is None:
-        raise RegistryError(f"{remote.uri}: there is no champion yet; publish or promote a model")
-    manifest = remote.pull(version)
-    if arguments.version == "champion":
-        store.remember_champion(version)
-    return {"tag": f"{MODEL_NAME}:{version}", "created_at": manifest.created_at, "synthetic": manifest.synthetic}
+    model = resolve(arguments.version, remote)
+    manifest = remote.pull(model.version)
+    if model.source == "registry":
+        store.remember_champion(model.version)
+    return {"tag": model.tag, "created_at": manifest.created_at, "synthetic": manifest.synthetic}
 
 
 def _promote(arguments: argparse.Namespace) -> dict[str, Any]:
-    champion = registry().promote(arguments.version, arguments.reason, override=arguments.override)
+    remote = registry()
+    version = resolve(arguments.version, remote).version
+    champion = remote.promote(version, arguments.reason, override=arguments.override)
     store.remember_champion(champion.model_version)
     return champion.model_dump()
 
