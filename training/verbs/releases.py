@@ -117,13 +117,13 @@ def _list(_: argparse.Namespace) -> dict[str, Any]:
 
 def _local() -> dict[str, Manifest]:
     """Manifests of the local models; an entry that is not ours is named and left out."""
-    found = {}
+    manifests = {}
     for version in store.versions():
         try:
-            found[version] = store.read_manifest(store.get(f"{MODEL_NAME}:{version}"))
+            manifests[version] = store.read_manifest(store.get(f"{MODEL_NAME}:{version}"))
         except ModelError as error:
             LOG.warning("left out: %s", error)
-    return found
+    return manifests
 
 
 def _show(models: list[dict[str, Any]]) -> None:
