@@ -1,18 +1,21 @@
-"""What every command shares: one JSON document on stdout, words on stderr, and the exit codes."""
+"""What every command shares: its verbs, one JSON document on stdout, words on stderr, and the exit codes."""
 
 import argparse
 import json
 import logging
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from fraud.errors import FraudError
 
 Handler = Callable[[argparse.Namespace], Any]
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""What verbs are added to; argparse names its type privately."""
 
 EXIT_ERROR = 1
 EXIT_REFUSED = 3
@@ -20,47 +23,60 @@ EXIT_TERMINATED = 143  # the shell's word for SIGTERM: 128 + 15
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A result that comes with an exit code other than 0."""
+class CommandResult:
+    """A document that comes with an exit code other than 0."""
 
     document: Any
     exit_code: int
 
 
-def main(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> int:
+class VerbModule(Protocol):
+    """A module of verbs."""
+
+    def add_to(self, verbs: Verbs) -> None:
+        """Register the verbs with their arguments."""
+
+
+def front(program: str, description: str, modules: Sequence[VerbModule]) -> argparse.ArgumentParser:
+    """The parser of ``python -m PACKAGE VERB``: all verbs with their help."""
+    parser = argparse.ArgumentParser(prog=program, description=description)
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    for module in modules:
+        module.add_to(verbs)
+    return parser
+
+
+def main(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
     """Run the handler that ``parser`` sets as ``handler`` and print its result as JSON.
 
-    Returns 0 or what an Answer says, or 1 after one line on stderr for a stated error; argparse exits 2 on wrong usage.
-    SIGTERM ends the process with 143 and lets what was begun clean up: temporary stores and containers go.
+    Returns 0 or what a CommandResult says, or 1 after one line on stderr for a stated error; argparse exits 2 on wrong
+    usage. SIGTERM ends the process with 143 and lets what was begun clean up: temporary stores and containers go.
+    BentoML reports the use of it to nobody.
     """
+    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     if threading.current_thread() is threading.main_thread():  # no other may set it
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    given = parser.parse_args(arguments)
-    handler: Handler = given.handler
+    arguments = parser.parse_args(argv)
+    handler: Handler = arguments.handler
     try:
-        result = handler(given)
+        result = handler(arguments)
     except FraudError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)  # noqa: T201 - this is the command's voice
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)  # noqa: T201
         return 130
-    answer = result if isinstance(result, Answer) else Answer(result, 0)
-    sys.stdout.write(json.dumps(answer.document, indent=2, allow_nan=False) + "\n")
-    return answer.exit_code
+    if not isinstance(result, CommandResult):
+        result = CommandResult(result, 0)
+    sys.stdout.write(json.dumps(result.document, indent=2, allow_nan=False) + "\n")
+    return result.exit_code
 
 
-def subcommand(
-    group: Any,  # noqa: ANN401 - argparse names its type privately
-    name: str,
-    handler: Handler,
-    summary: str,
-    *examples: str,
-) -> argparse.ArgumentParser:
+def subcommand(verbs: Verbs, name: str, handler: Handler, summary: str, *examples: str) -> argparse.ArgumentParser:
     """Add a verb with its help text and examples."""
     epilog = "examples:\n" + "\n".join(f"  {example}" for example in examples) if examples else None
-    parser: argparse.ArgumentParser = group.add_parser(
+    parser = verbs.add_parser(
         name,
         help=summary.replace("%", "%%"),
         description=summary,

@@ -13,9 +13,9 @@ from fraud.atomic import replacing
 from fraud.errors import DataError, ModelError
 from fraud.features import FEATURES, transform
 from fraud.profile import SCORE, Profile
-from fraud.remote.registry import Registry
+from fraud.remote.resolve import registry_if_set, resolve
 from fraud.schema import COLUMNS
-from fraud.settings import MODEL_NAME, Settings
+from fraud.settings import MODEL_NAME
 from fraud.tables import table
 from monitoring.offline import drift
 from monitoring.offline.drift import Finding, Floats
@@ -130,31 +130,13 @@ def write(path: Path, text: str) -> None:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from None
 
 
-def _served(version: str) -> store.Served:
+def _served(name: str) -> store.Served:
     """A stored model to score with; ``champion`` and what is not here come from ``FRAUD_S3_URI`` when that is set."""
-    version = version.removeprefix(f"{MODEL_NAME}:")
-    uri = Settings.from_env().s3_uri
-    remote = Registry(uri.rstrip("/")) if uri else None
-    if version == "champion":
-        version = _champion(remote)
-    if remote and version not in ("latest", *store.versions()):
-        remote.pull(version)
-    served = store.open_served(store.get(f"{MODEL_NAME}:{version}"))
+    tag = resolve(name, registry_if_set(), pull=True).tag
+    served = store.open_served(store.get(tag))
     if tuple(served.manifest.profile) != NAMES:
-        raise ModelError(f"{MODEL_NAME}:{version}: has no reference of this code's features; train it again")
+        raise ModelError(f"{tag}: has no reference of this code's features; train it again")
     return served
-
-
-def _champion(remote: Registry | None) -> str:
-    if remote:
-        found = remote.pointer.read()
-        if found is None:
-            raise ModelError(f"{remote.uri}: there is no champion yet; publish or promote a model")
-        return found[0].model_version
-    known = store.remembered_champion()
-    if known is None:
-        raise ModelError("no champion is known here: set FRAUD_S3_URI, or name a version or `latest`")
-    return known
 
 
 def _values(path: Path, served: store.Served | None, minimum_rows: int) -> Floats:

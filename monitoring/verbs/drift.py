@@ -2,16 +2,17 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from fraud import command
+from fraud.argument_types import MODEL_NAMES, positive, psi
+from fraud.command import CommandResult, Verbs
 from fraud.errors import DataError
+from monitoring.verbs import PROGRAM
 
-PROGRAM = "python -m monitoring"
 EXIT_DRIFT = 3
 
 
-def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privately
+def add_to(verbs: Verbs) -> None:
     """Register the verb."""
     drift = command.subcommand(
         verbs,
@@ -24,9 +25,7 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
         f"{PROGRAM} drift --reference-data may.csv --data june.csv --output report.md",
         f"{PROGRAM} drift --reference champion --data last_hour.csv --ignore hour --minimum-rows 500",
     )
-    drift.add_argument(
-        "--reference", metavar="VERSION", help="a version, `latest` or `champion`: its stored deciles are the reference"
-    )
+    drift.add_argument("--reference", metavar="MODEL", help=f"{MODEL_NAMES}: its stored deciles are the reference")
     drift.add_argument("--data", type=Path, required=True, metavar="FILE", help="CSV or Parquet; Class is ignored")
     drift.add_argument(
         "--reference-data",
@@ -35,12 +34,10 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
         help="rows to compare with in two-sample tests; without --reference their deciles are the reference",
     )
     drift.add_argument(
-        "--threshold", type=_positive, metavar="PSI", help="above this index a feature has drifted (docs/drift.md)"
+        "--threshold", type=psi, metavar="PSI", help="above this index a feature has drifted (docs/drift.md)"
     )
-    drift.add_argument(
-        "--threshold-score", type=_positive, metavar="PSI", help="above this index the score has drifted"
-    )
-    drift.add_argument("--minimum-rows", type=_whole, metavar="N", help="fewer rows in a file are an error")
+    drift.add_argument("--threshold-score", type=psi, metavar="PSI", help="above this index the score has drifted")
+    drift.add_argument("--minimum-rows", type=positive, metavar="N", help="fewer rows in a file are an error")
     drift.add_argument(
         "--ignore",
         nargs="+",
@@ -51,32 +48,32 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
     )
     drift.add_argument("--output", type=Path, metavar="FILE", help="also write the table as Markdown")
 
-    def checked(given: argparse.Namespace) -> command.Answer:
-        if given.reference is None and given.reference_data is None:
-            drift.error("give --reference VERSION, --reference-data FILE, or both")
-        return _drift(given)
+    def checked(arguments: argparse.Namespace) -> CommandResult:
+        if arguments.reference is None and arguments.reference_data is None:
+            drift.error("give --reference MODEL, --reference-data FILE, or both")
+        return _drift(arguments)
 
     drift.set_defaults(handler=checked)
 
 
-def _drift(given: argparse.Namespace) -> command.Answer:
+def _drift(arguments: argparse.Namespace) -> CommandResult:
     from monitoring.offline import drift_report
 
-    if given.output and not given.output.parent.is_dir():  # before the long work, not after it
-        raise DataError(f"{given.output.parent}: no such folder; make it first")
-    chosen = {name: getattr(given, name) for name in ("threshold", "threshold_score", "minimum_rows")}
+    if arguments.output and not arguments.output.parent.is_dir():  # before the long work, not after it
+        raise DataError(f"{arguments.output.parent}: no such folder; make it first")
+    chosen = {name: getattr(arguments, name) for name in ("threshold", "threshold_score", "minimum_rows")}
     question = drift_report.Question(
-        given.data,
-        given.reference,
-        given.reference_data,
-        ignored=frozenset(given.ignore),
+        arguments.data,
+        arguments.reference,
+        arguments.reference_data,
+        ignored=frozenset(arguments.ignore),
         **{name: value for name, value in chosen.items() if value is not None},
     )
-    found = drift_report.report(question)
-    found.show()
-    if given.output:
-        drift_report.write(given.output, found.markdown())
-    return command.Answer(found.as_dict(), EXIT_DRIFT if found.drifted else 0)
+    report = drift_report.report(question)
+    report.show()
+    if arguments.output:
+        drift_report.write(arguments.output, report.markdown())
+    return CommandResult(report.as_dict(), EXIT_DRIFT if report.drifted else 0)
 
 
 def _name(text: str) -> str:
@@ -87,17 +84,3 @@ def _name(text: str) -> str:
     if text not in names:
         raise argparse.ArgumentTypeError(f"no feature is called {text}; there are {', '.join(names)}")
     return text
-
-
-def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a positive number, got {text}")
-    return number
-
-
-def _whole(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text}")
-    return number

@@ -7,33 +7,33 @@ from pathlib import Path
 from typing import Any
 
 from fraud import command
-from fraud.errors import SettingsError
+from fraud.argument_types import days
+from fraud.command import Verbs
 from fraud.features import SECONDS_PER_DAY
 from fraud.settings import Settings
+from monitoring.verbs import PROGRAM
 
-PROGRAM = "python -m monitoring labels"
 
-
-def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privately
+def add_to(verbs: Verbs) -> None:
     """Register the verbs."""
     group = verbs.add_parser("labels", help="Take labels, judge the model by them, export training data, delete.")
     actions = group.add_subparsers(required=True, metavar="import|report|export|purge|delete")
-    taken = command.subcommand(
+    import_ = command.subcommand(
         actions,
         "import",
         _import,
         "Keep the labels of a CSV or Parquet file with transaction_id and is_fraud (or Class), all or none.",
-        f"{PROGRAM} import chargebacks.csv",
+        f"{PROGRAM} labels import chargebacks.csv",
     )
-    taken.add_argument("file", type=Path)
+    import_.add_argument("file", type=Path)
 
     report = command.subcommand(
         actions,
         "report",
         _report,
         "Precision and recall of predictions old enough for labels, with counts and 95 % intervals.",
-        f"{PROGRAM} report",
-        f"{PROGRAM} report --by-day",
+        f"{PROGRAM} labels report",
+        f"{PROGRAM} labels report --by-day",
     )
     report.add_argument("--by-day", action="store_true", help="a row for each day of scoring (UTC)")
 
@@ -42,8 +42,8 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
         "export",
         _export,
         "Write labelled transactions as training data, each once; --push makes them an increment for retrain.",
-        f"{PROGRAM} export --push",
-        f"{PROGRAM} export week.parquet --labelled-only",
+        f"{PROGRAM} labels export --push",
+        f"{PROGRAM} labels export week.parquet --labelled-only",
     )
     export.add_argument("file", type=Path, nargs="?", help="a .parquet file to write")
     export.add_argument("--push", action="store_true", help="upload below dataset/new/ of FRAUD_S3_URI")
@@ -56,35 +56,35 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
         "purge",
         _purge,
         "Delete predictions older than some days, and labels as old that no prediction is left of.",
-        f"{PROGRAM} purge --older-than-days 180",
-        f"{PROGRAM} purge --older-than-days 180 --dry-run",
+        f"{PROGRAM} labels purge --older-than-days 180",
+        f"{PROGRAM} labels purge --older-than-days 180 --dry-run",
     )
-    purge.add_argument("--older-than-days", type=_days, required=True, metavar="N")
+    purge.add_argument("--older-than-days", type=days, required=True, metavar="N")
     purge.add_argument("--dry-run", action="store_true", help="count, and delete nothing")
 
-    forget = command.subcommand(
+    delete = command.subcommand(
         actions,
         "delete",
         _delete,
         "Delete every prediction and label of some transactions.",
-        f"{PROGRAM} delete tx-0001 tx-0002",
+        f"{PROGRAM} labels delete tx-0001 tx-0002",
     )
-    forget.add_argument("transaction_id", nargs="+")
+    delete.add_argument("transaction_id", nargs="+")
 
 
-def _import(given: argparse.Namespace) -> dict[str, Any]:
+def _import(arguments: argparse.Namespace) -> dict[str, Any]:
     from monitoring import labels
 
     with labels.opened(Settings.from_env()) as engine:
-        return labels.import_file(engine, given.file)
+        return labels.import_file(engine, arguments.file)
 
 
-def _report(given: argparse.Namespace) -> dict[str, Any]:
+def _report(arguments: argparse.Namespace) -> dict[str, Any]:
     from monitoring import labels
 
     settings = Settings.from_env()
     with labels.opened(settings) as engine:
-        document = labels.report(engine, settings, now=time.time(), by_day=given.by_day)
+        document = labels.report(engine, settings, now=time.time(), by_day=arguments.by_day)
     for model in document["models"]:
         sys.stderr.write(f"{_row(model)}\n")
     return document
@@ -101,45 +101,41 @@ def _share(figure: dict[str, float | None]) -> str:
     return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
 
 
-def _export(given: argparse.Namespace) -> dict[str, Any]:
-    if given.file is None and not given.push:
-        given.wrong_usage("give a file to write, or --push, or both")
+def _export(arguments: argparse.Namespace) -> dict[str, Any]:
+    if arguments.file is None and not arguments.push:
+        arguments.wrong_usage("give a file to write, or --push, or both")
     settings = Settings.from_env()
-    if given.push and settings.s3_uri is None:
-        raise SettingsError("FRAUD_S3_URI is not set; set it to s3://bucket/prefix")
+    from fraud.remote.resolve import registry
+
+    remote = registry(settings) if arguments.push else None  # before the long work, not after it
     from monitoring import labels
     from monitoring.offline import increment
 
     with labels.opened(settings) as engine:
-        rows = labels.export(engine, settings, now=time.time(), again=given.again, labelled_only=given.labelled_only)
+        rows = labels.export(
+            engine, settings, now=time.time(), again=arguments.again, labelled_only=arguments.labelled_only
+        )
         document: dict[str, Any] = rows.as_dict()
-        if given.file is not None:
-            increment.write(rows, given.file)
-            document["file"] = str(given.file)
-        if given.push:
-            document["pushed"] = increment.push(rows, str(settings.s3_uri).rstrip("/"))
+        if arguments.file is not None:
+            increment.write(rows, arguments.file)
+            document["file"] = str(arguments.file)
+        if remote:
+            document["pushed"] = increment.push(rows, remote.uri)
         increment.mark(engine, rows)
     return document
 
 
-def _purge(given: argparse.Namespace) -> dict[str, Any]:
+def _purge(arguments: argparse.Namespace) -> dict[str, Any]:
     from monitoring import labels
 
     with labels.opened(Settings.from_env()) as engine:
-        before = time.time() - given.older_than_days * SECONDS_PER_DAY
-        counts = labels.purge(engine, before, dry_run=given.dry_run)
-    return {"would_delete" if given.dry_run else "deleted": counts}
+        before = time.time() - arguments.older_than_days * SECONDS_PER_DAY
+        counts = labels.purge(engine, before, dry_run=arguments.dry_run)
+    return {"would_delete" if arguments.dry_run else "deleted": counts}
 
 
-def _delete(given: argparse.Namespace) -> dict[str, Any]:
+def _delete(arguments: argparse.Namespace) -> dict[str, Any]:
     from monitoring import labels
 
     with labels.opened(Settings.from_env()) as engine:
-        return {"deleted": labels.forget(engine, given.transaction_id)}
-
-
-def _days(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < 1e6:
-        raise argparse.ArgumentTypeError(f"expected a number of days from 0 on, got {text}")
-    return number
+        return {"deleted": labels.forget(engine, arguments.transaction_id)}

@@ -180,7 +180,7 @@ def test_promoting_a_refused_version_takes_an_override(loop, spoiled):
 def test_after_a_refusal_and_a_rollback_make_run_serves_the_champion(loop, spoiled):
     """What ``make run`` would serve is the champion of S3, though a newer model was published."""
     command, _ = loop
-    code = "from training import serve, console; from fraud.settings import Settings; print(serve.choose_model(Settings.from_env(), console.Steps()))"  # noqa: E501
+    code = "from training import console; from training.shipping import serve; from fraud.settings import Settings; print(serve.choose_model(Settings.from_env(), console.Steps()))"  # noqa: E501
     done = command.python("-c", code)
     assert done.stdout.strip() == f"fraud_detector:{spoiled[1]['champion']}", done.stderr
 

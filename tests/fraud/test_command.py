@@ -1,17 +1,17 @@
 """Every command: one JSON document on stdout, words on stderr, and its exit code."""
 
-import argparse
 import json
 import logging
 import math
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from fraud import __main__ as program
 from fraud import command
 from fraud.errors import ConflictError, DataError, FraudError, ModelError, RegistryError, SettingsError
 
@@ -19,10 +19,10 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def parser_of(handler, *examples):
-    parser = argparse.ArgumentParser(prog="python -m thing")
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
-    command.subcommand(verbs, "do", handler, "Do it.", *examples).add_argument("--count", type=int)
-    return parser
+    def add_to(verbs):
+        command.subcommand(verbs, "do", handler, "Do it.", *examples).add_argument("--count", type=int)
+
+    return command.front("python -m thing", "Things.", [SimpleNamespace(add_to=add_to)])
 
 
 def run(handler, *arguments):
@@ -30,26 +30,10 @@ def run(handler, *arguments):
 
 
 def failing(error):
-    def handler(given):
+    def handler(arguments):
         raise error
 
     return handler
-
-
-@pytest.fixture
-def fraud(monkeypatch, capsys):
-    """Runs ``python -m fraud`` with arguments; its exit code, stdout and stderr."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["fraud", *map(str, arguments)])
-        try:
-            code = program.main()
-        except SystemExit as stop:
-            code = stop.code
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
 
 
 @pytest.mark.parametrize("result", [{"a": 1, "b": [None, "ü"]}, [], 0, "text", None], ids=repr)
@@ -64,7 +48,7 @@ def test_success_prints_one_json_document(capsys, result):
 
 def test_arguments_reach_the_handler(capsys):
     """The handler sees what was parsed."""
-    run(lambda given: given.count, "do", "--count", "7")
+    run(lambda arguments: arguments.count, "do", "--count", "7")
     assert json.loads(capsys.readouterr().out) == 7
 
 
@@ -94,7 +78,7 @@ HOLD = """
 import argparse, sys, tempfile, time
 from fraud import command
 
-def hold(given):
+def hold(arguments):
     with tempfile.TemporaryDirectory() as folder:
         print(folder, flush=True)
         time.sleep(60)
@@ -155,76 +139,31 @@ def test_help_shows_the_examples(capsys):
     assert capsys.readouterr().out.endswith("examples:\n  thing do --count 1\n  thing do\n")
 
 
-def test_help_of_score_shows_commands_that_parse(fraud, monkeypatch):
-    """Each example in the help of ``score`` is accepted by its own parser."""
+def test_the_front_lists_its_verbs_in_order(capsys):
+    """``--help`` shows what the program is for and each verb with its summary, as the modules come."""
+
+    def module(name):
+        return SimpleNamespace(add_to=lambda verbs: command.subcommand(verbs, name, print, f"Do {name}."))
+
+    with pytest.raises(SystemExit) as stop:
+        command.main(command.front("python -m thing", "Things.", [module("b"), module("a")]), ["--help"])
+    assert stop.value.code == 0
+    said = capsys.readouterr().out
+    assert said.startswith("usage: python -m thing [-h] VERB ...\n\nThings.\n")
+    assert [line.split() for line in said.splitlines() if "Do " in line] == [["b", "Do", "b."], ["a", "Do", "a."]]
+
+
+def test_a_command_is_not_tracked(monkeypatch):
+    """BentoML is told before the handler runs; who has said otherwise is left in peace."""
+    monkeypatch.delenv("BENTOML_DO_NOT_TRACK", raising=False)
     seen = []
-    monkeypatch.setattr(program, "_score", lambda given: seen.append(Path(given.sources[0]).name))
-    code, out, _ = fraud("score", "--help")
-    assert code == 0
-    examples = [line.split() for line in out.partition("examples:\n")[2].splitlines()]
-    assert len(examples) == 4
-    for words in examples:
-        assert words[:3] == ["python", "-m", "fraud"]
-        assert fraud(*words[3:])[0] == 0
-    assert seen == ["transactions.csv", "week.parquet", "transactions", "2026-*.parquet'"]
+    assert run(lambda _: seen.append(os.environ["BENTOML_DO_NOT_TRACK"])) == 0
+    monkeypatch.setenv("BENTOML_DO_NOT_TRACK", "False")
+    assert run(lambda _: seen.append(os.environ["BENTOML_DO_NOT_TRACK"])) == 0
+    assert seen == ["True", "False"]
 
 
-@pytest.mark.parametrize("arguments", [(), ("nothing",), ("score",), ("score", "in.csv"), ("score", "a", "b", "--x")])
-def test_fraud_refuses_wrong_usage(fraud, arguments):
-    """Without a verb, or with the wrong arguments, ``python -m fraud`` exits 2."""
-    code, out, err = fraud(*arguments)
-    assert (code, out) == (2, "")
-    assert "usage: python -m fraud" in err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "environment", "words"),
-    [
-        (("a.csv", "b.txt"), {}, "b.txt: expected a name that ends in .csv or .parquet"),
-        (("a.csv", "b.csv", "--model", "fraud_detector:nowhere"), {}, "the model store has no fraud_detector:nowhere"),
-        (
-            ("a.csv", "b.csv"),
-            {"FRAUD_MODEL": "fraud_detector:unheard"},
-            "the model store has no fraud_detector:unheard",
-        ),
-        (("a.csv", "b.csv"), {"FRAUD_MODLE": "x"}, "FRAUD_MODLE is not a setting"),
-    ],
-    ids=["bad suffix", "no such model", "no such model in the environment", "unknown setting"],
-)
-def test_fraud_score_states_its_errors(fraud, monkeypatch, tmp_path, arguments, environment, words):
-    """A stated error is one line on stderr and exit code 1."""
-    monkeypatch.chdir(tmp_path)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    code, out, err = fraud("score", *arguments)
-    assert (code, out) == (1, "")
-    assert err.startswith(f"error: {words}")
-    assert err.count("\n") == 1
-
-
-def test_score_prints_what_it_wrote(fraud, saved, frame, tmp_path):
-    """The document tells the output, the rows, how many were flagged, the version and the threshold."""
-    frame[:20].to_csv(tmp_path / "in.csv", index=False)
-    target = tmp_path / "out.csv"
-    code, out, err = fraud("score", tmp_path / "in.csv", target, "--model", f"fraud_detector:{saved.model_version}")
-    assert (code, err) == (0, "")
-    document = json.loads(out)
-    assert document.pop("flagged") in range(21)
-    assert document == {
-        "output": str(target),
-        "rows": 20,
-        "model_version": saved.model_version,
-        "threshold": saved.threshold,
-    }
-
-
-def test_the_command_runs_as_a_process(tmp_path):
-    """``python -m fraud`` itself ends with the exit code and the one line."""
-    done = subprocess.run(
-        [sys.executable, "-m", "fraud", "score", tmp_path / "a.csv", tmp_path / "b.doc"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"error: {tmp_path / 'b.doc'}: expected a name that ends in .csv or .parquet\n"
+def test_a_result_brings_its_exit_code(capsys):
+    """The document is printed all the same."""
+    assert run(lambda _: command.CommandResult({"a": 1}, 3)) == 3
+    assert json.loads(capsys.readouterr().out) == {"a": 1}

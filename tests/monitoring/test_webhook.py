@@ -1,6 +1,5 @@
 """From Alertmanager's notification to one dispatch: the decision, what is remembered, and the HTTP answers."""
 
-import argparse
 import asyncio
 import json
 import logging
@@ -10,7 +9,6 @@ import httpx
 import pytest
 
 from fraud.errors import SettingsError
-from monitoring.verbs.webhook import duration
 from monitoring.webhook import (
     CAUSE,
     MAX_BODY_BYTES,
@@ -382,16 +380,3 @@ def test_it_tells_that_it_lives(driven):
 def test_the_summary_of_the_run_knows_what_is_sent():
     """Sender and workflow agree on the names."""
     assert summary.CAUSE == CAUSE
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("6h", 21_600), ("1d", 86_400)])
-def test_times_are_given_as_people_write_them(text, seconds):
-    """A number and its unit."""
-    assert duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "6", "h", "0h", "-1h", "1.5h", "6 h", "6w"])
-def test_other_times_are_wrong_usage(text):
-    """No guess at a unit."""
-    with pytest.raises(argparse.ArgumentTypeError, match="expected a time such as"):
-        duration(text)

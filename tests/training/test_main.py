@@ -1,8 +1,6 @@
 """The training commands as a user meets them: JSON on stdout, words on stderr, exit codes."""
 
-import argparse
 import json
-from contextlib import nullcontext
 
 import pytest
 
@@ -11,7 +9,6 @@ from training import __main__ as program
 from training.console import Steps
 from training.shipping import serve
 from training.shipping.serve import Settings
-from training.verbs import arguments
 
 
 def call(capsys, *arguments):
@@ -62,6 +59,9 @@ def test_evaluate_judges_a_stored_model_on_given_rows(capsys):
         (["run", "--data", "sample:3"], "sample"),
         (["run", "--data", "sample", "--publish"], "FRAUD_S3_URI is not set"),
         (["evaluate", "--model", "fraud_detector:nosuchversion", "--data", "sample"], "the model store has no"),
+        (["evaluate", "--model", "nosuchversion", "--data", "sample"], "the model store has no"),
+        (["evaluate", "--model", "champion", "--data", "sample"], "no champion is known here: set FRAUD_S3_URI"),
+        (["publish", "nosuchversion"], "the model store has no"),
         (["pull", "champion"], "FRAUD_S3_URI is not set"),
         (["promote", "abc"], "FRAUD_S3_URI is not set"),
         (["data", "pull", "x"], "FRAUD_S3_URI is not set"),
@@ -101,13 +101,6 @@ def test_wrong_usage_is_exit_code_2(capsys, arguments):
     with pytest.raises(SystemExit) as ended:
         command.main(program.parser(), arguments)
     assert ended.value.code == 2
-
-
-@pytest.mark.parametrize(("text", "holds"), [("0", False), ("1", True), ("65535", True), ("65536", False)])
-def test_a_port_is_one_that_can_be_listened_on(text, holds):
-    """From 1 to 65535; 0 would be another at each start."""
-    with nullcontext() if holds else pytest.raises(argparse.ArgumentTypeError, match="expected a port"):
-        assert arguments.port(text) == int(text)
 
 
 @pytest.mark.parametrize("verb", ["run", "evaluate", "publish", "list", "pull", "promote", "serve"])

@@ -4,7 +4,6 @@
 pulled and verified or exported, so that a newer local model, or one that the gate refused, cannot slip in.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -13,41 +12,19 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from fraud import command, store
+from fraud import store
 from fraud.errors import FraudError
+from fraud.remote.registry import Registry
+from fraud.remote.resolve import CHAMPION, LATEST, bare_name, registry_if_set, resolve
 from fraud.settings import MODEL_NAME, Settings
 from training.console import Steps
-from training.verbs import arguments
-from training.verbs.arguments import PROGRAM
 
 ENGINES = ("docker", "podman")
 
 _ROOT = Path(__file__).parents[2]  # where bentofile.yaml is
 _BENTOML = (sys.executable, "-m", "bentoml")
 _TAIL_LINES = 20
-
-
-def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privately
-    """Register the verb."""
-    image = command.subcommand(
-        verbs,
-        "image",
-        _image,
-        "Build a container image that holds one model: the champion, or without FRAUD_S3_URI a local one.",
-        f"{PROGRAM} image",
-        f"{PROGRAM} image --version abcdef123456 --tag registry.example/fraud:candidate",
-    )
-    image.add_argument(
-        "--version", metavar="V", help="model version; the champion, FRAUD_MODEL or the newest by default"
-    )
-    image.add_argument("--tag", metavar="NAME:TAG", help=f"name of the image; {MODEL_NAME}:<model version> by default")
-    image.add_argument("--backend", choices=ENGINES, help="container engine; the first that answers by default")
-
-
-def _image(given: argparse.Namespace) -> dict[str, str]:
-    return build(given.version, given.tag, given.backend, Steps())
 
 
 def build(version: str | None, tag: str | None, backend: str | None, steps: Steps) -> dict[str, str]:
@@ -57,12 +34,13 @@ def build(version: str | None, tag: str | None, backend: str | None, steps: Step
     give it. Raises FraudError without a container engine, and with the end of the log when a step fails.
     """
     engine = find_engine(backend)
+    remote = registry_if_set()
     if version is not None:
-        _check_may_ship(version)
+        version = _may_ship(version, remote)
     with tempfile.TemporaryDirectory(prefix="fraud-image-") as home:
         env = {**os.environ, "BENTOML_HOME": home}
         steps.start("model", "Filling a fresh model store")
-        model = _pull(version, env) if Settings.from_env().s3_uri else _copy(version, env)
+        model = _pull(version or CHAMPION, env) if remote else _copy(version, env)
         steps.done(model)
         shipped = model.removeprefix(f"{MODEL_NAME}:")
         env["FRAUD_MODEL"] = model
@@ -77,15 +55,18 @@ def build(version: str | None, tag: str | None, backend: str | None, steps: Step
     return {"image": image, "model_version": shipped, "bento": model}
 
 
-def _check_may_ship(version: str) -> None:
-    """Raise FraudError for a version that the gate refused, unless somebody once promoted it all the same."""
-    if version in ("champion", "latest"):
-        raise FraudError(f"--version takes a version, not {version!r}; without it the champion is built")
-    remote = arguments.registry() if Settings.from_env().s3_uri else None
+def _may_ship(name: str, remote: Registry | None) -> str:
+    """The version. Raises FraudError for one that the gate refused, unless somebody once promoted it all the same."""
+    version = bare_name(name)
+    if version in (CHAMPION, LATEST):
+        raise FraudError(f"--version takes a version, not {name!r}; without it the champion is built")
     if remote and remote.refused(version):
         promoted = {event.model_version for event in remote.pointer.history()}
         if version not in promoted:
-            raise FraudError(f"{version}: the gate refused this version; `{PROGRAM} promote --override` comes first")
+            raise FraudError(
+                f"{version}: the gate refused this version; `python -m training promote --override` comes first"
+            )
+    return version
 
 
 def find_engine(backend: str | None) -> str:
@@ -97,9 +78,9 @@ def find_engine(backend: str | None) -> str:
     raise FraudError(f"no container engine answers to `{' ps` or `'.join(tried)} ps`; install one, or start its daemon")
 
 
-def _pull(version: str | None, env: Mapping[str, str]) -> str:
+def _pull(name: str, env: Mapping[str, str]) -> str:
     """Tag of the published model, once it is in the store of ``env``; every SHA-256 was verified."""
-    said = _run("the pull", [sys.executable, "-m", "training", "pull", version or "champion"], env)
+    said = _run("the pull", [sys.executable, "-m", "training", "pull", name], env)
     return str(json.loads(said)["tag"])
 
 
@@ -107,7 +88,7 @@ def _copy(version: str | None, env: Mapping[str, str]) -> str:
     """Tag of the local model, once it is in the store of ``env``. Raises ModelError for one that would not serve."""
     import bentoml
 
-    entry = store.get(f"{MODEL_NAME}:{version}" if version else Settings.from_env().model)
+    entry = store.get(resolve(version or Settings.from_env().model).tag)
     store.open_served(entry)
     with tempfile.TemporaryDirectory(prefix="fraud-export-") as folder:
         archive = bentoml.models.export_model(entry.tag, str(Path(folder) / "model.bentomodel"))

@@ -4,55 +4,31 @@ The image is asked, not the requirements: Python distributions, Debian packages,
 (https://cyclonedx.org/docs/1.6/json/).
 """
 
-import argparse
 import json
 import subprocess
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from fraud import command
 from fraud.errors import FraudError
 from fraud.settings import MODEL_NAME
 from training.shipping import image
-from training.verbs.arguments import PROGRAM
 
 SPEC_VERSION = "1.6"
 
 _LOOK = """
 import importlib.metadata, json, platform, subprocess
-found = {
+contents = {
     "python": platform.python_version(),
     "distributions": [[d.metadata["Name"], d.version, d.metadata.get("License-Expression")]
                       for d in importlib.metadata.distributions()],
     "debian": subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Version} ${Architecture}\\n"],
                              capture_output=True, text=True).stdout.split("\\n"),
 }
-print(json.dumps(found))
+print(json.dumps(contents))
 """
-
-
-def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privately
-    """Register the verb."""
-    sbom = command.subcommand(
-        verbs,
-        "sbom",
-        _sbom,
-        "Write the CycloneDX list of what a container image holds: packages and the model.",
-        f"{PROGRAM} sbom fraud_detector:abcdef123456 --version abcdef123456 --output sbom.cdx.json",
-    )
-    sbom.add_argument("image", metavar="IMAGE", help="name of the image")
-    sbom.add_argument("--version", required=True, metavar="V", help="version of the model in it")
-    sbom.add_argument("--output", type=Path, required=True, metavar="FILE", help="JSON file to write")
-
-
-def _sbom(given: argparse.Namespace) -> dict[str, Any]:
-    listed = document(given.image, given.version, look(given.image))
-    given.output.write_text(json.dumps(listed, indent=2))
-    return {"output": str(given.output), "components": len(listed["components"])}
 
 
 def look(name: str) -> dict[str, Any]:
@@ -62,15 +38,15 @@ def look(name: str) -> dict[str, Any]:
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
         raise FraudError(f"{name}: cannot be looked into: {done.stderr.strip()}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    contents: dict[str, Any] = json.loads(done.stdout)
+    return contents
 
 
-def document(name: str, version: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    """The CycloneDX document of an image from what was found in it; components sorted, each named once."""
+def document(name: str, version: str, contents: Mapping[str, Any]) -> dict[str, Any]:
+    """The CycloneDX document of an image from what ``look`` found in it; components sorted, each named once."""
     subject, _, tag = name.rpartition(":")
-    python = [_python(*distribution) for distribution in found["distributions"]]
-    debian = [_debian(*line.split()) for line in found["debian"] if line]
+    python = [_python(*distribution) for distribution in contents["distributions"]]
+    debian = [_debian(*line.split()) for line in contents["debian"] if line]
     components = {item["bom-ref"]: item for item in [_model(version), *python, *debian]}
     return {
         "bomFormat": "CycloneDX",
@@ -80,7 +56,7 @@ def document(name: str, version: str, found: Mapping[str, Any]) -> dict[str, Any
         "metadata": {
             "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
             "component": {"type": "container", "bom-ref": name, "name": subject or name, "version": tag},
-            "properties": [{"name": "python", "value": found["python"]}],
+            "properties": [{"name": "python", "value": contents["python"]}],
         },
         "components": [components[ref] for ref in sorted(components)],
     }

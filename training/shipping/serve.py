@@ -6,8 +6,8 @@ import sys
 
 from fraud import store
 from fraud.errors import RegistryError, SettingsError
-from fraud.remote import registry
-from fraud.settings import MODEL_NAME, Settings
+from fraud.remote.resolve import CHAMPION, LATEST, bare_name, registry, registry_if_set, resolve
+from fraud.settings import Settings
 from training.console import Steps
 
 
@@ -18,7 +18,7 @@ def choose_model(settings: Settings, steps: Steps) -> str:
     give it, the champion last seen, or the newest local model. Without ``FRAUD_S3_URI`` the newest local model, and
     when there is none at all, one trained on the sample. Raises ModelError or RegistryError when nothing can be served.
     """
-    pinned = not settings.model.endswith(":latest")
+    pinned = bare_name(settings.model) != LATEST
     if settings.s3_uri and not pinned:
         tag = _champion_or_local(settings, steps)
     else:
@@ -27,31 +27,28 @@ def choose_model(settings: Settings, steps: Steps) -> str:
 
             steps.warn("no model yet: training one on the embedded sample (synthetic, for trying things out)")
             run(TrainingPlan(["sample"]), steps)
-        tag = str(store.get(settings.model).tag)
+        tag = resolve(settings.model, registry_if_set(settings)).tag
+        store.get(tag)  # or it is an error, before anything is said
         steps.say(f"serving the local {tag}")
     store.open_served(store.get(tag))
     return tag
 
 
 def _champion_or_local(settings: Settings, steps: Steps) -> str:
-    remote = registry.Registry(str(settings.s3_uri).rstrip("/"))
+    remote = registry(settings)
     try:
-        found = remote.pointer.read()
-        if found is None:
-            raise RegistryError(f"{remote.uri}: there is no champion yet")
-        version = remote.pull(found[0].model_version).model_version
-        store.remember_champion(version)
-        steps.say(f"serving the champion {MODEL_NAME}:{version} of {remote.uri}, pulled and verified")
-        return f"{MODEL_NAME}:{version}"
+        champion = resolve(CHAMPION, remote)
+        remote.pull(champion.version)
+        store.remember_champion(champion.version)
+        steps.say(f"serving the champion {champion.tag} of {remote.uri}, pulled and verified")
+        return champion.tag
     except RegistryError as error:
         if not store.versions():
             raise RegistryError(f"{error}; and there is no local model to serve instead") from None
-        known = store.remembered_champion()
-        tag = f"{MODEL_NAME}:{known}" if known else str(store.get(settings.model).tag)
-        steps.warn(
-            f"{error}; serving the local model instead: {'the last champion,' if known else 'the newest,'} {tag}"
-        )
-        return tag
+        model = resolve(CHAMPION if store.remembered_champion() else LATEST)
+        which = "the last champion" if model.source == "memory" else "the newest"
+        steps.warn(f"{error}; serving the local model instead: {which}, {model.tag}")
+        return model.tag
 
 
 def serve(host: str, port: int) -> None:

@@ -1,6 +1,5 @@
 """``python -m training smoke``: a container image is started, asked the sample request, read out and stopped."""
 
-import argparse
 import json
 import socket
 import subprocess
@@ -12,36 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fraud import command
 from fraud.errors import FraudError
 from training.console import Steps
 from training.shipping import image
-from training.verbs import arguments
-from training.verbs.arguments import PROGRAM
 
 SAMPLE = Path(__file__).parents[2] / "sample_transaction.json"
 FLUSH_SECONDS = 10
 """Counts reach /metrics within a second; a busy machine may take longer."""
 
 _OPEN = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # localhost is behind no proxy
-
-
-def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privately
-    """Register the verb."""
-    smoke_ = command.subcommand(
-        verbs,
-        "smoke",
-        _smoke,
-        "Run a container image and check /readyz, the sample request, the model version and /metrics.",
-        f"{PROGRAM} smoke fraud_detector:abcdef123456 --version abcdef123456",
-    )
-    smoke_.add_argument("image", metavar="IMAGE", help="name of the image")
-    smoke_.add_argument("--version", required=True, metavar="V", help="model version that it must serve")
-    smoke_.add_argument("--seconds", type=arguments.positive, default=60, help="longest wait for /readyz (default 60)")
-
-
-def _smoke(given: argparse.Namespace) -> dict[str, Any]:
-    return smoke(given.image, given.version, given.seconds, Steps())
 
 
 def smoke(name: str, version: str, seconds: float, steps: Steps) -> dict[str, Any]:
@@ -113,9 +91,9 @@ def _container(engine: str, name: str, port: int) -> Iterator[Container]:
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _wait_until_ready(url: str, container: Container, seconds: float) -> float:
@@ -165,9 +143,11 @@ def _wait_for_metrics(url: str, answer: dict[str, Any], version: str) -> list[st
     deadline = time.monotonic() + FLUSH_SECONDS
     while True:
         lines = _fetch(f"{url}/metrics").splitlines()
-        found = [line for check in checks for line in lines if check(line)]
-        if len(found) == len(checks):
-            return found
+        matches = [line for check in checks for line in lines if check(line)]
+        if len(matches) == len(checks):
+            return matches
         if time.monotonic() > deadline:
-            raise FraudError(f"/metrics does not count the request by model {version}; of what it should say: {found}")
+            raise FraudError(
+                f"/metrics does not count the request by model {version}; of what it should say: {matches}"
+            )
         time.sleep(0.5)

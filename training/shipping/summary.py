@@ -1,15 +1,12 @@
 """``python -m training summary``: what a retrain came to, as Markdown for the summary of a workflow run."""
 
-import argparse
 import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fraud import command
 from fraud.errors import DataError
-from training.verbs.arguments import PROGRAM
 
 CAUSE = (
     "alert",
@@ -24,38 +21,17 @@ MAX_CAUSE_TEXT = 300
 
 FIGURES = ("average_precision", "precision", "recall", "roc_auc", "precision_at_100", "amount_caught_share")
 
-
-def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privately
-    """Register the verb."""
-    summary = command.subcommand(
-        verbs,
-        "summary",
-        _summary,
-        "Append a Markdown summary of what `retrain` printed to a file.",
-        f"{PROGRAM} retrain > retrain.json; {PROGRAM} summary retrain.json --output summary.md",
-        f'{PROGRAM} summary retrain.json --output "$GITHUB_STEP_SUMMARY" --cause="$CAUSE"',
-    )
-    summary.add_argument("outcome", type=Path, metavar="RETRAIN.json", help="what `retrain` printed")
-    summary.add_argument("--output", type=Path, required=True, metavar="FILE", help="Markdown file to append to")
-    summary.add_argument(
-        "--cause", default="", metavar="JSON", help="client_payload of the event that started it; empty when none did"
-    )
+_EXPECTED = "expected what `python -m training retrain` printed"
 
 
-def _summary(given: argparse.Namespace) -> dict[str, str]:
-    outcome = _read(given.outcome)
-    with given.output.open("a") as output:
-        output.write(markdown(outcome, cause(given.cause)))
-    return {"output": str(given.output)}
-
-
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """The document that ``retrain`` printed to a file. Raises DataError for another."""
     try:
         outcome = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected what `{PROGRAM} retrain` printed, got {error}") from None
+        raise DataError(f"{path}: {_EXPECTED}, got {error}") from None
     if not isinstance(outcome, dict) or not {"challenger", "champion", "promoted", "verdict"} <= outcome.keys():
-        raise DataError(f"{path}: expected what `{PROGRAM} retrain` printed, got another document")
+        raise DataError(f"{path}: {_EXPECTED}, got another document")
     return outcome
 
 
@@ -68,11 +44,12 @@ def cause(payload: str) -> str:
     if not payload:
         return ""
     try:
-        given = json.loads(payload)
+        document = json.loads(payload)
     except (ValueError, RecursionError):
-        given = None
-    found = {name: given[name] for name in CAUSE if isinstance(given.get(name), str)} if isinstance(given, dict) else {}
-    lines = [f"- {name.replace('_', ' ')}: {_escaped(text)}" for name, text in found.items()]
+        document = None
+    fields = document if isinstance(document, dict) else {}
+    texts = {name: fields[name] for name in CAUSE if isinstance(fields.get(name), str)}
+    lines = [f"- {name.replace('_', ' ')}: {_escaped(text)}" for name, text in texts.items()]
     return "\n".join(["Started by an alert:\n", *lines]) if lines else "Started by an event that does not say why."
 
 

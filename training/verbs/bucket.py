@@ -8,11 +8,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fraud import command
+from fraud.argument_types import positive, wrong
+from fraud.command import CommandResult, Verbs
 from fraud.errors import RegistryError
+from fraud.remote.resolve import registry
 from training.aws import bucket, iam
 from training.aws.bucket import NONCURRENT_DAYS, Contents
-from training.verbs import arguments
-from training.verbs.arguments import PROGRAM
+from training.verbs import PROGRAM
 
 if TYPE_CHECKING:
     from training.console import Steps
@@ -21,7 +23,7 @@ _OWNER_AND_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
 _SECONDS_BETWEEN_NEWS = 2
 
 
-def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privately
+def add_to(verbs: Verbs) -> None:
     """Register the verbs."""
     group = verbs.add_parser("bucket", help="Set up the bucket of FRAUD_S3_URI on AWS, and remove it again.")
     actions = group.add_subparsers(required=True, metavar="create|policy|trust|destroy")
@@ -36,7 +38,7 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
     create.add_argument("--allow-missing", action="store_true", help="exit 0 even when the server lacks a protection")
     create.add_argument(
         "--noncurrent-days",
-        type=arguments.positive,
+        type=positive,
         default=NONCURRENT_DAYS,
         metavar="N",
         help=f"days to keep an object that was replaced or deleted (default {NONCURRENT_DAYS})",
@@ -80,73 +82,73 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
     destroy.add_argument("--yes", action="store_true", help="do not ask for the bucket's name")
 
 
-def _create(given: argparse.Namespace) -> command.Answer:
+def _create(arguments: argparse.Namespace) -> CommandResult:
     from training.console import Steps
 
-    created = bucket.create(arguments.registry().uri, given.noncurrent_days)
+    created = bucket.create(registry().uri, arguments.noncurrent_days)
     for name, problem in created.missing.items():
         Steps().warn(f"{name}: {problem}")
-    fails = bool(created.missing) and not given.allow_missing
+    fails = bool(created.missing) and not arguments.allow_missing
     if fails:
         Steps().say(f"error: s3://{created.bucket} lacks {', '.join(created.missing)}; --allow-missing accepts that")
-    return command.Answer(created.as_dict(), command.EXIT_ERROR if fails else 0)
+    return CommandResult(created.as_dict(), command.EXIT_ERROR if fails else 0)
 
 
-def _policy(given: argparse.Namespace) -> dict[str, Any]:
-    return iam.access(arguments.registry().uri, read_only=given.read_only)
+def _policy(arguments: argparse.Namespace) -> dict[str, Any]:
+    return iam.access(registry().uri, read_only=arguments.read_only)
 
 
-def _trust(given: argparse.Namespace) -> dict[str, Any]:
+def _trust(arguments: argparse.Namespace) -> dict[str, Any]:
     from training.console import Steps
 
-    if (given.owner_id is None) != (given.repository_id is None):
-        given.wrong_usage("--owner-id and --repository-id go together")
-    if given.account is None:
+    if (arguments.owner_id is None) != (arguments.repository_id is None):
+        arguments.wrong_usage("--owner-id and --repository-id go together")
+    if arguments.account is None:
         Steps().warn(f"no --account: put the number of yours in place of {iam.ACCOUNT}")
-    if given.owner_id is None:
+    if arguments.owner_id is None:
         Steps().warn(
             "without --owner-id and --repository-id only the older form of the subject is trusted: a repository that "
             "was created, renamed or moved after 15 July 2026 is not, and whoever gets hold of the name is"
         )
-    ids = (given.owner_id, given.repository_id) if given.owner_id else None
-    return iam.trust(given.repository, given.branch, given.account or iam.ACCOUNT, ids)
+    ids = (arguments.owner_id, arguments.repository_id) if arguments.owner_id else None
+    return iam.trust(arguments.repository, arguments.branch, arguments.account or iam.ACCOUNT, ids)
 
 
-def _destroy(given: argparse.Namespace) -> dict[str, Any]:
+def _destroy(arguments: argparse.Namespace) -> dict[str, Any]:
     from training.console import Steps
 
     steps = Steps()
-    agree = _announce if given.yes else _ask
-    found = bucket.destroy(arguments.registry().uri, lambda found: agree(found, steps), _news(steps))
-    steps.say(f"s3://{found.bucket} is gone")
-    return {"bucket": f"s3://{found.bucket}", "deleted": found.counts(), "then_remove": iam.removal()}
+    agree = _announce if arguments.yes else _ask
+    contents = bucket.destroy(registry().uri, lambda contents: agree(contents, steps), _news(steps))
+    steps.say(f"s3://{contents.bucket} is gone")
+    return {"bucket": f"s3://{contents.bucket}", "deleted": contents.counts(), "then_remove": iam.removal()}
 
 
-def _announce(found: Contents, steps: "Steps") -> None:
-    steps.say(f"Deleting s3://{found.bucket}: {found.described()} ...")
+def _announce(contents: Contents, steps: "Steps") -> None:
+    steps.say(f"Deleting s3://{contents.bucket}: {contents.described()} ...")
 
 
-def _ask(found: Contents, steps: "Steps") -> None:
+def _ask(contents: Contents, steps: "Steps") -> None:
     """Go on if the bucket's name is typed. Raises RegistryError for another answer, or when nobody can be asked."""
     if not sys.stdin.isatty():
-        raise RegistryError(f"s3://{found.bucket}: there is nobody to ask; --yes deletes it without asking")
-    steps.say(f"This deletes s3://{found.bucket} for good: {found.described()}.")
+        raise RegistryError(f"s3://{contents.bucket}: there is nobody to ask; --yes deletes it without asking")
+    steps.say(f"This deletes s3://{contents.bucket} for good: {contents.described()}.")
     try:
         answer = steps.console.input("Type the bucket's name to go on: ")
     except EOFError:
         answer = ""
-    if answer.strip() != found.bucket:
-        raise RegistryError(f"that is not {found.bucket}: nothing was deleted")
+    if answer.strip() != contents.bucket:
+        raise RegistryError(f"that is not {contents.bucket}: nothing was deleted")
 
 
 def _news(steps: "Steps") -> Callable[[int], None]:
     """Tells of a long deletion every few seconds."""
-    told = time.monotonic()
+    last = time.monotonic()
 
     def progress(gone: int) -> None:
-        nonlocal told
-        if time.monotonic() - told > _SECONDS_BETWEEN_NEWS:
-            told = time.monotonic()
+        nonlocal last
+        if time.monotonic() - last > _SECONDS_BETWEEN_NEWS:
+            last = time.monotonic()
             steps.say(f"  {gone} gone ...")
 
     return progress
@@ -154,17 +156,17 @@ def _news(steps: "Steps") -> Callable[[int], None]:
 
 def _repository(text: str) -> str:
     if not _OWNER_AND_NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"expected OWNER/REPO, got {text!r}")
+        raise wrong("OWNER/REPO", text)
     return text
 
 
 def _account(text: str) -> str:
     if not re.fullmatch(r"\d{12}", text):
-        raise argparse.ArgumentTypeError(f"expected the 12 digits of an AWS account, got {text!r}")
+        raise wrong("the 12 digits of an AWS account", text)
     return text
 
 
 def _id(text: str) -> str:
     if not re.fullmatch(r"[1-9]\d*", text):
-        raise argparse.ArgumentTypeError(f"expected GitHub's number of it, got {text!r}")
+        raise wrong("GitHub's number of it", text)
     return text

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from fraud import command
-from training.verbs import arguments
-from training.verbs.arguments import PROGRAM
+from fraud.command import Verbs
+from fraud.remote.resolve import registry
+from training.verbs import PROGRAM
 
 
-def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privately
+def add_to(verbs: Verbs) -> None:
     """Register the verbs."""
     group = verbs.add_parser("data", help="Move data sets between files and S3.")
     data = group.add_subparsers(required=True, metavar="push|pull")
@@ -29,13 +30,13 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
     pull.add_argument("folder", type=Path)
 
 
-def _push(given: argparse.Namespace) -> dict[str, Any]:
+def _push(arguments: argparse.Namespace) -> dict[str, Any]:
     from fraud.remote import datasets
 
-    return datasets.push(arguments.registry().uri, given.file, given.name)
+    return datasets.push(registry().uri, arguments.file, arguments.name)
 
 
-def _pull(given: argparse.Namespace) -> dict[str, Any]:
+def _pull(arguments: argparse.Namespace) -> dict[str, Any]:
     from fraud.remote import datasets
 
-    return datasets.pull(arguments.registry().uri, given.folder)
+    return datasets.pull(registry().uri, arguments.folder)

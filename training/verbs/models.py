@@ -6,12 +6,13 @@ import sys
 from typing import Any
 
 from fraud import command, store
-from fraud.settings import MODEL_NAME
-from training.verbs import arguments, releases
-from training.verbs.arguments import PROGRAM
+from fraud.argument_types import MODEL_NAMES, port, positive, seed
+from fraud.command import CommandResult, Verbs
+from fraud.remote.resolve import CHAMPION, LATEST, registry, registry_if_set, resolve
+from training.verbs import PROGRAM, options, releases
 
 
-def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privately
+def add_to(verbs: Verbs) -> None:
     """Register the verbs."""
     run = command.subcommand(
         verbs,
@@ -22,8 +23,8 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
         f"{PROGRAM} run --data creditcard.csv --split stratified",
         f"{PROGRAM} run --data s3://bucket/dataset/ --publish",
     )
-    arguments.add_data(run)
-    arguments.add_recipe(run)
+    options.add_data(run)
+    options.add_recipe(run)
     run.add_argument(
         "--refit",
         choices=("none", "all"),
@@ -41,10 +42,10 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
         f"{PROGRAM} retrain --split stratified --increments 1",
         f"{PROGRAM} retrain --backend dask --scheduler tcp://scheduler:8786",
     )
-    arguments.add_data(retrain, required=False)
-    arguments.add_recipe(retrain)
+    options.add_data(retrain, required=False)
+    options.add_recipe(retrain)
     retrain.add_argument(
-        "--split-seed", type=arguments.seed, default=0, metavar="N", help="seed of the split: keep it (default 0)"
+        "--split-seed", type=seed, default=0, metavar="N", help="seed of the split: keep it (default 0)"
     )
     retrain.add_argument(
         "--allow-schema-change",
@@ -53,7 +54,7 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
     )
 
     retrain.add_argument(
-        "--increments", type=arguments.positive, metavar="K", help="use the base and the first K increments alone"
+        "--increments", type=positive, metavar="K", help="use the base and the first K increments alone"
     )
     retrain.add_argument("--no-pull", action="store_true", help="leave a new champion out of the local store")
 
@@ -63,10 +64,15 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
         _evaluate,
         "Judge a saved model on labelled rows. Rows it was trained on flatter it.",
         f"{PROGRAM} evaluate --data last_week.csv",
-        f"{PROGRAM} evaluate --model fraud_detector:abc --data s3://bucket/labelled.parquet",
+        f"{PROGRAM} evaluate --model champion --data s3://bucket/labelled.parquet",
     )
-    evaluate.add_argument("--model", default=f"{MODEL_NAME}:latest", metavar="TAG", help="tag in the model store")
-    arguments.add_data(evaluate)
+    evaluate.add_argument(
+        "--model",
+        default=LATEST,
+        metavar="MODEL",
+        help=f"{MODEL_NAMES}; pulled from FRAUD_S3_URI when it is not here (default: the newest)",
+    )
+    options.add_data(evaluate)
 
     serve = command.subcommand(
         verbs,
@@ -76,18 +82,18 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
         f"{PROGRAM} serve --port 3000",
     )
     serve.add_argument("--host", default="127.0.0.1", help="IP address to listen on")
-    serve.add_argument("--port", type=arguments.port, default=3000)
+    serve.add_argument("--port", type=port, default=3000)
 
 
-def _run(given: argparse.Namespace) -> dict[str, Any]:
+def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     from training.backend import fitting_on
     from training.console import Steps
     from training.run import TrainingPlan, run
 
-    remote = arguments.registry() if given.publish else None  # before the long work, not after it
+    remote = registry() if arguments.publish else None  # before the long work, not after it
     store.check_writable()
-    plan = TrainingPlan(given.data, given.split, arguments.recipe(given), given.refit, given.jobs)
-    with fitting_on(given.backend, given.scheduler):
+    plan = TrainingPlan(arguments.data, arguments.split, options.recipe(arguments), arguments.refit, arguments.jobs)
+    with fitting_on(arguments.backend, arguments.scheduler):
         manifest = run(plan, Steps())
     result = manifest.model_dump(mode="json", exclude={"profile"})
     if remote:
@@ -95,37 +101,38 @@ def _run(given: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def _retrain(given: argparse.Namespace) -> command.Answer:
+def _retrain(arguments: argparse.Namespace) -> CommandResult:
     from training import retrain
     from training.backend import fitting_on
     from training.console import Steps
     from training.gate import Policy
     from training.run import TrainingPlan
 
-    remote = arguments.registry()
-    with retrain.staging(), fitting_on(given.backend, given.scheduler):
-        recipe = arguments.recipe(given)
-        sources = retrain.increments(remote, given.increments) if given.increments else given.data or []
-        plan = TrainingPlan(sources, given.split, recipe, jobs=given.jobs, split_seed=given.split_seed)
-        outcome = retrain.retrain(remote, plan, Policy(), Steps(), schema_change_declared=given.allow_schema_change)
+    remote = registry()
+    with retrain.staging(), fitting_on(arguments.backend, arguments.scheduler):
+        recipe = options.recipe(arguments)
+        sources = retrain.increments(remote, arguments.increments) if arguments.increments else arguments.data or []
+        plan = TrainingPlan(sources, arguments.split, recipe, jobs=arguments.jobs, split_seed=arguments.split_seed)
+        outcome = retrain.retrain(remote, plan, Policy(), Steps(), schema_change_declared=arguments.allow_schema_change)
     result = outcome.as_dict()
-    if outcome.promoted and not given.no_pull:
+    if outcome.promoted and not arguments.no_pull:
         # in a process of its own: the bentoml of this one still knows the staging store
-        fetch = [sys.executable, "-m", "training", "pull", "champion"]
+        fetch = [sys.executable, "-m", "training", "pull", CHAMPION]
         result["pulled"] = subprocess.run(fetch, stdout=subprocess.DEVNULL).returncode == 0
         if not result["pulled"]:
-            return command.Answer(result, command.EXIT_ERROR)
+            return CommandResult(result, command.EXIT_ERROR)
     done = outcome.promoted or outcome.unchanged
-    return command.Answer(result, 0 if done else command.EXIT_REFUSED)
+    return CommandResult(result, 0 if done else command.EXIT_REFUSED)
 
 
-def _evaluate(given: argparse.Namespace) -> dict[str, Any]:
+def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     from training.run import evaluate_stored
 
-    return evaluate_stored(given.model, given.data)
+    model = resolve(arguments.model, registry_if_set(), pull=True)
+    return evaluate_stored(model.tag, arguments.data)
 
 
-def _serve(given: argparse.Namespace) -> None:
+def _serve(arguments: argparse.Namespace) -> None:
     from training.shipping import serve
 
-    serve.serve(given.host, given.port)
+    serve.serve(arguments.host, arguments.port)

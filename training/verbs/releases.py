@@ -6,19 +6,21 @@ import sys
 from typing import Any
 
 from fraud import command, store
+from fraud.argument_types import MODEL_NAMES
+from fraud.command import Verbs
 from fraud.errors import ModelError, RegistryError
 from fraud.manifest import Manifest
 from fraud.remote.registry import Registry
-from fraud.settings import MODEL_NAME, Settings
-from training.verbs import arguments
-from training.verbs.arguments import PROGRAM
+from fraud.remote.resolve import CHAMPION, registry, registry_if_set, resolve
+from fraud.settings import MODEL_NAME
+from training.verbs import PROGRAM
 
 LOG = logging.getLogger(__name__)
 
 _LOG_WIDTH = 160
 
 
-def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privately
+def add_to(verbs: Verbs) -> None:
     """Register the verbs."""
     publish = command.subcommand(
         verbs,
@@ -28,7 +30,7 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
         f"{PROGRAM} publish latest",
         f"{PROGRAM} publish abcdef123456",
     )
-    publish.add_argument("version", help="a version, or `latest`")
+    publish.add_argument("version", help=MODEL_NAMES)
 
     command.subcommand(
         verbs,
@@ -46,7 +48,7 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
         f"{PROGRAM} pull champion",
         f"{PROGRAM} pull abcdef123456",
     )
-    pull.add_argument("version", help="a version, or `champion`")
+    pull.add_argument("version", help=MODEL_NAMES)
 
     promote = command.subcommand(
         verbs,
@@ -55,7 +57,7 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
         "Make a published version the champion.",
         f'{PROGRAM} promote abcdef123456 --reason "approved by risk on Monday"',
     )
-    promote.add_argument("version")
+    promote.add_argument("version", help=MODEL_NAMES)
     promote.add_argument("--reason", default="promoted by hand", help="kept in the history")
     promote.add_argument("--override", action="store_true", help="promote a version that the gate refused")
 
@@ -75,7 +77,7 @@ def upload(remote: Registry, version: str) -> dict[str, Any]:
     try:
         published = remote.publish(version)
         first = remote.crown_first(version)
-        champion = first.model_version if first else current(remote)
+        champion = first.model_version if first else resolve(CHAMPION, remote).version
     except RegistryError as error:
         raise RegistryError(
             f"{error}; {MODEL_NAME}:{version} is safe in the local store: "
@@ -87,19 +89,14 @@ def upload(remote: Registry, version: str) -> dict[str, Any]:
     }
 
 
-def current(remote: Registry) -> str | None:
-    """Version of the champion, or None before the first."""
-    found = remote.pointer.read()
-    return found[0].model_version if found else None
-
-
-def _publish(given: argparse.Namespace) -> dict[str, Any]:
-    version = str(store.get(f"{MODEL_NAME}:{given.version}").tag.version)
-    return {"model_version": version, **upload(arguments.registry(), version)}
+def _publish(arguments: argparse.Namespace) -> dict[str, Any]:
+    model = resolve(arguments.version, registry_if_set())
+    version = str(store.get(model.tag).tag.version)
+    return {"model_version": version, **upload(registry(), version)}
 
 
 def _list(_: argparse.Namespace) -> dict[str, Any]:
-    remote = arguments.registry() if Settings.from_env().s3_uri else None
+    remote = registry_if_set()
     published = {item.manifest.model_version: item.manifest for item in remote.versions()} if remote else {}
     local = _local()
     history = remote.pointer.history() if remote else []
@@ -120,13 +117,13 @@ def _list(_: argparse.Namespace) -> dict[str, Any]:
 
 def _local() -> dict[str, Manifest]:
     """Manifests of the local models; an entry that is not ours is named and left out."""
-    found = {}
+    manifests = {}
     for version in store.versions():
         try:
-            found[version] = store.read_manifest(store.get(f"{MODEL_NAME}:{version}"))
+            manifests[version] = store.read_manifest(store.get(f"{MODEL_NAME}:{version}"))
         except ModelError as error:
             LOG.warning("left out: %s", error)
-    return found
+    return manifests
 
 
 def _show(models: list[dict[str, Any]]) -> None:
@@ -167,24 +164,24 @@ def _word(remote: Registry | None, version: str) -> str:
     return "not gated" if verdict is None else "passed" if verdict["passed"] else "refused"
 
 
-def _pull(given: argparse.Namespace) -> dict[str, Any]:
-    remote = arguments.registry()
-    version = current(remote) if given.version == "champion" else given.version
-    if version is None:
-        raise RegistryError(f"{remote.uri}: there is no champion yet; publish or promote a model")
-    manifest = remote.pull(version)
-    if given.version == "champion":
-        store.remember_champion(version)
-    return {"tag": f"{MODEL_NAME}:{version}", "created_at": manifest.created_at, "synthetic": manifest.synthetic}
+def _pull(arguments: argparse.Namespace) -> dict[str, Any]:
+    remote = registry()
+    model = resolve(arguments.version, remote)
+    manifest = remote.pull(model.version)
+    if model.source == "registry":
+        store.remember_champion(model.version)
+    return {"tag": model.tag, "created_at": manifest.created_at, "synthetic": manifest.synthetic}
 
 
-def _promote(given: argparse.Namespace) -> dict[str, Any]:
-    champion = arguments.registry().promote(given.version, given.reason, override=given.override)
+def _promote(arguments: argparse.Namespace) -> dict[str, Any]:
+    remote = registry()
+    version = resolve(arguments.version, remote).version
+    champion = remote.promote(version, arguments.reason, override=arguments.override)
     store.remember_champion(champion.model_version)
     return champion.model_dump()
 
 
-def _rollback(given: argparse.Namespace) -> dict[str, Any]:
-    champion = arguments.registry().rollback(given.reason, override=given.override)
+def _rollback(arguments: argparse.Namespace) -> dict[str, Any]:
+    champion = registry().rollback(arguments.reason, override=arguments.override)
     store.remember_champion(champion.model_version)
     return champion.model_dump()

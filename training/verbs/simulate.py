@@ -4,11 +4,13 @@ import argparse
 from typing import Any
 
 from fraud import command
-from training.verbs import arguments
-from training.verbs.arguments import PROGRAM
+from fraud.argument_types import positive, seed
+from fraud.command import Verbs
+from fraud.remote.resolve import registry
+from training.verbs import PROGRAM, options
 
 
-def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privately
+def add_to(verbs: Verbs) -> None:
     """Register the verb."""
     simulate = command.subcommand(
         verbs,
@@ -19,26 +21,24 @@ def add_to(verbs: Any) -> None:  # noqa: ANN401 - argparse names its type privat
         f"{PROGRAM} simulate --data creditcard.csv --split time --slices 4",
         f"{PROGRAM} simulate --data sample --replace",
     )
-    arguments.add_data(simulate)
+    options.add_data(simulate)
     simulate.add_argument(
         "--split",
         choices=("stratified", "time"),
         default="stratified",
         help="new data is a random 20 %% (default), or the latest 20 %%",
     )
-    simulate.add_argument(
-        "--slices", type=arguments.positive, default=1, metavar="N", help="increments of new data (default 1)"
-    )
-    simulate.add_argument("--seed", type=arguments.seed, default=0, metavar="N", help="seed of the stratified split")
+    simulate.add_argument("--slices", type=positive, default=1, metavar="N", help="increments of new data (default 1)")
+    simulate.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the stratified split")
     simulate.add_argument(
         "--replace", action="store_true", help="remove the base and the increments that are there, then go on"
     )
 
 
-def _simulate(given: argparse.Namespace) -> dict[str, Any]:
-    remote = arguments.registry()  # before pandas is loaded, for the error of a missing FRAUD_S3_URI
+def _simulate(arguments: argparse.Namespace) -> dict[str, Any]:
+    remote = registry()  # before pandas is loaded, for the error of a missing FRAUD_S3_URI
     from training.console import Steps
     from training.simulate import SimulationPlan, simulate
 
-    plan = SimulationPlan(given.data, given.split, given.slices, given.seed)
-    return simulate(remote.uri, plan, Steps(), replace=given.replace)
+    plan = SimulationPlan(arguments.data, arguments.split, arguments.slices, arguments.seed)
+    return simulate(remote.uri, plan, Steps(), replace=arguments.replace)

@@ -37,11 +37,20 @@ def test_an_engine_without_a_daemon_is_none(path):
         image.find_engine("docker")
 
 
-def test_a_local_model_that_is_not_there_is_said(path):
+@pytest.mark.parametrize("name", ["nowhere", "fraud_detector:nowhere"])
+def test_a_local_model_that_is_not_there_is_said(path, name):
     """In the words of the store."""
     program(path, "docker", 0)
     with pytest.raises(ModelError, match="no fraud_detector:nowhere"):
-        image.build("nowhere", None, None, Steps())
+        image.build(name, None, None, Steps())
+
+
+@pytest.mark.parametrize("name", ["champion", "latest", "fraud_detector:latest", "fraud_detector"])
+def test_a_version_is_named_as_such(path, name):
+    """Whoever names one does not get another one at the next call."""
+    program(path, "docker", 0)
+    with pytest.raises(FraudError, match=f"--version takes a version, not '{name}'; without it the champion is built"):
+        image.build(name, None, None, Steps())
 
 
 def test_a_failing_step_shows_the_end_of_its_log():

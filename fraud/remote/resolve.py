@@ -1,0 +1,90 @@
+"""Which registry and which model are meant: ``FRAUD_S3_URI``, and a name as a user writes it.
+
+A model is named by its version, by its tag ``fraud_detector:VERSION``, as ``latest``, the newest in the local store, or
+as ``champion``, which the registry knows; without one it is the champion last seen.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fraud import store
+from fraud.errors import ModelError, RegistryError
+from fraud.remote.registry import Registry
+from fraud.settings import MODEL_NAME, Settings
+
+CHAMPION = "champion"
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A version, and who said that it is the one: the user, the local store, the registry, or our memory of it."""
+
+    version: str
+    source: Literal["user", "store", "registry", "memory"]
+
+    @property
+    def tag(self) -> str:
+        """Its name in the model store."""
+        return f"{MODEL_NAME}:{self.version}"
+
+
+def registry(settings: Settings | None = None) -> Registry:
+    """The registry at ``FRAUD_S3_URI``. Raises RegistryError when that is not set."""
+    configured = registry_if_set(settings)
+    if configured is None:
+        raise RegistryError("FRAUD_S3_URI is not set; set it to s3://bucket/prefix")
+    return configured
+
+
+def registry_if_set(settings: Settings | None = None) -> Registry | None:
+    """The registry at ``FRAUD_S3_URI``, by default of the environment; None when that is not set."""
+    uri = (settings or Settings.from_env()).s3_uri
+    return None if uri is None else Registry(uri.rstrip("/"))
+
+
+def resolve(name: str, remote: Registry | None = None, *, pull: bool = False) -> Resolved:
+    """Which version ``name`` is. With ``pull`` it is brought from ``remote`` unless the local store has it.
+
+    That a version exists is not checked otherwise. Raises ModelError for the tag of something else, for ``latest`` of
+    an empty store, and for ``champion`` when neither a registry nor our memory knows one; RegistryError when there is
+    none yet, or S3 fails.
+    """
+    version = bare_name(name)
+    if version == CHAMPION:
+        model = _champion(remote)
+    elif version == LATEST:
+        model = Resolved(str(store.get(f"{MODEL_NAME}:{LATEST}").tag.version), "store")
+    else:
+        model = Resolved(version, "user")
+    if pull and remote and not _is_local(model.tag):
+        remote.pull(model.version)
+    return model
+
+
+def bare_name(name: str) -> str:
+    """``champion``, ``latest`` or a version: a name without the model's. Raises ModelError for another model's tag."""
+    version = name.removeprefix(f"{MODEL_NAME}:")
+    if ":" in version:
+        raise ModelError(f"{name}: not a model tag; expected {MODEL_NAME}:VERSION")
+    return LATEST if version == MODEL_NAME else version  # as BentoML reads a tag without a version
+
+
+def _champion(remote: Registry | None) -> Resolved:
+    if remote is None:
+        version = store.remembered_champion()
+        if version is None:
+            raise ModelError("no champion is known here: set FRAUD_S3_URI, or name a version or `latest`")
+        return Resolved(version, "memory")
+    pointer = remote.pointer.read()
+    if pointer is None:
+        raise RegistryError(f"{remote.uri}: there is no champion yet; publish or promote a model")
+    return Resolved(pointer[0].model_version, "registry")
+
+
+def _is_local(tag: str) -> bool:
+    try:
+        store.get(tag)
+    except ModelError:
+        return False
+    return True

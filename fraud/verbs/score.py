@@ -1,0 +1,85 @@
+"""``python -m fraud score``: files of transactions in, files of scores out."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from fraud import command
+from fraud.argument_types import MODEL_NAMES, positive
+from fraud.command import CommandResult, Verbs
+from fraud.settings import Settings
+from fraud.verbs import PROGRAM
+
+
+def add_to(verbs: Verbs) -> None:
+    """Register the verb."""
+    score = command.subcommand(
+        verbs,
+        "score",
+        _score,
+        "Score CSV or Parquet files; rows keep their order, a Class column is ignored. "
+        "An output appears whole or not at all. A run that was interrupted or killed goes on where it stopped when it "
+        "is started again on the same input and model; until then .OUT.part.d beside OUT keeps what is done. "
+        "With several inputs OUT is a folder, finished outputs are skipped, and one bad file does not stop the others.",
+        f"{PROGRAM} score transactions.csv scores.csv",
+        f"{PROGRAM} score week.parquet scores.parquet --model champion",
+        f"{PROGRAM} score transactions/ scores/",
+        f"{PROGRAM} score 'transactions/2026-*.parquet' scores/ --scheduler tcp://host:8786",
+    )
+    score.add_argument("sources", nargs="+", metavar="IN", help="a file, a folder of files, or a pattern with *")
+    score.add_argument("target", type=Path, metavar="OUT", help="a file; a folder for a folder, a pattern or several")
+    score.add_argument(
+        "--model",
+        metavar="MODEL",
+        help=f"{MODEL_NAMES}; pulled from FRAUD_S3_URI when it is not here (default: FRAUD_MODEL, else the newest)",
+    )
+    score.add_argument("--jobs", type=positive, metavar="N", help="threads that score (default: all cores)")
+    score.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="score many files on the Dask cluster there; it needs this code, the model in its store, the same folders",
+    )
+
+
+def _score(arguments: argparse.Namespace) -> dict[str, Any] | CommandResult:
+    from fraud.bulk import progress
+    from fraud.bulk.many_files import Outcome, find, score_files
+    from fraud.bulk.one_file import check_target, score_file
+
+    console = progress.console()
+
+    def score(source: Path, target: Path, tag: str) -> dict[str, Any]:
+        with progress.bar(source.name, console) as observer:
+            return score_file(source, target, tag, threads=arguments.jobs, told=observer)
+
+    def show(outcome: Outcome) -> None:
+        words = f"error: {outcome.error}" if outcome.summary is None else f"{outcome.summary['rows']} rows"
+        console.print(f"{outcome.input}: {words}", markup=False)
+
+    if _is_one_file(arguments):
+        source = Path(arguments.sources[0])
+        check_target(source, arguments.target)  # before a model is pulled for nothing
+        return score(source, arguments.target, _tag(arguments.model))
+    matches = find(arguments.sources)
+    document = score_files(
+        matches,
+        arguments.target,
+        _tag(arguments.model),
+        score,
+        scheduler=arguments.scheduler,
+        threads=arguments.jobs,
+        told=show,
+    )
+    return CommandResult(document, command.EXIT_ERROR if document["failed"] else 0)
+
+
+def _tag(name: str | None) -> str:
+    from fraud.remote.resolve import registry_if_set, resolve
+
+    settings = Settings.from_env()
+    return resolve(name or settings.model, registry_if_set(settings), pull=True).tag
+
+
+def _is_one_file(arguments: argparse.Namespace) -> bool:
+    first, *others = arguments.sources
+    return not (others or arguments.scheduler or Path(first).is_dir() or "*" in first)
