@@ -19,8 +19,9 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 
 from fraud.manifest import Manifest
 from fraud.profile import BINS, Profile
+from monitoring.multiprocess import remove_stale_workers
 from monitoring.pending import Pending, taken
-from monitoring.window import Window, bury_the_dead, rate
+from monitoring.window import FLAGGED, SCORED, RateOverWorkers, RollingCounts
 
 if TYPE_CHECKING:
     from monitoring.quality import Live
@@ -60,20 +61,20 @@ class FraudMetrics:
 
     def __init__(self, window_seconds: int, registry: CollectorRegistry = REGISTRY) -> None:
         self._lock = threading.Lock()
-        self._window = Window(window_seconds)
+        self._window = RollingCounts(window_seconds)
         self._profile: Profile | None = None
         self._scored: list[Batch] = []
         self._waiting = 0
         self._counts = np.zeros((0, BINS), dtype=np.int64)
         self._bins: list[list[Counter]] = []
-        self._scores = Pending(SCORE_BUCKETS)
-        self._latencies = Pending(LATENCY_BUCKETS)
         self._seconds: list[float] = []
         self._decided = np.zeros(len(DECISIONS), dtype=np.int64)
         self._flagged_amount = 0.0
         self._stop = threading.Event()
-        self._others: list[Callable[[], None]] = []
+        self._flushed_too: list[Callable[[], None]] = []
+        self._rate_over_workers = RateOverWorkers()
         self._make(registry)
+        self._scores, self._latencies = Pending(self._score), Pending(self._latency)
         self.records = RecordMetrics(registry)
 
     def _make(self, registry: CollectorRegistry) -> None:
@@ -117,8 +118,8 @@ class FraudMetrics:
         live = partial(Gauge, registry=registry, multiprocess_mode="livesum")
         self._ready = live("fraud_workers_ready", "Workers that hold an exact model.")
         self._refused = live("fraud_workers_refused", "Workers that refused their model: damaged or not exact.")
-        self._window_scored = live("fraud_window_scored", "Transactions scored in the window.")
-        self._window_flagged = live("fraud_window_flagged", "Transactions called fraud in the window.")
+        self._window_scored = live(SCORED, "Transactions scored in the window.")
+        self._window_flagged = live(FLAGGED, "Transactions called fraud in the window.")
         self._rate.set(math.nan)
 
     def describe_model(self, manifest: Manifest) -> None:
@@ -185,7 +186,7 @@ class FraudMetrics:
 
     def flush_with(self, other: Callable[[], None]) -> None:
         """Call ``other`` at each flush too."""
-        self._others.append(other)
+        self._flushed_too.append(other)
 
     def flush(self) -> None:
         """Hand what was counted since the last flush to Prometheus and bring the window's gauges up to now."""
@@ -194,8 +195,8 @@ class FraudMetrics:
             scored, flagged = self._window.totals()
         self._window_scored.set(scored)
         self._window_flagged.set(flagged)
-        self._rate.set(rate(scored, flagged))
-        for other in self._others:
+        self._rate.set(self._rate_over_workers.of(scored, flagged))
+        for other in self._flushed_too:
             other()
 
     def _flush_counts(self) -> None:
@@ -203,9 +204,9 @@ class FraudMetrics:
         for child, count in zip(self._predictions, self._decided, strict=True):
             child.inc(int(count))
         self._amount.inc(self._flagged_amount)
-        self._scores.hand_over(self._score)
+        self._scores.hand_over()
         self._latencies.add(taken(self._seconds))
-        self._latencies.hand_over(self._latency)
+        self._latencies.hand_over()
         for row, column in zip(*np.nonzero(self._counts), strict=True):
             self._bins[row][column].inc(int(self._counts[row, column]))
         self._decided[:] = 0
@@ -215,6 +216,9 @@ class FraudMetrics:
     def start(self, workers: int = 1) -> None:
         """Flush every second, also when idle, until ``close``; ``workers`` is how many there should be."""
         self._configured.set(workers)
+        self._rate_over_workers.check(workers)
+        if problem := self._latencies.problem:
+            LOG.warning("histograms are given their values one by one: %s", problem)
         self._ticker = threading.Thread(target=self._tick, name="fraud-metrics", daemon=True)
         self._ticker.start()
 
@@ -227,7 +231,7 @@ class FraudMetrics:
 
     def _tick(self) -> None:
         while not self._stop.wait(TICK_SECONDS):
-            _attempt(bury_the_dead)
+            _attempt(remove_stale_workers)
             _attempt(self.flush)
 
 
