@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 from fraud.features import SECONDS_PER_DAY
 from fraud.settings import Settings
-from monitoring.metrics import RecordMetrics
+from monitoring.record_metrics import RecordMetrics
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

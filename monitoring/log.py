@@ -21,7 +21,7 @@ from fraud.rows import ROW_BYTES, Packed, ScoredRow
 from fraud.schema import COLUMNS
 from fraud.settings import Settings
 from monitoring.live import LiveQuality
-from monitoring.metrics import RecordMetrics
+from monitoring.record_metrics import RecordMetrics
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

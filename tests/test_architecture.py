@@ -55,7 +55,6 @@ NOT_WHEN_SERVING = (
 )
 MAX_LINES = 250
 LONGER = {
-    "monitoring/metrics.py": "all fraud_* objects are in one file (DESIGN, section 3)",
     "serving/bento.py": "every private name of BentoML and uvicorn: the checklist of an upgrade",
 }
 

@@ -14,7 +14,7 @@ from fraud.settings import Settings
 from monitoring import database, log
 from monitoring.live import LiveQuality
 from monitoring.log import Records, check_database, open_records
-from monitoring.metrics import RecordMetrics
+from monitoring.record_metrics import RecordMetrics
 
 AMOUNT = COLUMNS.index("Amount")
 
