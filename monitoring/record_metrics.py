@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 if TYPE_CHECKING:
-    from monitoring.quality import Live
+    from monitoring.quality import ModelQuality
 
 LOST = ("full", "shutdown", "invalid")
 """Why a prediction was not logged: the queue was full, the service ended, or the database refused the row."""
@@ -43,7 +43,7 @@ class RecordMetrics:
         self._labelled = gauge(
             "fraud_live_labelled", "Judged transactions that have a label of their own.", ["model_version"]
         )
-        self._judged: dict[str, Live] = {}
+        self._qualities: dict[str, ModelQuality] = {}
 
     def written(self, rows: int) -> None:
         """Count rows that are in the database now."""
@@ -61,11 +61,11 @@ class RecordMetrics:
         """Count a label."""
         self._labels["fraud" if is_fraud else "legitimate"].inc()
 
-    def describe_quality(self, judged: Iterable["Live"], delay_seconds: float) -> None:
-        """Publish live quality; a version that is no longer among ``judged`` becomes NaN."""
+    def describe_quality(self, qualities: Iterable["ModelQuality"], delay_seconds: float) -> None:
+        """Publish live quality; a version that is no longer among ``qualities`` becomes NaN."""
         self._delay.set(delay_seconds)
-        now = {one.model_version: one for one in judged}
-        for version, one in (self._judged | now).items():
+        now = {one.model_version: one for one in qualities}
+        for version, one in (self._qualities | now).items():
             gone = version not in now
             for figure, bounds in one.figures.items():
                 for bound, value in bounds.items():
@@ -73,4 +73,4 @@ class RecordMetrics:
             for outcome, count in one.outcomes.items():
                 self._outcomes.labels(version, outcome).set(0 if gone else count)
             self._labelled.labels(version).set(0 if gone else one.labelled)
-        self._judged |= now
+        self._qualities |= now
