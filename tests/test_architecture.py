@@ -239,7 +239,7 @@ def hook(event, arguments):
         print(event, *arguments)
 class Watched(type(os.environ)):
     def __getitem__(self, name):
-        if name.startswith("FRAUD_"):
+        if name.startswith(("FRAUD_", "GITHUB_", "PROMETHEUS_")):
             print("reads", name)
         return super().__getitem__(name)
 os.environ.__class__ = Watched
