@@ -89,7 +89,7 @@ def problem_of_files(gauge: str) -> str | None:
     if own.exists() and gauge not in sums:
         return f"prometheus_client writes its files in another way: there is no {gauge} in {own.name}"
     if any(place.glob("*.db")) and not any(place.glob(LIVE_SUMS.format("*"))):
-        return f"prometheus_client names its files in another way: there is no {own.name}"
+        return f"prometheus_client names its files in another way, so workers that died stay counted: no {own.name}"
     return None
 
 

@@ -59,7 +59,7 @@ class RateOverWorkers:
         self._workers, self._problem = workers, multiprocess.problem_of_files(SCORED)
         if self._problem:
             rate = "this worker's own" if workers == 1 else "not known (NaN)"
-            LOG.warning("fraud_rate is %s, and workers that died may stay counted: %s", rate, self._problem)
+            LOG.warning("fraud_rate is %s: %s", rate, self._problem)
 
     def of(self, scored: int, flagged: int) -> float:
         """NaN without a row, or where the others' are not known.
