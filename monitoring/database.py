@@ -55,7 +55,7 @@ REFUSED = (exc.SQLAlchemyError,)
 
 _METADATA = MetaData()
 
-PREDICTIONS = Table(
+PREDICTIONS_TABLE = Table(
     "predictions",
     _METADATA,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
@@ -70,10 +70,15 @@ PREDICTIONS = Table(
     Column("exported_at", Float(53)),  # when it became part of a training increment
 )
 
-_WITH_ID = PREDICTIONS.c.transaction_id.is_not(None)
-Index("ix_predictions_transaction_id", PREDICTIONS.c.transaction_id, sqlite_where=_WITH_ID, postgresql_where=_WITH_ID)
+_WITH_ID = PREDICTIONS_TABLE.c.transaction_id.is_not(None)
+Index(
+    "ix_predictions_transaction_id",
+    PREDICTIONS_TABLE.c.transaction_id,
+    sqlite_where=_WITH_ID,
+    postgresql_where=_WITH_ID,
+)
 
-LABELS = Table(
+LABELS_TABLE = Table(
     "labels",
     _METADATA,
     Column("transaction_id", String(64), primary_key=True),
@@ -82,10 +87,12 @@ LABELS = Table(
     Column("source", String(16), nullable=False),
 )
 
-LABELLED = PREDICTIONS.outerjoin(LABELS, LABELS.c.transaction_id == PREDICTIONS.c.transaction_id)
+PREDICTIONS_WITH_LABELS = PREDICTIONS_TABLE.outerjoin(
+    LABELS_TABLE, LABELS_TABLE.c.transaction_id == PREDICTIONS_TABLE.c.transaction_id
+)
 """Predictions, each with its label where there is one."""
 
-SCHEMA = schema_hash()[:12]
+SCHEMA_HASH = schema_hash()[:12]
 """What ``schema_hash`` is in rows that this code logs."""
 
 _LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7223090410)"}
@@ -207,7 +214,7 @@ def put_labels(engine: Engine, labels: Sequence[tuple[str, bool]], source: str, 
     if not labels:
         return 0
     dialect: Any = postgresql if engine.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(LABELS)
+    statement = dialect.insert(LABELS_TABLE)
     changed = {name: statement.excluded[name] for name in ("is_fraud", "labelled_at", "source")}
     statement = statement.on_conflict_do_update(index_elements=["transaction_id"], set_=changed)
     with engine.begin() as connection:

@@ -81,7 +81,7 @@ def _check_url(api_url: str) -> None:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DispatchResult:
     """What GitHub made of a call; ``wait_seconds``: how long it asks to be left alone."""
 
     accepted: bool
@@ -91,7 +91,7 @@ class Outcome:
 
 async def dispatch(
     target: Target, cause: Mapping[str, str], transport: httpx.AsyncBaseTransport | None = None
-) -> Outcome:
+) -> DispatchResult:
     """Start the workflows that listen to ``retrain``; ``cause`` is their ``client_payload``, at most 10 entries.
 
     Only 204 means that GitHub took it. Redirects are not followed: the token goes to one host. After a call without
@@ -108,17 +108,19 @@ async def dispatch(
         async with asyncio.timeout(CALL_SECONDS), httpx.AsyncClient(transport=transport) as client:
             response = await client.post(url, headers=headers, json={"event_type": EVENT_TYPE, "client_payload": cause})
     except (httpx.HTTPError, TimeoutError) as error:
-        return Outcome(False, f"GitHub gave no answer ({type(error).__name__})")
+        return DispatchResult(False, f"GitHub gave no answer ({type(error).__name__})")
     if response.status_code == 204:
-        return Outcome(True, f"retraining of {target.repository} started")
+        return DispatchResult(True, f"retraining of {target.repository} started")
     return _refusal(response)
 
 
-def _refusal(response: httpx.Response) -> Outcome:
+def _refusal(response: httpx.Response) -> DispatchResult:
     wait_seconds = _wait_seconds(response)
     advice = f"asked to wait {wait_seconds:.0f} s" if wait_seconds else _ADVICE.get(response.status_code, "")
-    said = "; ".join(part for part in (_message(response), advice) if part)
-    return Outcome(False, f"GitHub answered {response.status_code}" + (f": {said}" if said else ""), wait_seconds)
+    reasons = "; ".join(part for part in (_message(response), advice) if part)
+    return DispatchResult(
+        False, f"GitHub answered {response.status_code}" + (f": {reasons}" if reasons else ""), wait_seconds
+    )
 
 
 def _wait_seconds(response: httpx.Response) -> float:

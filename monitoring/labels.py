@@ -17,8 +17,8 @@ from fraud.errors import SettingsError
 from fraud.features import SECONDS_PER_DAY
 from fraud.settings import Settings
 from monitoring import database, quality
-from monitoring.database import LABELS, PREDICTIONS, DatabaseError
-from monitoring.quality import Window
+from monitoring.database import LABELS_TABLE, PREDICTIONS_TABLE, DatabaseError
+from monitoring.quality import Period
 
 if TYPE_CHECKING:
     from monitoring.offline.increment import Increment
@@ -49,9 +49,9 @@ def import_file(engine: Engine, path: Path) -> dict[str, Any]:
 
     Raises DataError when the file is not one of labels.
     """
-    from monitoring.offline.label_file import read
+    from monitoring.offline.label_file import read_labels
 
-    labels = read(path)
+    labels = read_labels(path)
     sys.stderr.write(f"{path}: {len(labels)} labels\n")
     database.put_labels(engine, labels, source="import", now=time.time())
     return {
@@ -63,18 +63,20 @@ def import_file(engine: Engine, path: Path) -> dict[str, Any]:
 
 def _predicted(engine: Engine, names: Sequence[str]) -> int:
     """How many of these transactions were scored."""
-    found = 0
+    count = 0
     with engine.connect() as connection:
         for start in range(0, len(names), 500):
-            part = PREDICTIONS.c.transaction_id.in_(names[start : start + 500])
-            found += connection.scalar(select(func.count(PREDICTIONS.c.transaction_id.distinct())).where(part)) or 0
-    return found
+            part = PREDICTIONS_TABLE.c.transaction_id.in_(names[start : start + 500])
+            count += (
+                connection.scalar(select(func.count(PREDICTIONS_TABLE.c.transaction_id.distinct())).where(part)) or 0
+            )
+    return count
 
 
 def report(engine: Engine, settings: Settings, *, now: float, by_day: bool = False) -> dict[str, Any]:
     """Live quality with its counts and intervals, and what it does not cover."""
-    window = Window.ending(now, settings.label_delay_days, settings.live_window_days)
-    judged = quality.live(
+    period = Period.ending(now, settings.label_delay_days, settings.live_window_days)
+    qualities = quality.measure(
         engine,
         now=now,
         delay_days=settings.label_delay_days,
@@ -82,20 +84,20 @@ def report(engine: Engine, settings: Settings, *, now: float, by_day: bool = Fal
         unlabelled=settings.unlabelled,
         by_day=by_day,
     )
-    nameless = PREDICTIONS.c.transaction_id.is_(None)
+    without_id = PREDICTIONS_TABLE.c.transaction_id.is_(None)
     with engine.connect() as connection:
         counts = {
-            "predictions": connection.scalar(select(func.count()).select_from(PREDICTIONS)),
-            "too_young": connection.scalar(select(func.count()).where(PREDICTIONS.c.scored_at >= window.end)),
-            "without_id": connection.scalar(select(func.count()).where(quality.scored_in(window), nameless)),
-            "labels": connection.scalar(select(func.count()).select_from(LABELS)),
+            "predictions": connection.scalar(select(func.count()).select_from(PREDICTIONS_TABLE)),
+            "too_young": connection.scalar(select(func.count()).where(PREDICTIONS_TABLE.c.scored_at >= period.end)),
+            "without_id": connection.scalar(select(func.count()).where(quality.scored_in(period), without_id)),
+            "labels": connection.scalar(select(func.count()).select_from(LABELS_TABLE)),
         }
     return {
-        "scored_from": _iso(window.start),
-        "scored_before": _iso(window.end),
+        "scored_from": _iso(period.start),
+        "scored_before": _iso(period.end),
         "label_delay_days": settings.label_delay_days,
         "unlabelled": settings.unlabelled,
-        "models": [one.as_dict() for one in judged],
+        "models": [one.as_dict() for one in qualities],
         "counts": counts,
     }
 
@@ -107,16 +109,18 @@ def export(engine: Engine, settings: Settings, *, now: float, again: bool, label
     """
     from monitoring.offline.increment import gather
 
-    window = Window(0.0, now - settings.label_delay_days * SECONDS_PER_DAY)
-    taken = settings.unlabelled == "legitimate" and not labelled_only
-    return gather(engine, window, unlabelled_too=taken, again=again)
+    period = Period(0.0, now - settings.label_delay_days * SECONDS_PER_DAY)
+    unlabelled_too = settings.unlabelled == "legitimate" and not labelled_only
+    return gather(engine, period, unlabelled_too=unlabelled_too, again=again)
 
 
 def purge(engine: Engine, before: float, *, dry_run: bool = False) -> dict[str, int]:
     """Delete predictions scored ``before`` that time, and labels as old that have no prediction left; how many."""
-    old = PREDICTIONS.c.scored_at < before
-    kept = exists().where(PREDICTIONS.c.transaction_id == LABELS.c.transaction_id, PREDICTIONS.c.scored_at >= before)
-    orphans = (LABELS.c.labelled_at < before) & ~kept
+    old = PREDICTIONS_TABLE.c.scored_at < before
+    predicted_since = exists().where(
+        PREDICTIONS_TABLE.c.transaction_id == LABELS_TABLE.c.transaction_id, PREDICTIONS_TABLE.c.scored_at >= before
+    )
+    orphans = (LABELS_TABLE.c.labelled_at < before) & ~predicted_since
     if dry_run:
         with engine.connect() as connection:
             predictions = connection.scalar(select(func.count()).where(old)) or 0
@@ -126,25 +130,25 @@ def purge(engine: Engine, before: float, *, dry_run: bool = False) -> dict[str, 
         predictions += deleted
         sys.stderr.write(f"{predictions} predictions deleted ...\n")
     with engine.begin() as connection:
-        labels: CursorResult[Any] = connection.execute(delete(LABELS).where(orphans))
+        labels: CursorResult[Any] = connection.execute(delete(LABELS_TABLE).where(orphans))
     return {"predictions": predictions, "labels": labels.rowcount}
 
 
 def _delete_some(engine: Engine, condition: Any) -> int:  # noqa: ANN401 - SQLAlchemy's condition
-    some = select(PREDICTIONS.c.id).where(condition).limit(CHUNK_ROWS)
+    some = select(PREDICTIONS_TABLE.c.id).where(condition).limit(CHUNK_ROWS)
     with engine.begin() as connection:
-        done: CursorResult[Any] = connection.execute(delete(PREDICTIONS).where(PREDICTIONS.c.id.in_(some)))
+        done: CursorResult[Any] = connection.execute(delete(PREDICTIONS_TABLE).where(PREDICTIONS_TABLE.c.id.in_(some)))
     return done.rowcount
 
 
 def forget(engine: Engine, names: Sequence[str]) -> dict[str, int]:
     """Delete every prediction and label of these transactions; how many."""
-    given = [{"name": name} for name in names]
+    parameters = [{"name": name} for name in names]
     counts = {}
     with engine.begin() as connection:
-        for table in (PREDICTIONS, LABELS):
+        for table in (PREDICTIONS_TABLE, LABELS_TABLE):
             statement = delete(table).where(table.c.transaction_id == bindparam("name"))
-            counts[table.name] = sum(connection.execute(statement, one).rowcount for one in given)
+            counts[table.name] = sum(connection.execute(statement, one).rowcount for one in parameters)
     return counts
 
 

@@ -2,15 +2,14 @@
 
 import fcntl
 import logging
-import os
 import threading
 import time
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from fraud.features import SECONDS_PER_DAY
 from fraud.settings import Settings
-from monitoring.metrics import RecordMetrics
+from monitoring import multiprocess
+from monitoring.record_metrics import RecordMetrics
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -21,7 +20,7 @@ EVERY_SECONDS = 60.0
 LEASE = "fraud_live.lock"
 
 
-class LiveQuality:
+class QualityPublisher:
     """Publishes precision and recall of predictions that are old enough for labels, until ``close``."""
 
     def __init__(self, engine: "Engine", metrics: RecordMetrics, settings: Settings) -> None:
@@ -56,7 +55,7 @@ class LiveQuality:
         settings = self._settings
         try:
             database.prepare(self._engine)
-            judged = quality.live(
+            qualities = quality.measure(
                 self._engine,
                 now=time.time(),
                 delay_days=settings.label_delay_days,
@@ -66,15 +65,15 @@ class LiveQuality:
         except database.AWAY + database.REFUSED as error:
             LOG.warning("live quality is not up to date: %s", database.line(error))
         else:
-            self._metrics.describe_quality(judged, self._delay_seconds)
+            self._metrics.describe_quality(qualities, self._delay_seconds)
 
     def _is_mine(self) -> bool:
         """Whether this worker is the one that asks: it holds a lock that goes with its process."""
-        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        folder = multiprocess.folder()
         if folder is None or self._lease is not None:
             return True
         try:
-            file = (Path(folder) / LEASE).open("a")
+            file = (folder / LEASE).open("a")
         except OSError:  # the folder went: ask again the next time
             return False
         try:

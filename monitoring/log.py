@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from fraud.rows import ROW_BYTES, Packed, ScoredRow
 from fraud.schema import COLUMNS
 from fraud.settings import Settings
-from monitoring.live import LiveQuality
-from monitoring.metrics import RecordMetrics
+from monitoring.live import QualityPublisher
+from monitoring.record_metrics import RecordMetrics
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -49,15 +49,15 @@ class PredictionLog:
     """
 
     def __init__(self, engine: "Engine", metrics: RecordMetrics, *, features: bool, max_pending: int) -> None:
-        from monitoring.database import SCHEMA, LoggedPrediction
+        from monitoring.database import SCHEMA_HASH, LoggedPrediction
 
         self.engine = engine
-        self._logged, self._schema = LoggedPrediction, SCHEMA
+        self._logged, self._schema = LoggedPrediction, SCHEMA_HASH
         self._metrics = metrics
         self._features = features
         self._max_pending = max_pending
         self._queue: deque[database.LoggedPrediction] = deque()
-        self._added = self._taken = 0  # each is written by one thread alone
+        self._added = self._settled = 0  # each is written by one thread alone
         self._stop = threading.Event()
         self._give_up = threading.Event()
         self._writer = threading.Thread(target=self._write_all, name="fraud-log", daemon=True)
@@ -69,7 +69,7 @@ class PredictionLog:
     @property
     def pending(self) -> int:
         """Rows added and not yet written or lost."""
-        return self._added - self._taken
+        return self._added - self._settled
 
     def add(self, row: Packed, name: str, score: ScoredRow) -> None:
         """Log an answer; ``name`` is the transaction's id, or empty."""
@@ -134,7 +134,7 @@ class PredictionLog:
             self._metrics.pending(self.pending)
             batch = self._take()
             self._write(batch)
-            self._taken += len(batch)
+            self._settled += len(batch)
             if len(batch) < BATCH_ROWS and not self._stop.is_set():
                 break  # nothing was left; what has come since gathers, for small batches cost the most
         self._metrics.pending(self.pending)
@@ -192,17 +192,17 @@ class Records:
     def __init__(self, engine: "Engine", settings: Settings, metrics: RecordMetrics) -> None:
         self._engine = engine
         self._metrics = metrics
-        self._live = LiveQuality(engine, metrics, settings)
+        self._publisher = QualityPublisher(engine, metrics, settings)
         self.log = PredictionLog(engine, metrics, features=settings.log_features, max_pending=settings.log_max_pending)
 
     def start(self) -> None:
         """Start the threads that write and ask."""
         self.log.start()
-        self._live.start()
+        self._publisher.start()
 
     def close(self) -> None:
         """Write what waits and end."""
-        self._live.close()
+        self._publisher.close()
         self.log.close()
 
     def put_label(self, transaction_id: str, *, is_fraud: bool) -> bool:

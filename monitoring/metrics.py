@@ -1,5 +1,7 @@
 """The service's own Prometheus metrics. What was scored is kept as it is and counted together, once a second.
 
+What becomes of the prediction log, of labels and of live quality is in ``record_metrics``.
+
 BentoML's ``/metrics`` adds the workers' counts up. ``fraud_rate`` is a ratio and cannot be added: each worker publishes
 how many rows it scored and flagged in the window (``livesum`` gauges), and each worker then sets the ratio of the sums
 over all live workers (``livemostrecent``: the newest wins).
@@ -8,10 +10,9 @@ over all live workers (``livemostrecent``: the newest wins).
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,11 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 
 from fraud.manifest import Manifest
 from fraud.profile import BINS, Profile
+from monitoring.multiprocess import remove_stale_workers
 from monitoring.pending import Pending, taken
-from monitoring.window import Window, bury_the_dead, rate
-
-if TYPE_CHECKING:
-    from monitoring.quality import Live
+from monitoring.record_metrics import RecordMetrics
+from monitoring.ticker import Ticker, attempt
+from monitoring.window import FLAGGED, SCORED, RateOverWorkers, RollingCounts
 
 LOG = logging.getLogger("bentoml.fraud")
 DECISIONS = ("fraud", "legitimate")
@@ -40,9 +41,6 @@ REASONS = (
     "disconnected",
     "internal",
 )
-LOST = ("full", "shutdown", "invalid")
-"""Why a prediction was not logged: the queue was full, the service ended, or the database refused the row."""
-LABELS = ("fraud", "legitimate")
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SCORE_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 TICK_SECONDS = 1.0
@@ -60,20 +58,19 @@ class FraudMetrics:
 
     def __init__(self, window_seconds: int, registry: CollectorRegistry = REGISTRY) -> None:
         self._lock = threading.Lock()
-        self._window = Window(window_seconds)
+        self._window = RollingCounts(window_seconds)
         self._profile: Profile | None = None
         self._scored: list[Batch] = []
         self._waiting = 0
         self._counts = np.zeros((0, BINS), dtype=np.int64)
         self._bins: list[list[Counter]] = []
-        self._scores = Pending(SCORE_BUCKETS)
-        self._latencies = Pending(LATENCY_BUCKETS)
         self._seconds: list[float] = []
         self._decided = np.zeros(len(DECISIONS), dtype=np.int64)
         self._flagged_amount = 0.0
-        self._stop = threading.Event()
-        self._others: list[Callable[[], None]] = []
+        self._flushed_too: list[Callable[[], None]] = []
+        self._rate_over_workers = RateOverWorkers()
         self._make(registry)
+        self._scores, self._latencies = Pending(self._score), Pending(self._latency)
         self.records = RecordMetrics(registry)
 
     def _make(self, registry: CollectorRegistry) -> None:
@@ -117,8 +114,8 @@ class FraudMetrics:
         live = partial(Gauge, registry=registry, multiprocess_mode="livesum")
         self._ready = live("fraud_workers_ready", "Workers that hold an exact model.")
         self._refused = live("fraud_workers_refused", "Workers that refused their model: damaged or not exact.")
-        self._window_scored = live("fraud_window_scored", "Transactions scored in the window.")
-        self._window_flagged = live("fraud_window_flagged", "Transactions called fraud in the window.")
+        self._window_scored = live(SCORED, "Transactions scored in the window.")
+        self._window_flagged = live(FLAGGED, "Transactions called fraud in the window.")
         self._rate.set(math.nan)
 
     def describe_model(self, manifest: Manifest) -> None:
@@ -185,7 +182,7 @@ class FraudMetrics:
 
     def flush_with(self, other: Callable[[], None]) -> None:
         """Call ``other`` at each flush too."""
-        self._others.append(other)
+        self._flushed_too.append(other)
 
     def flush(self) -> None:
         """Hand what was counted since the last flush to Prometheus and bring the window's gauges up to now."""
@@ -194,8 +191,8 @@ class FraudMetrics:
             scored, flagged = self._window.totals()
         self._window_scored.set(scored)
         self._window_flagged.set(flagged)
-        self._rate.set(rate(scored, flagged))
-        for other in self._others:
+        self._rate.set(self._rate_over_workers.of(scored, flagged))
+        for other in self._flushed_too:
             other()
 
     def _flush_counts(self) -> None:
@@ -203,9 +200,9 @@ class FraudMetrics:
         for child, count in zip(self._predictions, self._decided, strict=True):
             child.inc(int(count))
         self._amount.inc(self._flagged_amount)
-        self._scores.hand_over(self._score)
+        self._scores.hand_over()
         self._latencies.add(taken(self._seconds))
-        self._latencies.hand_over(self._latency)
+        self._latencies.hand_over()
         for row, column in zip(*np.nonzero(self._counts), strict=True):
             self._bins[row][column].inc(int(self._counts[row, column]))
         self._decided[:] = 0
@@ -215,90 +212,14 @@ class FraudMetrics:
     def start(self, workers: int = 1) -> None:
         """Flush every second, also when idle, until ``close``; ``workers`` is how many there should be."""
         self._configured.set(workers)
-        self._ticker = threading.Thread(target=self._tick, name="fraud-metrics", daemon=True)
+        self._rate_over_workers.check(workers)
+        if problem := self._latencies.problem:
+            LOG.warning("histograms are given their values one by one: %s", problem)
+        self._ticker = Ticker(TICK_SECONDS, remove_stale_workers, self.flush)
         self._ticker.start()
 
     def close(self) -> None:
         """Stop the ticker and flush for the last time; a failing flush is logged and does not stop the shutdown."""
-        self._stop.set()
-        self._ticker.join()
+        self._ticker.close()
         self._ready.set(0)
-        _attempt(self.flush)
-
-    def _tick(self) -> None:
-        while not self._stop.wait(TICK_SECONDS):
-            _attempt(bury_the_dead)
-            _attempt(self.flush)
-
-
-class RecordMetrics:
-    """What became of the prediction log, of labels, and of the model's quality in production."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._written = Counter("fraud_log_written", "Predictions written to the database.", registry=registry)
-        dropped = Counter("fraud_log_dropped", "Predictions lost to the log, by reason.", ["reason"], registry=registry)
-        self._dropped = {reason: dropped.labels(reason) for reason in LOST}
-        self._pending = Gauge(
-            "fraud_log_pending",
-            "Predictions waiting to be written.",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
-        labels = Counter("fraud_labels_received", "Labels taken by POST /feedback.", ["label"], registry=registry)
-        self._labels = {label: labels.labels(label) for label in LABELS}
-        gauge = partial(Gauge, registry=registry, multiprocess_mode="livemostrecent")
-        self._delay = gauge("fraud_label_delay_seconds", "Age from which a prediction is judged.")
-        self._quality = gauge(
-            "fraud_live_quality",
-            "Precision and recall of predictions old enough for labels, with their 95 % interval.",
-            ["model_version", "figure", "bound"],
-        )
-        self._outcomes = gauge(
-            "fraud_live_transactions", "Judged transactions by outcome.", ["model_version", "outcome"]
-        )
-        self._labelled = gauge(
-            "fraud_live_labelled", "Judged transactions that have a label of their own.", ["model_version"]
-        )
-        self._judged: dict[str, Live] = {}
-
-    def written(self, rows: int) -> None:
-        """Count rows that are in the database now."""
-        self._written.inc(rows)
-
-    def dropped(self, reason: str, rows: int) -> None:
-        """Count rows that are lost; ``reason`` is one of LOST."""
-        self._dropped[reason].inc(rows)
-
-    def pending(self, rows: int) -> None:
-        """Publish how many rows this worker has not written yet."""
-        self._pending.set(rows)
-
-    def labelled(self, *, is_fraud: bool) -> None:
-        """Count a label."""
-        self._labels["fraud" if is_fraud else "legitimate"].inc()
-
-    def describe_quality(self, judged: Iterable["Live"], delay_seconds: float) -> None:
-        """Publish live quality; a version that is no longer among ``judged`` becomes NaN."""
-        self._delay.set(delay_seconds)
-        now = {one.model_version: one for one in judged}
-        for version, one in (self._judged | now).items():
-            gone = version not in now
-            for figure, bounds in one.figures.items():
-                for bound, value in bounds.items():
-                    self._quality.labels(version, figure, bound).set(math.nan if gone else value)
-            for outcome, count in one.outcomes.items():
-                self._outcomes.labels(version, outcome).set(0 if gone else count)
-            self._labelled.labels(version).set(0 if gone else one.labelled)
-        self._judged |= now
-
-
-def _attempt(work: Callable[[], None]) -> None:
-    """Do ``work``; a failure is logged.
-
-    The exception to "never catch Exception to go on": the files are written and removed by other processes at any
-    time, and a ticker that ended would freeze every fraud_* metric of this worker until it is restarted.
-    """
-    try:
-        work()
-    except Exception:  # ruff lets a logged one pass; the reason is above
-        LOG.exception("the fraud_* metrics could not be brought up to date")
+        attempt(self.flush)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Engine, Float, Integer, Select, and_, case, cast, func, or_, select
 
 from fraud.features import SECONDS_PER_DAY
-from monitoring.database import LABELLED, LABELS, PREDICTIONS
+from monitoring.database import LABELS_TABLE, PREDICTIONS_TABLE, PREDICTIONS_WITH_LABELS
 
 OUTCOMES = ("true_positive", "false_positive", "false_negative", "true_negative")
 
@@ -21,21 +21,21 @@ Unlabelled = Literal["legitimate", "unknown"]
 
 
 @dataclass(frozen=True)
-class Window:
+class Period:
     """Which predictions are judged: scored from ``start`` to before ``end``, seconds since 1970, UTC."""
 
     start: float
     end: float
 
     @classmethod
-    def ending(cls, now: float, delay_days: float, window_days: float) -> "Window":
-        """The window that is old enough for labels at ``now``."""
+    def ending(cls, now: float, delay_days: float, window_days: float) -> "Period":
+        """The period that is old enough for labels at ``now``."""
         end = now - delay_days * SECONDS_PER_DAY
         return cls(end - window_days * SECONDS_PER_DAY, end)
 
 
 @dataclass(frozen=True)
-class Live:
+class ModelQuality:
     """Quality of one model version (on one day, where asked for by day)."""
 
     model_version: str
@@ -57,7 +57,7 @@ class Live:
         return {**({"day": self.day} if self.day else {}), "model_version": self.model_version, **counts, **figures}
 
 
-def live(
+def measure(
     engine: Engine,
     *,
     now: float,
@@ -65,14 +65,14 @@ def live(
     window_days: float,
     unlabelled: Unlabelled = "legitimate",
     by_day: bool = False,
-) -> list[Live]:
+) -> list[ModelQuality]:
     """Quality per model version, and per day of scoring (UTC) when ``by_day``; in order of version or day.
 
     Raises what the database says.
     """
     with engine.connect() as connection:
-        rows = connection.execute(_counts(Window.ending(now, delay_days, window_days), by_day)).all()
-    return [_judged(row, unlabelled) for row in rows]
+        rows = connection.execute(_counts(Period.ending(now, delay_days, window_days), by_day)).all()
+    return [_quality(row, unlabelled) for row in rows]
 
 
 def wilson(successes: int, trials: int) -> dict[str, float]:
@@ -91,30 +91,30 @@ def wilson(successes: int, trials: int) -> dict[str, float]:
     return {"value": share, "low": min(share, max(0.0, middle - half)), "high": max(share, min(1.0, middle + half))}
 
 
-def newest(window: Window) -> ColumnElement[bool]:
-    """Condition on PREDICTIONS: judged in ``window``, with an id, and no newer prediction of the same transaction.
+def newest(period: Period) -> ColumnElement[bool]:
+    """Condition on predictions: scored in ``period``, with an id, and no newer prediction of the same transaction.
 
     Newer by time: a worker that could not write for a while writes its old predictions after others' new ones.
     """
-    newer = PREDICTIONS.alias("newer")
-    same_time = and_(newer.c.scored_at == PREDICTIONS.c.scored_at, newer.c.id > PREDICTIONS.c.id)
+    newer = PREDICTIONS_TABLE.alias("newer")
+    same_time = and_(newer.c.scored_at == PREDICTIONS_TABLE.c.scored_at, newer.c.id > PREDICTIONS_TABLE.c.id)
     superseded = select(newer.c.id).where(
-        newer.c.transaction_id == PREDICTIONS.c.transaction_id,
-        or_(newer.c.scored_at > PREDICTIONS.c.scored_at, same_time),
+        newer.c.transaction_id == PREDICTIONS_TABLE.c.transaction_id,
+        or_(newer.c.scored_at > PREDICTIONS_TABLE.c.scored_at, same_time),
     )
-    return and_(scored_in(window), PREDICTIONS.c.transaction_id.is_not(None), ~superseded.exists())
+    return and_(scored_in(period), PREDICTIONS_TABLE.c.transaction_id.is_not(None), ~superseded.exists())
 
 
-def scored_in(window: Window) -> ColumnElement[bool]:
-    """Condition on PREDICTIONS: scored in ``window``."""
-    return and_(PREDICTIONS.c.scored_at >= window.start, PREDICTIONS.c.scored_at < window.end)
+def scored_in(period: Period) -> ColumnElement[bool]:
+    """Condition on predictions: scored in ``period``."""
+    return and_(PREDICTIONS_TABLE.c.scored_at >= period.start, PREDICTIONS_TABLE.c.scored_at < period.end)
 
 
-def _counts(window: Window, by_day: bool) -> Select[Any]:
+def _counts(period: Period, by_day: bool) -> Select[Any]:
     """Version (and day), then rows by decision and label: called fraud or not; labelled fraud, legitimate, or not."""
-    flagged, fraud = PREDICTIONS.c.is_fraud, LABELS.c.is_fraud
-    day = cast(func.floor(PREDICTIONS.c.scored_at / SECONDS_PER_DAY, type_=Float), Integer)
-    groups = [PREDICTIONS.c.model_version, *([day.label("day")] if by_day else [])]
+    flagged, fraud = PREDICTIONS_TABLE.c.is_fraud, LABELS_TABLE.c.is_fraud
+    day = cast(func.floor(PREDICTIONS_TABLE.c.scored_at / SECONDS_PER_DAY, type_=Float), Integer)
+    groups = [PREDICTIONS_TABLE.c.model_version, *([day.label("day")] if by_day else [])]
 
     def count(*conditions: ColumnElement[bool]) -> ColumnElement[int]:
         return func.sum(case((and_(*conditions), 1), else_=0))
@@ -129,25 +129,27 @@ def _counts(window: Window, by_day: bool) -> Select[Any]:
             count(~flagged, fraud.is_(False)).label("passed_legitimate"),
             count(~flagged, fraud.is_(None)).label("passed_unknown"),
         )
-        .select_from(LABELLED)
-        .where(newest(window))
+        .select_from(PREDICTIONS_WITH_LABELS)
+        .where(newest(period))
         .group_by(*groups)
         .order_by(*reversed(groups))
     )
 
 
-def _judged(row: Any, unlabelled: Unlabelled) -> Live:  # noqa: ANN401 - a row of _counts
-    taken = int(unlabelled == "legitimate")
+def _quality(row: Any, unlabelled: Unlabelled) -> ModelQuality:  # noqa: ANN401 - a row of _counts
+    legitimate = int(unlabelled == "legitimate")
     outcomes = {
         "true_positive": row.flagged_fraud,
-        "false_positive": row.flagged_legitimate + taken * row.flagged_unknown,
+        "false_positive": row.flagged_legitimate + legitimate * row.flagged_unknown,
         "false_negative": row.passed_fraud,
-        "true_negative": row.passed_legitimate + taken * row.passed_unknown,
+        "true_negative": row.passed_legitimate + legitimate * row.passed_unknown,
     }
     labelled = row.flagged_fraud + row.flagged_legitimate + row.passed_fraud + row.passed_legitimate
-    found, alarms, missed, _ = outcomes.values() if labelled else (0, 0, 0, 0)
-    figures = {"precision": wilson(found, found + alarms), "recall": wilson(found, found + missed)}
-    return Live(row.model_version, outcomes, labelled, figures, _date(row.day) if "day" in row._mapping else None)
+    hits, false_alarms, misses, _ = outcomes.values() if labelled else (0, 0, 0, 0)
+    figures = {"precision": wilson(hits, hits + false_alarms), "recall": wilson(hits, hits + misses)}
+    return ModelQuality(
+        row.model_version, outcomes, labelled, figures, _date(row.day) if "day" in row._mapping else None
+    )
 
 
 def _date(days: int) -> str:

@@ -139,7 +139,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Answer:
+class WebhookResponse:
     """What Alertmanager is told; it tries again after 5xx."""
 
     status: int
@@ -160,31 +160,33 @@ class Receiver:
         self._every_seconds, self._memory, self._transport, self._clock = every_seconds, memory, transport, clock
         self._lock = asyncio.Lock()
 
-    async def receive(self, notification: Notification) -> Answer:
+    async def receive(self, notification: Notification) -> WebhookResponse:
         """Start a retrain if it is time to."""
         async with self._lock:
             decision = decide(notification, self._memory.state, self._clock(), self._every_seconds)
             if decision.cause is None:
-                answer = Answer(503 if decision.later else 200, False, decision.reason)
+                response = WebhookResponse(503 if decision.later else 200, False, decision.reason)
             else:
-                answer = await self._start(decision.cause)
-        LOG.log(logging.INFO if answer.status == 200 else logging.WARNING, "%s", answer.reason)
-        return answer
+                response = await self._start(decision.cause)
+        LOG.log(logging.INFO if response.status == 200 else logging.WARNING, "%s", response.reason)
+        return response
 
-    async def _start(self, cause: Mapping[str, str]) -> Answer:
+    async def _start(self, cause: Mapping[str, str]) -> WebhookResponse:
         try:
             target = Target.from_env()  # read each time: a token in a file is replaced while we run
         except SettingsError as error:
-            return Answer(502, False, str(error))
+            return WebhookResponse(502, False, str(error))
         if target is None:
-            return Answer(200, False, f"no GITHUB_REPOSITORY or no token; would have sent {json.dumps(cause)}")
-        outcome = await dispatch(target, cause, self._transport)
+            return WebhookResponse(200, False, f"no GITHUB_REPOSITORY or no token; would have sent {json.dumps(cause)}")
+        result = await dispatch(target, cause, self._transport)
         now = self._clock()
-        if outcome.accepted:
+        if result.accepted:
             self._memory.keep(State(dispatched_at=now, alert=cause["alert"]))
-        elif outcome.wait_seconds:
-            self._memory.keep(self._memory.state.model_copy(update={"not_before": now + outcome.wait_seconds}))
-        return Answer(200 if outcome.accepted else 502, outcome.accepted, f"{outcome.reason}, by {cause['alert']}")
+        elif result.wait_seconds:
+            self._memory.keep(self._memory.state.model_copy(update={"not_before": now + result.wait_seconds}))
+        return WebhookResponse(
+            200 if result.accepted else 502, result.accepted, f"{result.reason}, by {cause['alert']}"
+        )
 
 
 def application(receiver: Receiver) -> Starlette:
@@ -197,8 +199,8 @@ def application(receiver: Receiver) -> Starlette:
             notification = Notification.model_validate_json(await _body(request))
         except ValidationError as error:
             return _malformed(error)
-        answer = await receiver.receive(notification)
-        return JSONResponse({"dispatched": answer.dispatched, "reason": answer.reason}, answer.status)
+        response = await receiver.receive(notification)
+        return JSONResponse({"dispatched": response.dispatched, "reason": response.reason}, response.status)
 
     async def healthz(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})
@@ -217,13 +219,13 @@ async def _body(request: Request) -> bytes:
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
-    status, said = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "")
-    return JSONResponse({"error": said, "details": []}, status)
+    status, message = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "")
+    return JSONResponse({"error": message, "details": []}, status)
 
 
 def _malformed(error: ValidationError) -> JSONResponse:
     problems = error.errors(include_url=False, include_context=False, include_input=False)[:10]
     details = [{"field": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in problems]
-    said = "expected Alertmanager's webhook payload, version 4"
-    LOG.warning("%s; %s", said, "; ".join(f"{one['field']}: {one['message']}" for one in details))
-    return JSONResponse({"error": said, "details": details}, 400)
+    message = "expected Alertmanager's webhook payload, version 4"
+    LOG.warning("%s; %s", message, "; ".join(f"{one['field']}: {one['message']}" for one in details))
+    return JSONResponse({"error": message, "details": details}, 400)

@@ -1,22 +1,23 @@
-"""The window of ``fraud_rate``, and what the files of several worker processes add up to.
+"""The window of ``fraud_rate``: what one worker counted in it, and the share over all workers.
 
-With several workers ``prometheus_client`` keeps one file per process and kind of gauge in
-``PROMETHEUS_MULTIPROC_DIR``. A ratio cannot be added up, so each worker publishes its parts and reads the others'.
+A ratio cannot be added up, so each worker publishes its parts and reads the others'.
 """
 
-import contextlib
+import logging
 import math
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-import psutil
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from monitoring import multiprocess
+
+LOG = logging.getLogger("bentoml.fraud")
+SCORED, FLAGGED = "fraud_window_scored", "fraud_window_flagged"
+"""Gauges of one worker's rows in the window."""
 
 
-class Window:
+class RollingCounts:
     """Rows scored and flagged in the last ``seconds``, as a ring of one-second buckets.
 
     ``clock`` gives seconds and never goes back. Not thread-safe; the owner holds a lock.
@@ -46,39 +47,30 @@ class Window:
         self._second = max(self._second, now)
 
 
-def rate(scored: int, flagged: int) -> float:
-    """Share flagged over all live workers; over this process when it is the only one.
+class RateOverWorkers:
+    """Share flagged over all live workers; over this process when it is the only one."""
 
-    ``scored`` and ``flagged`` are this process's own and only those of the others are read from files: BentoML empties
-    the folder whenever a server starts on the same BENTOML_HOME, and this process's file may then be gone.
-    """
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    if folder:
-        own = f"gauge_livesum_{os.getpid()}.db"
-        files = [str(path) for path in Path(folder).glob("gauge_livesum_*.db") if path.name != own]
-        sums = {
-            metric.name: sum(sample.value for sample in metric.samples)
-            for metric in MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
-        }
-        scored += int(sums.get("fraud_window_scored", 0))
-        flagged += int(sums.get("fraud_window_flagged", 0))
-    return flagged / scored if scored else math.nan
+    def __init__(self) -> None:
+        self._workers = 1
+        self._problem: str | None = None
 
+    def check(self, workers: int) -> None:
+        """Look once whether the others' counts can be read, and say in the log what becomes of the rate if not."""
+        self._workers, self._problem = workers, multiprocess.problem_of_files(SCORED)
+        if self._problem:
+            rate = "this worker's own" if workers == 1 else "not known (NaN)"
+            LOG.warning("fraud_rate is %s: %s", rate, self._problem)
 
-def bury_the_dead() -> None:
-    """Remove the live gauges of worker processes that are gone, so that they no longer count."""
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    if not folder:
-        return
-    for path in Path(folder).glob("gauge_live*_*.db"):
-        pid = int(path.stem.rpartition("_")[2])
-        if not _alive(pid):
-            with contextlib.suppress(FileNotFoundError):  # another worker was quicker
-                mark_process_dead(pid)  # type: ignore[no-untyped-call]
+    def of(self, scored: int, flagged: int) -> float:
+        """NaN without a row, or where the others' are not known.
 
-
-def _alive(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+        ``scored`` and ``flagged`` are this process's own and only those of the others are read from files: BentoML
+        empties the folder whenever a server starts on the same BENTOML_HOME, and this process's file may then be gone.
+        """
+        if self._problem is None:
+            others = multiprocess.sums_of_others()
+            scored += int(others.get(SCORED, 0))
+            flagged += int(others.get(FLAGGED, 0))
+        elif self._workers > 1:
+            return math.nan
+        return flagged / scored if scored else math.nan

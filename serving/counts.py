@@ -6,7 +6,7 @@ The same series with the same labels as BentoML's middleware and batcher fill.
 import time
 from typing import TYPE_CHECKING
 
-from monitoring.pending import Pending, edges, taken
+from monitoring.pending import Pending, taken
 from serving.bento import RequestSeries
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class BuiltinCounts:
         self._calls: dict[int, list[float]] = {200: [], 503: []}
         self._batches: list[int] = []
         self._series = series
-        self._pending_sizes = Pending(edges(series.batch_size))
+        self._sizes = Pending(series.batch_size)
         self._made: dict[int, tuple[Counter, Pending]] = {}
 
     def answered(self, status: int, seconds: float) -> None:
@@ -44,14 +44,13 @@ class BuiltinCounts:
                 self._series.last_request.set(time.time())
                 self._count(status, calls)
         if sizes := taken(self._batches):
-            self._pending_sizes.add(sizes)
-            self._pending_sizes.hand_over(self._series.batch_size)
+            self._sizes.add(sizes)
+            self._sizes.hand_over()
 
     def _count(self, status: int, seconds: list[float]) -> None:
-        duration = self._series.duration(status)
         if status not in self._made:  # as BentoML makes them: with the first call
-            self._made[status] = self._series.total(status), Pending(edges(duration))
-        total, pending = self._made[status]
+            self._made[status] = self._series.total(status), Pending(self._series.duration(status))
+        total, durations = self._made[status]
         total.inc(len(seconds))
-        pending.add(seconds)
-        pending.hand_over(duration)
+        durations.add(seconds)
+        durations.hand_over()

@@ -56,7 +56,6 @@ NOT_WHEN_SERVING = (
 )
 MAX_LINES = 250
 LONGER = {
-    "monitoring/metrics.py": "all fraud_* objects are in one file (DESIGN, section 3)",
     "serving/bento.py": "every private name of BentoML and uvicorn: the checklist of an upgrade",
 }
 
@@ -241,7 +240,7 @@ def hook(event, arguments):
         print(event, *arguments)
 class Watched(type(os.environ)):
     def __getitem__(self, name):
-        if name.startswith("FRAUD_"):
+        if name.startswith(("FRAUD_", "GITHUB_", "PROMETHEUS_")):
             print("reads", name)
         return super().__getitem__(name)
 os.environ.__class__ = Watched

@@ -59,8 +59,8 @@ def build() -> Dashboard:
 
 
 def _datasource() -> dashboard.DatasourceVariable:
-    found = dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
-    return found.description("The Prometheus that scrapes the service.")
+    source = dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
+    return source.description("The Prometheus that scrapes the service.")
 
 
 def _window() -> dashboard.IntervalVariable:

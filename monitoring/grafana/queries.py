@@ -47,4 +47,4 @@ def queries(document: dict[str, Any]) -> list[PanelQuery]:
 def filled(text: str, window: str = "5m", model_version: str = ".*") -> str:
     """``text`` as Prometheus gets it when these are chosen in the dashboard."""
     chosen = {"window": window, "model_version": model_version}
-    return re.sub(r"\$(window|model_version)\b", lambda found: chosen[found[1]], text)
+    return re.sub(r"\$(window|model_version)\b", lambda match: chosen[match[1]], text)

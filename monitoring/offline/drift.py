@@ -141,10 +141,10 @@ def chi_square(counts: Counts, ratios: Floats) -> tuple[float, float]:
     observed, expected = _pooled(counts[used].astype(np.float64), shares / shares.sum() * counts.sum())
     if len(observed) < 2:
         return 1.0, 0.0
-    found = stats.chisquare(observed, expected)
+    test = stats.chisquare(observed, expected)
     rows = expected.sum()
     largest = rows * (rows / expected.min() - 1)
-    return float(found.pvalue), float(np.sqrt(found.statistic / largest))
+    return float(test.pvalue), float(np.sqrt(test.statistic / largest))
 
 
 def holm(p_values: Floats) -> Floats:
@@ -170,8 +170,8 @@ def kolmogorov_smirnov(values: Floats, reference: Floats) -> tuple[float, float]
     >>> p_value < 1e-4, distance
     (True, 0.5)
     """
-    found = stats.ks_2samp(values, reference, method="asymp")
-    return float(found.pvalue), float(found.statistic)
+    test = stats.ks_2samp(values, reference, method="asymp")
+    return float(test.pvalue), float(test.statistic)
 
 
 def cliffs_delta(values: Floats, reference: Floats) -> float:

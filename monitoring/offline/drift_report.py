@@ -57,19 +57,19 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        asked = self.question
+        question = self.question
         return {
             "drift": bool(self.drifted),
             "drifted": self.drifted,
-            "data": str(asked.data),
+            "data": str(question.data),
             "rows": self.rows,
-            "minimum_rows": asked.minimum_rows,
+            "minimum_rows": question.minimum_rows,
             "reference": {
                 "model_version": self.model_version,
-                "data": str(asked.reference_data) if asked.reference_data else None,
+                "data": str(question.reference_data) if question.reference_data else None,
                 "rows": self.reference_rows,
             },
-            "thresholds": {"feature": asked.threshold, "score": asked.threshold_score},
+            "thresholds": {"feature": question.threshold, "score": question.threshold_score},
             "p_values": "corrected by Holm (1979) over all rows of the table",
             "findings": [asdict(finding) | {"drifted": finding.drifted} for finding in self.findings],
         }
@@ -88,18 +88,18 @@ class Report:
         from rich.console import Console
         from rich.table import Column, Table
 
-        shown = Table(*(Column(name, no_wrap=True) for name in _HEADERS), box=SIMPLE, caption=self._basis())
+        table_of_findings = Table(*(Column(name, no_wrap=True) for name in _HEADERS), box=SIMPLE, caption=self._basis())
         for finding in self.findings:
-            shown.add_row(*_cells(finding), style="bold red" if finding.drifted else None)
-        Console(stderr=True, width=None if sys.stderr.isatty() else _LOG_WIDTH).print(shown)
+            table_of_findings.add_row(*_cells(finding), style="bold red" if finding.drifted else None)
+        Console(stderr=True, width=None if sys.stderr.isatty() else _LOG_WIDTH).print(table_of_findings)
 
     def _basis(self) -> str:
-        asked = self.question
+        question = self.question
         against = [f"the reference of {MODEL_NAME}:{self.model_version}"] if self.model_version else []
-        against += [f"{self.reference_rows} rows of {asked.reference_data.name}"] if asked.reference_data else []
+        against += [f"{self.reference_rows} rows of {question.reference_data.name}"] if question.reference_data else []
         return (
-            f"{self.rows} rows against {' and '.join(against)}. Decided on PSI: {asked.threshold:g} for a feature, "
-            f"{asked.threshold_score:g} for the score. p-values are corrected by Holm."
+            f"{self.rows} rows against {' and '.join(against)}. Decided on PSI: {question.threshold:g} for a feature, "
+            f"{question.threshold_score:g} for the score. p-values are corrected by Holm."
         )
 
 

@@ -15,8 +15,8 @@ from fraud.atomic import replacing
 from fraud.errors import DataError
 from fraud.remote import datasets
 from fraud.schema import COLUMNS, LABEL
-from monitoring.database import LABELLED, LABELS, PREDICTIONS, SCHEMA
-from monitoring.quality import Window, newest
+from monitoring.database import LABELS_TABLE, PREDICTIONS_TABLE, PREDICTIONS_WITH_LABELS, SCHEMA_HASH
+from monitoring.quality import Period, newest
 
 _MARKED_AT_ONCE = 500
 
@@ -44,20 +44,20 @@ class Increment:
         return {"rows": len(self.frame), "frauds": frauds, "labelled": self.labelled, "left_out": left_out}
 
 
-def gather(engine: Engine, window: Window, *, unlabelled_too: bool, again: bool) -> Increment:
-    """Rows scored in ``window`` that are new, or got a label since; all of them when ``again``.
+def gather(engine: Engine, period: Period, *, unlabelled_too: bool, again: bool) -> Increment:
+    """Rows scored in ``period`` that are new, or got a label since; all of them when ``again``.
 
     Raises DataError when there are none, or none with a label of its own: nothing is known then.
     """
     now = time.time()
     with engine.connect() as connection:
-        found = connection.execute(_rows(window, unlabelled_too=unlabelled_too, again=again)).all()
-    usable = [row for row in found if row.row is not None and row.schema_hash == SCHEMA]
+        rows = connection.execute(_rows(period, unlabelled_too=unlabelled_too, again=again)).all()
+    usable = [row for row in rows if row.row is not None and row.schema_hash == SCHEMA_HASH]
     labelled = sum(row.labelled is not None for row in usable)
-    bare = sum(row.row is None for row in found)
+    bare = sum(row.row is None for row in rows)
     if not labelled:
         raise DataError(
-            f"no labelled transaction to export ({len(found)} are old enough and new, {bare} of them without inputs); "
+            f"no labelled transaction to export ({len(rows)} are old enough and new, {bare} of them without inputs); "
             "import labels, wait for FRAUD_LABEL_DELAY_DAYS, or see --again"
         )
     values = np.frombuffer(b"".join(row.row for row in usable), dtype="<f8").reshape(-1, len(COLUMNS))
@@ -65,21 +65,25 @@ def gather(engine: Engine, window: Window, *, unlabelled_too: bool, again: bool)
     frame[LABEL] = np.array([bool(row.labelled) for row in usable], dtype=np.int8)
     ids = [row.id for row in usable]
     frame = frame.sort_values("Time", kind="stable", ignore_index=True)
-    return Increment(frame, ids, labelled, len(found) - len(usable) - bare, bare, now)
+    return Increment(frame, ids, labelled, len(rows) - len(usable) - bare, bare, now)
 
 
-def _rows(window: Window, *, unlabelled_too: bool, again: bool) -> Select[Any]:
-    new = or_(PREDICTIONS.c.exported_at.is_(None), LABELS.c.labelled_at > PREDICTIONS.c.exported_at)
+def _rows(period: Period, *, unlabelled_too: bool, again: bool) -> Select[Any]:
+    new = or_(PREDICTIONS_TABLE.c.exported_at.is_(None), LABELS_TABLE.c.labelled_at > PREDICTIONS_TABLE.c.exported_at)
     return (
         select(
-            PREDICTIONS.c.id,
-            PREDICTIONS.c.row,
-            PREDICTIONS.c.schema_hash,
-            LABELS.c.is_fraud.label("labelled"),
+            PREDICTIONS_TABLE.c.id,
+            PREDICTIONS_TABLE.c.row,
+            PREDICTIONS_TABLE.c.schema_hash,
+            LABELS_TABLE.c.is_fraud.label("labelled"),
         )
-        .select_from(LABELLED)
-        .where(newest(window), *([] if again else [new]), *([] if unlabelled_too else [LABELS.c.is_fraud.is_not(None)]))
-        .order_by(PREDICTIONS.c.id)
+        .select_from(PREDICTIONS_WITH_LABELS)
+        .where(
+            newest(period),
+            *([] if again else [new]),
+            *([] if unlabelled_too else [LABELS_TABLE.c.is_fraud.is_not(None)]),
+        )
+        .order_by(PREDICTIONS_TABLE.c.id)
     )
 
 
@@ -109,5 +113,5 @@ def mark(engine: Engine, increment: Increment) -> None:
     """Remember that these rows were exported; called when the increment is safe."""
     with engine.begin() as connection:
         for start in range(0, len(increment.ids), _MARKED_AT_ONCE):
-            part = PREDICTIONS.c.id.in_(increment.ids[start : start + _MARKED_AT_ONCE])
-            connection.execute(update(PREDICTIONS).where(part).values(exported_at=increment.gathered_at))
+            part = PREDICTIONS_TABLE.c.id.in_(increment.ids[start : start + _MARKED_AT_ONCE])
+            connection.execute(update(PREDICTIONS_TABLE).where(part).values(exported_at=increment.gathered_at))

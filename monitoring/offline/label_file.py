@@ -16,7 +16,7 @@ SHOWN = 5
 _MEANINGS = {"1": True, "true": True, "0": False, "false": False, "1.0": True, "0.0": False}
 
 
-def read(path: Path) -> list[tuple[str, bool]]:
+def read_labels(path: Path) -> list[tuple[str, bool]]:
     """Labels of a file, one for each transaction, in the order of the rows.
 
     Raises DataError naming the column, the rule and the rows at fault; rows are counted from 0 after the header.
@@ -35,13 +35,13 @@ def read(path: Path) -> list[tuple[str, bool]]:
     if not len(frame):
         raise DataError(f"{path}: the table has no rows")
     names = frame[ID_COLUMN].astype(str)
-    known = frame[ID_COLUMN].notna() & names.map(lambda name: bool(re.fullmatch(ID_PATTERN, str(name))))
-    _refuse(path, ID_COLUMN, f"text that matches {ID_PATTERN}", ~known)
+    named = frame[ID_COLUMN].notna() & names.map(lambda name: bool(re.fullmatch(ID_PATTERN, str(name))))
+    _refuse(path, ID_COLUMN, f"text that matches {ID_PATTERN}", ~named)
     meanings = frame[label].astype(str).str.strip().str.lower().map(_MEANINGS)
     _refuse(path, label, "1 or 0, true or false", meanings.isna())
     labels = pd.DataFrame({"name": names, "is_fraud": meanings.astype(bool)})
-    split = labels.groupby("name")["is_fraud"].transform("nunique") > 1
-    _refuse(path, ID_COLUMN, "given one label, not both", split)
+    contradictory = labels.groupby("name")["is_fraud"].transform("nunique") > 1
+    _refuse(path, ID_COLUMN, "given one label, not both", contradictory)
     unique = labels.drop_duplicates("name")
     return list(zip(unique["name"].tolist(), unique["is_fraud"].tolist(), strict=True))
 
@@ -49,5 +49,5 @@ def read(path: Path) -> list[tuple[str, bool]]:
 def _refuse(path: Path, column: str, rule: str, wrong: "pd.Series[bool]") -> None:
     rows = [int(row) for row in wrong.to_numpy().nonzero()[0]]
     if rows:
-        named = ", ".join(map(str, rows[:SHOWN])) + (", ..." if len(rows) > SHOWN else "")
-        raise DataError(f"{path}: {column} must be {rule}: {len(rows)} rows are not (rows {named}, counted from 0)")
+        numbers = ", ".join(map(str, rows[:SHOWN])) + (", ..." if len(rows) > SHOWN else "")
+        raise DataError(f"{path}: {column} must be {rule}: {len(rows)} rows are not (rows {numbers}, counted from 0)")

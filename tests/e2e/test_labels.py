@@ -14,7 +14,7 @@ from sqlalchemy import func, inspect, select, text
 from fraud.schema import COLUMNS
 from monitoring import labels as purging
 from monitoring import quality
-from monitoring.database import AWAY, LABELS, PREDICTIONS, connect, insert, line, prepare, put_labels
+from monitoring.database import AWAY, LABELS_TABLE, PREDICTIONS_TABLE, connect, insert, line, prepare, put_labels
 from tests.components import Postgres
 from tests.components.postgres import PASSWORD
 from tests.e2e.conftest import BUCKET, REPOSITORY
@@ -90,7 +90,7 @@ def test_many_replicas_may_start_and_write_at_once(postgres, engine):
 
     assert run_together([lambda number=number: work(number) for number in range(8)]) == []
     [one.dispose() for one in engines]
-    assert count(engine, PREDICTIONS) == 2_000
+    assert count(engine, PREDICTIONS_TABLE) == 2_000
     assert len(inspect(engine).get_indexes("predictions")) == 2
 
 
@@ -107,7 +107,7 @@ def test_labels_of_many_callers_replace_each_other(postgres, engine):
     [one.dispose() for one in engines]
     put_labels(engine, [("t0", False)], "import", NOW + 1)
     with engine.connect() as connection:
-        found = dict(connection.execute(select(LABELS.c.transaction_id, LABELS.c.is_fraud)).all())
+        found = dict(connection.execute(select(LABELS_TABLE.c.transaction_id, LABELS_TABLE.c.is_fraud)).all())
     assert found == dict(wanted) | {"t0": False}
 
 
@@ -116,7 +116,7 @@ def test_what_is_inserted_comes_back(engine):
     given = [scored("a", flagged=True), scored(None, row=None)]
     insert(engine, given)
     with engine.connect() as connection:
-        rows = connection.execute(select(PREDICTIONS).order_by(PREDICTIONS.c.id)).all()
+        rows = connection.execute(select(PREDICTIONS_TABLE).order_by(PREDICTIONS_TABLE.c.id)).all()
     assert [tuple(row)[1:-1] for row in rows] == [tuple(row) for row in given]
 
 
@@ -140,7 +140,7 @@ def test_live_quality_is_that_of_sqlite(engine, tmp_path, unlabelled):
     for one in (engine, lite):
         insert(one, rows)
         put_labels(one, truth, "import", NOW)
-        answers.append(quality.live(one, now=NOW, delay_days=7, window_days=30, unlabelled=unlabelled))
+        answers.append(quality.measure(one, now=NOW, delay_days=7, window_days=30, unlabelled=unlabelled))
     lite.dispose()
     assert answers[0] == answers[1]
     assert [one.model_version for one in answers[0]] == ["v1", "v2"]
@@ -199,7 +199,7 @@ def test_a_purge_leaves_the_writer_alone(postgres, engine, monkeypatch):
     assert run_together(works) == []
     writer.dispose()
     assert purged == [{"predictions": 5_000, "labels": 0}]
-    assert count(engine, PREDICTIONS) == 300
+    assert count(engine, PREDICTIONS_TABLE) == 300
 
 
 def test_a_transaction_is_deleted_everywhere(postgres, engine):
@@ -208,7 +208,7 @@ def test_a_transaction_is_deleted_everywhere(postgres, engine):
     put_labels(engine, [("a", True), ("b", True)], "import", NOW)
     _, document, _ = labels(postgres.url, "delete", "a")
     assert document == {"deleted": {"predictions": 2, "labels": 1}}
-    assert (count(engine, PREDICTIONS), count(engine, LABELS)) == (1, 1)
+    assert (count(engine, PREDICTIONS_TABLE), count(engine, LABELS_TABLE)) == (1, 1)
 
 
 def test_an_outage_is_told_from_a_refusal_and_ends(postgres, engine):
@@ -226,7 +226,7 @@ def test_an_outage_is_told_from_a_refusal_and_ends(postgres, engine):
     finally:
         postgres.start()
     insert(engine, [scored("b")])
-    assert count(engine, PREDICTIONS) == 2
+    assert count(engine, PREDICTIONS_TABLE) == 2
 
 
 def test_a_wrong_password_is_not_shown(postgres):
@@ -251,12 +251,12 @@ def test_a_user_who_may_not_make_tables_can_write_to_those_there_are(postgres, e
     with engine.begin() as connection:
         connection.execute(text("DROP OWNED BY writer"))
         connection.execute(text("DROP ROLE writer"))
-    assert count(engine, PREDICTIONS) == 1
+    assert count(engine, PREDICTIONS_TABLE) == 1
 
 
 def test_the_log_keeps_all_inputs(engine):
     """240 bytes a row, as training takes them out again."""
     insert(engine, [scored("a", time=5.0)])
     with engine.connect() as connection:
-        row = connection.execute(select(PREDICTIONS.c.row)).scalar_one()
+        row = connection.execute(select(PREDICTIONS_TABLE.c.row)).scalar_one()
     assert np.frombuffer(row, "<f8").shape == (len(COLUMNS),)

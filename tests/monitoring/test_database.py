@@ -51,5 +51,5 @@ def test_the_newest_prediction_is_the_one_scored_last(engine, predict):
     predict("a", age_days=8, flagged=True, version="new")
     predict("a", age_days=20, version="old")
     database.put_labels(engine, [("a", True)], "import", NOW)
-    judged = quality.live(engine, now=NOW, delay_days=7, window_days=30)
+    judged = quality.measure(engine, now=NOW, delay_days=7, window_days=30)
     assert [one.model_version for one in judged] == ["new"]

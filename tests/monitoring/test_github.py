@@ -163,4 +163,4 @@ def test_no_answer_is_no_success(monkeypatch, error):
     """Refused, broken, or too slow: one line says which."""
     monkeypatch.setattr(github, "CALL_SECONDS", 0.05)
     outcome = asyncio.run(dispatch(TARGET, {}, Broken(error)))
-    assert outcome == github.Outcome(False, f"GitHub gave no answer ({type(error or TimeoutError()).__name__})")
+    assert outcome == github.DispatchResult(False, f"GitHub gave no answer ({type(error or TimeoutError()).__name__})")

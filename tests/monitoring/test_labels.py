@@ -11,7 +11,7 @@ from fraud import command
 from fraud.schema import COLUMNS, LABEL
 from monitoring import __main__ as program
 from monitoring import database
-from monitoring.database import LABELS, PREDICTIONS
+from monitoring.database import LABELS_TABLE, PREDICTIONS_TABLE
 from training import data
 
 
@@ -53,7 +53,7 @@ def test_a_file_of_labels_is_kept(call, engine, scored, tmp_path, column, values
     code, result, _ = call("import", csv(tmp_path, f"transaction_id,{column}\nt0,{yes}\nt9,{no}\nelsewhere,{yes}\n"))
     assert code == 0
     assert result == {"labels": 3, "frauds": 2, "without_prediction": 1}
-    kept = dict(stored(engine, LABELS, "transaction_id", "is_fraud"))
+    kept = dict(stored(engine, LABELS_TABLE, "transaction_id", "is_fraud"))
     assert kept == {"t0": True, "t9": False, "elsewhere": True}
 
 
@@ -62,14 +62,14 @@ def test_parquet_is_read_too(call, engine, tmp_path):
     path = tmp_path / "labels.parquet"
     pd.DataFrame({"transaction_id": [17, 18], "is_fraud": [True, False]}).to_parquet(path)
     assert call("import", path)[:2] == (0, {"labels": 2, "frauds": 1, "without_prediction": 2})
-    assert stored(engine, LABELS, "transaction_id") == [("17",), ("18",)]
+    assert stored(engine, LABELS_TABLE, "transaction_id") == [("17",), ("18",)]
 
 
 def test_a_later_label_replaces_an_earlier_one(call, engine, tmp_path):
     """A dispute that was lost: the transaction has one label, the last."""
     call("import", csv(tmp_path, "transaction_id,is_fraud\na,1\n"))
     call("import", csv(tmp_path, "transaction_id,is_fraud\na,0\n"))
-    assert stored(engine, LABELS, "transaction_id", "is_fraud", "source") == [("a", False, "import")]
+    assert stored(engine, LABELS_TABLE, "transaction_id", "is_fraud", "source") == [("a", False, "import")]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_file_that_is_not_one_of_labels_changes_nothing(call, engine, tmp_path
     code, result, err = call("import", csv(tmp_path, text))
     assert (code, result) == (1, None)
     assert words in err
-    assert stored(engine, LABELS, "transaction_id") == []
+    assert stored(engine, LABELS_TABLE, "transaction_id") == []
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_what_may_be_no_label_is_refused(call, engine, tmp_path, columns, words)
     code, _, said = call("import", tmp_path / "labels.parquet")
     assert code == 1
     assert words in said
-    assert stored(engine, LABELS, "transaction_id") == []
+    assert stored(engine, LABELS_TABLE, "transaction_id") == []
 
 
 def test_an_empty_id_is_refused(call, engine, tmp_path):
@@ -115,7 +115,7 @@ def test_an_empty_id_is_refused(call, engine, tmp_path):
     code, _, said = call("import", tmp_path / "labels.parquet")
     assert code == 1
     assert "1 rows are not (rows 1" in said
-    assert stored(engine, LABELS, "transaction_id") == []
+    assert stored(engine, LABELS_TABLE, "transaction_id") == []
 
 
 def test_an_export_does_not_replace_an_earlier_one(call, scored, tmp_path):
@@ -222,10 +222,10 @@ def test_purging_deletes_the_old_and_keeps_the_rest(call, engine, predict, score
     database.put_labels(engine, [("old", True), ("t0", True)], "import", time.time() - 190 * 86_400)
     would = call("purge", "--older-than-days", 180, "--dry-run")[1]
     assert would == {"would_delete": {"predictions": 2, "labels": 1}}
-    assert len(stored(engine, PREDICTIONS, "id")) == 12
+    assert len(stored(engine, PREDICTIONS_TABLE, "id")) == 12
     assert call("purge", "--older-than-days", 180)[1] == {"deleted": {"predictions": 2, "labels": 1}}
-    assert len(stored(engine, PREDICTIONS, "id")) == 10
-    assert stored(engine, LABELS, "transaction_id") == [("t0",)]
+    assert len(stored(engine, PREDICTIONS_TABLE, "id")) == 10
+    assert stored(engine, LABELS_TABLE, "transaction_id") == [("t0",)]
     assert call("purge", "--older-than-days", 180)[1] == {"deleted": {"predictions": 0, "labels": 0}}
 
 
@@ -233,7 +233,7 @@ def test_deleting_forgets_a_transaction(call, engine, scored, tmp_path):
     """Every trace: predictions, labels, and its bytes in the file."""
     call("import", csv(tmp_path, "transaction_id,is_fraud\nt0,1\n"))
     assert call("delete", "t0", "nobody")[1] == {"deleted": {"predictions": 1, "labels": 1}}
-    assert ("t0",) not in stored(engine, PREDICTIONS, "transaction_id")
+    assert ("t0",) not in stored(engine, PREDICTIONS_TABLE, "transaction_id")
     with engine.connect() as connection:
         connection.exec_driver_sql("pragma wal_checkpoint(truncate)")
     assert scored["t0"].astype("<f8").tobytes() not in (tmp_path / "fraud.sqlite").read_bytes()
@@ -283,6 +283,6 @@ def test_many_rows_are_judged_in_the_database(engine):
     database.put_labels(engine, [(f"n{number}", True) for number in range(100)], "import", time.time())
     from monitoring import quality
 
-    [one] = quality.live(engine, now=time.time(), delay_days=7, window_days=30)
+    [one] = quality.measure(engine, now=time.time(), delay_days=7, window_days=30)
     assert sum(one.outcomes.values()) == 50_000
     assert one.outcomes["true_positive"] + one.outcomes["false_negative"] == one.labelled == 100

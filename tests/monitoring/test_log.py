@@ -12,9 +12,9 @@ from fraud.rows import pack
 from fraud.schema import COLUMNS, schema_hash
 from fraud.settings import Settings
 from monitoring import database, log
-from monitoring.live import LiveQuality
+from monitoring.live import QualityPublisher
 from monitoring.log import Records, check_database, open_records
-from monitoring.metrics import RecordMetrics
+from monitoring.record_metrics import RecordMetrics
 
 AMOUNT = COLUMNS.index("Amount")
 
@@ -254,7 +254,7 @@ def test_without_a_database_there_is_no_log(registry):
 def test_one_worker_asks_for_live_quality(registry, monkeypatch, tmp_path):
     """The first keeps the lock; another asks once it has ended; without the folder nobody does, and nobody dies."""
     metrics = RecordMetrics(registry)
-    first, second = (LiveQuality(None, metrics, Settings()) for _ in range(2))
+    first, second = (QualityPublisher(None, metrics, Settings()) for _ in range(2))
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "gone"))
     assert not first._is_mine()
     (tmp_path / "gone").mkdir()
@@ -276,7 +276,7 @@ def test_live_quality_is_published(records, registry, monkeypatch):
     for name in "ab":
         kept.put_label(name, is_fraud=True)
     time.sleep(0.01)
-    kept._live._publish()
+    kept._publisher._publish()
 
     def quality(figure, bound="value"):
         return registry.get_sample_value(
@@ -291,6 +291,8 @@ def test_live_quality_is_published(records, registry, monkeypatch):
         for outcome in ("true_positive", "false_positive", "false_negative", "true_negative")
     }
     assert list(outcomes.values()) == [1, 1, 1, 3]
-    monkeypatch.setattr(kept._live, "_settings", kept._live._settings.model_copy(update={"label_delay_days": 9.0}))
-    kept._live._publish()
+    monkeypatch.setattr(
+        kept._publisher, "_settings", kept._publisher._settings.model_copy(update={"label_delay_days": 9.0})
+    )
+    kept._publisher._publish()
     assert quality("precision") != quality("precision")  # NaN

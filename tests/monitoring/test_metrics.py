@@ -21,10 +21,10 @@ from fraud.features import FEATURES
 from fraud.manifest import Manifest
 from fraud.profile import BINS, SCORE, Profile
 from monitoring import metrics as published
-from monitoring import window
+from monitoring import multiprocess
 from monitoring.metrics import DECISIONS, LATENCY_BUCKETS, REASONS, SCORE_BUCKETS, FraudMetrics
 from monitoring.pending import Pending
-from monitoring.window import Window
+from monitoring.window import RollingCounts
 from serving import edge
 from tests import manifests
 
@@ -92,7 +92,7 @@ def bins(registry, version, feature):
 
 def test_a_window_counts_what_was_added(clock):
     """Rows of one second and of several add up."""
-    window = Window(10, clock)
+    window = RollingCounts(10, clock)
     window.add(3, 1)
     window.add(2, 0)
     clock.now += 4.7
@@ -103,7 +103,7 @@ def test_a_window_counts_what_was_added(clock):
 @pytest.mark.parametrize(("passed", "expected"), [(0, 1), (8.9, 1), (9.9, 1), (10, 0), (10.1, 0), (19, 0), (20, 0)])
 def test_a_row_leaves_the_window_when_its_time_is_over(clock, passed, expected):
     """A row counts for the length of the window, to the second, and no longer."""
-    window = Window(10, clock)
+    window = RollingCounts(10, clock)
     window.add(1, 1)
     clock.now += passed
     assert window.totals() == (expected, expected)
@@ -112,7 +112,7 @@ def test_a_row_leaves_the_window_when_its_time_is_over(clock, passed, expected):
 @pytest.mark.parametrize("gap", [10, 11, 19, 20, 21, 100, 1e6, 1e9])
 def test_a_long_silence_empties_the_window(clock, gap):
     """However long nothing happened, nothing of before comes back, and it takes no longer to find out."""
-    window = Window(10, clock)
+    window = RollingCounts(10, clock)
     for _ in range(12):
         window.add(1, 1)
         clock.now += 1
@@ -124,7 +124,7 @@ def test_a_long_silence_empties_the_window(clock, gap):
 
 def test_a_window_does_not_wait_for_rows(clock):
     """Totals fall by themselves, without another row."""
-    window = Window(3, clock)
+    window = RollingCounts(3, clock)
     seen = []
     for rows in (1, 2, 4, 0, 0, 0):
         if rows:
@@ -136,7 +136,7 @@ def test_a_window_does_not_wait_for_rows(clock):
 
 def test_a_clock_that_steps_back_loses_nothing(clock):
     """Rows counted while the clock is behind belong to the newest second."""
-    window = Window(10, clock)
+    window = RollingCounts(10, clock)
     window.add(1, 0)
     clock.now -= 5
     window.add(1, 1)
@@ -150,7 +150,7 @@ def test_a_clock_that_steps_back_loses_nothing(clock):
 def test_a_window_equals_a_list_of_all_rows(seconds, steps):
     """At any time the totals are those of the rows whose second is less than the window's length ago."""
     clock = Clock()
-    window, kept = Window(seconds, clock), []
+    window, kept = RollingCounts(seconds, clock), []
     for pause, scored, flagged in steps:
         clock.now += pause
         window.add(scored, flagged)
@@ -313,12 +313,12 @@ def test_handing_over_equals_observing_one_by_one(buckets, data):
     number = st.one_of(st.sampled_from(buckets), st.floats(0, 20))
     groups = data.draw(st.lists(st.lists(number, max_size=12), max_size=4))
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    pending = Pending(buckets)
     handed, observed = (Histogram("h", "h", buckets=buckets, registry=r) for r in (ours, theirs))
+    pending = Pending(handed)
     for group in groups:
         pending.add(np.array(group[:3]))
         pending.add(np.array(group[3:]))
-        pending.hand_over(handed)
+        pending.hand_over()
         for item in group:
             observed.observe(item)
     for bucket in [*map(str, map(float, buckets)), "+Inf"]:
@@ -461,7 +461,7 @@ def test_the_ticker_flushes_by_itself_and_close_flushes_the_rest(registry, metri
 def half_created(tmp_path, monkeypatch):
     """The file of another live worker that has just been opened and is not yet filled: reading it raises."""
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    monkeypatch.setattr(window, "_alive", lambda _: True)
+    monkeypatch.setattr(multiprocess, "_alive", lambda _: True)
     monkeypatch.setattr(published, "TICK_SECONDS", 0.01)
     path = tmp_path / "gauge_livesum_0.db"
     path.touch()
@@ -492,14 +492,14 @@ def test_the_ticker_goes_on_after_a_failure(registry, metrics, batch, half_creat
     metrics.close()
 
 
-def test_counts_arrive_although_the_dead_cannot_be_buried(registry, metrics, batch, logged, monkeypatch):
+def test_counts_arrive_although_stale_workers_cannot_be_removed(registry, metrics, batch, logged, monkeypatch):
     """A tick whose first half always fails still does its second half."""
 
     def forbidden():
         raise PermissionError
 
     monkeypatch.setattr(published, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(published, "bury_the_dead", forbidden)
+    monkeypatch.setattr(published, "remove_stale_workers", forbidden)
     metrics.observe_scores(*batch)
     metrics.start()
     assert eventually(lambda: value(registry, "fraud_score_count") == 300)
@@ -525,7 +525,7 @@ WORKER = """
 import json, sys
 import numpy as np
 from monitoring.metrics import FraudMetrics
-from monitoring.window import bury_the_dead
+from monitoring.multiprocess import remove_stale_workers
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -541,7 +541,7 @@ def scrape():
     return {sample.name: sample.value for metric in registry.collect() for sample in metric.samples
             if not sample.labels or "decision" in sample.labels and sample.labels["decision"] == "fraud"}
 
-commands = {"score": score, "flush": metrics.flush, "bury": bury_the_dead, "scrape": scrape,
+commands = {"score": score, "flush": metrics.flush, "remove": remove_stale_workers, "scrape": scrape,
             "ready": lambda: metrics._ready.set(1), "rate": lambda: metrics._rate._value.get()}
 for line in sys.stdin:
     name, *arguments = json.loads(line)
@@ -612,14 +612,14 @@ def test_the_rate_is_right_after_a_worker_was_killed(workers, reaped):
     assert shown(first) == (1000, 40, 0.04)
     third.process.send_signal(signal.SIGKILL)
     third.process.wait(10) if reaped else os.waitid(os.P_PID, third.process.pid, os.WEXITED | os.WNOWAIT)
-    first("bury")
+    first("remove")
     first("flush")
     assert shown(first) == shown(second) == (200, 40, 0.2)
     assert first("scrape")["fraud_workers_ready"] == 2
     assert first("scrape")["fraud_score_count"] == 1000
 
 
-def test_burying_twice_or_at_once_is_harmless(workers):
+def test_removing_twice_or_at_once_is_harmless(workers):
     """Several workers may find the same dead one; the living are left alone."""
     first, second, third = workers
     for worker in workers:
@@ -627,7 +627,7 @@ def test_burying_twice_or_at_once_is_harmless(workers):
         worker("flush")
     third.end()
     for worker in (first, second, first):
-        worker("bury")
+        worker("remove")
     second("flush")
     assert shown(first) == (20, 2, 0.1)
 
@@ -648,7 +648,7 @@ def test_the_rate_outlives_the_files(workers, tmp_path):
     assert (first("rate"), second("rate")) == (1 / 100, 5 / 10)
 
 
-def test_without_a_folder_nothing_is_buried(monkeypatch):
+def test_without_a_folder_nothing_is_removed(monkeypatch):
     """In a single process there is nothing to clean up."""
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
-    window.bury_the_dead()
+    multiprocess.remove_stale_workers()

@@ -13,7 +13,7 @@ from tests.monitoring.conftest import DAY, NOW
 
 
 def live(engine, **changed):
-    return quality.live(engine, **({"now": NOW, "delay_days": 7.0, "window_days": 30.0} | changed))
+    return quality.measure(engine, **({"now": NOW, "delay_days": 7.0, "window_days": 30.0} | changed))
 
 
 def label(engine, **labels):

@@ -14,8 +14,9 @@ from prometheus_client import CollectorRegistry
 from fraud.profile import BINS, SCORE
 from fraud.schema import COLUMNS
 from monitoring import __main__ as monitoring_program
-from monitoring.metrics import DECISIONS, LOST, REASONS, FraudMetrics
+from monitoring.metrics import DECISIONS, REASONS, FraudMetrics
 from monitoring.quality import OUTCOMES
+from monitoring.record_metrics import LOST
 from tests.monitoring.test_rules import ALERTS, BUILTIN, MONITORING, PROMETHEUS, RECORDED, RULES, WORDS, published
 from training import __main__ as training_program
 

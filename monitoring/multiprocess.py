@@ -1,0 +1,109 @@
+"""Every private name of prometheus_client that we lean on, and nothing else: the checklist of an upgrade.
+
+A histogram takes one value at a time, and no worker is told of the gauges of the others. Both are had from the inside:
+from the parts of a histogram, and from the files, one per process and kind of gauge, that prometheus_client keeps in
+``PROMETHEUS_MULTIPROC_DIR`` where there are several workers. What is gone is a problem in words, found once at the
+start: ``monitoring.pending`` and ``monitoring.window`` then do without, and ``monitoring.metrics`` says so in the log.
+"""
+
+import math
+import os
+import re
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import psutil
+from prometheus_client import Histogram
+
+LIVE_SUMS = "gauge_livesum_{}.db"
+"""The file of one process, by its id, with its gauges of the mode ``livesum``."""
+LIVE = re.compile(r"gauge_live[a-z]+_(\d+)\.db")
+
+
+class Amount(Protocol):
+    """One number of a metric."""
+
+    def inc(self, amount: float) -> None:
+        """Add to it."""
+
+
+class HistogramParts(NamedTuple):
+    """Inside of a histogram: how many values each bucket holds, by its inclusive upper edge; the last has none."""
+
+    edges: list[float]
+    buckets: Sequence[Amount]
+    sum: Amount
+
+
+def parts_of(histogram: Histogram) -> HistogramParts:
+    """Those of ``histogram``, or of one with its labels. Raises LookupError when they are not where they were."""
+    try:
+        edges = [float(edge) for edge in histogram._upper_bounds]
+        parts = HistogramParts(edges[:-1], histogram._buckets, histogram._sum)
+        amounts = [amount.inc for amount in (*parts.buckets, parts.sum)]
+    except (AttributeError, TypeError, ValueError) as error:
+        raise LookupError(f"a histogram of prometheus_client is another inside: {error}") from None
+    if edges != sorted(edges) or edges[-1:] != [math.inf] or len(amounts) != len(edges) + 1:
+        raise LookupError("a histogram of prometheus_client is another inside: its buckets are not one for each edge")
+    return parts
+
+
+def folder() -> Path | None:
+    """Where the workers keep their metrics; None in a single process."""
+    name = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    return Path(name) if name else None
+
+
+def sums_of_others() -> dict[str, float]:
+    """What the ``livesum`` gauges of the other worker processes add up to, by name."""
+    place = folder()
+    if place is None:
+        return {}
+    own = LIVE_SUMS.format(os.getpid())
+    return _sums(path for path in place.glob(LIVE_SUMS.format("*")) if path.name != own)
+
+
+def _sums(paths: Iterable[Path]) -> dict[str, float]:
+    collector: Any = import_module("prometheus_client.multiprocess").MultiProcessCollector
+    return {
+        metric.name: sum(sample.value for sample in metric.samples) for metric in collector.merge(list(map(str, paths)))
+    }
+
+
+def problem_of_files(gauge: str) -> str | None:
+    """Why ``sums_of_others`` would fail or be wrong; None when it can be trusted.
+
+    Found by reading the file of this process, which has its ``gauge``. No file is no problem: BentoML empties the
+    folder whenever a server starts on the same BENTOML_HOME.
+    """
+    place = folder()
+    if place is None:
+        return None
+    own = place / LIVE_SUMS.format(os.getpid())
+    try:
+        sums = _sums([own] if own.exists() else [])
+    except (ImportError, AttributeError, TypeError, ValueError, LookupError) as error:
+        return f"prometheus_client reads its files in another way: {error}"
+    if own.exists() and gauge not in sums:
+        return f"prometheus_client writes its files in another way: there is no {gauge} in {own.name}"
+    if any(place.glob("*.db")) and not any(place.glob(LIVE_SUMS.format("*"))):
+        return f"prometheus_client names its files in another way, so workers that died stay counted: no {own.name}"
+    return None
+
+
+def remove_stale_workers() -> None:
+    """Remove the live gauges of worker processes that are gone, so that they no longer count."""
+    place = folder()
+    for path in place.glob("gauge_live*_*.db") if place else ():
+        name = LIVE.fullmatch(path.name)
+        if name and not _alive(int(name[1])):
+            path.unlink(missing_ok=True)  # another worker may be quicker
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
