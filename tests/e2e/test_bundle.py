@@ -27,13 +27,15 @@ workers[0].kill()
 SHIPPED = {
     "": {"bentofile.yaml", "service.py", "sample_transaction.json"},
     "serving": "__init__ answer batcher bento counts decode edge io pages process refuse shortcut",
-    "fraud": "__init__ __main__ argument_types atomic command errors features keys manifest profile rows schema settings store",
+    "fraud": "__init__ __main__ argument_types atomic command errors features keys manifest profile rows schema settings "
+    "store",
     "fraud/verbs": "__init__ key score",
     "fraud/scorer": "__init__ file forest from_sklearn kernel numpy_walk order",
     "fraud/scorer/kernels": {
         *("SHA256SUMS", "linux-x86_64.so", "linux-aarch64.so", "macos-x86_64.dylib", "macos-arm64.dylib"),
     },
-    "monitoring": "__init__ __main__ database github labels live log metrics pending quality webhook window",
+    "monitoring": "__init__ __main__ database github labels live log metrics multiprocess pending quality "
+    "record_metrics ticker webhook window",
     "monitoring/verbs": "__init__ drift labels webhook",
 }
 """By folder, every file; what ends in .py without its ending."""
