@@ -16,7 +16,7 @@ from fraud.bulk import cluster
 from fraud.bulk.one_file import check_target, score_file
 from fraud.errors import DataError, FraudError, one_line
 from fraud.settings import MODEL_NAME
-from fraud.tables import table
+from fraud.tables import refusals, table
 
 Score = Callable[[Path, Path, str], dict[str, Any]]
 
@@ -43,7 +43,7 @@ def find(sources: Sequence[str]) -> list[Path]:
             names = sorted(glob(source, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
             matches = [Path(name) for name in names if Path(name).is_file()]
         if not matches:
-            raise DataError(f"{source}: no CSV or Parquet file there")
+            raise refusals.nothing_at(source)
         found += [one for one in matches if one not in found]
     return found
 
@@ -148,7 +148,7 @@ def _targets(sources: Iterable[Path], folder: Path) -> dict[Path, Path]:
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: is a file; several inputs need a folder")
     if not folder.parent.is_dir():
-        raise DataError(f"{folder.parent}: no such folder; make it first")
+        raise DataError.no_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     targets: dict[Path, Path] = {}
     for source in sources:

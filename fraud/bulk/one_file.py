@@ -53,7 +53,7 @@ def score_file(
                 raise DataError(f"{source}: was changed while it was read; run it again")
             flagged, rows = _join(pieces, target, served.version), pieces.rows
     except OSError as error:
-        raise DataError(f"{target}: cannot be written ({error.strerror})") from None
+        raise DataError.not_writable(target, error) from None
     return {
         "output": str(target),
         "rows": rows,
@@ -67,9 +67,9 @@ def score_file(
 def check_target(source: Path, target: Path) -> None:
     """Raise DataError unless ``target`` says its format, lies in a folder and is not ``source``."""
     if target.suffix not in SUFFIXES:
-        raise DataError(f"{target}: expected a name that ends in .csv or .parquet")
+        raise DataError.wrong_suffix(target, *SUFFIXES)
     if not target.parent.is_dir():
-        raise DataError(f"{target.parent}: no such folder; make it first")
+        raise DataError.no_folder(target.parent)
     if source.exists() and target.exists() and target.samefile(source):
         raise DataError(f"{target}: is the input itself; choose another name")
 

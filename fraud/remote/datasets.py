@@ -50,7 +50,7 @@ def pull(uri: str, folder: Path) -> dict[str, Any]:
             target.parent.mkdir(parents=True, exist_ok=True)
             s3.download(source, target, sha256=expected)
         except OSError as error:
-            raise DataError(f"{target}: cannot be written ({error.strerror or error})") from None
+            raise DataError.not_writable(target, error) from None
         files.append({"path": str(target), "sha256": expected})
     return {"files": files}
 

@@ -192,7 +192,7 @@ class Registry:
     def _check_promotable(self, version: str, override: bool) -> None:
         self._existing(version)
         if self.refused(version) and not override:
-            raise RegistryError(f"{self._model(version)}: the gate refused this version; --override promotes it anyway")
+            raise RegistryError.gate_refused(self._model(version), "--override promotes it anyway")
 
     def _existing(self, version: str) -> Published:
         published = self.published(version)
@@ -222,10 +222,14 @@ def _verify(archive: Path, published: Published) -> None:
     try:
         hashes = _member_hashes(archive)
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise RegistryError(f"{name}: the archive cannot be read ({error}); nothing was imported") from None
+        raise _not_imported(name, f"the archive cannot be read ({error})") from None
     wrong = [file for file, expected in published.manifest.files.items() if hashes.get(file) != expected]
     if wrong:
-        raise RegistryError(f"{name}: {', '.join(wrong)} in the archive is not what was saved; nothing was imported")
+        raise _not_imported(name, f"{', '.join(wrong)} in the archive is not what was saved")
+
+
+def _not_imported(name: str, problem: str) -> RegistryError:
+    return RegistryError(f"{name}: {problem}; nothing was imported")
 
 
 def _member_hashes(archive: Path) -> dict[str, str]:

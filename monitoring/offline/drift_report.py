@@ -10,7 +10,7 @@ import numpy as np
 from fraud import profile as profiles
 from fraud import store
 from fraud.atomic import replacing
-from fraud.errors import DataError, ModelError
+from fraud.errors import DataError, ModelError, RegistryError
 from fraud.features import FEATURES, transform
 from fraud.profile import SCORE, Profile
 from fraud.remote.registry import Registry
@@ -104,7 +104,9 @@ class Report:
 
 
 def report(question: Question) -> Report:
-    """Compare. Raises DataError when a file cannot be used or has too few rows, ModelError for the model's part."""
+    """Compare. Raises DataError when a file cannot be used or has too few rows, ModelError or
+    RegistryError for the model's part.
+    """
     served = None if question.version is None else _served(question.version)
     data, reference = question.data, question.reference_data
     values = _values(data, served, question.minimum_rows)
@@ -127,7 +129,7 @@ def write(path: Path, text: str) -> None:
         with replacing(path) as part:
             part.write_text(text)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror})") from None
+        raise DataError.not_writable(path, error) from None
 
 
 def _served(version: str) -> store.Served:
@@ -149,7 +151,7 @@ def _champion(remote: Registry | None) -> str:
     if remote:
         found = remote.pointer.read()
         if found is None:
-            raise ModelError(f"{remote.uri}: there is no champion yet; publish or promote a model")
+            raise RegistryError.no_champion(remote.uri)
         return found[0].model_version
     known = store.remembered_champion()
     if known is None:

@@ -63,7 +63,7 @@ def _drift(given: argparse.Namespace) -> command.Answer:
     from monitoring.offline import drift_report
 
     if given.output and not given.output.parent.is_dir():  # before the long work, not after it
-        raise DataError(f"{given.output.parent}: no such folder; make it first")
+        raise DataError.no_folder(given.output.parent)
     chosen = {name: getattr(given, name) for name in ("threshold", "threshold_score", "minimum_rows")}
     question = drift_report.Question(
         given.data,

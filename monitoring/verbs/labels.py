@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from fraud import command
-from fraud.errors import SettingsError
 from fraud.features import SECONDS_PER_DAY
-from fraud.settings import Settings
+from fraud.settings import Settings, not_set
 
 PROGRAM = "python -m monitoring labels"
 
@@ -106,7 +105,7 @@ def _export(given: argparse.Namespace) -> dict[str, Any]:
         given.wrong_usage("give a file to write, or --push, or both")
     settings = Settings.from_env()
     if given.push and settings.s3_uri is None:
-        raise SettingsError("FRAUD_S3_URI is not set; set it to s3://bucket/prefix")
+        raise not_set("FRAUD_S3_URI")
     from monitoring import labels
     from monitoring.offline import increment
 

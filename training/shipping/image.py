@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fraud import command, store
-from fraud.errors import FraudError
+from fraud.errors import FraudError, RegistryError
 from fraud.settings import MODEL_NAME, Settings
 from training.console import Steps
 from training.verbs import arguments
@@ -85,7 +85,7 @@ def _check_may_ship(version: str) -> None:
     if remote and remote.refused(version):
         promoted = {event.model_version for event in remote.pointer.history()}
         if version not in promoted:
-            raise FraudError(f"{version}: the gate refused this version; `{PROGRAM} promote --override` comes first")
+            raise RegistryError.gate_refused(version, f"`{PROGRAM} promote --override` comes first")
 
 
 def find_engine(backend: str | None) -> str:

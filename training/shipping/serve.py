@@ -38,7 +38,7 @@ def _champion_or_local(settings: Settings, steps: Steps) -> str:
     try:
         found = remote.pointer.read()
         if found is None:
-            raise RegistryError(f"{remote.uri}: there is no champion yet")
+            raise RegistryError.no_champion(remote.uri)
         version = remote.pull(found[0].model_version).model_version
         store.remember_champion(version)
         steps.say(f"serving the champion {MODEL_NAME}:{version} of {remote.uri}, pulled and verified")

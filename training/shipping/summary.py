@@ -52,10 +52,10 @@ def _summary(given: argparse.Namespace) -> dict[str, str]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         outcome = json.loads(path.read_text())
+        if not isinstance(outcome, dict) or not {"challenger", "champion", "promoted", "verdict"} <= outcome.keys():
+            raise ValueError("another document")
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected what `{PROGRAM} retrain` printed, got {error}") from None
-    if not isinstance(outcome, dict) or not {"challenger", "champion", "promoted", "verdict"} <= outcome.keys():
-        raise DataError(f"{path}: expected what `{PROGRAM} retrain` printed, got another document")
     return outcome
 
 

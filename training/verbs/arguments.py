@@ -3,9 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from fraud.errors import RegistryError
 from fraud.remote.registry import Registry
-from fraud.settings import Settings
+from fraud.settings import Settings, not_set
 
 if TYPE_CHECKING:
     from fraud.command import Handler
@@ -17,10 +16,10 @@ _RECIPE = ("trees", "max_samples", "fraud_weight", "target_precision", "seed")
 
 
 def registry() -> Registry:
-    """The registry at ``FRAUD_S3_URI``. Raises RegistryError when it is not set."""
+    """The registry at ``FRAUD_S3_URI``. Raises SettingsError when it is not set."""
     uri = Settings.from_env().s3_uri
     if uri is None:
-        raise RegistryError("FRAUD_S3_URI is not set; set it to s3://bucket/prefix")
+        raise not_set("FRAUD_S3_URI")
     return Registry(uri.rstrip("/"))
 
 

@@ -171,7 +171,7 @@ def _pull(given: argparse.Namespace) -> dict[str, Any]:
     remote = arguments.registry()
     version = current(remote) if given.version == "champion" else given.version
     if version is None:
-        raise RegistryError(f"{remote.uri}: there is no champion yet; publish or promote a model")
+        raise RegistryError.no_champion(remote.uri)
     manifest = remote.pull(version)
     if given.version == "champion":
         store.remember_champion(version)
