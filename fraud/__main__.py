@@ -63,25 +63,25 @@ def _positive(text: str) -> int:
 
 def _score(given: argparse.Namespace) -> Any:  # noqa: ANN401 - a document, or an Answer
     from fraud.bulk import progress
-    from fraud.bulk.many_files import Outcome, find, score_files
+    from fraud.bulk.many_files import FileResult, find, score_files
     from fraud.bulk.one_file import score_file
 
     tag = given.model or Settings.from_env().model
     shown = progress.console()
 
     def score(source: Path, target: Path, tag: str) -> dict[str, Any]:
-        with progress.bar(source.name, shown) as told:
-            return score_file(source, target, tag, threads=given.jobs, told=told)
+        with progress.bar(source.name, shown) as observer:
+            return score_file(source, target, tag, threads=given.jobs, observer=observer)
 
-    def told(outcome: Outcome) -> None:
-        said = f"error: {outcome.error}" if outcome.summary is None else f"{outcome.summary['rows']} rows"
-        shown.print(f"{outcome.input}: {said}", markup=False)
+    def report(result: FileResult) -> None:
+        said = f"error: {result.error}" if result.summary is None else f"{result.summary['rows']} rows"
+        shown.print(f"{result.input}: {said}", markup=False)
 
     source = Path(given.sources[0])
     if len(given.sources) == 1 and not given.scheduler and not source.is_dir() and "*" not in given.sources[0]:
         return score(source, given.target, tag)
     answer = score_files(
-        find(given.sources), given.target, tag, score, scheduler=given.scheduler, threads=given.jobs, told=told
+        find(given.sources), given.target, tag, score, scheduler=given.scheduler, threads=given.jobs, observer=report
     )
     return command.Answer(answer, command.EXIT_ERROR if answer["failed"] else 0)
 

@@ -92,9 +92,9 @@ class Settings(BaseModel):
         An empty value means the default. Raises SettingsError for an unknown name or a bad value.
         """
         source = os.environ if environ is None else environ
-        given = {name: value for name, value in source.items() if name.startswith(PREFIX) and value != ""}
+        variables = {name: value for name, value in source.items() if name.startswith(PREFIX) and value != ""}
         try:
-            return cls(**{name.removeprefix(PREFIX).lower(): value for name, value in given.items()})
+            return cls(**{name.removeprefix(PREFIX).lower(): value for name, value in variables.items()})
         except ValidationError as error:
             raise SettingsError("; ".join(_problem(details) for details in error.errors())) from None
 

@@ -46,9 +46,9 @@ def import_file(engine: Engine, path: Path) -> dict[str, Any]:
 
     Raises DataError when the file is not one of labels.
     """
-    from monitoring.offline.label_file import read
+    from monitoring.offline.label_file import read_labels
 
-    labels = read(path)
+    labels = read_labels(path)
     sys.stderr.write(f"{path}: {len(labels)} labels\n")
     database.put_labels(engine, labels, source="import", now=time.time())
     return {

@@ -127,7 +127,7 @@ def _frames(source: str) -> Iterator[tuple[str, pd.DataFrame]]:
     elif "://" in source or source.startswith("sample:"):
         raise _no_source(repr(source))
     else:
-        yield source, table.read(Path(source))
+        yield source, table.read_table(Path(source))
 
 
 def _no_source(name: str) -> DataError:
@@ -142,7 +142,7 @@ def _objects(uri: str) -> Iterator[tuple[str, pd.DataFrame]]:
             target = Path(folder) / key.rsplit("/", 1)[1]
             s3.download(key, target, sha256=datasets.pushed_sha256(key))
             try:
-                frame = table.read(target)
+                frame = table.read_table(target)
             except DataError as error:
                 raise DataError(str(error).replace(str(target), key)) from None
         yield key, frame

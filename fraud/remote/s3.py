@@ -55,8 +55,8 @@ def folders(uri: str) -> list[str]:
     bucket, prefix = split(join(uri, ""))
     with stated(uri):
         pages = client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
-        found = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
-    return [name.removeprefix(prefix).rstrip("/") for name in found]
+        prefixes = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
+    return [name.removeprefix(prefix).rstrip("/") for name in prefixes]
 
 
 def download(uri: str, target: Path, sha256: str | None = None) -> None:

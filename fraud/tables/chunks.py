@@ -33,11 +33,11 @@ class Chunk:
     share: float
 
 
-def read(path: Path, size: int, start: int = 0) -> Iterator[Chunk]:
+def read_chunks(path: Path, size: int, start: int = 0) -> Iterator[Chunk]:
     """The rows of a file from row ``start`` on, about ``size`` at once.
 
-    ``start`` is where a chunk ended before. Raises DataError as ``table.read`` and ``table.check`` do, with the rows of
-    the whole file, after the last row; a faulty row ends the chunks.
+    ``start`` is where a chunk ended before. Raises DataError as ``table.read_table`` and ``table.check`` do, with the
+    rows of the whole file, after the last row; a faulty row ends the chunks.
     """
     table.check_there(path)
     problems: list[str] = []
@@ -104,7 +104,7 @@ def _plain_ids(values: pd.Series) -> pyarrow.Array | None:
 
 def _frames(path: Path, size: int, start: int) -> Iterator[tuple[pd.DataFrame, float]]:
     try:
-        yield from _parquet(path, size, start) if table.is_parquet(path) else csv_file.chunks(path, size)
+        yield from _parquet(path, size, start) if table.is_parquet(path) else csv_file.read_csv_chunks(path, size)
     except OSError as error:
         raise refusals.unreadable(path, error) from None
 

@@ -15,13 +15,13 @@ from fraud.tables import refusals
 _NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
 
 
-def read(path: Path) -> pd.DataFrame:
+def read_csv(path: Path) -> pd.DataFrame:
     """Types are inferred over the whole file (one Time is written ``1e+05``); ids stay as they are written."""
     with _errors(path):
         return _checked(path, pd.read_csv(path, **_options(path)))
 
 
-def chunks(path: Path, rows: int) -> Iterator[tuple[pd.DataFrame, float]]:
+def read_csv_chunks(path: Path, rows: int) -> Iterator[tuple[pd.DataFrame, float]]:
     """Frames of ``rows`` rows, and the share of the file's bytes that was read. Types are inferred chunk by chunk."""
     with _errors(path), path.open("rb") as file, pd.read_csv(file, chunksize=rows, **_options(path)) as reader:
         for frame in reader:

@@ -38,14 +38,14 @@ _EXPECTED = {"not_nullable": "not empty", _ID: refusals.ID_RULE}
 _NUMERIC = (str, int, float, Decimal, np.number)
 
 
-def read(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
     """Read a CSV (``.csv``, ``.csv.gz``) or Parquet (``.parquet``, ``.pq``) file, or another by its content.
 
     Nothing is checked yet, see ``check``. Raises DataError with one line when there is no readable table.
     """
     check_there(path)
     try:
-        return _read_parquet(path) if is_parquet(path) else csv_file.read(path)
+        return _read_parquet(path) if is_parquet(path) else csv_file.read_csv(path)
     except OSError as error:
         raise refusals.unreadable(path, error) from None
 

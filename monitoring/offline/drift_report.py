@@ -162,7 +162,7 @@ def _champion(remote: Registry | None) -> str:
 def _values(path: Path, served: store.Served | None, minimum_rows: int) -> Floats:
     """Features of a file's rows, and their scores when there is a model."""
     try:
-        frame = table.check(table.read(path), labelled=False)
+        frame = table.check(table.read_table(path), labelled=False)
     except DataError as error:
         raise DataError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
     if len(frame) < minimum_rows:

@@ -15,12 +15,12 @@ SCORE = "fraud_probability"
 _MEANINGS = {"1": True, "true": True, "0": False, "false": False, "1.0": True, "0.0": False}
 
 
-def read(path: Path) -> list[tuple[str, bool]]:
+def read_labels(path: Path) -> list[tuple[str, bool]]:
     """Labels of a file, one for each transaction, in the order of the rows.
 
     Raises DataError naming the column, the rule and the rows at fault; rows are counted from 0 after the header.
     """
-    frame = table.read(path)
+    frame = table.read_table(path)
     if SCORE in frame:
         raise DataError(f"{path}: holds {SCORE}: its {COLUMN} is the model's answer, no label; leave that column out")
     if COLUMN in frame and LABEL in frame:
