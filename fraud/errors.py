@@ -1,28 +1,67 @@
-"""The errors a user can meet. A class exists only where somebody catches it apart.
+"""The errors a user can meet, in one tree. A class exists only where somebody catches it apart.
 
 FraudError                   a stated error: one clear line, exit code 1
 ├── DataError                the transactions given cannot be used
-├── SettingsError            a FRAUD_* variable is unknown or has a bad value
+├── SettingsError            a FRAUD_* variable is unknown, missing or has a bad value
 ├── ModelError               a model is missing, damaged, or not exact
-└── RegistryError            S3 refused, failed, or holds something else than expected
-    └── ConflictError        somebody else changed the champion first
+│   └── SchemaError          it was made for another transaction schema than this code's
+├── RegistryError            S3 refused, failed, or holds something else than expected
+│   ├── ConflictError        somebody else changed the champion first
+│   └── DamagedError         an object is not what our code writes
+└── DatabaseError            the database is away or refuses; in ``monitoring.database``
+
+A message that is needed in more than one place is built from its facts in one: here, or in the room that it belongs to.
+``serving.refuse.RefusedError`` is not of this tree: it is an HTTP answer to a caller, and so a BentoMLException.
 """
+
+from pathlib import Path
+from typing import Self
 
 
 class FraudError(Exception):
     """Root of the tree. The message says what was expected, what came, and what to do."""
 
+    @classmethod
+    def not_writable(cls, what: object, error: OSError) -> Self:
+        """A file or folder that the system does not let us write."""
+        return cls(f"{what}: cannot be written ({error.strerror or error})")
+
+    @classmethod
+    def there_already(cls, what: object, remedy: str) -> Self:
+        """What would be replaced, and must not be just so."""
+        return cls(f"{what} is there already; {remedy}")
+
 
 class DataError(FraudError):
     """The transactions given cannot be used."""
 
+    @classmethod
+    def no_folder(cls, folder: Path) -> Self:
+        """Where a file is to be written there is no folder."""
+        return cls(f"{folder}: no such folder; make it first")
+
+    @classmethod
+    def wrong_suffix(cls, path: Path, *suffixes: str) -> Self:
+        """The name of a file to write does not say a format that we write."""
+        return cls(f"{path}: expected a name that ends in {' or '.join(suffixes)}")
+
+    @classmethod
+    def too_little(cls, problem: str, or_else: str = "") -> Self:
+        """There are not enough rows, or frauds among them, for what was asked."""
+        return cls(f"{problem}; give more data{or_else and f' or {or_else}'}")
+
 
 class SettingsError(FraudError):
-    """A ``FRAUD_*`` environment variable is unknown or has a bad value."""
+    """A ``FRAUD_*`` environment variable is unknown, missing or has a bad value."""
 
 
 class ModelError(FraudError):
     """A model is missing, damaged, or its scorer is not exact."""
+
+    @classmethod
+    def not_sound(cls, name: object, problem: str) -> Self:
+        """A file of a model is not what was saved."""
+        return cls(f"{name}: {problem}; pull or train the model again")
 
 
 class SchemaError(ModelError):
@@ -31,6 +70,16 @@ class SchemaError(ModelError):
 
 class RegistryError(FraudError):
     """S3 refused, failed, or holds something else than expected."""
+
+    @classmethod
+    def no_champion(cls, uri: str) -> Self:
+        """Nobody serves yet."""
+        return cls(f"{uri}: there is no champion yet; publish or promote a model")
+
+    @classmethod
+    def gate_refused(cls, name: str, remedy: str) -> Self:
+        """A version that may not serve."""
+        return cls(f"{name}: the gate refused this version; {remedy}")
 
 
 class ConflictError(RegistryError):

@@ -28,8 +28,8 @@ class Guard:
 
         All hashes are compared, each in constant time, so that the time taken tells nothing about them.
         """
-        given = next((value for name, value in headers if name == b"authorization"), b"")
-        if given[: len(_SCHEME)].lower() != _SCHEME:
+        credentials = next((value for name, value in headers if name == b"authorization"), b"")
+        if credentials[: len(_SCHEME)].lower() != _SCHEME:
             return False
-        digest = hashlib.sha256(given[len(_SCHEME) :].strip()).digest()
+        digest = hashlib.sha256(credentials[len(_SCHEME) :].strip()).digest()
         return any([hmac.compare_digest(digest, known) for known in self._hashes])  # noqa: C419 - a generator stops early

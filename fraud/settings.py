@@ -10,11 +10,14 @@ from fraud.errors import SettingsError
 
 PREFIX = "FRAUD_"
 MODEL_NAME = "fraud_detector"
-_EXPECTED = {
+DATABASE_URL_FORM = "sqlite:////folder/fraud.sqlite or postgresql://user@host/name"
+_SECRET = {
     "FRAUD_API_KEYS": "64 hexadecimal digits for each key, separated by commas, as `python -m fraud key` prints them",
-    "FRAUD_DATABASE_URL": "sqlite:////folder/fraud.sqlite or postgresql://user@host/name",
+    "FRAUD_DATABASE_URL": DATABASE_URL_FORM,
 }
-"""Of variables whose value is a secret and never shown."""
+"""What is expected of variables whose value is never shown."""
+_NEEDED = {"FRAUD_S3_URI": "s3://bucket/prefix", "FRAUD_DATABASE_URL": DATABASE_URL_FORM}
+"""What is expected of variables that some commands cannot do without."""
 
 
 class Settings(BaseModel):
@@ -89,9 +92,9 @@ class Settings(BaseModel):
         An empty value means the default. Raises SettingsError for an unknown name or a bad value.
         """
         source = os.environ if environ is None else environ
-        given = {name: value for name, value in source.items() if name.startswith(PREFIX) and value != ""}
+        variables = {name: value for name, value in source.items() if name.startswith(PREFIX) and value != ""}
         try:
-            return cls(**{name.removeprefix(PREFIX).lower(): value for name, value in given.items()})
+            return cls(**{name.removeprefix(PREFIX).lower(): value for name, value in variables.items()})
         except ValidationError as error:
             raise SettingsError("; ".join(_problem(details) for details in error.errors())) from None
 
@@ -101,12 +104,17 @@ class Settings(BaseModel):
         return [PREFIX + field.upper() for field in cls.model_fields]
 
 
+def not_set(name: str) -> SettingsError:
+    """The error of a command that needs a variable which is not set."""
+    return SettingsError(f"{name} is not set; set it to {_NEEDED[name]}")
+
+
 def _problem(details: Mapping[str, object]) -> str:
     location = details["loc"]
     name = PREFIX + str(location[0]).upper() if isinstance(location, tuple) and location else PREFIX
     if details["type"] == "extra_forbidden":
         return f"{name} is not a setting; there are {', '.join(Settings.env_names())}"
-    expected = _EXPECTED.get(name)
+    expected = _SECRET.get(name)
     if expected:
         return f"{name}: expected {expected}; its value is not shown"
     return f"{name}={details['input']!r}: {details['msg']}"

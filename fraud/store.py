@@ -92,7 +92,7 @@ def check_writable() -> None:
         with tempfile.TemporaryFile(dir=home):
             pass
     except OSError as error:
-        raise ModelError(f"BENTOML_HOME {home}: cannot be written ({error.strerror})") from None
+        raise ModelError.not_writable(f"BENTOML_HOME {home}", error) from None
 
 
 def remember_champion(version: str) -> None:
@@ -159,7 +159,7 @@ def open_served(entry: "bentoml.Model") -> Served:
     manifest = read_manifest(entry)
     path = Path(entry.path_of(FOREST_FILE))
     if not path.is_file() or manifests.sha256(path) != manifest.files.get(FOREST_FILE):
-        raise ModelError(f"{entry.tag}: {FOREST_FILE} is not the file that was saved; pull or train it again")
+        raise ModelError.not_sound(entry.tag, f"{FOREST_FILE} is not the file that was saved")
     if manifest.schema_hash != schema_hash() or manifest.features != FEATURES:
         raise SchemaError(f"{entry.tag}: made for another transaction schema than this code's; train it again")
     forest, probes = forest_file.load(path)

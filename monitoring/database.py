@@ -34,6 +34,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from fraud.errors import FraudError, SettingsError
 from fraud.schema import schema_hash
+from fraud.settings import DATABASE_URL_FORM
 
 CONNECT_SECONDS = 5
 """How long a connection, or a lock on a SQLite file, is waited for."""
@@ -141,9 +142,7 @@ def connect(url: str) -> Engine:
             connect_args={"connect_timeout": CONNECT_SECONDS},
         )
     except (exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError):
-        raise SettingsError(
-            "FRAUD_DATABASE_URL is no database: expected sqlite:////folder/fraud.sqlite or postgresql://user@host/name"
-        ) from None
+        raise SettingsError(f"FRAUD_DATABASE_URL is no database: expected {DATABASE_URL_FORM}") from None
 
 
 def _sqlite(engine: Engine) -> Engine:

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import CursorResult, Engine, bindparam, delete, exists, func, select
 
-from fraud.errors import SettingsError
 from fraud.features import SECONDS_PER_DAY
-from fraud.settings import Settings
+from fraud.settings import Settings, not_set
 from monitoring import database, quality
 from monitoring.database import LABELS_TABLE, PREDICTIONS_TABLE, DatabaseError
 from monitoring.quality import Period
@@ -31,9 +30,7 @@ CHUNK_ROWS = 10_000
 def opened(settings: Settings) -> Iterator[Engine]:
     """The prepared database of ``settings``. Raises SettingsError without one, DatabaseError for what it says."""
     if settings.database_url is None:
-        raise SettingsError(
-            "FRAUD_DATABASE_URL is not set; set it to sqlite:////folder/fraud.sqlite or postgresql://..."
-        )
+        raise not_set("FRAUD_DATABASE_URL")
     engine = database.connect(settings.database_url)
     try:
         database.prepare(engine)

@@ -43,10 +43,10 @@ def parts_of(histogram: Histogram) -> HistogramParts:
         edges = [float(edge) for edge in histogram._upper_bounds]
         parts = HistogramParts(edges[:-1], histogram._buckets, histogram._sum)
         amounts = [amount.inc for amount in (*parts.buckets, parts.sum)]
+        if edges != sorted(edges) or edges[-1:] != [math.inf] or len(amounts) != len(edges) + 1:
+            raise ValueError("its buckets are not one for each edge")
     except (AttributeError, TypeError, ValueError) as error:
         raise LookupError(f"a histogram of prometheus_client is another inside: {error}") from None
-    if edges != sorted(edges) or edges[-1:] != [math.inf] or len(amounts) != len(edges) + 1:
-        raise LookupError("a histogram of prometheus_client is another inside: its buckets are not one for each edge")
     return parts
 
 

@@ -30,7 +30,7 @@ def fitting_on(backend: Backend = "local", scheduler: str | None = None) -> Iter
     if backend == "local":
         yield
         return
-    with cluster.client(scheduler) as client:
+    with cluster.connected(scheduler) as client:
         _check_libraries(client, str(scheduler))
         with parallel_config(backend="dask", client=client):
             yield

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fraud.errors import DataError
 from fraud.remote import datasets, s3
 from fraud.schema import COLUMNS, LABEL
-from fraud.tables import table
+from fraud.tables import refusals, table
 from training import sample
 from training.console import Steps
 
@@ -114,7 +114,7 @@ def row_hashes(rows: NDArray[np.float64], seed: int = 0, purpose: str = "") -> N
 def _frames(source: str) -> Iterator[tuple[str, pd.DataFrame]]:
     """The frames of one source, each with the name to use in messages."""
     if not source.strip():
-        raise DataError(f"an empty name is no data source; expected {EXPECTED}")
+        raise _no_source("an empty name")
     if generated := _SAMPLE.fullmatch(source):
         rows, seed = generated.groups()
         frame = sample.generate(int(rows or sample.ROWS), int(seed or 0))
@@ -125,9 +125,13 @@ def _frames(source: str) -> Iterator[tuple[str, pd.DataFrame]]:
     elif source.startswith("s3://"):
         yield from _objects(source)
     elif "://" in source or source.startswith("sample:"):
-        raise DataError(f"{source!r} is no data source; expected {EXPECTED}")
+        raise _no_source(repr(source))
     else:
-        yield source, table.read(Path(source))
+        yield source, table.read_table(Path(source))
+
+
+def _no_source(name: str) -> DataError:
+    return DataError(f"{name} is no data source; expected {EXPECTED}")
 
 
 def _objects(uri: str) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -138,7 +142,7 @@ def _objects(uri: str) -> Iterator[tuple[str, pd.DataFrame]]:
             target = Path(folder) / key.rsplit("/", 1)[1]
             s3.download(key, target, sha256=datasets.pushed_sha256(key))
             try:
-                frame = table.read(target)
+                frame = table.read_table(target)
             except DataError as error:
                 raise DataError(str(error).replace(str(target), key)) from None
         yield key, frame
@@ -153,7 +157,7 @@ def below(uri: str) -> list[str]:
     pushed = {key.removesuffix(datasets.SUM) for key in keys if key.endswith(datasets.SUM)}
     files = [key for key in keys if key in pushed or key.lower().endswith(SUFFIXES)]
     if not files:
-        raise DataError(f"{uri}: there is no CSV or Parquet file below this address")
+        raise refusals.nothing_at(uri)
     return files
 
 

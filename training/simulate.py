@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fraud.errors import DataError, RegistryError
+from fraud.errors import RegistryError
 from fraud.remote import datasets, s3
 from fraud.remote.datasets import BASE, NEW
 from fraud.schema import COLUMNS, LABEL
 from training.console import Steps
 from training.data import SYNTHETIC, Dataset, load_telling
-from training.split import Indices, Protocol, split
+from training.split import Indices, Protocol, no_fraud, split
 
 _TIME = COLUMNS.index("Time")
 # Seeds of run and retrain are below this. A stratified base cut with the very seed of a later stratified split would
@@ -52,7 +52,7 @@ def simulate(uri: str, plan: SimulationPlan, steps: Steps, *, replace: bool = Fa
     folder = s3.join(uri, datasets.FOLDER, "")
     earlier = _simulation_objects(folder)
     if earlier and not replace:
-        raise RegistryError(f"{earlier[0]} is there already; --replace removes it and every increment first")
+        raise RegistryError.there_already(earlier[0], "--replace removes it and every increment first")
     dataset = load_telling(plan.sources, steps)
     parts = cut(dataset, plan.protocol, plan.slices, plan.seed)
     if earlier:
@@ -78,10 +78,8 @@ def cut(dataset: Dataset, protocol: Protocol, slices: int, seed: int) -> Parts:
     increments = np.array_split(sides.test, slices)  # rows of a dataset are in time order
     for number, rows in enumerate(increments, start=1):
         if not dataset.labels[rows].any():
-            raise DataError(
-                f"increment {number} of {slices} would have {len(rows)} rows and no fraud (of {len(sides.test)} rows "
-                f"and {int(dataset.labels[sides.test].sum())} frauds of new data); ask for fewer slices"
-            )
+            whole = f"{len(sides.test)} rows and {int(dataset.labels[sides.test].sum())} frauds of new data"
+            raise no_fraud(f"increment {number} of {slices}", len(rows), whole, "ask for fewer slices")
     return Parts(sides.train, tuple(increments))
 
 

@@ -60,11 +60,11 @@ def later_part(rows: NDArray[np.float64], indices: Indices, share: float) -> Ind
     _check_share(share)
     times = rows[indices, _TIME]
     if not len(times):
-        raise DataError("there are no rows to divide by Time; give more data")
+        raise DataError.too_little("there are no rows to divide by Time")
     position = min(round(len(times) * (1 - share)), len(times) - 1)
     boundary = np.partition(times, position)[position]
     if boundary == times.min():
-        raise DataError(f"no row is earlier than Time {boundary:g}, where the later part starts; give more data")
+        raise DataError.too_little(f"no row is earlier than Time {boundary:g}, where the later part starts")
     return np.sort(indices[times >= boundary])
 
 
@@ -79,11 +79,16 @@ def folds(dataset: Dataset, train: Indices, k: int = 5, seed: int = 0) -> NDArra
     unique, group = np.unique(hashes, return_inverse=True)
     is_fraud = np.bincount(group, weights=dataset.labels[train], minlength=len(unique)) > 0
     if is_fraud.sum() < k:
-        raise DataError(f"{is_fraud.sum()} frauds cannot be spread over {k} folds; give more data")
+        raise DataError.too_little(f"{is_fraud.sum()} frauds cannot be spread over {k} folds")
     numbers = np.empty(len(unique), dtype=np.int64)
     for members in (is_fraud, ~is_fraud):
         numbers[members] = np.arange(members.sum()) % k
     return numbers[group]
+
+
+def no_fraud(part: str, rows: int, whole: str, remedy: str) -> DataError:
+    """The error of data that was cut so that a part has no fraud in it; ``whole`` says what was cut."""
+    return DataError(f"{part} would have {rows} rows and no fraud (of {whole}); {remedy}")
 
 
 def _limit(share: float) -> np.uint64:
@@ -97,7 +102,5 @@ def _check_share(share: float) -> None:
 
 def _check_side(dataset: Dataset, name: str, side: Indices, protocol: Protocol) -> None:
     if not dataset.labels[side].any():
-        raise DataError(
-            f"the {name} side of the {protocol} split has {len(side)} rows and no fraud "
-            f"(of {dataset.size} and {dataset.frauds}); give more data or another test share"
-        )
+        part, whole = f"the {name} side of the {protocol} split", f"{dataset.size} rows and {dataset.frauds} frauds"
+        raise no_fraud(part, len(side), whole, "give more data or another test share")

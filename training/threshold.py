@@ -21,14 +21,14 @@ def choose(scores: NDArray[np.float64], labels: NDArray[np.int8], target_precisi
     """
     frauds = int(labels.sum())
     if not frauds:
-        raise DataError("no fraud among the validation rows: the threshold cannot be chosen; give more data")
+        raise DataError.too_little("no fraud among the validation rows: the threshold cannot be chosen")
     ranking = Ranking(scores, labels == 1)
     values, curve = ranking.distinct_scores, ranking.curve(np.ones(len(scores)))
     above = values > 0
     caught, alerts = curve.caught[above], curve.alerts[above]
     if not caught.any():
-        raise DataError(
-            "every fraud among the validation rows scores 0: no threshold can be chosen; give more data or more trees"
+        raise DataError.too_little(
+            "every fraud among the validation rows scores 0: no threshold can be chosen", or_else="more trees"
         )
     precision, recall = caught / alerts, caught / frauds
     reaches = (precision >= target_precision) & (caught > 0)

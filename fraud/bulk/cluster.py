@@ -14,7 +14,7 @@ _ADDRESS = re.compile(r"[a-z]+://[^/\s]+:\d+")
 
 
 @contextmanager
-def client(scheduler: str | None) -> Iterator[Any]:
+def connected(scheduler: str | None) -> Iterator[Any]:
     """A ``distributed.Client`` of the cluster whose scheduler is at ``scheduler``, ``tcp://host:8786``.
 
     Raises FraudError when it cannot be reached, or has no workers, within ``CONNECT_SECONDS`` each, and when it is lost
@@ -31,30 +31,30 @@ def client(scheduler: str | None) -> Iterator[Any]:
             "a Dask cluster needs the package `distributed` here and on the workers: pip install distributed"
         ) from None
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it would say is in the errors below
-    connected = _connect(distributed.Client, str(scheduler))
+    client = _connect(distributed.Client, str(scheduler))
     lost = (distributed.KilledWorker, distributed.client.FutureCancelledError, distributed.comm.CommClosedError)
     try:
-        yield connected
+        yield client
     except lost as error:
         reason = str(error).splitlines()[0]
         raise FraudError(f"{scheduler}: the cluster was lost ({reason}); run it again") from None
     finally:
-        connected.close(timeout=CONNECT_SECONDS)
+        client.close(timeout=CONNECT_SECONDS)
 
 
 def _connect(connect: Any, scheduler: str) -> Any:  # noqa: ANN401 - distributed ships no types
     """A client of a cluster that has workers."""
     try:
-        found = connect(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+        client = connect(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, MemoryError) as error:  # MemoryError: what answers is no scheduler, its words are read as sizes
         raise FraudError(
             f"{scheduler}: no Dask scheduler answered within {CONNECT_SECONDS} s ({error}); start `dask scheduler`"
         ) from None
     try:
-        found.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
     except TimeoutError:
-        found.close()
+        client.close()
         raise FraudError(
             f"{scheduler}: no worker came within {CONNECT_SECONDS} s; start `dask worker {scheduler}`"
         ) from None
-    return found
+    return client

@@ -16,13 +16,14 @@ from fraud.bulk import cluster
 from fraud.bulk.one_file import check_target, score_file
 from fraud.errors import DataError, FraudError, one_line
 from fraud.settings import MODEL_NAME
-from fraud.tables import table
+from fraud.tables import refusals, table
 
-Score = Callable[[Path, Path, str], dict[str, Any]]
+ScoreFile = Callable[[Path, Path, str], dict[str, Any]]
+"""Takes input, output and the model's tag; gives what ``score_file`` gives."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FileResult:
     """What came of one file: ``summary`` of ``score_file``, or the ``error``."""
 
     input: str
@@ -32,7 +33,7 @@ class Outcome:
 
 def find(sources: Sequence[str]) -> list[Path]:
     """The files that are named: files, folders (the tables in them) and patterns with ``*``. Raises DataError."""
-    found: list[Path] = []
+    files: list[Path] = []
     for source in sources:
         path = Path(source)
         if path.is_dir():
@@ -43,25 +44,25 @@ def find(sources: Sequence[str]) -> list[Path]:
             names = sorted(glob(source, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
             matches = [Path(name) for name in names if Path(name).is_file()]
         if not matches:
-            raise DataError(f"{source}: no CSV or Parquet file there")
-        found += [one for one in matches if one not in found]
-    return found
+            raise refusals.nothing_at(source)
+        files += [one for one in matches if one not in files]
+    return files
 
 
 def score_files(
     sources: Sequence[Path],
     folder: Path,
     tag: str,
-    score: Score,
+    score: ScoreFile,
     *,
     scheduler: str | None = None,
     threads: int | None = None,
-    told: Callable[[Outcome], object] = str,
+    observer: Callable[[FileResult], object] = str,
 ) -> dict[str, Any]:
     """Score each file into ``folder`` under its own name; outputs that are there and up to date are left alone.
 
     Here by ``score``; with ``scheduler`` each file is one task of the Dask cluster there, which needs this code,
-    the model in its workers' store, and the same folders. ``told`` hears of each file. Raises FraudError before
+    the model in its workers' store, and the same folders. ``observer`` hears of each file. Raises FraudError before
     anything is scored; the errors of files are in the answer.
     """
     targets = _targets(sources, folder)
@@ -69,16 +70,16 @@ def score_files(
     tag = f"{MODEL_NAME}:{version}"  # not "latest", which may be another one on a worker
     done = [source for source, target in targets.items() if _is_done(source, target, version)]
     todo = {source: target for source, target in targets.items() if source not in done}
-    outcomes = []
-    for outcome in _on_cluster(todo, tag, scheduler, threads) if scheduler and todo else _here(todo, tag, score):
-        told(outcome)
-        outcomes.append(outcome)
-    summaries = [outcome.summary for outcome in outcomes if outcome.summary]
+    results = []
+    for result in _on_cluster(todo, tag, scheduler, threads) if scheduler and todo else _here(todo, tag, score):
+        observer(result)
+        results.append(result)
+    summaries = [result.summary for result in results if result.summary]
     return {
         "output": str(folder),
         "files": len(summaries),
         "skipped": len(done),
-        "failed": [{"input": one.input, "error": one.error} for one in outcomes if one.error],
+        "failed": [{"input": one.input, "error": one.error} for one in results if one.error],
         "rows": sum(summary["rows"] for summary in summaries),
         "flagged": sum(summary["flagged"] for summary in summaries),
         "model_version": version,
@@ -89,21 +90,21 @@ def score_on_worker(source: Path, target: Path, tag: str, threads: int | None) -
     """What one task does. The threads of a worker share its cores."""
     from distributed import get_worker
 
-    return asdict(_outcome(source, lambda: score_file(source, target, tag, threads=threads or _share(get_worker()))))
+    return asdict(_result(source, lambda: score_file(source, target, tag, threads=threads or _share(get_worker()))))
 
 
 def _share(worker: Any) -> int:  # noqa: ANN401 - distributed ships no types
     return max(1, (os.cpu_count() or 1) // int(worker.state.nthreads))
 
 
-def _here(todo: dict[Path, Path], tag: str, score: Score) -> Iterator[Outcome]:
+def _here(todo: dict[Path, Path], tag: str, score: ScoreFile) -> Iterator[FileResult]:
     for source, target in todo.items():
-        yield _outcome(source, lambda source=source, target=target: score(source, target, tag))  # type: ignore[misc]
+        yield _result(source, lambda source=source, target=target: score(source, target, tag))  # type: ignore[misc]
 
 
-def _on_cluster(todo: dict[Path, Path], tag: str, scheduler: str, threads: int | None) -> Iterator[Outcome]:
-    """Outcomes as they come. What a worker could not do at all is an error of the file."""
-    with cluster.client(scheduler) as client:
+def _on_cluster(todo: dict[Path, Path], tag: str, scheduler: str, threads: int | None) -> Iterator[FileResult]:
+    """Results as they come. What a worker could not do at all is an error of the file."""
+    with cluster.connected(scheduler) as client:
         from distributed import as_completed
 
         _check_code(client, scheduler)
@@ -118,15 +119,15 @@ def _on_cluster(todo: dict[Path, Path], tag: str, scheduler: str, threads: int |
         inputs = dict(zip(futures, todo, strict=True))
         for future in as_completed(futures, loop=client.loop):  # type: ignore[no-untyped-call]
             if future.status == "finished":
-                yield Outcome(**{**future.result(), "input": str(inputs[future])})
+                yield FileResult(**{**future.result(), "input": str(inputs[future])})
             else:
-                yield Outcome(str(inputs[future]), error=f"the worker failed: {_reason(future)}")
+                yield FileResult(str(inputs[future]), error=f"the worker failed: {_reason(future)}")
 
 
 def _check_code(client: Any, scheduler: str) -> None:  # noqa: ANN401
     """Raise FraudError unless the scheduler, which reads the tasks too, and every worker can import this package."""
-    found = {"the scheduler": client.run_on_scheduler(find_spec, "fraud"), **client.run(find_spec, "fraud")}
-    without = [name for name, spec in found.items() if spec is None]
+    packages = {"the scheduler": client.run_on_scheduler(find_spec, "fraud"), **client.run(find_spec, "fraud")}
+    without = [name for name, spec in packages.items() if spec is None]
     if without:
         raise FraudError(f"{scheduler}: {without[0]} has no package `fraud`; start it with this code on PYTHONPATH")
 
@@ -136,11 +137,11 @@ def _reason(future: Any) -> str:  # noqa: ANN401
     return f"{type(error).__name__}: {one_line(error)}"
 
 
-def _outcome(source: Path, score: Callable[[], dict[str, Any]]) -> Outcome:
+def _result(source: Path, score: Callable[[], dict[str, Any]]) -> FileResult:
     try:
-        return Outcome(str(source), summary=score())
+        return FileResult(str(source), summary=score())
     except FraudError as error:
-        return Outcome(str(source), error=one_line(error))
+        return FileResult(str(source), error=one_line(error))
 
 
 def _targets(sources: Iterable[Path], folder: Path) -> dict[Path, Path]:
@@ -148,7 +149,7 @@ def _targets(sources: Iterable[Path], folder: Path) -> dict[Path, Path]:
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: is a file; several inputs need a folder")
     if not folder.parent.is_dir():
-        raise DataError(f"{folder.parent}: no such folder; make it first")
+        raise DataError.no_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     targets: dict[Path, Path] = {}
     for source in sources:

@@ -24,12 +24,12 @@ from fraud.tables.chunks import Chunk
 CHUNK_ROWS = 65_536
 SUFFIXES = (".csv", ".parquet")
 
-Told = Callable[[float, int], None]
+Observer = Callable[[float, int], None]
 """Called after each chunk with the share of the input that was read, and the number of rows that are scored."""
 
 
 def score_file(
-    source: Path, target: Path, tag: str, *, threads: int | None = None, told: Told | None = None
+    source: Path, target: Path, tag: str, *, threads: int | None = None, observer: Observer | None = None
 ) -> dict[str, Any]:
     """Write ``fraud_probability``, ``is_fraud`` and ``model_version`` of each row of ``source`` to ``target``.
 
@@ -45,15 +45,15 @@ def score_file(
     try:
         with beside(target, facts) as pieces:
             resumed = pieces.rows
-            for chunk in _ahead(chunks.read(source, CHUNK_ROWS, resumed)):
+            for chunk in _ahead(chunks.read_chunks(source, CHUNK_ROWS, resumed)):
                 pieces.add(_scored(chunk, served, threads or os.cpu_count() or 1))
-                if told:
-                    told(chunk.share, pieces.rows)
+                if observer:
+                    observer(chunk.share, pieces.rows)
             if _facts(source, served) != facts:
                 raise DataError(f"{source}: was changed while it was read; run it again")
             flagged, rows = _join(pieces, target, served.version), pieces.rows
     except OSError as error:
-        raise DataError(f"{target}: cannot be written ({error.strerror})") from None
+        raise DataError.not_writable(target, error) from None
     return {
         "output": str(target),
         "rows": rows,
@@ -67,20 +67,20 @@ def score_file(
 def check_target(source: Path, target: Path) -> None:
     """Raise DataError unless ``target`` says its format, lies in a folder and is not ``source``."""
     if target.suffix not in SUFFIXES:
-        raise DataError(f"{target}: expected a name that ends in .csv or .parquet")
+        raise DataError.wrong_suffix(target, *SUFFIXES)
     if not target.parent.is_dir():
-        raise DataError(f"{target.parent}: no such folder; make it first")
+        raise DataError.no_folder(target.parent)
     if source.exists() and target.exists() and target.samefile(source):
         raise DataError(f"{target}: is the input itself; choose another name")
 
 
 def _facts(source: Path, served: store.Served) -> dict[str, Any]:
     """What the pieces depend on: one that was made from anything else is of no use."""
-    found = source.stat()
+    status = source.stat()
     return {
         "source": str(source.resolve()),
-        "bytes": found.st_size,
-        "modified_ns": found.st_mtime_ns,
+        "bytes": status.st_size,
+        "modified_ns": status.st_mtime_ns,
         "chunk_rows": CHUNK_ROWS,
         "model_version": served.version,
         "forest_sha256": served.manifest.files[store.FOREST_FILE],

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from fraud.bulk.one_file import Told
+from fraud.bulk.one_file import Observer
 
 
 def console() -> Console:
@@ -15,7 +15,7 @@ def console() -> Console:
 
 
 @contextmanager
-def bar(name: str, shown: Console) -> Iterator[Told]:
+def bar(name: str, shown: Console) -> Iterator[Observer]:
     """A bar of one file; gives the function that ``score_file`` tells."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rows]}"))
     with Progress(

@@ -43,15 +43,15 @@ class Pointer:
     def read(self) -> tuple[Champion, str] | None:
         """The champion and the pointer's ETag, or None before the first. Raises RegistryError when S3 fails."""
         uri = s3.join(self.uri, FILE)
-        found = s3.get(uri)
-        return None if found is None else (read(Champion, found[0], uri), found[1])
+        stored = s3.get(uri)
+        return None if stored is None else (parse_document(Champion, stored[0], uri), stored[1])
 
-    def crown(self, version: str, standing: tuple[Champion, str] | None, reason: str) -> Champion:
-        """Make ``version`` champion after ``standing``, which was read before the decision.
+    def crown(self, version: str, current: tuple[Champion, str] | None, reason: str) -> Champion:
+        """Make ``version`` champion after ``current``, which was read before the decision.
 
         Raises ConflictError when the pointer is no longer what was read.
         """
-        before = standing[0] if standing else None
+        before = current[0] if current else None
         champion = Champion(
             model_version=version,
             generation=before.generation + 1 if before else 1,
@@ -62,9 +62,9 @@ class Pointer:
             previous_event=before.event if before else None,
         )
         s3.put(self._event(champion.generation, champion.event), champion.model_dump())
-        etag = standing[1] if standing else None
+        etag = current[1] if current else None
         try:
-            s3.put(s3.join(self.uri, FILE), champion.model_dump(), replacing=etag, new=standing is None)
+            s3.put(s3.join(self.uri, FILE), champion.model_dump(), replacing=etag, new=current is None)
         except ConflictError:
             # boto3 tries again when an answer is lost, and then meets its own first write
             if all(event.event != champion.event for event in self.history()):
@@ -73,21 +73,21 @@ class Pointer:
 
     def history(self) -> list[Champion]:
         """Who was champion when and why, newest first: the chain of events that the pointer reaches."""
-        standing = self.read()
-        events = [standing[0]] if standing else []
+        current = self.read()
+        events = [current[0]] if current else []
         while events and events[-1].previous_event is not None:
             uri = self._event(events[-1].generation - 1, events[-1].previous_event)
-            found = s3.get(uri)
-            if found is None:
+            stored = s3.get(uri)
+            if stored is None:
                 raise RegistryError(f"{uri}: an event of the history is missing")
-            events.append(read(Champion, found[0], uri))
+            events.append(parse_document(Champion, stored[0], uri))
         return events
 
     def _event(self, generation: int, event: str) -> str:
         return s3.join(self.uri, "history", f"{generation:06d}-{event}.json")
 
 
-def read(kind: type[Document], body: bytes, uri: str) -> Document:
+def parse_document(kind: type[Document], body: bytes, uri: str) -> Document:
     """Parse a JSON object of S3. Raises DamagedError when it is something else."""
     try:
         return kind.model_validate_json(body)

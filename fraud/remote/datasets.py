@@ -22,7 +22,7 @@ def push(uri: str, path: Path, name: str | None = None) -> dict[str, Any]:
 
     Raises DataError when the file does not hold labelled transactions, RegistryError when S3 fails.
     """
-    frame = table.check(table.read(path), labelled=True)
+    frame = table.check(table.read_table(path), labelled=True)
     target = s3.join(uri, FOLDER, name or path.name)
     digest = manifest.sha256(path)
     s3.upload(path, target)
@@ -50,18 +50,18 @@ def pull(uri: str, folder: Path) -> dict[str, Any]:
             target.parent.mkdir(parents=True, exist_ok=True)
             s3.download(source, target, sha256=expected)
         except OSError as error:
-            raise DataError(f"{target}: cannot be written ({error.strerror or error})") from None
+            raise DataError.not_writable(target, error) from None
         files.append({"path": str(target), "sha256": expected})
     return {"files": files}
 
 
 def pushed_sha256(uri: str) -> str | None:
     """What a data file was when it was pushed; None for one that was not. Raises RegistryError."""
-    found = s3.get(uri + SUM)
-    if found is None:
+    stored = s3.get(uri + SUM)
+    if stored is None:
         return None
     try:
-        return str(json.loads(found[0])["sha256"])
+        return str(json.loads(stored[0])["sha256"])
     except (ValueError, KeyError, TypeError):
         raise RegistryError(f"{uri}{SUM}: expected JSON with a sha256; push the data file again") from None
 

@@ -23,7 +23,7 @@ from fraud import store
 from fraud.errors import ConflictError, DamagedError, RegistryError
 from fraud.manifest import Manifest
 from fraud.remote import s3
-from fraud.remote.champion import Champion, Pointer, read
+from fraud.remote.champion import Champion, Pointer, parse_document
 from fraud.settings import MODEL_NAME
 
 ARCHIVE = "model.bentomodel"
@@ -59,11 +59,11 @@ class Registry:
         """Upload a version of the local store. Runs again safely; the same version with other content is refused."""
         entry = store.get(f"{MODEL_NAME}:{version}")
         manifest = store.read_manifest(entry)
-        standing = self.published(version)
-        if standing is not None:
-            if standing.manifest != manifest:
+        existing = self.published(version)
+        if existing is not None:
+            if existing.manifest != manifest:
                 raise RegistryError(f"{self._model(version)}: holds another model of the same version")
-            return standing
+            return existing
         rows = store.rows_path(entry)
         if not rows.is_file():
             raise RegistryError(f"{rows}: the hashes of the training rows are missing; train the model again")
@@ -83,8 +83,8 @@ class Registry:
     def published(self, version: str) -> Published | None:
         """What S3 says of a version, or None if it is not (or only half) there."""
         uri = self._model(version, manifests.FILE)
-        found = s3.get(uri)
-        return None if found is None else read(Published, found[0], uri)
+        stored = s3.get(uri)
+        return None if stored is None else parse_document(Published, stored[0], uri)
 
     def versions(self) -> list[Published]:
         """Every published model, newest first."""
@@ -133,8 +133,8 @@ class Registry:
 
     def verdict(self, version: str) -> dict[str, Any] | None:
         """What the gate said of a version; None when it was never gated."""
-        found = s3.get(self._model(version, VERDICT))
-        return None if found is None else dict(json.loads(found[0]))
+        stored = s3.get(self._model(version, VERDICT))
+        return None if stored is None else dict(json.loads(stored[0]))
 
     def record_verdict(self, version: str, verdict: dict[str, Any]) -> None:
         """Keep what the gate said. A version is gated once; ConflictError when something else was said before."""
@@ -163,26 +163,26 @@ class Registry:
         ``override``.
         """
         self._check_promotable(version, override)
-        standing = seen or self.pointer.read()
-        if standing is not None and standing[0].model_version == version:
-            return standing[0]
-        return self.pointer.crown(version, standing, reason)
+        current = seen or self.pointer.read()
+        if current is not None and current[0].model_version == version:
+            return current[0]
+        return self.pointer.crown(version, current, reason)
 
     def rollback(self, reason: str, *, override: bool = False) -> Champion:
         """Make the champion before this one champion again; done twice, the one before that.
 
         A version that was rolled back is not come back to. Raises RegistryError when there is no earlier champion.
         """
-        standing = self.pointer.read()
+        current = self.pointer.read()
         earlier: list[str] = []
         for event in reversed(self.pointer.history()):
             if event.model_version in earlier:  # rolled back to, or promoted again: what came after it is undone
                 del earlier[earlier.index(event.model_version) :]
             earlier.append(event.model_version)
-        if standing is None or len(earlier) < 2:
+        if current is None or len(earlier) < 2:
             raise RegistryError(f"{self.uri}: there is no earlier champion to go back to")
         self._check_promotable(earlier[-2], override)
-        return self.pointer.crown(earlier[-2], standing, reason)
+        return self.pointer.crown(earlier[-2], current, reason)
 
     def refused(self, version: str) -> bool:
         """Whether the gate refused a version."""
@@ -192,7 +192,7 @@ class Registry:
     def _check_promotable(self, version: str, override: bool) -> None:
         self._existing(version)
         if self.refused(version) and not override:
-            raise RegistryError(f"{self._model(version)}: the gate refused this version; --override promotes it anyway")
+            raise RegistryError.gate_refused(self._model(version), "--override promotes it anyway")
 
     def _existing(self, version: str) -> Published:
         published = self.published(version)
@@ -222,10 +222,14 @@ def _verify(archive: Path, published: Published) -> None:
     try:
         hashes = _member_hashes(archive)
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise RegistryError(f"{name}: the archive cannot be read ({error}); nothing was imported") from None
+        raise _not_imported(name, f"the archive cannot be read ({error})") from None
     wrong = [file for file, expected in published.manifest.files.items() if hashes.get(file) != expected]
     if wrong:
-        raise RegistryError(f"{name}: {', '.join(wrong)} in the archive is not what was saved; nothing was imported")
+        raise _not_imported(name, f"{', '.join(wrong)} in the archive is not what was saved")
+
+
+def _not_imported(name: str, problem: str) -> RegistryError:
+    return RegistryError(f"{name}: {problem}; nothing was imported")
 
 
 def _member_hashes(archive: Path) -> dict[str, str]:

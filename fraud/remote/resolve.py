@@ -10,7 +10,7 @@ from typing import Literal
 from fraud import store
 from fraud.errors import ModelError, RegistryError
 from fraud.remote.registry import Registry
-from fraud.settings import MODEL_NAME, Settings
+from fraud.settings import MODEL_NAME, Settings, not_set
 
 CHAMPION = "champion"
 LATEST = "latest"
@@ -30,10 +30,10 @@ class Resolved:
 
 
 def registry(settings: Settings | None = None) -> Registry:
-    """The registry at ``FRAUD_S3_URI``. Raises RegistryError when that is not set."""
+    """The registry at ``FRAUD_S3_URI``. Raises SettingsError when that is not set."""
     configured = registry_if_set(settings)
     if configured is None:
-        raise RegistryError("FRAUD_S3_URI is not set; set it to s3://bucket/prefix")
+        raise not_set("FRAUD_S3_URI")
     return configured
 
 
@@ -78,7 +78,7 @@ def _champion(remote: Registry | None) -> Resolved:
         return Resolved(version, "memory")
     pointer = remote.pointer.read()
     if pointer is None:
-        raise RegistryError(f"{remote.uri}: there is no champion yet; publish or promote a model")
+        raise RegistryError.no_champion(remote.uri)
     return Resolved(pointer[0].model_version, "registry")
 
 

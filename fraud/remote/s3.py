@@ -55,8 +55,8 @@ def folders(uri: str) -> list[str]:
     bucket, prefix = split(join(uri, ""))
     with stated(uri):
         pages = client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
-        found = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
-    return [name.removeprefix(prefix).rstrip("/") for name in found]
+        prefixes = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
+    return [name.removeprefix(prefix).rstrip("/") for name in prefixes]
 
 
 def download(uri: str, target: Path, sha256: str | None = None) -> None:
@@ -125,10 +125,8 @@ def delete(uris: Iterable[str]) -> None:
 
 _HINTS = {
     "NoSuchBucket": "the bucket does not exist",
-    "404": "there is no such object",
-    "NoSuchKey": "there is no such object",
-    "403": "access denied: check the credentials and the policy",
-    "AccessDenied": "access denied: check the credentials and the policy",
+    **dict.fromkeys(("404", "NoSuchKey"), "there is no such object"),
+    **dict.fromkeys(("403", "AccessDenied"), "access denied: check the credentials and the policy"),
     "InvalidAccessKeyId": "the access key is unknown to the server",
     "SignatureDoesNotMatch": "the secret key does not fit the access key",
 }

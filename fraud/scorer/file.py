@@ -67,13 +67,13 @@ def load(path: Path) -> tuple[Forest, Probes]:
         start = 8 + int.from_bytes(content[:8], "little")
         header = json.loads(content[8:start])
     except (OSError, SafetensorError, ValueError, TypeError) as error:
-        raise ModelError(f"{path}: the scorer file cannot be read ({error}); pull or train the model again") from None
+        raise ModelError.not_sound(path, f"the scorer file cannot be read ({error})") from None
     if (facts.get("format"), facts.get("version")) != (FORMAT, FORMAT_VERSION):
         raise ModelError(f"{path}: expected a {FORMAT} file of version {FORMAT_VERSION}, got {facts}")
     try:
         return _read(content, header, start, facts.get("n_features"))
     except (ModelError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}: the scorer file is damaged ({error}); pull or train the model again") from None
+        raise ModelError.not_sound(path, f"the scorer file is damaged ({error})") from None
 
 
 def _read(content: mmap.mmap, header: dict[str, Any], start: int, n_features: object) -> tuple[Forest, Probes]:

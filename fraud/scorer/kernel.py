@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 FOLDER = Path(__file__).with_name("kernels")
 SUMS = "SHA256SUMS"
-Score = Callable[[NDArray[np.float32], NDArray[np.float64]], None]
+Walk = Callable[[NDArray[np.float32], NDArray[np.float64]], None]
 """Takes C-ordered float32 rows ``(n, n_features)``, writes their scores ``(n,)``."""
 
 _SMALL = 8_192  # bytes
@@ -41,7 +41,7 @@ class _Forest(ctypes.Structure):
 
 def bind(
     roots: NDArray[np.int32], nodes: NDArray[np.uint64], value: NDArray[np.float64], n_features: int
-) -> Score | None:
+) -> Walk | None:
     """A function that scores rows by the compiled walk, or None where there is none for this machine.
 
     The arrays are used where they lie; the caller keeps them alive and has checked them.
@@ -50,12 +50,12 @@ def bind(
     if function is None:
         return None
     forest = _Forest(nodes.ctypes.data, value.ctypes.data, roots.ctypes.data, len(roots), n_features)
-    given, byref, place = ctypes.byref(forest), ctypes.byref, ctypes.c_char.from_buffer
+    reference, byref, place = ctypes.byref(forest), ctypes.byref, ctypes.c_char.from_buffer
 
     def score(rows: NDArray[np.float32], scores: NDArray[np.float64]) -> None:
         if len(rows):  # a small copy and a buffer's place are quicker to come by than NumPy's `ctypes.data`
             where = rows.tobytes() if rows.nbytes <= _SMALL else rows.ctypes.data
-            function(given, where, len(rows), byref(place(scores)))  # type: ignore[arg-type] # an array is a buffer
+            function(reference, where, len(rows), byref(place(scores)))  # type: ignore[arg-type] # an array is a buffer
 
     return score
 

@@ -61,8 +61,8 @@ def thresholds(nodes: Nodes) -> NDArray[np.float32]:
 
 def columns(nodes: Nodes) -> NDArray[np.int32]:
     """Column that each node looks at, ``(n,)``; 0 at leaves."""
-    found: NDArray[np.int32] = (nodes % MOST_FEATURES).astype(np.int32)
-    return found
+    features: NDArray[np.int32] = (nodes % MOST_FEATURES).astype(np.int32)
+    return features
 
 
 def distances(nodes: Nodes) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """A table of transactions read and checked chunk by chunk, so that a file may be larger than memory.
 
-What is refused, and in which words, is ``fraud.tables.table``'s to say; a chunk with nothing wrong is passed by a few
-comparisons of whole columns.
+What is refused is ``fraud.tables.table``'s to say, and in which words ``fraud.tables.refusals``'; a chunk with nothing
+wrong is passed by a few comparisons of whole columns.
 """
 
 from collections import Counter
@@ -17,9 +17,9 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 from pandas.api import types
 
-from fraud.errors import DataError, one_line
+from fraud.errors import one_line
 from fraud.schema import COLUMNS, ID_COLUMN, ID_PATTERN, LABEL, bounds
-from fraud.tables import csv_file, table
+from fraud.tables import csv_file, refusals, table
 
 _BUFFER = 2**20  # bytes of a column read at once; without it, a whole row group is held
 
@@ -33,11 +33,11 @@ class Chunk:
     share: float
 
 
-def read(path: Path, size: int, start: int = 0) -> Iterator[Chunk]:
+def read_chunks(path: Path, size: int, start: int = 0) -> Iterator[Chunk]:
     """The rows of a file from row ``start`` on, about ``size`` at once.
 
-    ``start`` is where a chunk ended before. Raises DataError as ``table.read`` and ``table.check`` do, with the rows of
-    the whole file, after the last row; a faulty row ends the chunks.
+    ``start`` is where a chunk ended before. Raises DataError as ``table.read_table`` and ``table.check`` do, with the
+    rows of the whole file, after the last row; a faulty row ends the chunks.
     """
     table.check_there(path)
     problems: list[str] = []
@@ -56,7 +56,7 @@ def read(path: Path, size: int, start: int = 0) -> Iterator[Chunk]:
         problems = problems or chunk[0]
         for rule, rows in chunk[1].items():
             named = faults.setdefault(rule, [])
-            named += [first + at for at in rows[: table.MAX_ROWS_NAMED - len(named)]]
+            named += [first + at for at in rows[: refusals.MAX_ROWS_NAMED - len(named)]]
             counts[rule] += len(rows)
     if problems or faults:
         raise table.refusal(problems, faults, counts)
@@ -104,9 +104,9 @@ def _plain_ids(values: pd.Series) -> pyarrow.Array | None:
 
 def _frames(path: Path, size: int, start: int) -> Iterator[tuple[pd.DataFrame, float]]:
     try:
-        yield from _parquet(path, size, start) if table.is_parquet(path) else csv_file.chunks(path, size)
+        yield from _parquet(path, size, start) if table.is_parquet(path) else csv_file.read_csv_chunks(path, size)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {one_line(error)}") from None
+        raise refusals.unreadable(path, error) from None
 
 
 def _parquet(path: Path, size: int, start: int) -> Iterator[tuple[pd.DataFrame, float]]:
@@ -127,7 +127,7 @@ def _parquet(path: Path, size: int, start: int) -> Iterator[tuple[pd.DataFrame, 
                     frame = batch.to_pandas()
                     yield frame.reset_index(drop=frame.index.name is None), done / total
     except (pyarrow.ArrowException, ValueError) as error:
-        raise DataError(f"{path}: not a readable Parquet file: {one_line(error)}") from None
+        raise refusals.malformed(path, "Parquet", one_line(error)) from None
 
 
 def _runs(metadata: pyarrow.parquet.FileMetaData, size: int) -> Iterator[tuple[list[int], int]]:

@@ -10,17 +10,18 @@ import pandas as pd
 
 from fraud import schema
 from fraud.errors import DataError, one_line
+from fraud.tables import refusals
 
 _NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
 
 
-def read(path: Path) -> pd.DataFrame:
+def read_csv(path: Path) -> pd.DataFrame:
     """Types are inferred over the whole file (one Time is written ``1e+05``); ids stay as they are written."""
     with _errors(path):
         return _checked(path, pd.read_csv(path, **_options(path)))
 
 
-def chunks(path: Path, rows: int) -> Iterator[tuple[pd.DataFrame, float]]:
+def read_csv_chunks(path: Path, rows: int) -> Iterator[tuple[pd.DataFrame, float]]:
     """Frames of ``rows`` rows, and the share of the file's bytes that was read. Types are inferred chunk by chunk."""
     with _errors(path), path.open("rb") as file, pd.read_csv(file, chunksize=rows, **_options(path)) as reader:
         for frame in reader:
@@ -44,15 +45,15 @@ def _errors(path: Path) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError:
-        raise DataError(f"{path}: not UTF-8 text; expected a CSV or Parquet table") from None
+        raise refusals.no_table(path, "not UTF-8 text") from None
     except (ValueError, EOFError, zlib.error) as error:  # pandas' parser errors are ValueErrors
-        raise DataError(f"{path}: not a readable CSV file: {one_line(error)}") from None
+        raise refusals.malformed(path, "CSV", one_line(error)) from None
 
 
 def _checked(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
     """``frame`` as it is. Raises DataError when what was read from ``path`` is no table."""
     if not isinstance(frame.index, pd.RangeIndex):
-        raise DataError(f"{path}: not a readable CSV file: the rows have more fields than the header")
+        raise refusals.malformed(path, "CSV", "the rows have more fields than the header")
     if len(frame.columns) == 1:
         raise DataError(f"{path}: one column only; expected a header and commas between the fields")
     return frame

@@ -20,46 +20,47 @@ from pandas.api import types
 
 from fraud import schema
 from fraud.errors import DataError, one_line
-from fraud.tables import csv_file
+from fraud.tables import csv_file, refusals
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 CSV_SUFFIXES = (".csv", ".csv.gz")
-MAX_PROBLEMS = 5
-MAX_ROWS_NAMED = 5
 
 Faults = dict[tuple[str, str], list[int]]
 """Rows at fault by column and rule."""
 
 _NUMBER, _FINITE, _LABEL, _ID = "a number", "finite", "0 or 1", "an id"
+_EXPECTED = {"not_nullable": "not empty", _ID: refusals.ID_RULE}
+"""Rules that are worded otherwise than pandera names them."""
+
 _NUMERIC = (str, int, float, Decimal, np.number)
 
 
-def read(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
     """Read a CSV (``.csv``, ``.csv.gz``) or Parquet (``.parquet``, ``.pq``) file, or another by its content.
 
     Nothing is checked yet, see ``check``. Raises DataError with one line when there is no readable table.
     """
     check_there(path)
     try:
-        return _read_parquet(path) if is_parquet(path) else csv_file.read(path)
+        return _read_parquet(path) if is_parquet(path) else csv_file.read_csv(path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {one_line(error)}") from None
+        raise refusals.unreadable(path, error) from None
 
 
 def check_there(path: Path) -> None:
     """Raise DataError unless ``path`` is a file that holds something."""
     if not path.exists():
-        raise DataError(f"{path}: no such file; expected a CSV or Parquet table")
+        raise refusals.no_table(path, "no such file")
     if not path.is_file():
-        raise DataError(f"{path}: not a file; expected a CSV or Parquet table")
+        raise refusals.no_table(path, "not a file")
     try:
         if path.stat().st_size == 0:
-            raise DataError(f"{path}: the file is empty; expected a CSV or Parquet table")
+            raise refusals.no_table(path, "the file is empty")
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {one_line(error)}") from None
+        raise refusals.unreadable(path, error) from None
 
 
 def check(frame: pd.DataFrame, *, labelled: bool) -> pd.DataFrame:
@@ -83,10 +84,10 @@ def find_faults(frame: pd.DataFrame, *, labelled: bool) -> tuple[list[str], Faul
     frame = frame if labelled else frame.drop(columns=schema.LABEL, errors="ignore")
     if frame.columns.has_duplicates:
         names = [str(name) for name in frame.columns[frame.columns.duplicated()].unique()]
-        raise DataError(f"columns given more than once: {_listed(names)}")
+        raise refusals.wrong_table([refusals.repeated_columns(names)])
     problems = _name_problems(frame, _wanted(labelled))
     if not len(frame):
-        problems.append("the table has no rows")
+        problems.append(refusals.NO_ROWS)
     try:
         pandera_schema(labelled=labelled).validate(frame, lazy=True)
     except SchemaErrors as errors:
@@ -96,7 +97,11 @@ def find_faults(frame: pd.DataFrame, *, labelled: bool) -> tuple[list[str], Faul
 
 def refusal(problems: list[str], faults: Faults, counts: Mapping[tuple[str, str], int]) -> DataError:
     """The error of ``check``. ``faults`` may leave out all but the first rows; ``counts`` says how many there are."""
-    return DataError(_joined(problems + [_rule_problem(*rule, rows, counts[rule]) for rule, rows in faults.items()]))
+    broken = [
+        refusals.broken_rule(column, _EXPECTED.get(rule, rule), rows, counts[column, rule])
+        for (column, rule), rows in faults.items()
+    ]
+    return refusals.wrong_table([*problems, *broken])
 
 
 def _wanted(labelled: bool) -> list[str]:
@@ -118,7 +123,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     try:  # one file, not a dataset: a folder named "Class=1" above it must not become a column
         frame: pd.DataFrame = pyarrow.parquet.ParquetFile(path).read().to_pandas()
     except (pyarrow.ArrowException, ValueError) as error:
-        raise DataError(f"{path}: not a readable Parquet file: {one_line(error)}") from None
+        raise refusals.malformed(path, "Parquet", one_line(error)) from None
     return frame.reset_index(drop=frame.index.name is None)
 
 
@@ -189,12 +194,9 @@ def _converted(frame: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
 def _name_problems(frame: pd.DataFrame, wanted: list[str]) -> list[str]:
     missing = [name for name in wanted if name not in frame.columns]
     extra = [str(name) for name in frame.columns if name not in [*wanted, schema.ID_COLUMN]]
-    known = {name.lower(): name for name in [*wanted, schema.ID_COLUMN]}
-    hints = {name: known.get(name.strip().lower()) for name in extra}
-    named = [f"{name!r} (did you mean {hints[name]!r}?)" if hints[name] else repr(name) for name in extra]
     return [
-        *([f"missing columns: {', '.join(missing)}"] if missing else []),
-        *([f"unknown columns: {_listed(named)}"] if named else []),
+        *([refusals.missing_columns(missing)] if missing else []),
+        *([refusals.unknown_columns(extra, [*wanted, schema.ID_COLUMN])] if extra else []),
     ]
 
 
@@ -205,24 +207,3 @@ def _by_rule(cases: pd.DataFrame) -> Faults:
         (str(column), str(rule)): sorted(int(row) for row in group["index"])
         for (column, rule), group in cases.groupby(["column", "check"], sort=False)
     }
-
-
-def _rule_problem(column: str, rule: str, rows: list[int], count: int) -> str:
-    expected = {"not_nullable": "not empty", _ID: f"text that matches {schema.ID_PATTERN}"}.get(rule, rule)
-    named = ", ".join(map(str, rows[:MAX_ROWS_NAMED])) + (", ..." if count > MAX_ROWS_NAMED else "")
-    if count == 1:
-        return f"{column} must be {expected}: 1 row is not (row {named})"
-    return f"{column} must be {expected}: {count} rows are not (rows {named})"
-
-
-def _joined(problems: list[str]) -> str:
-    shown = problems[:MAX_PROBLEMS]
-    if len(problems) > len(shown):
-        shown.append(f"and {len(problems) - len(shown)} more problems")
-    counted = " [rows are counted from 0 after the header: row 0 is line 2 of a CSV file]"
-    return "; ".join(shown) + (counted if any("(row" in problem for problem in shown) else "")
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - 10
-    return ", ".join(names[:10]) + (f" and {more} more" if more > 0 else "")

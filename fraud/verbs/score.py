@@ -43,18 +43,18 @@ def add_to(verbs: Verbs) -> None:
 
 def _score(arguments: argparse.Namespace) -> dict[str, Any] | CommandResult:
     from fraud.bulk import progress
-    from fraud.bulk.many_files import Outcome, find, score_files
+    from fraud.bulk.many_files import FileResult, find, score_files
     from fraud.bulk.one_file import check_target, score_file
 
     console = progress.console()
 
     def score(source: Path, target: Path, tag: str) -> dict[str, Any]:
         with progress.bar(source.name, console) as observer:
-            return score_file(source, target, tag, threads=arguments.jobs, told=observer)
+            return score_file(source, target, tag, threads=arguments.jobs, observer=observer)
 
-    def show(outcome: Outcome) -> None:
-        words = f"error: {outcome.error}" if outcome.summary is None else f"{outcome.summary['rows']} rows"
-        console.print(f"{outcome.input}: {words}", markup=False)
+    def show(result: FileResult) -> None:
+        words = f"error: {result.error}" if result.summary is None else f"{result.summary['rows']} rows"
+        console.print(f"{result.input}: {words}", markup=False)
 
     if _is_one_file(arguments):
         source = Path(arguments.sources[0])
@@ -68,7 +68,7 @@ def _score(arguments: argparse.Namespace) -> dict[str, Any] | CommandResult:
         score,
         scheduler=arguments.scheduler,
         threads=arguments.jobs,
-        told=show,
+        observer=show,
     )
     return CommandResult(document, command.EXIT_ERROR if document["failed"] else 0)
 

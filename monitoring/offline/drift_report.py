@@ -104,7 +104,9 @@ class Report:
 
 
 def report(question: Question) -> Report:
-    """Compare. Raises DataError when a file cannot be used or has too few rows, ModelError for the model's part."""
+    """Compare. Raises DataError when a file cannot be used or has too few rows, ModelError or
+    RegistryError for the model's part.
+    """
     served = None if question.version is None else _served(question.version)
     data, reference = question.data, question.reference_data
     values = _values(data, served, question.minimum_rows)
@@ -127,7 +129,7 @@ def write(path: Path, text: str) -> None:
         with replacing(path) as part:
             part.write_text(text)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror})") from None
+        raise DataError.not_writable(path, error) from None
 
 
 def _served(name: str) -> store.Served:
@@ -142,7 +144,7 @@ def _served(name: str) -> store.Served:
 def _values(path: Path, served: store.Served | None, minimum_rows: int) -> Floats:
     """Features of a file's rows, and their scores when there is a model."""
     try:
-        frame = table.check(table.read(path), labelled=False)
+        frame = table.check(table.read_table(path), labelled=False)
     except DataError as error:
         raise DataError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
     if len(frame) < minimum_rows:

@@ -90,14 +90,14 @@ def _rows(period: Period, *, unlabelled_too: bool, again: bool) -> Select[Any]:
 def write(increment: Increment, target: Path) -> None:
     """Write Parquet, whole or not at all, and never over what is there: its rows would be lost. Raises DataError."""
     if target.exists():
-        raise DataError(f"{target}: is there already; choose another name")
+        raise DataError.there_already(target, "choose another name")
     if target.suffix != ".parquet":
-        raise DataError(f"{target}: expected a name that ends in .parquet")
+        raise DataError.wrong_suffix(target, ".parquet")
     try:
         with replacing(target) as part:
             increment.frame.to_parquet(part, index=False)
     except OSError as error:
-        raise DataError(f"{target}: cannot be written ({error.strerror})") from None
+        raise DataError.not_writable(target, error) from None
 
 
 def push(increment: Increment, uri: str) -> dict[str, Any]:

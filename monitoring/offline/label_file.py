@@ -7,11 +7,10 @@ import pandas as pd
 
 from fraud.errors import DataError
 from fraud.schema import ID_COLUMN, ID_PATTERN, LABEL
-from fraud.tables import table
+from fraud.tables import refusals, table
 
 COLUMN = "is_fraud"
 SCORE = "fraud_probability"
-SHOWN = 5
 
 _MEANINGS = {"1": True, "true": True, "0": False, "false": False, "1.0": True, "0.0": False}
 
@@ -21,7 +20,7 @@ def read_labels(path: Path) -> list[tuple[str, bool]]:
 
     Raises DataError naming the column, the rule and the rows at fault; rows are counted from 0 after the header.
     """
-    frame = table.read(path)
+    frame = table.read_table(path)
     if SCORE in frame:
         raise DataError(f"{path}: holds {SCORE}: its {COLUMN} is the model's answer, no label; leave that column out")
     if COLUMN in frame and LABEL in frame:
@@ -29,14 +28,13 @@ def read_labels(path: Path) -> list[tuple[str, bool]]:
     label = COLUMN if COLUMN in frame else LABEL
     missing = [name for name in (ID_COLUMN, label) if name not in frame]
     if missing:
-        raise DataError(
-            f"{path}: missing columns: {', '.join(missing)}; expected {ID_COLUMN} and {COLUMN} (or {LABEL})"
-        )
+        expected = f"expected {ID_COLUMN} and {COLUMN} (or {LABEL})"
+        raise refusals.wrong_table([refusals.missing_columns(missing), expected], path)
     if not len(frame):
-        raise DataError(f"{path}: the table has no rows")
+        raise refusals.wrong_table([refusals.NO_ROWS], path)
     names = frame[ID_COLUMN].astype(str)
     named = frame[ID_COLUMN].notna() & names.map(lambda name: bool(re.fullmatch(ID_PATTERN, str(name))))
-    _refuse(path, ID_COLUMN, f"text that matches {ID_PATTERN}", ~named)
+    _refuse(path, ID_COLUMN, refusals.ID_RULE, ~named)
     meanings = frame[label].astype(str).str.strip().str.lower().map(_MEANINGS)
     _refuse(path, label, "1 or 0, true or false", meanings.isna())
     labels = pd.DataFrame({"name": names, "is_fraud": meanings.astype(bool)})
@@ -49,5 +47,4 @@ def read_labels(path: Path) -> list[tuple[str, bool]]:
 def _refuse(path: Path, column: str, rule: str, wrong: "pd.Series[bool]") -> None:
     rows = [int(row) for row in wrong.to_numpy().nonzero()[0]]
     if rows:
-        numbers = ", ".join(map(str, rows[:SHOWN])) + (", ..." if len(rows) > SHOWN else "")
-        raise DataError(f"{path}: {column} must be {rule}: {len(rows)} rows are not (rows {numbers}, counted from 0)")
+        raise refusals.wrong_table([refusals.broken_rule(column, rule, rows, len(rows))], path)

@@ -60,7 +60,7 @@ def _drift(arguments: argparse.Namespace) -> CommandResult:
     from monitoring.offline import drift_report
 
     if arguments.output and not arguments.output.parent.is_dir():  # before the long work, not after it
-        raise DataError(f"{arguments.output.parent}: no such folder; make it first")
+        raise DataError.no_folder(arguments.output.parent)
     chosen = {name: getattr(arguments, name) for name in ("threshold", "threshold_score", "minimum_rows")}
     question = drift_report.Question(
         arguments.data,

@@ -50,9 +50,9 @@ def test_every_real_row_is_scored_as_scikit_learn_does(trained, source, tmp_path
     assert done.returncode == 0, done.stderr
     code = (
         "import sys, bentoml, numpy as np, pandas as pd; from fraud.features import transform;"
-        "from fraud.schema import COLUMNS; from fraud.tables.table import read; from pathlib import Path;"
+        "from fraud.schema import COLUMNS; from fraud.tables.table import read_table; from pathlib import Path;"
         f"model = bentoml.sklearn.load_model('fraud_detector:{result['model_version']}').set_params(n_jobs=1);"
-        "rows = read(Path(sys.argv[1]))[list(COLUMNS)].to_numpy(float);"
+        "rows = read_table(Path(sys.argv[1]))[list(COLUMNS)].to_numpy(float);"
         "np.save(sys.argv[2], model.predict_proba(transform(rows))[:, 1])"
     )
     done = command.python("-c", code, source, reference)

@@ -166,7 +166,7 @@ def test_a_scorer_without_a_hash_is_refused(copied, files):
 def test_a_missing_scorer_is_refused(copied):
     """An entry without its scorer file is told as such."""
     (copied.folder / store.FOREST_FILE).unlink()
-    with pytest.raises(ModelError, match="pull or train it again"):
+    with pytest.raises(ModelError, match="pull or train the model again"):
         store.open_served(copied)
 
 

@@ -114,7 +114,7 @@ def test_an_empty_id_is_refused(call, engine, tmp_path):
     pd.DataFrame({"transaction_id": ["t0", None], "is_fraud": [1, 0]}).to_parquet(tmp_path / "labels.parquet")
     code, _, said = call("import", tmp_path / "labels.parquet")
     assert code == 1
-    assert "1 rows are not (rows 1" in said
+    assert "1 row is not (row 1)" in said
     assert stored(engine, LABELS_TABLE, "transaction_id") == []
 
 
@@ -249,7 +249,7 @@ def test_without_a_database_every_verb_says_so(call, monkeypatch, verb):
     code, _, err = call(*verb.split())
     assert code == 1
     assert err == (
-        "error: FRAUD_DATABASE_URL is not set; set it to sqlite:////folder/fraud.sqlite or postgresql://...\n"
+        "error: FRAUD_DATABASE_URL is not set; set it to sqlite:////folder/fraud.sqlite or postgresql://user@host/name\n"
     )
 
 

@@ -155,7 +155,9 @@ def test_what_cannot_be_divided(many):
     """Sides without rows or frauds, one Time throughout, too few frauds and bad shares are stated errors."""
     frame = pd.DataFrame(many.rows, columns=list(COLUMNS)).assign(**{LABEL: 0})
     early = data.combine([frame.assign(**{LABEL: [1] * 9 + [0] * (many.size - 9)})], ["t"], synthetic=True)
-    with pytest.raises(DataError, match=r"the test side of the time split has \d+ rows and no fraud .*give more data"):
+    with pytest.raises(
+        DataError, match=r"the test side of the time split would have \d+ rows and no fraud .*give more data"
+    ):
         split.split(early)
     late = data.combine([frame.assign(**{LABEL: [0] * (many.size - 9) + [1] * 9})], ["t"], synthetic=True)
     with pytest.raises(DataError, match="the training side of the time split"):

@@ -64,9 +64,9 @@ def create(uri: str, noncurrent_days: int = NONCURRENT_DAYS) -> Created:
     with s3.stated(f"s3://{bucket}"):
         client = s3.client()
         created = _make(client, bucket)
-        found = Protections(client, bucket, prefix, noncurrent_days).ensure()
-    holds = tuple(name for name, problem in found.items() if problem is None)
-    return Created(bucket, created, holds, {name: problem for name, problem in found.items() if problem is not None})
+        problems = Protections(client, bucket, prefix, noncurrent_days).ensure()
+    holds = tuple(name for name, problem in problems.items() if problem is None)
+    return Created(bucket, created, holds, {name: problem for name, problem in problems.items() if problem is not None})
 
 
 def contents(uri: str) -> Contents:
@@ -93,18 +93,19 @@ def destroy(uri: str, agree: Callable[[Contents], None], progress: Callable[[int
     gone so far. Raises RegistryError when S3 fails, or when the bucket holds anything that is not below the prefix of
     ``uri``: then nothing is deleted.
     """
-    found = contents(uri)
-    if found.foreign:
+    inventory = contents(uri)
+    if inventory.foreign:
         raise RegistryError(
-            f"s3://{found.bucket} also holds what is not below {uri}: {', '.join(found.foreign)}; destroy deletes the "
-            f"whole bucket: move that away first, or set FRAUD_S3_URI=s3://{found.bucket} to mean all of it"
+            f"s3://{inventory.bucket} also holds what is not below {uri}: {', '.join(inventory.foreign)}; destroy "
+            "deletes the whole bucket: move that away first, "
+            f"or set FRAUD_S3_URI=s3://{inventory.bucket} to mean all of it"
         )
-    agree(found)
-    with s3.stated(f"s3://{found.bucket}"):
+    agree(inventory)
+    with s3.stated(f"s3://{inventory.bucket}"):
         client = s3.client()
-        _empty(client, found.bucket, progress)
-        client.delete_bucket(Bucket=found.bucket)
-    return found
+        _empty(client, inventory.bucket, progress)
+        client.delete_bucket(Bucket=inventory.bucket)
+    return inventory
 
 
 def _make(client: "S3Client", bucket: str) -> bool:

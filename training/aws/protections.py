@@ -109,18 +109,18 @@ class Protections:
             {"ID": f"fraud-uploads:{self.prefix}", **scope, **uploads},
         ]
 
-    def _standing_rules(self) -> list[Any]:
+    def _existing_rules(self) -> list[Any]:
         answer = _read(lambda: self.client.get_bucket_lifecycle_configuration(Bucket=self.bucket))
         return answer["Rules"] if answer else []
 
     def _has_rules(self) -> bool:
-        standing = self._standing_rules()
-        return all(rule in standing for rule in self._rules())
+        existing = self._existing_rules()
+        return all(rule in existing for rule in self._rules())
 
     def _set_rules(self) -> None:
         """S3 replaces all rules at once, so those of others are sent again."""
         ours = self._rules()
-        others = [rule for rule in self._standing_rules() if rule.get("ID") not in {our["ID"] for our in ours}]
+        others = [rule for rule in self._existing_rules() if rule.get("ID") not in {our["ID"] for our in ours}]
         self.client.put_bucket_lifecycle_configuration(
             Bucket=self.bucket, LifecycleConfiguration={"Rules": others + ours}
         )

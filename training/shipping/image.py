@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fraud import store
-from fraud.errors import FraudError
+from fraud.errors import FraudError, RegistryError
 from fraud.remote.registry import Registry
 from fraud.remote.resolve import CHAMPION, LATEST, bare_name, registry_if_set, resolve
 from fraud.settings import MODEL_NAME, Settings
@@ -63,9 +63,7 @@ def _may_ship(name: str, remote: Registry | None) -> str:
     if remote and remote.refused(version):
         promoted = {event.model_version for event in remote.pointer.history()}
         if version not in promoted:
-            raise FraudError(
-                f"{version}: the gate refused this version; `python -m training promote --override` comes first"
-            )
+            raise RegistryError.gate_refused(version, "`python -m training promote --override` comes first")
     return version
 
 

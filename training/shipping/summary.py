@@ -21,17 +21,15 @@ MAX_CAUSE_TEXT = 300
 
 FIGURES = ("average_precision", "precision", "recall", "roc_auc", "precision_at_100", "amount_caught_share")
 
-_EXPECTED = "expected what `python -m training retrain` printed"
-
 
 def read(path: Path) -> dict[str, Any]:
     """The document that ``retrain`` printed to a file. Raises DataError for another."""
     try:
         outcome = json.loads(path.read_text())
+        if not isinstance(outcome, dict) or not {"challenger", "champion", "promoted", "verdict"} <= outcome.keys():
+            raise ValueError("another document")
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: {_EXPECTED}, got {error}") from None
-    if not isinstance(outcome, dict) or not {"challenger", "champion", "promoted", "verdict"} <= outcome.keys():
-        raise DataError(f"{path}: {_EXPECTED}, got another document")
+        raise DataError(f"{path}: expected what `python -m training retrain` printed, got {error}") from None
     return outcome
 
 

@@ -61,7 +61,7 @@ def test_finished_outputs_are_left_alone(folder, tmp_path, tag):
     later = (target / "c.csv").stat().st_mtime_ns + 10**9
     os.utime(folder / "c.csv.gz", ns=(later, later))
     told = []
-    answer = run(folder, target, tag, told=told.append)
+    answer = run(folder, target, tag, observer=told.append)
     assert (answer["files"], answer["skipped"], len(answer["failed"])) == (2, 1, 1)
     assert [os.path.basename(one.input) for one in told] == ["b.csv", "c.csv.gz", "d.csv"]  # noqa: PTH119
     assert (target / "a.parquet").stat().st_ino == before

@@ -304,7 +304,7 @@ class Stopped:
 
 def stop_after(pieces, source, target, tag, how=KeyboardInterrupt):
     with pytest.raises(how):
-        score_file(source, target, tag, told=Stopped(pieces, how))
+        score_file(source, target, tag, observer=Stopped(pieces, how))
 
 
 def test_chunks_change_nothing(source, target, tag, small, scored, model, given):
@@ -389,7 +389,7 @@ def test_two_runs_on_one_output_are_refused(source, target, tag, small):
         with pytest.raises(DataError, match="another process is writing it"):
             score_file(source, target, tag)
 
-    assert score_file(source, target, tag, told=again)["rows"] == 200
+    assert score_file(source, target, tag, observer=again)["rows"] == 200
 
 
 def test_an_input_changed_meanwhile_is_refused(source, target, tag, small, given):
@@ -400,14 +400,14 @@ def test_an_input_changed_meanwhile_is_refused(source, target, tag, small, given
             write(given[:100], source)
 
     with pytest.raises(DataError, match="was changed while it was read"):
-        score_file(source, target, tag, told=change)
+        score_file(source, target, tag, observer=change)
     assert listed(target.parent) == [source.name]
 
 
 def test_progress_grows_to_all(source, target, tag, small):
     """Told after each piece: the share of the input read, up to 1, and the rows that are done."""
     told = []
-    score_file(source, target, tag, told=lambda share, rows: told.append((share, rows)))
+    score_file(source, target, tag, observer=lambda share, rows: told.append((share, rows)))
     assert [rows for _, rows in told] == [64, 128, 192, 200]
     assert [share for share, _ in told] == sorted(share for share, _ in told)
     assert told[-1][0] == 1

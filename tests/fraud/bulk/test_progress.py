@@ -9,8 +9,8 @@ from fraud.bulk import progress
 
 def shown(terminal):
     out = io.StringIO()
-    with progress.bar("week.parquet", Console(file=out, force_terminal=terminal, width=120)) as told:
-        told(0.5, 1_234_567)
+    with progress.bar("week.parquet", Console(file=out, force_terminal=terminal, width=120)) as observer:
+        observer(0.5, 1_234_567)
     return out.getvalue()
 
 

@@ -108,7 +108,7 @@ def test_a_bare_name_is_without_the_models(name, bare):
 def test_the_registry_is_that_of_the_settings(monkeypatch):
     """Of the environment unless others are given; a slash at its end is left off."""
     assert registry_if_set() is None
-    with pytest.raises(RegistryError, match=r"^FRAUD_S3_URI is not set; set it to s3://bucket/prefix"):
+    with pytest.raises(SettingsError, match=r"^FRAUD_S3_URI is not set; set it to s3://bucket/prefix"):
         registry()
     monkeypatch.setenv("FRAUD_S3_URI", "s3://bucket/fraud/")
     assert registry() == registry_if_set() == Registry("s3://bucket/fraud")

@@ -30,7 +30,7 @@ def message(frame, labelled=True):
 
 def unreadable(path):
     with pytest.raises(DataError) as caught:
-        table.read(path)
+        table.read_table(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -52,7 +52,7 @@ def test_reads_either_format(tmp_path, frame, name):
     else:
         path.write_bytes((gzip.compress if name.endswith("gz") else bytes)(frame.to_csv(index=False).encode()))
     pd.testing.assert_frame_equal(
-        table.check(table.read(path), labelled=True), table.check(frame, labelled=True), check_exact=True
+        table.check(table.read_table(path), labelled=True), table.check(frame, labelled=True), check_exact=True
     )
 
 
@@ -64,7 +64,7 @@ def test_reads_the_kaggle_layout(tmp_path, frame):
         rows.append([time, *(repr(value) for value in row[list(COLUMNS[1:])]), f'"{row[LABEL]:.0f}"'])
     path = tmp_path / "creditcard.csv"
     path.write_text("\n".join(",".join(row) for row in rows) + "\n")
-    checked = table.check(table.read(path), labelled=True)
+    checked = table.check(table.read_table(path), labelled=True)
     assert checked["Time"].tolist() == [99_993.0 + position for position in range(20)]
     assert checked[LABEL].sum() == 3
 
@@ -74,23 +74,23 @@ def test_csv_ids_stay_as_written(tmp_path, frame):
     path = tmp_path / "t.csv"
     ids = ["007", "NA", "1e5", *(f"t-{number}" for number in range(17))]
     frame.assign(**{ID_COLUMN: ids}).to_csv(path, index=False, quoting=csv.QUOTE_ALL)
-    assert table.check(table.read(path), labelled=False)[ID_COLUMN].tolist() == ids
+    assert table.check(table.read_table(path), labelled=False)[ID_COLUMN].tolist() == ids
 
 
 def test_parquet_index(tmp_path, frame):
     """A filtered frame's leftover index is dropped; ids kept as the index become their column again."""
     frame[frame.index % 2 == 1].to_parquet(tmp_path / "filtered.parquet")
-    assert len(table.check(table.read(tmp_path / "filtered.parquet"), labelled=True)) == 10
+    assert len(table.check(table.read_table(tmp_path / "filtered.parquet"), labelled=True)) == 10
     named = frame.set_index(pd.Index([f"t{number}" for number in range(20)], name=ID_COLUMN))
     named.to_parquet(tmp_path / "named.parquet")
-    assert table.check(table.read(tmp_path / "named.parquet"), labelled=True)[ID_COLUMN][3] == "t3"
+    assert table.check(table.read_table(tmp_path / "named.parquet"), labelled=True)[ID_COLUMN][3] == "t3"
 
 
 def test_partition_like_folder(tmp_path, frame):
     """A folder called Class=1 does not overwrite the column."""
     (tmp_path / "Class=1").mkdir()
     frame.to_parquet(tmp_path / "Class=1" / "t.parquet")
-    assert table.read(tmp_path / "Class=1" / "t.parquet")[LABEL].sum() == 3
+    assert table.read_table(tmp_path / "Class=1" / "t.parquet")[LABEL].sum() == 3
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_a_typo_in_a_csv_is_found(tmp_path, frame):
     """One word in a CSV column turns all of it into text; only the typo is reported."""
     path = tmp_path / "t.csv"
     with_cells(frame, "V3", {11: "n.a"}).to_csv(path, index=False)
-    assert "V3 must be a number: 1 row is not (row 11)" in message(table.read(path))
+    assert "V3 must be a number: 1 row is not (row 11)" in message(table.read_table(path))
 
 
 @pytest.mark.parametrize("column", COLUMNS)

@@ -1,0 +1,77 @@
+"""Why a table is refused, in words: every message is built here from its facts, for transactions and for labels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fraud.errors import DataError, one_line
+from fraud.schema import ID_PATTERN
+
+MAX_PROBLEMS = 5
+MAX_ROWS_NAMED = 5
+_MAX_COLUMNS_NAMED = 10
+
+NO_ROWS = "the table has no rows"
+ID_RULE = f"text that matches {ID_PATTERN}"
+"""What an id must be, for ``broken_rule``."""
+
+
+def unreadable(path: Path, error: OSError) -> DataError:
+    """The system does not let us read it."""
+    return DataError(f"{path}: cannot be read: {one_line(error)}")
+
+
+def no_table(path: Path, problem: str) -> DataError:
+    """It is no file that could hold a table."""
+    return DataError(f"{path}: {problem}; expected a CSV or Parquet table")
+
+
+def malformed(path: Path, file_format: str, problem: str) -> DataError:
+    """It is not of the format that its name or its beginning says."""
+    return DataError(f"{path}: not a readable {file_format} file: {problem}")
+
+
+def nothing_at(place: object) -> DataError:
+    """A folder, a pattern or an address without tables."""
+    return DataError(f"{place}: there is no CSV or Parquet file there")
+
+
+def wrong_table(problems: Sequence[str], path: Path | None = None) -> DataError:
+    """All that is wrong with the columns and the rows; ``path`` where the caller does not name the file."""
+    shown = list(problems[:MAX_PROBLEMS])
+    if len(problems) > len(shown):
+        shown.append(f"and {len(problems) - len(shown)} more problems")
+    counted = " [rows are counted from 0 after the header: row 0 is line 2 of a CSV file]"
+    words = "; ".join(shown) + (counted if any("(row" in problem for problem in shown) else "")
+    return DataError(f"{path}: {words}" if path else words)
+
+
+def repeated_columns(names: Sequence[str]) -> str:
+    """Columns that are there twice."""
+    return f"columns given more than once: {_listed(names)}"
+
+
+def missing_columns(names: Sequence[str]) -> str:
+    """Columns that are expected and not there."""
+    return f"missing columns: {', '.join(names)}"
+
+
+def unknown_columns(names: Sequence[str], known: Sequence[str]) -> str:
+    """Columns that are there and not expected, with a hint where a ``known`` one differs in case or spaces only."""
+    alike = {name.lower(): name for name in known}
+    hints = {name: alike.get(name.strip().lower()) for name in names}
+    return "unknown columns: " + _listed(
+        [f"{name!r} (did you mean {hints[name]!r}?)" if hints[name] else repr(name) for name in names]
+    )
+
+
+def broken_rule(column: str, rule: str, rows: Sequence[int], count: int) -> str:
+    """``count`` rows break a rule of a column; ``rows`` are the first of them, counted from 0."""
+    named = ", ".join(map(str, rows[:MAX_ROWS_NAMED])) + (", ..." if count > MAX_ROWS_NAMED else "")
+    if count == 1:
+        return f"{column} must be {rule}: 1 row is not (row {named})"
+    return f"{column} must be {rule}: {count} rows are not (rows {named})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_COLUMNS_NAMED
+    return ", ".join(names[:_MAX_COLUMNS_NAMED]) + (f" and {more} more" if more > 0 else "")
