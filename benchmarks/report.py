@@ -1,6 +1,6 @@
 """Raw figures of all rounds to one table a load: medians, ratios to the floor, and why a contestant did not run.
 
-python -m benchmarks.report docs/speed/serve.json
+python -m benchmarks.report docs/speed      # page and picture again, of what the last run left in build/speed
 """
 
 import json
@@ -8,9 +8,13 @@ import math
 import sys
 from pathlib import Path
 
+from benchmarks.environments import ROOT
 from benchmarks.load import MOST_RATE, STEADY
 from benchmarks.plot import plot
 from benchmarks.results import Record, Results, median, of
+
+RAW = ROOT / "build" / "speed" / "serve.json"
+"""What a run measured, round by round. Not kept in the repository: the run can be made again."""
 
 _COLUMNS = {
     "requests/s": "requests_per_second",
@@ -98,13 +102,17 @@ def _heading(load: str) -> list[str]:
 
 
 def write(results: Results, folder: Path) -> None:
-    """``serve.json``, ``serve.md`` and ``serve.png``."""
+    """``serve.md`` and ``serve.png``."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "serve.json").write_text(json.dumps(results, indent=1) + "\n")
     (folder / "serve.md").write_text(markdown(results, "serve.png"))
     plot(results, folder / "serve.png")
 
 
+def keep(results: Results, raw: Path = RAW) -> None:
+    """The raw figures, from which ``write`` makes the same page at any time."""
+    raw.parent.mkdir(parents=True, exist_ok=True)
+    raw.write_text(json.dumps(results, indent=1) + "\n")
+
+
 if __name__ == "__main__":
-    given = Path(sys.argv[1])
-    write(json.loads(given.read_text()), given.parent)
+    write(json.loads(RAW.read_text()), Path(sys.argv[1]))

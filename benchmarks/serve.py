@@ -46,6 +46,7 @@ def main() -> int:
         for number in range(given.rounds):
             _round(number, contestants, forests, loads, Path(scratch), results)
             results["rounds"] = number + 1
+            report.keep(results)
             report.write(results, given.output)
     print(report.markdown(results, "serve.png"))
     return 1 if results["not_run"] else 0
@@ -53,7 +54,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("build/speed"), help="folder for serve.md, .png and .json")
+    parser.add_argument("--output", type=Path, default=Path("build/speed"), help="folder for serve.md and .png")
     parser.add_argument(
         "--model", help="tag of the common forest in the BentoML store; one trained on --data by default"
     )

@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from benchmarks.report import markdown, number, table, write
+from benchmarks.environments import ROOT
+from benchmarks.report import RAW, keep, markdown, number, table, write
 from benchmarks.results import median
 
 FLOOR, OURS, LOST = (
@@ -132,8 +133,16 @@ def test_the_page_says_how_it_was_made(results):
 
 
 def test_tables_can_be_written_again_from_the_raw_figures(results, tmp_path):
-    """The JSON beside the page gives the same page; the picture is a PNG."""
-    write(results, tmp_path)
-    again = markdown(json.loads((tmp_path / "serve.json").read_text()), "serve.png")
-    assert (tmp_path / "serve.md").read_text() == again
-    assert (tmp_path / "serve.png").read_bytes().startswith(b"\x89PNG")
+    """What was kept gives the same page, beside which no raw figures lie; the picture is a PNG."""
+    keep(results, tmp_path / "raw" / "serve.json")
+    write(results, tmp_path / "page")
+    again = markdown(json.loads((tmp_path / "raw" / "serve.json").read_text()), "serve.png")
+    assert (tmp_path / "page" / "serve.md").read_text() == again
+    assert (tmp_path / "page" / "serve.png").read_bytes().startswith(b"\x89PNG")
+    assert {path.name for path in (tmp_path / "page").iterdir()} == {"serve.md", "serve.png"}
+
+
+def test_raw_figures_are_kept_where_git_does_not_look():
+    """They can be made again, and are thousands of lines."""
+    assert RAW.relative_to(ROOT).parts[0] == "build"
+    assert "/build/" in (ROOT / ".gitignore").read_text().splitlines()
