@@ -15,7 +15,7 @@ from benchmarks.environments import REQUIREMENTS, ROOT
 from benchmarks.load import wrk
 
 _HERE = ("bentoml", "numpy", "scikit-learn", "pydantic", "uvicorn", "uvloop", "httptools")
-_THERE = {"web": ("flask", "gunicorn", "fastapi"), "mlserver": ("mlserver",), "mlflow": ("mlflow",)}
+THERE = {"web": ("flask", "gunicorn", "fastapi"), "mlserver": ("mlserver",), "mlflow": ("mlflow",)}
 
 
 def describe(command: str) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def describe(command: str) -> dict[str, Any]:
         "kernel": f"{platform.system()} {platform.release()}",
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in _HERE}
-        | {name: _pinned(file, name) for file, names in _THERE.items() for name in names}
+        | {name: pinned(file, name) for file, names in THERE.items() for name in names}
         | {"wrk": _wrk_version()},
         "load_average_before": [round(value, 2) for value in os.getloadavg()],
     }
@@ -51,8 +51,9 @@ def _cpu_model() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def _pinned(file: str, name: str) -> str:
-    lines = (REQUIREMENTS / f"{file}.txt").read_text().splitlines()
+def pinned(file: str, name: str) -> str:
+    """Version of a contestant's package."""
+    lines = (REQUIREMENTS / f"{file}.in").read_text().splitlines()
     return next(line.split("==")[1].split()[0] for line in lines if line.startswith(f"{name}=="))
 
 

@@ -1,7 +1,12 @@
 """benchmarks.contestants: who takes part."""
 
+import re
+
+import pytest
+
+from benchmarks import machine
 from benchmarks.contestants import every, service
-from benchmarks.environments import REQUIREMENTS
+from benchmarks.environments import REQUIREMENTS, ROOT, requirements
 
 ALL = ("workers", "short_cut", "batching", "database_url")
 
@@ -16,11 +21,26 @@ def test_every_environment_is_pinned():
     """Each has its requirements, and scikit-learn of the version that fitted the forest."""
     pins = {}
     for name in {contestant.environment for contestant in every()} - {""}:
-        lines = (REQUIREMENTS / f"{name}.txt").read_text().splitlines()
+        lines = [line for file in requirements(name) for line in file.read_text().splitlines()]
         pins[name] = [line.split()[0] for line in lines if line.startswith("scikit-learn==")]
-    dev = (REQUIREMENTS.parents[1] / "requirements" / "dev.txt").read_text().splitlines()
+    dev = (ROOT / "requirements" / "dev.txt").read_text().splitlines()
     ours = [line.split()[0] for line in dev if line.startswith("scikit-learn==")]
     assert pins == {"web": ours, "mlserver": ours, "mlflow": ours}
+
+
+@pytest.mark.parametrize("path", sorted(REQUIREMENTS.iterdir()), ids=lambda path: path.name)
+def test_what_is_compared_has_exact_versions(path):
+    """A figure can be measured again with the same contestant."""
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    assert lines
+    assert [line for line in lines if not re.match(r"[\w-]+==[\d.]+(  #|$)", line)] == []
+
+
+def test_versions_are_read_where_they_are_pinned():
+    """The page names the contestants' versions without making their environments."""
+    versions = [machine.pinned(file, name) for file, names in machine.THERE.items() for name in names]
+    assert len(versions) == 5
+    assert all(re.fullmatch(r"[\d.]+", version) for version in versions)
 
 
 def test_the_service_is_shown_with_each_part_off():
