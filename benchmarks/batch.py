@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.load import local
-from benchmarks.measure import Tree
+from benchmarks.serving.load import local
+from benchmarks.serving.measure import Tree
 
 SIZES = (100, 1_000, 10_000)
 WARM_UP = 3  # calls

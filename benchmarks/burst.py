@@ -10,7 +10,7 @@ import argparse
 import statistics
 from pathlib import Path
 
-from benchmarks import load
+from benchmarks.serving import load
 
 CALLERS = 64
 

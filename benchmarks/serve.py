@@ -14,13 +14,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import contest, machine, report
-from benchmarks.contestants import every
-from benchmarks.contestants.contestant import Contestant
-from benchmarks.environments import NotRunError
-from benchmarks.forests import Forests, prepare
-from benchmarks.load import STEADY
-from benchmarks.results import Results
+from benchmarks.serving import contest, machine, report
+from benchmarks.serving.contestants import every
+from benchmarks.serving.contestants.contestant import Contestant
+from benchmarks.serving.environments import NotRunError
+from benchmarks.serving.forests import Forests, prepare
+from benchmarks.serving.load import STEADY
+from benchmarks.serving.results import Results
 from fraud.errors import FraudError
 
 CONCURRENCY = (1, 8, 64)

@@ -1,7 +1,7 @@
 """BentoML with scikit-learn as its documentation shows adaptive batching: an array in, an array out, all defaults."""
 
-from benchmarks.contestants.contestant import Contestant, Place
-from benchmarks.forests import Forests
+from benchmarks.serving.contestants.contestant import Contestant, Place
+from benchmarks.serving.forests import Forests
 from fraud.schema import COLUMNS
 
 
@@ -23,5 +23,5 @@ def contestants() -> list[Contestant]:
 
 
 def _command(_: Forests, place: Place) -> list[str]:
-    app = "benchmarks.apps.stock_bentoml:StockDetector"
+    app = "benchmarks.serving.apps.stock_bentoml:StockDetector"
     return [place.python, "-m", "bentoml", "serve", app, "--host", "127.0.0.1", "--port", str(place.port)]

@@ -1,12 +1,12 @@
-"""benchmarks.contestants: who takes part."""
+"""benchmarks.serving.contestants: who takes part."""
 
 import re
 
 import pytest
 
-from benchmarks import machine
-from benchmarks.contestants import every, service
-from benchmarks.environments import REQUIREMENTS, ROOT, requirements
+from benchmarks.serving import machine
+from benchmarks.serving.contestants import every, service
+from benchmarks.serving.environments import REQUIREMENTS, ROOT, requirements
 
 ALL = ("workers", "short_cut", "batching", "database_url")
 

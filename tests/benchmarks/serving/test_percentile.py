@@ -1,10 +1,10 @@
-"""benchmarks.percentile: nearest rank."""
+"""benchmarks.serving.percentile: nearest rank."""
 
 import math
 
 import pytest
 
-from benchmarks.percentile import percentile
+from benchmarks.serving.percentile import percentile
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Constant-rate load: each call has a due time, is sent then whatever became of the others, and is measured from it.
 
-python -m benchmarks.steady http://127.0.0.1:3000/predict body.json 500 10
+python -m benchmarks.serving.steady http://127.0.0.1:3000/predict body.json 500 10
 
 A closed loop asks less while the server is slow, and so leaves out the worst latencies (coordinated omission). No
 maintained tool for a constant rate is on PyPI or in Debian: hey and h2load count from the moment a call was sent.
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from benchmarks.percentile import percentile
+from benchmarks.serving.percentile import percentile
 
 MOST_CONNECTIONS = 512  # below the 1024 that select() takes
 GRACE_SECONDS = 15.0  # for the last answers
@@ -160,7 +160,7 @@ class Steady:
 
 
 def main() -> None:
-    """Print one JSON object: the fields of ``benchmarks.load.Load``."""
+    """Print one JSON object: the fields of ``benchmarks.serving.load.Load``."""
     url, body, rate, seconds = sys.argv[1:]
     run = Steady(url, Path(body).read_bytes(), float(rate), float(seconds))
     took = run.run()

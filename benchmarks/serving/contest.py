@@ -14,11 +14,11 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks import load
-from benchmarks.contestants.contestant import Contestant, Place
-from benchmarks.environments import ROOT, NotRunError, python
-from benchmarks.forests import Forests, clean_environment
-from benchmarks.measure import PeakMemory, Tree
+from benchmarks.serving import load
+from benchmarks.serving.contestants.contestant import Contestant, Place
+from benchmarks.serving.environments import ROOT, NotRunError, python
+from benchmarks.serving.forests import Forests, clean_environment
+from benchmarks.serving.measure import PeakMemory, Tree
 from tests.components.process import ComponentError, Process, free_port
 
 _BATCHES = "bentoml_service_adaptive_batch_size"

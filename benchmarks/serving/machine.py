@@ -11,8 +11,8 @@ from typing import Any
 
 import psutil
 
-from benchmarks.environments import REQUIREMENTS, ROOT
-from benchmarks.load import wrk
+from benchmarks.serving.environments import REQUIREMENTS, ROOT
+from benchmarks.serving.load import wrk
 
 _HERE = ("bentoml", "numpy", "scikit-learn", "pydantic", "uvicorn", "uvloop", "httptools")
 THERE = {"web": ("flask", "gunicorn", "fastapi"), "mlserver": ("mlserver",), "mlflow": ("mlflow",)}

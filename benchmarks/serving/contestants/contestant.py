@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.forests import Forests
+from benchmarks.serving.forests import Forests
 
 
 @dataclass(frozen=True)

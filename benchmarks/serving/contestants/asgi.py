@@ -2,8 +2,8 @@
 
 import math
 
-from benchmarks.contestants.contestant import Contestant, Place
-from benchmarks.forests import Forests
+from benchmarks.serving.contestants.contestant import Contestant, Place
+from benchmarks.serving.forests import Forests
 
 
 def contestants() -> list[Contestant]:
@@ -13,7 +13,7 @@ def contestants() -> list[Contestant]:
             name=f"floor-{workers}",
             title="the floor: uvicorn, the same validation, a constant answer",
             workers=workers,
-            command=lambda _, place, workers=workers: _uvicorn("benchmarks.apps.floor:app", place, workers),
+            command=lambda _, place, workers=workers: _uvicorn("benchmarks.serving.apps.floor:app", place, workers),
             read_score=lambda _: math.nan,
             expected=lambda _: None,
         )
@@ -32,7 +32,7 @@ def contestants() -> list[Contestant]:
 
 
 def _fastapi(_: Forests, place: Place) -> list[str]:
-    return _uvicorn("benchmarks.apps.with_fastapi:app", place, 2)
+    return _uvicorn("benchmarks.serving.apps.with_fastapi:app", place, 2)
 
 
 def _uvicorn(app: str, place: Place, workers: int) -> list[str]:

@@ -34,9 +34,9 @@ class Watch:
     def codes(self, features: Features) -> NDArray[np.int16]:
         """Bin of each row and name, numbered over all names: int16 ``(n, len(names))``."""
         columns = np.column_stack([features, self.forest.score(features)])
-        found = [np.searchsorted(edges, values) for edges, values in zip(self.profile.edges, columns.T, strict=True)]
-        first = np.arange(len(found)) * BINS
-        return (np.stack(found, axis=1) + first).astype(np.int16)
+        bins = [np.searchsorted(edges, values) for edges, values in zip(self.profile.edges, columns.T, strict=True)]
+        first = np.arange(len(bins)) * BINS
+        return (np.stack(bins, axis=1) + first).astype(np.int16)
 
     def indices(self, codes: NDArray[np.int16], windows: Iterator[Indices] | Sequence[Indices]) -> NDArray[np.float64]:
         """Stability index of each window and name, ``(windows, len(names))``."""
@@ -57,6 +57,13 @@ def watch(dataset: Dataset, seen: Indices, unseen: Indices, recipe: Recipe, jobs
     forest = from_sklearn(train.fit(features[fitted], dataset.labels[fitted], recipe, jobs=jobs))
     profile = build(FEATURES, features[fitted], forest.score(features[validated]))
     return Watch(profile, forest, features[unseen], dataset.labels[unseen], len(fitted))
+
+
+def halves(rows: Indices, random: np.random.Generator) -> tuple[Indices, Indices]:
+    """Rows at random for model and reference, and the others, in order, for windows."""
+    order = random.permutation(rows)
+    cut = round(len(rows) * (FITTED + VALIDATED))
+    return order[:cut], np.sort(order[cut:])
 
 
 def drawn(random: np.random.Generator, rows: int, size: int, windows: int) -> Iterator[Indices]:

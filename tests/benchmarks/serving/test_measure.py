@@ -1,11 +1,11 @@
-"""benchmarks.measure: a process tree's CPU and memory."""
+"""benchmarks.serving.measure: a process tree's CPU and memory."""
 
 import subprocess
 import sys
 
 import pytest
 
-from benchmarks.measure import PeakMemory, Tree
+from benchmarks.serving.measure import PeakMemory, Tree
 
 SPIN = "import time\nwhile time.process_time() < {seconds}: pass\n"
 CHILD = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {SPIN.format(seconds=0.3)!r}])\n"

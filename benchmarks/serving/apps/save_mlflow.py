@@ -1,4 +1,4 @@
-"""Save the common forest as an MLflow model: python -m benchmarks.apps.save_mlflow PICKLE FOLDER."""
+"""Save the common forest as an MLflow model: python -m benchmarks.serving.apps.save_mlflow PICKLE FOLDER."""
 
 import sys
 

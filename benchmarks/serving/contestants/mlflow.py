@@ -4,9 +4,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contestants.contestant import Contestant, Place
-from benchmarks.environments import ROOT, NotRunError
-from benchmarks.forests import Forests, clean_environment
+from benchmarks.serving.contestants.contestant import Contestant, Place
+from benchmarks.serving.environments import ROOT, NotRunError
+from benchmarks.serving.forests import Forests, clean_environment
 
 
 def contestants() -> list[Contestant]:
@@ -33,7 +33,7 @@ def _body(forests: Forests) -> dict[str, Any]:
 
 def _command(forests: Forests, place: Place) -> list[str]:
     model = place.folder / "model"
-    save = [place.python, "-m", "benchmarks.apps.save_mlflow", str(forests.pickle), str(model)]
+    save = [place.python, "-m", "benchmarks.serving.apps.save_mlflow", str(forests.pickle), str(model)]
     done = subprocess.run(save, cwd=ROOT, env=clean_environment(), capture_output=True, text=True)
     if done.returncode:
         raise NotRunError(f"the model cannot be saved: {done.stderr.strip().splitlines()[-1]}")

@@ -4,8 +4,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from benchmarks.load import STEADY
-from benchmarks.results import Results, median, of
+from benchmarks.serving.load import STEADY
+from benchmarks.serving.results import Results, median, of
 
 _PANELS = (
     ("cpu_ms", "CPU-ms a request (log scale, less is better)"),

@@ -1,9 +1,9 @@
 """The demo's design: Flask, a DataFrame per request, ``predict_proba`` of the pickled forest on one job."""
 
-from benchmarks.contestants.contestant import Contestant, Place
-from benchmarks.forests import DEMO_TREES, Forests
+from benchmarks.serving.contestants.contestant import Contestant, Place
+from benchmarks.serving.forests import DEMO_TREES, Forests
 
-APP = "benchmarks.apps.demo:app"
+APP = "benchmarks.serving.apps.demo:app"
 
 
 def contestants() -> list[Contestant]:

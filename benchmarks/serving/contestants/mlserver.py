@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contestants.contestant import Contestant, Place
-from benchmarks.forests import Forests
+from benchmarks.serving.contestants.contestant import Contestant, Place
+from benchmarks.serving.forests import Forests
 from tests.components.process import free_ports
 
 _BATCHING = {"max_batch_size": 64, "max_batch_time": 0.005}

@@ -14,7 +14,7 @@ from typing import Any
 import joblib
 import numpy as np
 
-from benchmarks.environments import ROOT
+from benchmarks.serving.environments import ROOT
 from fraud import store
 from fraud.atomic import replacing
 from fraud.features import FEATURES, transform

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 REQUIREMENTS = ROOT / "benchmarks" / "requirements"
 TRAINING = ROOT / "requirements" / "training.txt"
 FOLDER = ROOT / ".venv-bench"

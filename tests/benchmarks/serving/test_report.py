@@ -1,13 +1,13 @@
-"""benchmarks.report: raw figures to tables."""
+"""benchmarks.serving.report: raw figures to tables."""
 
 import json
 import math
 
 import pytest
 
-from benchmarks.environments import ROOT
-from benchmarks.report import RAW, keep, markdown, number, table, write
-from benchmarks.results import median
+from benchmarks.serving.environments import ROOT
+from benchmarks.serving.report import RAW, keep, markdown, number, table, write
+from benchmarks.serving.results import median
 
 FLOOR, OURS, LOST = (
     {"name": "floor-2", "title": "the floor", "workers": 2, "note": ""},

@@ -1,6 +1,6 @@
 """Raw figures of all rounds to one table a load: medians, ratios to the floor, and why a contestant did not run.
 
-python -m benchmarks.report docs/speed      # page and picture again, of what the last run left in build/speed
+python -m benchmarks.serving.report docs/speed      # page and picture again, of what the last run left in build/speed
 """
 
 import json
@@ -8,10 +8,10 @@ import math
 import sys
 from pathlib import Path
 
-from benchmarks.environments import ROOT
-from benchmarks.load import MOST_RATE, STEADY
-from benchmarks.plot import plot
-from benchmarks.results import Record, Results, median, of
+from benchmarks.serving.environments import ROOT
+from benchmarks.serving.load import MOST_RATE, STEADY
+from benchmarks.serving.plot import plot
+from benchmarks.serving.results import Record, Results, median, of
 
 RAW = ROOT / "build" / "speed" / "serve.json"
 """What a run measured, round by round. Not kept in the repository: the run can be made again."""

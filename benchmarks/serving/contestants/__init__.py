@@ -1,7 +1,7 @@
 """All contestants, in the order in which the tables show them."""
 
-from benchmarks.contestants import asgi, demo, mlflow, mlserver, service, stock_bentoml
-from benchmarks.contestants.contestant import Contestant
+from benchmarks.serving.contestants import asgi, demo, mlflow, mlserver, service, stock_bentoml
+from benchmarks.serving.contestants.contestant import Contestant
 
 
 def every() -> list[Contestant]:

@@ -1,4 +1,4 @@
-"""The two loads: a closed loop (wrk) and a constant rate (``benchmarks.steady``), each in a process of its own."""
+"""The two loads: a closed loop (wrk) and a constant rate (``serving.steady``), each in a process of its own."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks.environments import ROOT, NotRunError
+from benchmarks.serving.environments import ROOT, NotRunError
 
 STEADY = "steady"
 """Name of the constant-rate load; those of closed loops are their numbers of callers."""
@@ -49,7 +49,7 @@ def closed(url: str, body: Path, concurrency: int, seconds: int) -> Load:
     Raises NotRunError without wrk.
     """
     options = ["-t1", f"-c{concurrency}", f"-d{seconds}s", "--timeout", f"{_TIMEOUT_SECONDS}s"]
-    script = ["-s", str(ROOT / "benchmarks" / "post.lua"), local(url), "--", str(body)]
+    script = ["-s", str(Path(__file__).with_name("post.lua")), local(url), "--", str(body)]
     done = subprocess.run([wrk(), *options, *script], capture_output=True, text=True, check=True)
     line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
     seen = json.loads(line.removeprefix("RESULT "))
@@ -65,7 +65,7 @@ def closed(url: str, body: Path, concurrency: int, seconds: int) -> Load:
 
 def steady(url: str, body: Path, rate: float, seconds: int) -> Load:
     """``rate`` calls a second, sent when due whether or not earlier ones were answered."""
-    command = [sys.executable, "-m", "benchmarks.steady", local(url), str(body), f"{rate:.3f}", str(seconds)]
+    command = [sys.executable, "-m", "benchmarks.serving.steady", local(url), str(body), f"{rate:.3f}", str(seconds)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     return Load(**json.loads(done.stdout))
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
-from benchmarks.contestants.contestant import Contestant, Place
-from benchmarks.forests import Forests
+from benchmarks.serving.contestants.contestant import Contestant, Place
+from benchmarks.serving.forests import Forests
 from fraud.settings import Settings
 
 _LOG = {"database_url": "sqlite:///{folder}/predictions.sqlite"}
