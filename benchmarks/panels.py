@@ -91,7 +91,8 @@ def draw(drawn: list[tuple[dict[str, Any], list[Series]]], output: Path) -> None
         axis.axis("off")
     for axis, (panel, lines) in zip(axes, drawn, strict=False):
         unit = panel["fieldConfig"]["defaults"].get("unit", "short")
-        axis.set_title(panel["title"] + (f" [{unit}]" if unit != "short" else ""), fontsize=10, weight="bold")
+        unit = "" if unit in {"none", "short"} else f" [{unit}]"
+        axis.set_title(panel["title"] + unit, fontsize=10, weight="bold")
         _plot(axis, lines)
     figure.savefig(output, dpi=70)
 

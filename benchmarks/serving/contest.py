@@ -64,19 +64,19 @@ class Turn:
         before = self._tree.settle()
         with PeakMemory(self._tree) as memory:
             if rate is None:
-                seen = load.closed(self._url, self._body, concurrency, seconds)
+                figures = load.closed(self._url, self._body, concurrency, seconds)
             else:
-                seen = load.steady(self._url, self._body, rate, seconds)
+                figures = load.steady(self._url, self._body, rate, seconds)
         cpu_seconds = self._tree.settle() - before
-        calls = seen.requests + concurrency
+        calls = figures.requests + concurrency
         return {
             "load": name,
             "rate": rate,
-            "requests_per_second": seen.requests / seen.seconds,
+            "requests_per_second": figures.requests / figures.seconds,
             "cpu_ms": cpu_seconds / calls * 1e3 if calls else math.nan,
             "memory_mib": memory.mib,
             "batch": _mean_batch(batches, self._batches()),
-            **{f"load_{key}": value for key, value in asdict(seen).items()},
+            **{f"load_{key}": value for key, value in asdict(figures).items()},
         }
 
     def _batches(self) -> tuple[float, float]:

@@ -35,8 +35,8 @@ def python(name: str) -> str:
     if not name:
         return sys.executable
     files, folder = requirements(name), FOLDER / name
-    ready, wanted = folder / ".ready", hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-    if not ready.is_file() or ready.read_text() != wanted:
+    ready, digest = folder / ".ready", hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    if not ready.is_file() or ready.read_text() != digest:
         print(f"making the environment {name}", file=sys.stderr, flush=True)
         shutil.rmtree(folder, ignore_errors=True)
         _run([sys.executable, "-m", "venv", str(folder)])
@@ -44,7 +44,7 @@ def python(name: str) -> str:
             hashed = ["--require-hashes"] if file == TRAINING else []
             options = ["--quiet", "--disable-pip-version-check", *hashed, "-r", str(file)]
             _run([str(folder / "bin" / "python"), "-m", "pip", "install", *options])
-        ready.write_text(wanted)
+        ready.write_text(digest)
     return str(folder / "bin" / "python")
 
 

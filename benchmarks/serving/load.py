@@ -37,10 +37,10 @@ class Load:
 
 def wrk() -> str:
     """Path of the closed loop's generator. Raises NotRunError when it is not installed."""
-    found = shutil.which("wrk")
-    if found is None:
+    path = shutil.which("wrk")
+    if path is None:
         raise NotRunError("wrk is not installed; on Debian: apt-get install wrk")
-    return found
+    return path
 
 
 def closed(url: str, body: Path, concurrency: int, seconds: int) -> Load:
@@ -52,14 +52,14 @@ def closed(url: str, body: Path, concurrency: int, seconds: int) -> Load:
     script = ["-s", str(Path(__file__).with_name("post.lua")), local(url), "--", str(body)]
     done = subprocess.run([wrk(), *options, *script], capture_output=True, text=True, check=True)
     line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
-    seen = json.loads(line.removeprefix("RESULT "))
+    figures = json.loads(line.removeprefix("RESULT "))
     return Load(
-        requests=seen["requests"],
-        seconds=seen["microseconds"] / 1e6,
-        p50_ms=seen["p50"] / 1e3,
-        p99_ms=seen["p99"] / 1e3,
-        max_ms=seen["max"] / 1e3,
-        errors=seen["errors"],
+        requests=figures["requests"],
+        seconds=figures["microseconds"] / 1e6,
+        p50_ms=figures["p50"] / 1e3,
+        p99_ms=figures["p99"] / 1e3,
+        max_ms=figures["max"] / 1e3,
+        errors=figures["errors"],
     )
 
 
