@@ -43,9 +43,10 @@ bench: setup ## measure training, bulk scoring and, beside others, serving on DA
 engines: .venv-bench/engines/.ready ## compare the scorer with other engines on DATA= (in an environment of its own)
 	.venv-bench/engines/bin/python -m benchmarks.engines --data $(or $(DATA),sample)
 
-.venv-bench/engines/.ready: benchmarks/requirements/engines.txt
+.venv-bench/engines/.ready: requirements/training.txt benchmarks/requirements/engines.in
 	$(PYTHON) -m venv .venv-bench/engines
 	.venv-bench/engines/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	.venv-bench/engines/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements/engines.in
 	@touch $@
 
 build: setup ## build the Bento of the newest model (or of FRAUD_MODEL)
@@ -72,9 +73,8 @@ requirements: ## pin and hash the requirements again (needs uv); what ships is w
 	@compile() { uv pip compile $$1.in -o $$1.txt "$${@:2}" --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --quiet --custom-compile-command "make requirements"; }; \
 	compile requirements/dev && compile requirements/kernels && \
-	for name in requirements/training requirements/serving benchmarks/requirements/engines; do \
-	  compile $$name --constraint requirements/dev.txt || exit; done; \
-	for name in web mlserver mlflow; do compile benchmarks/requirements/$$name || exit; done
+	for name in training serving; do \
+	  compile requirements/$$name --constraint requirements/dev.txt || exit; done
 
 clean: ## remove the environment and caches; models in the BentoML store stay
 	rm -rf .venv .venv-bench .venv-kernels .pytest_cache .mypy_cache .ruff_cache .hypothesis

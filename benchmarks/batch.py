@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.load import local
-from benchmarks.measure import Tree
+from benchmarks.serving.load import local
+from benchmarks.serving.measure import Tree
 
 SIZES = (100, 1_000, 10_000)
 WARM_UP = 3  # calls
@@ -26,17 +26,17 @@ def main() -> None:
     parser.add_argument("body", type=Path, help="file with the JSON of a transaction")
     parser.add_argument("--pid", type=int, required=True, help="of the server")
     parser.add_argument("--seconds", type=float, default=4, help="of each size")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        local(given.url)
+        local(arguments.url)
     except ValueError as error:
         parser.error(str(error))
-    tree = Tree(given.pid)
+    tree = Tree(arguments.pid)
     print("| rows a call | rows a second | CPU-us a row | rows a CPU second |\n| --- | --- | --- | --- |")
-    with httpx.Client(base_url=given.url, trust_env=False, timeout=60) as client:
+    with httpx.Client(base_url=arguments.url, trust_env=False, timeout=60) as client:
         for size in SIZES:
-            body = f'{{"transactions": [{", ".join([given.body.read_text()] * size)}]}}'.encode()
-            rows, seconds, cpu = measured(client, body, tree, given.seconds)
+            body = f'{{"transactions": [{", ".join([arguments.body.read_text()] * size)}]}}'.encode()
+            rows, seconds, cpu = measured(client, body, tree, arguments.seconds)
             rows *= size
             print(f"| {size:,} | {rows / seconds:,.0f} | {cpu / rows * 1e6:.1f} | {rows / cpu:,.0f} |", flush=True)
 

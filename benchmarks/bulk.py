@@ -51,13 +51,13 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=10, help="the longer file holds the rows this often")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, required=True, help="where the longer file and the outputs go")
-    given = parser.parse_args()
-    long = repeated(given.data, given.repeat, given.folder)
-    print(f"{os.cpu_count()} cores, median of {given.rounds} interleaved rounds (least to most)\n")
+    arguments = parser.parse_args()
+    long = repeated(arguments.data, arguments.repeat, arguments.folder)
+    print(f"{os.cpu_count()} cores, median of {arguments.rounds} interleaved rounds (least to most)\n")
     print("| rows | engine | whole process, s | work, s | CPU, s | peak memory, MiB |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for source in (given.data, long):
-        compare(source, given.folder, given.model, given.rounds)
+    for source in (arguments.data, long):
+        compare(source, arguments.folder, arguments.model, arguments.rounds)
 
 
 def repeated(source: Path, times: int, folder: Path) -> Path:
@@ -95,12 +95,17 @@ def timed(arguments: list[str]) -> dict[str, float]:
     """Figures of one process: seconds, CPU seconds, and peak memory in MiB."""
     started = time.perf_counter()
     child = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True)
-    said = child.stdout.read() if child.stdout else ""
+    output = child.stdout.read() if child.stdout else ""
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise SystemExit(f"exit code {child.returncode}")
-    return {**json.loads(said), "wall": time.perf_counter() - started, "cpu": cpu(used), "peak": used.ru_maxrss / 1024}
+    return {
+        **json.loads(output),
+        "wall": time.perf_counter() - started,
+        "cpu": cpu(used),
+        "peak": used.ru_maxrss / 1024,
+    }
 
 
 def cpu(used: resource.struct_rusage) -> float:

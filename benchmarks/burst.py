@@ -10,7 +10,7 @@ import argparse
 import statistics
 from pathlib import Path
 
-from benchmarks import load
+from benchmarks.serving import load
 
 CALLERS = 64
 
@@ -22,14 +22,16 @@ def main() -> None:
     parser.add_argument("body", type=Path, help="file with the JSON of a transaction")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of each load")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        load.local(given.url)
+        load.local(arguments.url)
     except ValueError as error:
         parser.error(str(error))
     rounds = []
-    for _ in range(given.rounds):
-        rounds.append([load.closed(given.url, given.body, callers, given.seconds) for callers in (1, CALLERS, 1)])
+    for _ in range(arguments.rounds):
+        rounds.append(
+            [load.closed(arguments.url, arguments.body, callers, arguments.seconds) for callers in (1, CALLERS, 1)]
+        )
     print("| callers | calls a second | p50 ms | p99 ms | errors |\n| --- | --- | --- | --- | --- |")
     for name, runs in zip(("1, before", str(CALLERS), "1, after"), zip(*rounds, strict=True), strict=True):
         rate, p50, p99 = (

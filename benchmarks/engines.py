@@ -53,14 +53,14 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", required=True)
     parser.add_argument("--trees", type=int, nargs="+", default=TREES)
     parser.add_argument("--keep", type=Path, help="folder where fitted forests are kept for the next time")
-    given = parser.parse_args()
-    loaded = data.load(given.data)
+    arguments = parser.parse_args()
+    loaded = data.load(arguments.data)
     features = transform(loaded.rows)
     training = split.split(loaded).train
     print(_machine(), flush=True)
-    for trees in given.trees:
+    for trees in arguments.trees:
         rows = training[:: PARTS if trees > TREES[1] else 1]
-        model = _fitted(features[rows], loaded.labels[rows], trees, given.keep)
+        model = _fitted(features[rows], loaded.labels[rows], trees, arguments.keep)
         _compare(model, features, len(rows))
 
 
@@ -100,7 +100,7 @@ def engines(model: Model) -> dict[str, Engine | None]:
     forest = from_sklearn(model)
     cores = os.cpu_count() or 1
     numpy_only = replace(forest, prefer="numpy")
-    found: dict[str, Engine | None] = {
+    contestants: dict[str, Engine | None] = {
         REFERENCE: Engine(np.asarray, lambda rows: model.predict_proba(rows)[:, 1]),
         f"ours, {forest.engine}": Engine(np.asarray, forest.score),
         f"ours, {forest.engine}, {cores} threads": Engine(np.asarray, partial(forest.score, threads=cores)),
@@ -108,10 +108,10 @@ def engines(model: Model) -> dict[str, Engine | None]:
     }
     for name, make in {"treelite": _treelite, "onnxruntime": _onnx}.items():
         try:
-            found[name] = make(model)
+            contestants[name] = make(model)
         except ImportError:
-            found[name] = None
-    return found
+            contestants[name] = None
+    return contestants
 
 
 def _treelite(model: Model) -> Engine:

@@ -39,14 +39,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=3_000)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     counts: Counter[str] = Counter()
     started = time.perf_counter()
-    for number in range(given.cases):
-        found = case([given.seed, number])
-        if found["scores that differ"] or found["wrong models taken"]:
-            print(f"case --seed {given.seed}, number {number}: {dict(found)}", file=sys.stderr)
-        counts.update(found)
+    for number in range(arguments.cases):
+        outcome = case([arguments.seed, number])
+        if outcome["scores that differ"] or outcome["wrong models taken"]:
+            print(f"case --seed {arguments.seed}, number {number}: {dict(outcome)}", file=sys.stderr)
+        counts.update(outcome)
     print("| | count |\n| --- | --- |")
     for name, count in counts.items():
         print(f"| {name} | {count:,} |")

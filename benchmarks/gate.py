@@ -30,27 +30,27 @@ def main() -> None:
     parser.add_argument("--spoiled", type=int, default=20)
     parser.add_argument("--spoiled-trees", type=int, default=20, help="without signal more trees change nothing")
     parser.add_argument("--jobs", type=int, default=-1)
-    given = parser.parse_args()
-    dataset = data.load(given.data)
-    parts = split.split(dataset, given.split)
+    arguments = parser.parse_args()
+    dataset = data.load(arguments.data)
+    parts = split.split(dataset, arguments.split)
     features = transform(dataset.rows)
     train_features, test_features = features[parts.train], features[parts.test]
     labels = dataset.labels[parts.train]
 
     def contender(name: str, recipe: Recipe, fitted_labels: train.Labels) -> Contender:
         started = time.perf_counter()
-        forest = from_sklearn(train.fit(train_features, fitted_labels, recipe, jobs=given.jobs))
+        forest = from_sklearn(train.fit(train_features, fitted_labels, recipe, jobs=arguments.jobs))
         print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-        return Contender(name, forest.score(test_features), given.threshold, 0, 1.0)
+        return Contender(name, forest.score(test_features), arguments.threshold, 0, 1.0)
 
     champion = contender("champion", DEFAULTS, labels)
     print("| challenger | average precision | its bound | recall | its bound | verdict | refused by |")
     print("| --- " * 7 + "|")
-    for kind, count in (("honest", given.honest), ("spoiled", given.spoiled)):
+    for kind, count in (("honest", arguments.honest), ("spoiled", arguments.spoiled)):
         refused = 0
         for seed in range(1, count + 1):
             shuffled = np.random.default_rng(seed).permutation(labels)
-            trees = given.spoiled_trees if kind == "spoiled" else DEFAULTS.trees
+            trees = arguments.spoiled_trees if kind == "spoiled" else DEFAULTS.trees
             recipe = DEFAULTS.model_copy(update={"seed": seed, "trees": trees})
             challenger = contender(f"{kind} {seed}", recipe, labels if kind == "honest" else shuffled)
             case = Case(

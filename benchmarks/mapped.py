@@ -23,23 +23,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
     parser.add_argument("--hold", action="store_true", help="used by the benchmark for its own two processes")
-    given = parser.parse_args()
-    if given.hold:
-        _hold(given.file)
+    arguments = parser.parse_args()
+    if arguments.hold:
+        _hold(arguments.file)
         return
-    seconds = [_load_seconds(given.file) for _ in range(ROUNDS)]
-    forest, _ = forest_file.load(given.file)
-    print(f"{forest.n_trees} trees, {len(forest.value):,} nodes, {given.file.stat().st_size / 1e6:.2f} MB, ", end="")
+    seconds = [_load_seconds(arguments.file) for _ in range(ROUNDS)]
+    forest, _ = forest_file.load(arguments.file)
+    print(
+        f"{forest.n_trees} trees, {len(forest.value):,} nodes, {arguments.file.stat().st_size / 1e6:.2f} MB, ", end=""
+    )
     print(f"engine {forest.engine}; loaded and checked in {statistics.median(seconds) * 1e3:.1f} ms (median)\n")
     print("| process |", " | ".join(f"{field}, KiB" for field in FIELDS), "|")
     print("| --- |", " | ".join("---" for _ in FIELDS), "|")
-    command = [sys.executable, "-m", "benchmarks.mapped", str(given.file), "--hold"]
+    command = [sys.executable, "-m", "benchmarks.mapped", str(arguments.file), "--hold"]
     holders = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
     for holder in holders:
         assert holder.stdout  # noqa: S101 - for the type checker
         holder.stdout.readline()
     for number, holder in enumerate(holders, start=1):
-        print(f"| {number} |", " | ".join(str(kib) for kib in _shares(holder.pid, given.file)), "|")
+        print(f"| {number} |", " | ".join(str(kib) for kib in _shares(holder.pid, arguments.file)), "|")
     for holder in holders:
         holder.communicate()
 

@@ -50,22 +50,22 @@ def main() -> int:
     parser.add_argument("--delay", type=float, default=10, help="seconds from a score to its label (default 10)")
     parser.add_argument("--rows", type=int, help="at most so many test rows")
     parser.add_argument("--plot", type=Path, metavar="PNG")
-    given = parser.parse_args()
-    served = store.open_served(store.get(given.model))
-    dataset = data.load(given.data)
-    test = test_rows(dataset, served.manifest)[: given.rows]
+    arguments = parser.parse_args()
+    served = store.open_served(store.get(arguments.model))
+    dataset = data.load(arguments.data)
+    test = test_rows(dataset, served.manifest)[: arguments.rows]
     rows, labels = dataset.rows[test], dataset.labels[test]
     flagged = served.forest.score(transform(rows)) >= served.manifest.threshold
     offline = dict(zip(OUTCOMES, outcomes(flagged, labels == 1), strict=True))
     print(f"{len(rows)} rows, {int(labels.sum())} frauds; offline: {offline} {shares(offline)}", file=sys.stderr)
     key, digest = keys.make()
-    with service(served.version, digest, given.delay + EXTRA_SECONDS) as url:
+    with service(served.version, digest, arguments.delay + EXTRA_SECONDS) as url:
         headers = {"Authorization": f"Bearer {key}"}
         with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30) as client:
-            history = replay(client, rows, labels == 1, flagged, given.seconds, given.delay)
+            history = replay(client, rows, labels == 1, flagged, arguments.seconds, arguments.delay)
             live = settle(client, history, len(rows))
-    if given.plot:
-        plot(history, shares(offline), given.plot)
+    if arguments.plot:
+        plot(history, shares(offline), arguments.plot)
     equal = live == offline
     print(json.dumps({"model_version": served.version, "offline": offline, "live": live, "equal": equal}, indent=2))
     return int(not equal)
@@ -89,8 +89,8 @@ def outcomes(flagged: np.ndarray, fraud: np.ndarray) -> list[int]:
 
 def shares(counts: dict[str, int]) -> dict[str, float]:
     """Precision and recall."""
-    found, alarms, missed, _ = (counts[name] for name in OUTCOMES)
-    return {"precision": found / max(found + alarms, 1), "recall": found / max(found + missed, 1)}
+    caught, alarms, missed, _ = (counts[name] for name in OUTCOMES)
+    return {"precision": caught / max(caught + alarms, 1), "recall": caught / max(caught + missed, 1)}
 
 
 @contextmanager
@@ -137,7 +137,7 @@ def replay(
     """Send rows evenly over ``seconds``, and labels ``delay`` seconds after them; the live figures on the way."""
     waiting: deque[tuple[float, int]] = deque()
     history: History = []
-    started = told = time.monotonic()
+    started = reported = time.monotonic()
     calls = -(-len(rows) // CALL_ROWS)
     sent = 0
     while sent < calls or waiting:
@@ -154,11 +154,11 @@ def replay(
             _, row = waiting.popleft()
             label = {"transaction_id": f"r{row}", "is_fraud": bool(fraud[row])}
             client.post("/feedback", json=label).raise_for_status()
-        if now - told >= 2:
-            told = now
+        if now - reported >= 2:
+            reported = now
             figures, counts = live(client)
             history.append((now - started, figures))
-            print(f"{now - started:5.0f} s  judged {sum(counts.values()):6d}  {tell(figures)}", file=sys.stderr)
+            print(f"{now - started:5.0f} s  judged {sum(counts.values()):6d}  {summary(figures)}", file=sys.stderr)
         time.sleep(0.05)
     return history
 
@@ -170,7 +170,7 @@ def settle(client: httpx.Client, history: History, rows: int) -> dict[str, int]:
         figures, counts = live(client)
         elapsed = time.monotonic() - started
         history.append((first + elapsed, figures))
-        print(f"{first + elapsed:5.0f} s  judged {sum(counts.values()):6d}  {tell(figures)}", file=sys.stderr)
+        print(f"{first + elapsed:5.0f} s  judged {sum(counts.values()):6d}  {summary(figures)}", file=sys.stderr)
         if sum(counts.values()) >= rows or elapsed > 60:
             return counts
         time.sleep(2)
@@ -189,7 +189,7 @@ def live(client: httpx.Client) -> tuple[dict[str, dict[str, float]], dict[str, i
     return figures, counts
 
 
-def tell(figures: dict[str, dict[str, float]]) -> str:
+def summary(figures: dict[str, dict[str, float]]) -> str:
     """One line for people."""
     shown = (
         f"{name} {bounds['value']:.3f} [{bounds['low']:.3f}, {bounds['high']:.3f}]"
@@ -208,7 +208,7 @@ def plot(history: History, offline: dict[str, float], target: Path) -> None:
 
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 3.5), sharey=True, layout="constrained")
     for axis, name in zip(axes, FIGURES, strict=True):
-        points: list[tuple[float, dict[str, Any]]] = [(at, seen[name]) for at, seen in history if seen[name]]
+        points: list[tuple[float, dict[str, Any]]] = [(at, figures[name]) for at, figures in history if figures[name]]
         times = [at for at, _ in points]
         low, value, high = ([bounds[bound] for _, bounds in points] for bound in ("low", "value", "high"))
         axis.fill_between(times, low, high, alpha=0.2, label="95 % interval")

@@ -25,10 +25,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", required=True)
     parser.add_argument("--model", default="fraud_detector:latest")
-    given = parser.parse_args()
-    forest = store.open_served(store.get(given.model)).forest
-    model = bentoml.sklearn.load_model(given.model).set_params(n_jobs=1)
-    features = transform(data.load(given.data).rows)
+    arguments = parser.parse_args()
+    forest = store.open_served(store.get(arguments.model)).forest
+    model = bentoml.sklearn.load_model(arguments.model).set_params(n_jobs=1)
+    features = transform(data.load(arguments.data).rows)
 
     def reference(batch: NDArray[np.float32]) -> NDArray[np.float64]:
         scores: NDArray[np.float64] = model.predict_proba(batch)[:, 1]

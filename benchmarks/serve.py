@@ -14,13 +14,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import contest, machine, report
-from benchmarks.contestants import every
-from benchmarks.contestants.contestant import Contestant
-from benchmarks.environments import NotRunError
-from benchmarks.forests import Forests, prepare
-from benchmarks.load import STEADY
-from benchmarks.results import Results
+from benchmarks.serving import contest, machine, report
+from benchmarks.serving.contestants import every
+from benchmarks.serving.contestants.contestant import Contestant
+from benchmarks.serving.environments import NotRunError
+from benchmarks.serving.forests import Forests, prepare
+from benchmarks.serving.load import STEADY
+from benchmarks.serving.results import Results
 from fraud.errors import FraudError
 
 CONCURRENCY = (1, 8, 64)
@@ -28,32 +28,33 @@ CONCURRENCY = (1, 8, 64)
 
 def main() -> int:
     """Run round after round; what is there is written after each, and so survives an interruption."""
-    given = _arguments()
-    contestants = _chosen(given.contestants)
-    loads = contest.Loads(given.concurrency, given.seconds, min(2, given.seconds))
+    arguments = _arguments()
+    contestants = _chosen(arguments.contestants)
+    loads = contest.Loads(arguments.concurrency, arguments.seconds, min(2, arguments.seconds))
     results: Results = {
         "machine": machine.describe(machine.command_line("benchmarks.serve")),
         "rounds": 0,
-        "seconds": given.seconds,
-        "loads": [*map(str, given.concurrency), STEADY],
+        "seconds": arguments.seconds,
+        "loads": [*map(str, arguments.concurrency), STEADY],
         "contestants": [{"name": c.name, "title": c.title, "workers": c.workers, "note": c.note} for c in contestants],
         "not_run": {},
         "records": [],
     }
     with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
-        forests = prepare(given.model, given.data, given.work or Path(scratch) / "forests")
+        forests = prepare(arguments.model, arguments.data, arguments.work or Path(scratch) / "forests")
         results["trees"] = forests.trees
-        for number in range(given.rounds):
+        for number in range(arguments.rounds):
             _round(number, contestants, forests, loads, Path(scratch), results)
             results["rounds"] = number + 1
-            report.write(results, given.output)
+            report.keep(results)
+            report.write(results, arguments.output)
     print(report.markdown(results, "serve.png"))
     return 1 if results["not_run"] else 0
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("build/speed"), help="folder for serve.md, .png and .json")
+    parser.add_argument("--output", type=Path, default=Path("build/speed"), help="folder for serve.md and .png")
     parser.add_argument(
         "--model", help="tag of the common forest in the BentoML store; one trained on --data by default"
     )
@@ -64,10 +65,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--concurrency", type=_numbers, default=CONCURRENCY, help="joined by commas")
     parser.add_argument("--work", type=Path, help="folder that keeps the fitted forests for the next run")
     parser.add_argument("--quick", action="store_true", help="one round of one second: whether everything runs")
-    given = parser.parse_args()
-    if given.quick:
-        given.rounds, given.seconds = 1, 1
-    return given
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.rounds, arguments.seconds = 1, 1
+    return arguments
 
 
 def _numbers(text: str) -> list[int]:
@@ -76,11 +77,12 @@ def _numbers(text: str) -> list[int]:
 
 def _chosen(names: str) -> list[Contestant]:
     """Those that were named, in the order of the tables. Ends the command for an unknown name."""
-    there = every()
-    wanted = [name for name in names.split(",") if name] or [contestant.name for contestant in there]
-    if unknown := set(wanted) - {contestant.name for contestant in there}:
-        sys.exit(f"error: no contestant {', '.join(sorted(unknown))}; there are {', '.join(c.name for c in there)}")
-    return [contestant for contestant in there if contestant.name in wanted]
+    contestants = every()
+    known = [contestant.name for contestant in contestants]
+    chosen = [name for name in names.split(",") if name] or known
+    if unknown := set(chosen) - set(known):
+        sys.exit(f"error: no contestant {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    return [contestant for contestant in contestants if contestant.name in chosen]
 
 
 def _round(

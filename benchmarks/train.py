@@ -24,14 +24,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", required=True)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
-    given = parser.parse_args()
-    dataset = data.load(given.data)
+    arguments = parser.parse_args()
+    dataset = data.load(arguments.data)
     print(f"{dataset.size} rows, {dataset.frauds} frauds, {dataset.duplicates_dropped} duplicates dropped\n")
     print("| split | seed | test frauds | threshold | " + " | ".join(FIGURES) + " | seconds |")
     print("| --- " * (len(FIGURES) + 5) + "|")
-    stratified = [_row(dataset, "stratified", seed) for seed in given.seeds]
+    stratified = [_row(dataset, "stratified", seed) for seed in arguments.seeds]
     print("| stratified | mean (range) | | | " + " | ".join(_summary(stratified, name) for name in FIGURES) + " | |")
-    _row(dataset, "time", given.seeds[0])
+    _row(dataset, "time", arguments.seeds[0])
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"\nPeak memory of the process: {peak_mib:.0f} MiB")
 

@@ -146,7 +146,7 @@ def test_there_are_no_circles():
         pytest.fail(" -> ".join(circle.args[1]))
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("package", [*PACKAGES, "benchmarks"])
 def test_no_folder_is_crowded(package):
     """At most 18 modules in one folder: a reader of ``ls`` draws the flow."""
     for folder in [ROOT / package, *(ROOT / package).rglob("*/")]:

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from benchmarks import load
-from benchmarks.environments import ROOT
+from benchmarks.serving import load
+from benchmarks.serving.environments import ROOT
 from tests.components import Process, answers, free_port
 from tests.components.require import require
 
@@ -60,7 +60,16 @@ def one_at_a_time(status=200, stall_seconds=0.0):
 def floor(tmp_path):
     """The benchmark's floor under uvicorn: its address."""
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "benchmarks.apps.floor:app", "--port", str(port), "--http", "httptools"]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "benchmarks.serving.apps.floor:app",
+        "--port",
+        str(port),
+        "--http",
+        "httptools",
+    ]
     process = Process("floor", command, tmp_path, cwd=ROOT)
     process.start(lambda: _listens(port), 30)
     yield f"http://127.0.0.1:{port}{PATH}"

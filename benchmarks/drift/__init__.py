@@ -1,0 +1,1 @@
+"""What drift monitoring notices, measured on real rows: ``python -m benchmarks.drift``."""
