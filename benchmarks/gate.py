@@ -15,7 +15,7 @@ import numpy as np
 from fraud.features import transform
 from fraud.scorer.from_sklearn import from_sklearn
 from training import data, split, train
-from training.gate import Case, Contender, Policy, decide
+from training.judging.gate import Case, Contender, Policy, decide
 from training.run import AMOUNT
 from training.train import DEFAULTS, Recipe
 

@@ -26,7 +26,7 @@ class Figure(Document):
 
 
 class Metrics(Document):
-    """Figures of merit on rows that the model was not fitted on; ``training/evaluate.py`` makes them."""
+    """Figures of merit on rows that the model was not fitted on; ``training/judging/evaluate.py`` makes them."""
 
     average_precision: Figure
     roc_auc: Figure

@@ -68,12 +68,12 @@ def named(name: str) -> Any:  # noqa: ANN401
     """What ``module:name.attribute`` stands for. Raises LookupError when it is gone."""
     module, _, path = name.partition(":")
     try:
-        found: Any = import_module(module)
+        value: Any = import_module(module)
         for part in path.split("."):
-            found = found[part] if isinstance(found, dict) else getattr(found, part)
+            value = value[part] if isinstance(value, dict) else getattr(value, part)
     except (ImportError, AttributeError, KeyError):
         raise LookupError(f"there is no {name} any more") from None
-    return found
+    return value
 
 
 def missing(part: str) -> str | None:

@@ -29,6 +29,7 @@ from serving.shortcut import ShortCut
 
 LOG = logging.getLogger("bentoml.fraud")
 
+_EXAMPLE = Path(__file__).parents[1] / "sample_transaction.json"
 _SYSTEM = ("/", MODEL, "/metrics", "/livez", "/healthz", "/readyz", "/docs.json", "/schema.json")
 _STATIC = ("/static_content/swagger-ui.css", "/static_content/swagger-ui-bundle.js")
 
@@ -37,13 +38,13 @@ _STATIC = ("/static_content/swagger-ui.css", "/static_content/swagger-ui-bundle.
 def settings() -> Settings:
     """Those of the environment; ends the process with one line when they cannot be used."""
     try:
-        found = Settings.from_env()
-        check_database(found)
-        if found.api_keys and (problem := bento.missing(bento.EDGE)):
+        read = Settings.from_env()
+        check_database(read)
+        if read.api_keys and (problem := bento.missing(bento.EDGE)):
             raise SettingsError(f"FRAUD_API_KEYS is set, and keys cannot be checked with this BentoML: {problem}")
     except SettingsError as error:
         sys.exit(f"error: {error}")
-    return found
+    return read
 
 
 @cache
@@ -61,8 +62,8 @@ def records() -> Records | None:
 @cache
 def example() -> dict[str, Any]:
     """The transaction that documents show."""
-    found: dict[str, Any] = json.loads(Path(__file__).parents[1].joinpath("sample_transaction.json").read_text())
-    return found
+    transaction: dict[str, Any] = json.loads(_EXAMPLE.read_text())
+    return transaction
 
 
 def wrapping() -> dict[str, Any]:

@@ -24,10 +24,11 @@ from fraud.remote import datasets, s3
 from fraud.remote.champion import Champion
 from fraud.remote.registry import Registry
 from fraud.settings import MODEL_NAME
-from training import data, gate, train
+from training import data, train
 from training.console import Steps
 from training.data import Dataset
-from training.gate import Case, Contender, Policy, Verdict
+from training.judging import gate
+from training.judging.gate import Case, Contender, Policy, Verdict
 from training.run import AMOUNT, Judged, TrainingPlan, judge, save
 
 TIMED_ROWS = 200

@@ -19,9 +19,10 @@ from fraud.schema import COLUMNS, schema_hash
 from fraud.scorer.file import Probes
 from fraud.scorer.forest import Forest
 from fraud.scorer.from_sklearn import from_sklearn
-from training import data, evaluate, probes, split, threshold, train
+from training import data, probes, split, train
 from training.console import Steps
 from training.data import Dataset
+from training.judging import evaluate, threshold
 from training.train import DEFAULTS, Features, Scores
 
 AMOUNT = COLUMNS.index("Amount")

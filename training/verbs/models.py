@@ -105,7 +105,7 @@ def _retrain(arguments: argparse.Namespace) -> CommandResult:
     from training import retrain
     from training.backend import fitting_on
     from training.console import Steps
-    from training.gate import Policy
+    from training.judging.gate import Policy
     from training.run import TrainingPlan
 
     remote = registry()

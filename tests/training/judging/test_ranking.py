@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from training.ranking import Ranking, average_precision, gains
+from training.judging.ranking import Ranking, average_precision, gains
 
 groups = st.lists(st.tuples(st.integers(0, 10), st.booleans(), st.integers(0, 4)), min_size=1, max_size=40)
 """Score in tenths, fraud or not, and how many rows: groups share scores, and some are empty."""

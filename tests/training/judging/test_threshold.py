@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.errors import DataError
-from training.threshold import choose
+from training.judging.threshold import choose
 
 rows = st.lists(st.tuples(st.integers(0, 10), st.booleans()), min_size=1, max_size=50).filter(
     lambda drawn: any(fraud and score for score, fraud in drawn)

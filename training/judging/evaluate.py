@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.manifest import Figure, Metrics
-from training.ranking import Curve, Ranking, average_precision, gains
+from training.judging.ranking import Curve, Ranking, average_precision, gains
 
 RESAMPLES = 1000
 TOP = (50, 100, 200)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training.gate import Case, Contender, Policy, decide
+from training.judging.gate import Case, Contender, Policy, decide
 
 POLICY = Policy()
 

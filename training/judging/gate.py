@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.manifest import Figure, Metrics
-from training import evaluate, paired
-from training.paired import Difference
+from training.judging import evaluate, paired
+from training.judging.paired import Difference
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.ranking import Curve, Ranking, average_precision
+from training.judging.ranking import Curve, Ranking, average_precision
 
 RESAMPLES = 1000
 

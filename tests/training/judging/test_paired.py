@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from training.paired import compare
+from training.judging.paired import compare
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from fraud.manifest import Metrics
-from training import evaluate
+from training.judging import evaluate
 
 cases = st.lists(st.tuples(st.integers(0, 10), st.integers(0, 1), st.floats(0, 1000)), min_size=5, max_size=60).filter(
     lambda rows: 0 < sum(label for _, label, _ in rows) < len(rows)

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from fraud.errors import DataError
 from fraud.manifest import ThresholdChoice
-from training.ranking import Ranking
+from training.judging.ranking import Ranking
 
 FALLBACK = "highest F1"
 """Begins the rule of a choice that does not reach the precision asked for."""
