@@ -20,9 +20,9 @@ from fraud.errors import ModelError
 from fraud.schema import COLUMNS
 from fraud.scorer import file as forest_file
 from fraud.scorer import order
-from fraud.scorer.forest import Forest
+from fraud.scorer.forest import Engine, Forest
 from fraud.scorer.from_sklearn import from_sklearn
-from fraud.scorer.order import LEAF, Engine
+from fraud.scorer.order import LEAF
 
 ENGINES: tuple[Engine, ...] = ("kernel", "numpy")
 TINY, MAX = np.finfo(np.float32).smallest_subnormal, np.finfo(np.float32).max

@@ -48,6 +48,17 @@ psi = _number(float, lambda number: 0 < number < float("inf"), "a number above 0
 days = _number(float, lambda number: 0 <= number < 1e6, "a number of days from 0 on, below 1000000")
 
 
+def matching(pattern: str, expected: str) -> Callable[[str], str]:
+    """The type of a text that matches all of ``pattern``."""
+
+    def read(text: str) -> str:
+        if not re.fullmatch(pattern, text, re.ASCII):
+            raise wrong(expected, text)
+        return text
+
+    return read
+
+
 def duration(text: str) -> float:
     """Seconds in a text such as 90s, 30m, 6h or 1d."""
     match = re.fullmatch(r"(\d{1,6})([smhd])", text, re.ASCII)

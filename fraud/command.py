@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from fraud.errors import FraudError
+from fraud.errors import FraudError, one_line
 
 Handler = Callable[[argparse.Namespace], Any]
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -62,7 +62,7 @@ def main(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> 
     try:
         result = handler(arguments)
     except FraudError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)  # noqa: T201 - this is the command's voice
+        print("error:", one_line(error), file=sys.stderr)  # noqa: T201 - this is the command's voice
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)  # noqa: T201
@@ -74,7 +74,7 @@ def main(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> 
 
 
 def subcommand(verbs: Verbs, name: str, handler: Handler, summary: str, *examples: str) -> argparse.ArgumentParser:
-    """Add a verb with its help text and examples."""
+    """Add a verb with its help text and examples. Its handler may end in ``arguments.wrong_usage("why")``."""
     epilog = "examples:\n" + "\n".join(f"  {example}" for example in examples) if examples else None
     parser = verbs.add_parser(
         name,
@@ -83,5 +83,5 @@ def subcommand(verbs: Verbs, name: str, handler: Handler, summary: str, *example
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(handler=handler)
+    parser.set_defaults(handler=handler, wrong_usage=parser.error)
     return parser

@@ -41,5 +41,5 @@ def unpack(rows: Iterable[Packed]) -> NDArray[np.float64]:
 
 
 def pack(values: NDArray[np.float64]) -> Packed:
-    """The reverse of ``unpack``."""
+    """Transactions, float64 ``(n, 30)``, as ``Packed``."""
     return values.astype("<f8", copy=False).tobytes()

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple, Protocol
 import psutil
 from prometheus_client import Histogram
 
-LIVE_SUMS = "gauge_livesum_{}.db"
+_LIVE_SUMS_FILE = "gauge_livesum_{}.db"
 """The file of one process, by its id, with its gauges of the mode ``livesum``."""
-LIVE = re.compile(r"gauge_live[a-z]+_(\d+)\.db")
+_LIVE_FILE = re.compile(r"gauge_live[a-z]+_(\d+)\.db")
 
 
-class Amount(Protocol):
+class Value(Protocol):
     """One number of a metric."""
 
     def inc(self, amount: float) -> None:
@@ -33,8 +33,8 @@ class HistogramParts(NamedTuple):
     """Inside of a histogram: how many values each bucket holds, by its inclusive upper edge; the last has none."""
 
     edges: list[float]
-    buckets: Sequence[Amount]
-    sum: Amount
+    buckets: Sequence[Value]
+    sum: Value
 
 
 def parts_of(histogram: Histogram) -> HistogramParts:
@@ -42,8 +42,8 @@ def parts_of(histogram: Histogram) -> HistogramParts:
     try:
         edges = [float(edge) for edge in histogram._upper_bounds]
         parts = HistogramParts(edges[:-1], histogram._buckets, histogram._sum)
-        amounts = [amount.inc for amount in (*parts.buckets, parts.sum)]
-        if edges != sorted(edges) or edges[-1:] != [math.inf] or len(amounts) != len(edges) + 1:
+        values = [value.inc for value in (*parts.buckets, parts.sum)]
+        if edges != sorted(edges) or edges[-1:] != [math.inf] or len(values) != len(edges) + 1:
             raise ValueError("its buckets are not one for each edge")
     except (AttributeError, TypeError, ValueError) as error:
         raise LookupError(f"a histogram of prometheus_client is another inside: {error}") from None
@@ -61,8 +61,8 @@ def sums_of_others() -> dict[str, float]:
     place = folder()
     if place is None:
         return {}
-    own = LIVE_SUMS.format(os.getpid())
-    return _sums(path for path in place.glob(LIVE_SUMS.format("*")) if path.name != own)
+    own = _LIVE_SUMS_FILE.format(os.getpid())
+    return _sums(path for path in place.glob(_LIVE_SUMS_FILE.format("*")) if path.name != own)
 
 
 def _sums(paths: Iterable[Path]) -> dict[str, float]:
@@ -81,14 +81,14 @@ def problem_of_files(gauge: str) -> str | None:
     place = folder()
     if place is None:
         return None
-    own = place / LIVE_SUMS.format(os.getpid())
+    own = place / _LIVE_SUMS_FILE.format(os.getpid())
     try:
         sums = _sums([own] if own.exists() else [])
     except (ImportError, AttributeError, TypeError, ValueError, LookupError) as error:
         return f"prometheus_client reads its files in another way: {error}"
     if own.exists() and gauge not in sums:
         return f"prometheus_client writes its files in another way: there is no {gauge} in {own.name}"
-    if any(place.glob("*.db")) and not any(place.glob(LIVE_SUMS.format("*"))):
+    if any(place.glob("*.db")) and not any(place.glob(_LIVE_SUMS_FILE.format("*"))):
         return f"prometheus_client names its files in another way, so workers that died stay counted: no {own.name}"
     return None
 
@@ -97,7 +97,7 @@ def remove_stale_workers() -> None:
     """Remove the live gauges of worker processes that are gone, so that they no longer count."""
     place = folder()
     for path in place.glob("gauge_live*_*.db") if place else ():
-        name = LIVE.fullmatch(path.name)
+        name = _LIVE_FILE.fullmatch(path.name)
         if name and not _alive(int(name[1])):
             path.unlink(missing_ok=True)  # another worker may be quicker
 

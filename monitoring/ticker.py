@@ -1,4 +1,4 @@
-"""Work that is done again and again in a thread of its own, and goes on whatever happens."""
+"""The thread that brings the metrics up to date again and again, and goes on whatever happens."""
 
 import logging
 import threading
@@ -24,10 +24,6 @@ class Ticker:
         """Work no more; returns when what is under way is done."""
         self._stop.set()
         self._thread.join()
-
-    def is_alive(self) -> bool:
-        """Whether it works still."""
-        return self._thread.is_alive()
 
     def _run(self) -> None:
         while not self._stop.wait(self._seconds):

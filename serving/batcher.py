@@ -74,7 +74,7 @@ class Batcher(Generic[Row, Answer]):
         """Whether a batch is being scored, or is about to be."""
         self._scoring: asyncio.Task[None] | None = None  # referred to, or the loop may forget it
 
-    async def submit(self, row: Row, *, alone: bool = False) -> Answer:
+    async def submit(self, row: Row, alone: bool = False) -> Answer:
         """The answer to ``row``, which may be scored with others; at once where it is ``alone``."""
         if alone and not self._busy:
             started = time.perf_counter()

@@ -1,7 +1,8 @@
 """Every private name of BentoML and of uvicorn that we lean on, and nothing else: the checklist of an upgrade.
 
-``NAMES`` says which part of ours needs which. ``missing`` looks for them once, when the service starts; a part whose
-names are gone is left out, and what is slower serves in its place (``serving.process`` says which and why in the log).
+``NAMES`` says which part of ours needs which of them; those of instances stand where they are used, and are tried when
+the service starts. ``missing`` looks for them then; a part whose names are gone is left out, and what is slower serves
+in its place (``serving.process`` says which and why in the log).
 ``tests/serving/test_bento.py`` names what an upgrade changed.
 """
 
@@ -18,15 +19,13 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from serving.edge import App, Receive, Send
+from serving.edge import App, Headers, Receive, Send, send_in_two
 
 try:
     from uvicorn.protocols.http.flow_control import FlowControl
     from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 except ImportError:  # ``missing`` says so, and answers are sent in two messages
     RequestResponseCycle = None  # type: ignore[assignment]
-
-Headers = list[tuple[bytes, bytes]]
 
 EDGE, APPLICATION, SHORT_CUT, ONE_WRITE, REVIVAL = "edge", "application", "short cut", "one write", "revival"
 NAMES = {
@@ -238,14 +237,8 @@ def is_alone(receive: Receive) -> bool:
     return len(getattr(protocol, "tasks", ())) == 1
 
 
-async def send_in_two(send: Send, status: int, headers: Headers, body: bytes) -> None:
-    """Send a whole answer as ASGI has it. ``headers``: names in lower case, with the length of ``body`` among them."""
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
 async def send_in_one(send: Send, status: int, headers: Headers, body: bytes) -> None:
-    """The same in one write, as uvicorn would in two: two system calls, and the caller wakes twice.
+    """``send_in_two`` in one write: uvicorn makes two system calls, and the caller wakes twice.
 
     What its ``RequestResponseCycle.send`` does with the two messages is done at once here; where the connection is in
     any other state than the usual, or the server is another one, the two messages are sent.

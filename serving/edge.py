@@ -10,6 +10,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from starlette.responses import Response
+
 from serving.refuse import RefusedError, error_body
 
 Message = MutableMapping[str, Any]
@@ -18,6 +20,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+Headers = list[tuple[bytes, bytes]]
+"""Names in lower case."""
 Quick = Callable[[Scope, Receive, Send, float], Awaitable[Receive | None]]
 
 CALL = "fraud.call"
@@ -118,12 +122,23 @@ async def _unauthorized(scope: Scope, _: Receive, send: Send) -> None:
     """The answer to a call without a key, before anything of it is read."""
     scope[CALL].reason = "unauthorized"
     body = error_body(_UNAUTHORIZED)
-    headers = [*_described(body), (b"www-authenticate", b"Bearer")]
-    await send({"type": "http.response.start", "status": 401, "headers": headers})
+    await send_in_two(send, 401, [*_described(body), (b"www-authenticate", b"Bearer")], body)
+
+
+async def send_in_two(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    """Send a whole answer as ASGI has it; the length of ``body`` is among ``headers``."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-def _described(body: bytes) -> list[tuple[bytes, bytes]]:
+def refused(scope: Scope, refusal: RefusedError) -> Response:
+    """The answer to a refused call of the application inside, which the Edge words and counts."""
+    if CALL in scope:
+        scope[CALL].refusal = refusal
+    return Response(refusal.body(), refusal.status, media_type="application/json")
+
+
+def _described(body: bytes) -> Headers:
     return [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
 
 

@@ -20,7 +20,7 @@ from fraud.schema import Label, Prediction, Predictions, Transaction
 from serving import process, refuse
 from serving.answer import answer_many, answer_one
 from serving.decode import PREDICT_BYTES, batch_model, parse_label, parse_many, parse_one
-from serving.edge import CALL
+from serving.edge import refused
 
 T = TypeVar("T")
 
@@ -40,8 +40,7 @@ async def _parsed(request: Request, limit: int, parse: Callable[[bytes], T]) -> 
                 raise refuse.too_large(f"the body is larger than {limit} bytes")
         return parse(bytes(body))
     except refuse.RefusedError as refusal:
-        if CALL in request.scope:
-            request.scope[CALL].refusal = refusal
+        refused(request.scope, refusal)  # where BentoML words the answer, the Edge does it again
         raise
 
 

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from fraud.store import Served
 from serving import refuse
-from serving.edge import CALL
+from serving.edge import refused
 
 MODEL = "/model"
 
@@ -41,7 +41,7 @@ def pages(served: Callable[[], Served | None]) -> Starlette:
 
     async def model_card(request: Request) -> Response:
         model = served()
-        return refused(request, refuse.not_ready()) if model is None else JSONResponse(card(model))
+        return refused(request.scope, refuse.not_ready()) if model is None else JSONResponse(card(model))
 
     return Starlette(routes=[Route("/", first_page), Route(MODEL, model_card)])
 
@@ -50,10 +50,3 @@ def card(model: Served) -> dict[str, object]:
     """What ``GET /model`` tells."""
     manifest = model.manifest.model_dump(mode="json", exclude={"profile", "files"})
     return {**manifest, "engine": model.forest.engine}
-
-
-def refused(request: Request, refusal: refuse.RefusedError) -> Response:
-    """The answer to a refused call; the Edge words and counts it."""
-    if CALL in request.scope:
-        request.scope[CALL].refusal = refusal
-    return Response(refusal.body(), refusal.status, media_type="application/json")

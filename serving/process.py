@@ -23,8 +23,8 @@ from monitoring.metrics import FraudMetrics
 from serving import bento, refuse
 from serving.batcher import Batcher
 from serving.counts import BuiltinCounts
-from serving.edge import PREDICT, App, Edge
-from serving.pages import MODEL, refused
+from serving.edge import PREDICT, App, Edge, refused, send_in_two
+from serving.pages import MODEL
 from serving.shortcut import ShortCut
 
 LOG = logging.getLogger("bentoml.fraud")
@@ -106,20 +106,19 @@ class Wiring:
         if isinstance(error, ClientDisconnect):
             return Response()  # to nobody; the Edge counts it
         if isinstance(error, refuse.RefusedError):
-            return refused(request, error)
+            return refused(request.scope, error)
         if isinstance(error, BentoMLException) and error.error_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
-            return refused(request, refuse.not_json())
+            return refused(request.scope, refuse.not_json())
         raise error
 
     def started(self, factory: Any, app: Starlette) -> None:  # noqa: ANN401 - BentoML's factory of applications
         """Open the short cut; when that fails, all calls take BentoML's path."""
-        against = None if settings().short_cut else "FRAUD_SHORT_CUT is off"
-        against = against or bento.missing(bento.SHORT_CUT) or bento.reason_against(factory)
-        if against:
-            LOG.info("/predict takes BentoML's path: %s", against)
-            return
         try:
-            self.edge.quick = _short_cut(factory, app)
+            off = None if settings().short_cut else "FRAUD_SHORT_CUT is off"
+            if against := off or bento.missing(bento.SHORT_CUT) or bento.reason_against(factory):
+                LOG.info("/predict takes BentoML's path: %s", against)
+            else:
+                self.edge.quick = _short_cut(factory, app)
         except Exception:
             LOG.exception("/predict takes BentoML's path: the short cut could not be made")
 
@@ -145,15 +144,14 @@ def _short_cut(factory: Any, app: Starlette) -> ShortCut:  # noqa: ANN401
         scored: list[ScoredRow] = service.score(unpack([row]))
         return scored[0]
 
-    gathering = _batcher(score_batch).submit
     problem, log = bento.missing(bento.ONE_WRITE), records()
     if problem:
         LOG.warning("answers are sent in two writes: %s", problem)
     return ShortCut(
-        score=(lambda row, alone: gathering(row, alone=alone)) if settings().batching else score_one,
+        score=_batcher(score_batch).submit if settings().batching else score_one,
         counts=counts,
         observe=metrics().observe_call,
         log=log.log.add if log else None,
-        send=bento.send_in_two if problem else bento.send_in_one,
+        send=send_in_two if problem else bento.send_in_one,
         server=f"BentoML Service/{factory.service.name}",
     )

@@ -12,25 +12,17 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from random import getrandbits
-from typing import Protocol
 
 from fraud.rows import Packed, ScoredRow
 from serving.answer import answer_one
-from serving.bento import Headers, body_is_there, is_alone
+from serving.bento import body_is_there, is_alone
+from serving.counts import BuiltinCounts
 from serving.decode import PREDICT_BYTES, decode_one
-from serving.edge import RETRY_AFTER_SECONDS, Message, Receive, Scope, Send
+from serving.edge import RETRY_AFTER_SECONDS, Headers, Message, Receive, Scope, Send
 from serving.refuse import RefusedError
 
 PATIENCE_SECONDS = 1.0
 """A body that has not come by then is waited for on BentoML's path, which has the timeout."""
-
-
-class Counts(Protocol):
-    """Who is told of each call answered here, by HTTP status, and how many are under way."""
-
-    in_progress: int
-
-    def answered(self, status: int, seconds: float) -> None: ...
 
 
 class ShortCut:
@@ -45,7 +37,7 @@ class ShortCut:
     def __init__(
         self,
         score: Callable[[Packed, bool], Awaitable[ScoredRow]],
-        counts: Counts,
+        counts: BuiltinCounts,
         observe: Callable[[float, str | None], None],
         log: Callable[[Packed, str, ScoredRow], None] | None,
         send: Callable[[Send, int, Headers, bytes], Awaitable[None]],

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fraud.errors import DataError
+from fraud.errors import DataError, one_line
 from fraud.remote import datasets, s3
 from fraud.schema import COLUMNS, LABEL
 from fraud.tables import refusals, table
@@ -173,8 +173,7 @@ def _openml() -> pd.DataFrame:
             warnings.simplefilter("ignore")  # retries, and the mark on Time
             fetched = fetch_openml(data_id=OPENML_ID, target_column="Time", as_frame=True, parser="auto")
     except (OSError, ValueError, EOFError, http.client.HTTPException) as error:  # OpenML's own is a ValueError
-        reason = " ".join(str(error).split())
-        raise DataError(f"openml: data set {OPENML_ID} cannot be fetched: {reason}; give a file") from None
+        raise DataError(f"openml: data set {OPENML_ID} cannot be fetched: {one_line(error)}; give a file") from None
     frame: pd.DataFrame = fetched.frame
     return frame.assign(**{LABEL: frame[LABEL].astype(str).str.strip("'\"")})
 

@@ -11,18 +11,18 @@ Two engines walk the arrays: ``fraud.scorer.kernel``, compiled, and where that c
 ``fraud.scorer.numpy_walk``. ``fraud.scorer.order`` says how a node is written, ``fraud.scorer.file`` keeps the arrays.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fraud.errors import ModelError
 from fraud.scorer import kernel, numpy_walk, order
-from fraud.scorer.order import Engine
+
+Engine = Literal["kernel", "numpy"]
 
 _ROWS = 16_384  # scored in one call: 16 ms, so that threads share evenly and Ctrl-C is heard
 _FEWEST = 1_024  # rows that are worth a thread
@@ -64,7 +64,7 @@ class Forest:
         return self._bound[0]
 
     @cached_property
-    def _bound(self) -> tuple[Engine, Callable[[NDArray[np.float32], NDArray[np.float64]], None]]:
+    def _bound(self) -> tuple[Engine, kernel.Walk]:
         """The engine's name and its function."""
         arrays = (self.roots, self.nodes, self.value, self.n_features)
         compiled = kernel.bind(*arrays) if self.prefer == "kernel" else None

@@ -5,12 +5,10 @@ distance to the left child times 256 plus the column to look at. The right child
 kernel.c reads the same.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-Engine = Literal["kernel", "numpy"]
 
 FEATURE_BITS = 8
 MOST_FEATURES = 2**FEATURE_BITS

@@ -6,7 +6,7 @@ from pathlib import Path
 from fraud.errors import DataError, one_line
 from fraud.schema import ID_PATTERN
 
-MAX_PROBLEMS = 5
+_MAX_PROBLEMS = 5
 MAX_ROWS_NAMED = 5
 _MAX_COLUMNS_NAMED = 10
 
@@ -37,7 +37,7 @@ def nothing_at(place: object) -> DataError:
 
 def wrong_table(problems: Sequence[str], path: Path | None = None) -> DataError:
     """All that is wrong with the columns and the rows; ``path`` where the caller does not name the file."""
-    shown = list(problems[:MAX_PROBLEMS])
+    shown = list(problems[:_MAX_PROBLEMS])
     if len(problems) > len(shown):
         shown.append(f"and {len(problems) - len(shown)} more problems")
     counted = " [rows are counted from 0 after the header: row 0 is line 2 of a CSV file]"

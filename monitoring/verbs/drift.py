@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from fraud import command
-from fraud.argument_types import MODEL_NAMES, positive, psi
+from fraud.argument_types import MODEL_NAMES, positive, psi, wrong
 from fraud.command import CommandResult, Verbs
 from fraud.errors import DataError
 from monitoring.verbs import PROGRAM
@@ -48,15 +48,10 @@ def add_to(verbs: Verbs) -> None:
     )
     drift.add_argument("--output", type=Path, metavar="FILE", help="also write the table as Markdown")
 
-    def checked(arguments: argparse.Namespace) -> CommandResult:
-        if arguments.reference is None and arguments.reference_data is None:
-            drift.error("give --reference MODEL, --reference-data FILE, or both")
-        return _drift(arguments)
-
-    drift.set_defaults(handler=checked)
-
 
 def _drift(arguments: argparse.Namespace) -> CommandResult:
+    if arguments.reference is None and arguments.reference_data is None:
+        arguments.wrong_usage("give --reference MODEL, --reference-data FILE, or both")
     from monitoring.offline import drift_report
 
     if arguments.output and not arguments.output.parent.is_dir():  # before the long work, not after it
@@ -82,5 +77,5 @@ def _name(text: str) -> str:
 
     names = (*FEATURES, SCORE)
     if text not in names:
-        raise argparse.ArgumentTypeError(f"no feature is called {text}; there are {', '.join(names)}")
+        raise wrong(f"a feature, one of {', '.join(names)}", text)
     return text

@@ -49,7 +49,6 @@ def add_to(verbs: Verbs) -> None:
     export.add_argument("--push", action="store_true", help="upload below dataset/new/ of FRAUD_S3_URI")
     export.add_argument("--again", action="store_true", help="with what was exported before")
     export.add_argument("--labelled-only", action="store_true", help="without those that no label came for")
-    export.set_defaults(wrong_usage=export.error)
 
     purge = command.subcommand(
         actions,

@@ -454,7 +454,7 @@ def test_the_ticker_flushes_by_itself_and_close_flushes_the_rest(registry, metri
     metrics.close()
     assert value(registry, "fraud_score_count") == 600
     assert value(registry, "fraud_workers_ready") == 0
-    assert not metrics._ticker.is_alive()
+    assert not metrics._ticker._thread.is_alive()
 
 
 @pytest.fixture
@@ -516,7 +516,7 @@ def test_close_finishes_although_the_flush_fails(registry, metrics, batch, half_
     assert logged.is_set()
     assert value(registry, "fraud_workers_ready") == 0
     assert value(registry, "fraud_score_count") == 300
-    assert not metrics._ticker.is_alive()
+    assert not metrics._ticker._thread.is_alive()
 
 
 # --- processes

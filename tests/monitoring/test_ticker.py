@@ -21,7 +21,7 @@ def test_work_goes_on_after_a_failure(caplog):
     ticker.start()
     assert second.wait(5)
     ticker.close()
-    assert not ticker.is_alive()
+    assert not ticker._thread.is_alive()
     assert "the file is gone" in caplog.text
 
 
@@ -31,5 +31,5 @@ def test_a_long_pause_does_not_hold_up_the_end():
     ticker = Ticker(3600, lambda: done.append(1))
     ticker.start()
     ticker.close()
-    assert not ticker.is_alive()
+    assert not ticker._thread.is_alive()
     assert done == []

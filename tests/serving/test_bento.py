@@ -21,7 +21,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from serving import bento
-from serving.bento import body_is_there, is_alone, reason_against, send_in_one, send_in_two
+from serving.bento import body_is_there, is_alone, reason_against, send_in_one
+from serving.edge import send_in_two
 
 
 @pytest.mark.parametrize(("part", "name"), [(part, name) for part, names in bento.NAMES.items() for name in names])

@@ -9,8 +9,8 @@ from starlette.responses import JSONResponse
 
 from fraud.rows import ScoredRow, pack
 from serving import shortcut
-from serving.bento import send_in_two
 from serving.decode import PREDICT_BYTES, decode_one, parse_one
+from serving.edge import send_in_two
 from serving.refuse import RefusedError, not_ready, overloaded
 from serving.shortcut import ShortCut
 

@@ -5,19 +5,14 @@ interchangeable for every figure but the amounts, and a forest gives few distinc
 multinomial draw over groups: every fraud by itself, the legitimate rows by score.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
 from fraud.manifest import Figure, Metrics
-from training.judging.ranking import Curve, Ranking, average_precision, gains
+from training.judging.ranking import RESAMPLES, Curve, Floats, Ranking, bootstrap, gains
 
-RESAMPLES = 1000
 TOP = (50, 100, 200)
 """The k of precision@k: as many alerts as a team may look at."""
-
-Counts = NDArray[np.float64]
 
 
 class Groups:
@@ -35,13 +30,6 @@ class Groups:
         self.amounts = np.concatenate([amounts[fraud], np.zeros(len(legitimate))])[order]
         self.sizes = np.concatenate([np.ones(fraud.sum()), sizes]).astype(np.float64)[order]
 
-    def resamples(self, count: int, seed: int) -> Iterator[Counts]:
-        """How often each group occurs in each of ``count`` resamples of all rows."""
-        random = np.random.default_rng(seed)
-        rows = int(self.sizes.sum())
-        for _ in range(count):
-            yield random.multinomial(rows, self.sizes / rows).astype(np.float64)
-
 
 def evaluate(
     scores: NDArray[np.float64],
@@ -55,7 +43,7 @@ def evaluate(
     """Judge scores against labels at a threshold that was chosen elsewhere."""
     groups = Groups(scores, labels, amounts)
     value = figures(groups, groups.sizes, threshold)
-    drawn = [figures(groups, counts, threshold) for counts in groups.resamples(resamples, seed)]
+    drawn = [figures(groups, counts, threshold) for counts in bootstrap(groups.sizes, resamples, seed)]
     return Metrics(**{name: _figure(value[name], np.array([draw[name] for draw in drawn])) for name in value})
 
 
@@ -69,7 +57,7 @@ def _defined(number: float) -> float | None:
     return float(number) if np.isfinite(number) else None
 
 
-def figures(groups: Groups, counts: Counts, threshold: float) -> dict[str, float]:
+def figures(groups: Groups, counts: Floats, threshold: float) -> dict[str, float]:
     """All figures for ``counts`` rows of each group; NaN where one is not defined."""
     flagged, fraud = groups.ranking.scores >= threshold, groups.ranking.fraud
     frauds, legitimate = counts * fraud, counts * ~fraud
@@ -96,7 +84,7 @@ def _ranking_figures(curve: Curve) -> dict[str, float]:
     # a legitimate row is beaten by the frauds above it, and by half of those that share its score
     beaten = (negatives * (curve.caught - new / 2)).sum()
     ranking = {
-        "average_precision": _ratio(average_precision(curve.precision, curve.caught), curve.frauds),
+        "average_precision": _ratio(float((curve.precision * new).sum()), curve.frauds),
         "roc_auc": _ratio(beaten, curve.frauds * (curve.rows - curve.frauds)),
     }
     for k in TOP:

@@ -9,11 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.judging.ranking import Curve, Ranking, average_precision
+from training.judging.ranking import RESAMPLES, Curve, Floats, Ranking, bootstrap
 
-RESAMPLES = 1000
-
-Scores = NDArray[np.float64]
 Labels = NDArray[np.int8]
 
 
@@ -32,8 +29,8 @@ class Difference:
 
 
 def compare(
-    challenger: Scores,
-    champion: Scores,
+    challenger: Floats,
+    champion: Floats,
     labels: Labels,
     precision: float,
     *,
@@ -53,21 +50,18 @@ def compare(
     counts = np.concatenate([np.ones(fraud.sum()), sizes]).astype(np.float64)
     rankings = [Ranking(column, is_fraud) for column in groups.T]
 
-    def figures(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    def figures(counts: Floats) -> Floats:
         """``(2 models, 2 figures)``."""
         return np.array([_figures(ranking.curve(counts[ranking.order]), precision) for ranking in rankings])
 
-    random, rows = np.random.default_rng(seed), len(labels)
-    drawn = np.array([figures(random.multinomial(rows, counts / rows).astype(float)) for _ in range(resamples)])
+    drawn = np.array([figures(drawn) for drawn in bootstrap(counts, resamples, seed)])
     bounds = np.quantile(drawn[:, 0] - drawn[:, 1], 0.05, axis=0)
     ours, theirs = figures(counts)
-    return tuple(  # type: ignore[return-value] # two of them
-        Difference(float(ours[number]), float(theirs[number]), float(bounds[number])) for number in range(2)
-    )
+    average, recall = map(Difference, ours.tolist(), theirs.tolist(), bounds.tolist())
+    return average, recall
 
 
 def _figures(curve: Curve, precision: float) -> tuple[float, float]:
     """Average precision, and the highest recall at ``precision`` or better."""
-    precisions, recalls = curve.precision, curve.recall
-    reached = recalls[precisions >= precision]
-    return average_precision(precisions, recalls), float(reached.max()) if len(reached) else 0.0
+    reached = curve.recall[curve.precision >= precision]
+    return curve.average_precision, float(reached.max()) if len(reached) else 0.0

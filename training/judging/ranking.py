@@ -5,12 +5,15 @@ order is worked out once. Average precision is the sum over the distinct scores 
 in recall, without interpolation: scikit-learn's ``average_precision_score``.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+RESAMPLES = 1000
 
 
 class Ranking:
@@ -60,15 +63,19 @@ class Curve:
         """Share of all frauds that is caught; 0 where there is none."""
         return self.caught / max(self.frauds, 1)
 
-
-def average_precision(precision: Floats, reached: Floats) -> float:
-    """Precision weighted with the gain of ``reached`` at each distinct score: that of recall.
-
-    With frauds caught in its place it is the average precision times the number of frauds.
-    """
-    return float((precision * gains(reached)).sum())
+    @property
+    def average_precision(self) -> float:
+        """Precision weighted with the gain of recall at each distinct score."""
+        return float((self.precision * gains(self.recall)).sum())
 
 
 def gains(reached: Floats) -> Floats:
     """What each distinct score adds to a cumulative figure."""
     return np.diff(reached, prepend=0)
+
+
+def bootstrap(sizes: Floats, count: int, seed: int) -> Iterator[Floats]:
+    """How often each group of ``sizes`` rows occurs in each of ``count`` resamples of all rows."""
+    random, rows = np.random.default_rng(seed), int(sizes.sum())
+    for _ in range(count):
+        yield random.multinomial(rows, sizes / rows).astype(np.float64)

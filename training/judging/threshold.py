@@ -30,7 +30,7 @@ def choose(scores: NDArray[np.float64], labels: NDArray[np.int8], target_precisi
         raise DataError.too_little(
             "every fraud among the validation rows scores 0: no threshold can be chosen", or_else="more trees"
         )
-    precision, recall = caught / alerts, caught / frauds
+    precision, recall = curve.precision[above], curve.recall[above]
     reaches = (precision >= target_precision) & (caught > 0)
     if reaches.any():
         best = int(np.flatnonzero(reaches)[-1])

@@ -1,25 +1,24 @@
 """Verbs on the bucket itself: bucket create, policy, trust, destroy."""
 
 import argparse
-import re
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fraud import command
-from fraud.argument_types import positive, wrong
+from fraud.argument_types import matching, positive
 from fraud.command import CommandResult, Verbs
 from fraud.errors import RegistryError
 from fraud.remote.resolve import registry
 from training.aws import bucket, iam
 from training.aws.bucket import NONCURRENT_DAYS, Contents
+from training.console import Steps
 from training.verbs import PROGRAM
 
-if TYPE_CHECKING:
-    from training.console import Steps
-
-_OWNER_AND_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
+_repository = matching(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+", "OWNER/REPO")
+_account = matching(r"\d{12}", "the 12 digits of an AWS account")
+_id = matching(r"[1-9]\d*", "GitHub's number of it")
 _SECONDS_BETWEEN_NEWS = 2
 
 
@@ -69,7 +68,6 @@ def add_to(verbs: Verbs) -> None:
     trust.add_argument("--account", type=_account, metavar="ID", help="number of the AWS account")
     trust.add_argument("--owner-id", type=_id, metavar="ID", help="gh api repos/OWNER/REPO --jq .owner.id")
     trust.add_argument("--repository-id", type=_id, metavar="ID", help="gh api repos/OWNER/REPO --jq .id")
-    trust.set_defaults(wrong_usage=trust.error)
 
     destroy = command.subcommand(
         actions,
@@ -83,8 +81,6 @@ def add_to(verbs: Verbs) -> None:
 
 
 def _create(arguments: argparse.Namespace) -> CommandResult:
-    from training.console import Steps
-
     created = bucket.create(registry().uri, arguments.noncurrent_days)
     for name, problem in created.missing.items():
         Steps().warn(f"{name}: {problem}")
@@ -99,8 +95,6 @@ def _policy(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _trust(arguments: argparse.Namespace) -> dict[str, Any]:
-    from training.console import Steps
-
     if (arguments.owner_id is None) != (arguments.repository_id is None):
         arguments.wrong_usage("--owner-id and --repository-id go together")
     if arguments.account is None:
@@ -115,8 +109,6 @@ def _trust(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _destroy(arguments: argparse.Namespace) -> dict[str, Any]:
-    from training.console import Steps
-
     steps = Steps()
     agree = _announce if arguments.yes else _ask
     contents = bucket.destroy(registry().uri, lambda contents: agree(contents, steps), _news(steps))
@@ -124,11 +116,11 @@ def _destroy(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"bucket": f"s3://{contents.bucket}", "deleted": contents.counts(), "then_remove": iam.removal()}
 
 
-def _announce(contents: Contents, steps: "Steps") -> None:
+def _announce(contents: Contents, steps: Steps) -> None:
     steps.say(f"Deleting s3://{contents.bucket}: {contents.described()} ...")
 
 
-def _ask(contents: Contents, steps: "Steps") -> None:
+def _ask(contents: Contents, steps: Steps) -> None:
     """Go on if the bucket's name is typed. Raises RegistryError for another answer, or when nobody can be asked."""
     if not sys.stdin.isatty():
         raise RegistryError(f"s3://{contents.bucket}: there is nobody to ask; --yes deletes it without asking")
@@ -141,7 +133,7 @@ def _ask(contents: Contents, steps: "Steps") -> None:
         raise RegistryError(f"that is not {contents.bucket}: nothing was deleted")
 
 
-def _news(steps: "Steps") -> Callable[[int], None]:
+def _news(steps: Steps) -> Callable[[int], None]:
     """Tells of a long deletion every few seconds."""
     last = time.monotonic()
 
@@ -152,21 +144,3 @@ def _news(steps: "Steps") -> Callable[[int], None]:
             steps.say(f"  {gone} gone ...")
 
     return progress
-
-
-def _repository(text: str) -> str:
-    if not _OWNER_AND_NAME.fullmatch(text):
-        raise wrong("OWNER/REPO", text)
-    return text
-
-
-def _account(text: str) -> str:
-    if not re.fullmatch(r"\d{12}", text):
-        raise wrong("the 12 digits of an AWS account", text)
-    return text
-
-
-def _id(text: str) -> str:
-    if not re.fullmatch(r"[1-9]\d*", text):
-        raise wrong("GitHub's number of it", text)
-    return text

@@ -9,6 +9,7 @@ from fraud import command, store
 from fraud.argument_types import MODEL_NAMES, port, positive, seed
 from fraud.command import CommandResult, Verbs
 from fraud.remote.resolve import CHAMPION, LATEST, registry, registry_if_set, resolve
+from training.console import Steps
 from training.verbs import PROGRAM, options, releases
 
 
@@ -86,8 +87,8 @@ def add_to(verbs: Verbs) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> dict[str, Any]:
+    options.check_backend(arguments)
     from training.backend import fitting_on
-    from training.console import Steps
     from training.run import TrainingPlan, run
 
     remote = registry() if arguments.publish else None  # before the long work, not after it
@@ -102,9 +103,9 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _retrain(arguments: argparse.Namespace) -> CommandResult:
+    options.check_backend(arguments)
     from training import retrain
     from training.backend import fitting_on
-    from training.console import Steps
     from training.judging.gate import Policy
     from training.run import TrainingPlan
 

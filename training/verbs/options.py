@@ -1,12 +1,11 @@
 """What several verbs ask for in the same words."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fraud.argument_types import cores, positive, seed, share, weight
 
 if TYPE_CHECKING:
-    from fraud.command import Handler
     from fraud.manifest import Recipe
 
 _RECIPE = ("trees", "max_samples", "fraud_weight", "target_precision", "seed")
@@ -25,7 +24,7 @@ def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
-    """How to split and fit; called once the parser has its handler, which then checks the backend first."""
+    """How to split and fit; the handler begins with ``check_backend``."""
     parser.add_argument(
         "--split",
         choices=("time", "stratified"),
@@ -42,21 +41,14 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=cores, default=-1, metavar="N", help="processor cores for fitting; -1 means all")
     parser.add_argument("--backend", choices=("local", "dask"), default="local", help="where to fit")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster, such as tcp://host:8786")
-    handler: Handler = parser.get_default("handler")
-
-    def checked(arguments: argparse.Namespace) -> Any:  # noqa: ANN401 - as a handler's
-        check_backend(parser, arguments)
-        return handler(arguments)
-
-    parser.set_defaults(handler=checked)
 
 
-def check_backend(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+def check_backend(arguments: argparse.Namespace) -> None:
     """``--backend dask`` and ``--scheduler`` go together: one alone is wrong usage."""
     if arguments.backend == "dask" and not arguments.scheduler:
-        parser.error("--backend dask needs --scheduler ADDRESS")
+        arguments.wrong_usage("--backend dask needs --scheduler ADDRESS")
     if arguments.backend != "dask" and arguments.scheduler is not None:
-        parser.error("--scheduler needs --backend dask")
+        arguments.wrong_usage("--scheduler needs --backend dask")
 
 
 def recipe(arguments: argparse.Namespace) -> "Recipe":

@@ -7,6 +7,7 @@ from fraud import command
 from fraud.argument_types import positive, seed
 from fraud.command import Verbs
 from fraud.remote.resolve import registry
+from training.console import Steps
 from training.verbs import PROGRAM, options
 
 
@@ -37,7 +38,6 @@ def add_to(verbs: Verbs) -> None:
 
 def _simulate(arguments: argparse.Namespace) -> dict[str, Any]:
     remote = registry()  # before pandas is loaded, for the error of a missing FRAUD_S3_URI
-    from training.console import Steps
     from training.simulate import SimulationPlan, simulate
 
     plan = SimulationPlan(arguments.data, arguments.split, arguments.slices, arguments.seed)
