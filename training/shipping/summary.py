@@ -25,12 +25,12 @@ FIGURES = ("average_precision", "precision", "recall", "roc_auc", "precision_at_
 def read(path: Path) -> dict[str, Any]:
     """The document that ``retrain`` printed to a file. Raises DataError for another."""
     try:
-        outcome = json.loads(path.read_text())
-        if not isinstance(outcome, dict) or not {"challenger", "champion", "promoted", "verdict"} <= outcome.keys():
+        result = json.loads(path.read_text())
+        if not isinstance(result, dict) or not {"challenger", "champion", "promoted", "verdict"} <= result.keys():
             raise ValueError("another document")
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected what `python -m training retrain` printed, got {error}") from None
-    return outcome
+    return result
 
 
 def cause(payload: str) -> str:
@@ -57,18 +57,18 @@ def _escaped(text: str) -> str:
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", line[:MAX_CAUSE_TEXT])
 
 
-def markdown(outcome: Mapping[str, Any], started_by: str = "") -> str:
+def markdown(result: Mapping[str, Any], started_by: str = "") -> str:
     """Headline, what started it, metrics table with 95 % intervals, and every reason of the verdict."""
-    verdict = outcome["verdict"]
-    parts = [_headline(outcome), started_by, *_metrics(verdict["figures"]), _reasons(verdict["reasons"])]
+    verdict = result["verdict"]
+    parts = [_headline(result), started_by, *_metrics(verdict["figures"]), _reasons(verdict["reasons"])]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _headline(outcome: Mapping[str, Any]) -> str:
-    challenger, champion = outcome["challenger"], outcome["champion"]
-    if outcome["promoted"]:
+def _headline(result: Mapping[str, Any]) -> str:
+    challenger, champion = result["challenger"], result["champion"]
+    if result["promoted"]:
         return f"## Retraining: `{challenger}` promoted\n\nThe challenger passed the gate and is the champion now."
-    if outcome.get("unchanged"):
+    if result.get("unchanged"):
         return f"## Retraining: unchanged\n\nThe same data and settings gave the champion `{champion}` again."
     stays = f"`{champion}` stays champion." if champion else "There is no champion yet, so there is nothing to ship."
     return f"## Retraining: `{challenger}` refused\n\nThe gate refused the challenger. {stays}"

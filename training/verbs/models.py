@@ -114,16 +114,16 @@ def _retrain(arguments: argparse.Namespace) -> CommandResult:
         recipe = options.recipe(arguments)
         sources = retrain.increments(remote, arguments.increments) if arguments.increments else arguments.data or []
         plan = TrainingPlan(sources, arguments.split, recipe, jobs=arguments.jobs, split_seed=arguments.split_seed)
-        outcome = retrain.retrain(remote, plan, Policy(), Steps(), schema_change_declared=arguments.allow_schema_change)
-    result = outcome.as_dict()
-    if outcome.promoted and not arguments.no_pull:
+        result = retrain.retrain(remote, plan, Policy(), Steps(), schema_change_declared=arguments.allow_schema_change)
+    document = result.as_dict()
+    if result.promoted and not arguments.no_pull:
         # in a process of its own: the bentoml of this one still knows the staging store
         fetch = [sys.executable, "-m", "training", "pull", CHAMPION]
-        result["pulled"] = subprocess.run(fetch, stdout=subprocess.DEVNULL).returncode == 0
-        if not result["pulled"]:
-            return CommandResult(result, command.EXIT_ERROR)
-    done = outcome.promoted or outcome.unchanged
-    return CommandResult(result, 0 if done else command.EXIT_REFUSED)
+        document["pulled"] = subprocess.run(fetch, stdout=subprocess.DEVNULL).returncode == 0
+        if not document["pulled"]:
+            return CommandResult(document, command.EXIT_ERROR)
+    done = result.promoted or result.unchanged
+    return CommandResult(document, 0 if done else command.EXIT_REFUSED)
 
 
 def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def add_to(verbs: Verbs) -> None:
         f"{PROGRAM} retrain > retrain.json; {PROGRAM} summary retrain.json --output summary.md",
         f'{PROGRAM} summary retrain.json --output "$GITHUB_STEP_SUMMARY" --cause="$CAUSE"',
     )
-    parser.add_argument("outcome", type=Path, metavar="RETRAIN.json", help="what `retrain` printed")
+    parser.add_argument("result", type=Path, metavar="RETRAIN.json", help="what `retrain` printed")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="Markdown file to append to")
     parser.add_argument(
         "--cause", default="", metavar="JSON", help="client_payload of the event that started it; empty when none did"
@@ -27,7 +27,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 def _summary(arguments: argparse.Namespace) -> dict[str, str]:
-    outcome = summary.read(arguments.outcome)
+    result = summary.read(arguments.result)
     with arguments.output.open("a") as output:
-        output.write(summary.markdown(outcome, summary.cause(arguments.cause)))
+        output.write(summary.markdown(result, summary.cause(arguments.cause)))
     return {"output": str(arguments.output)}
