@@ -198,7 +198,7 @@ def test_an_interrupted_upload_shows_no_model_and_can_be_repeated(command, two_m
     """When the machine dies after the archive, nothing is listed, pulled or promoted; publishing again works."""
     version, registry = two_models[1], Registry(uri)
     dies = (
-        "import os; from fraud import s3, registry; s3.put = lambda *a, **k: os._exit(9);"
+        "import os; from fraud.remote import s3, registry; s3.put = lambda *a, **k: os._exit(9);"
         f"registry.Registry({uri!r}).publish({version!r})"
     )
     assert command.python("-c", dies).returncode == 9

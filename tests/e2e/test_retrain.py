@@ -119,7 +119,7 @@ def test_a_retrain_that_cannot_keep_its_verdict_shows_no_challenger(loop):
     command, _ = loop
     before = [m["model_version"] for m in command("list")[1]["models"]]
     breaks = (
-        "import sys; from fraud import errors, registry; from training import __main__\n"
+        "import sys; from fraud import errors; from fraud.remote import registry; from training import __main__\n"
         "def fail(*_): raise errors.RegistryError('S3 went away')\n"
         "registry.Registry.record_verdict = fail; sys.exit(__main__.main())"
     )
