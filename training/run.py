@@ -116,6 +116,7 @@ def _validate(
     if plan.protocol == "time":
         held = split.later_part(dataset.rows, parts.train, VALIDATION_SHARE)
         earlier = np.setdiff1d(parts.train, held, assume_unique=True)
+        split.check_part(dataset, "earlier part of the training side", earlier, plan.protocol)
         model = _fit(plan, steps, "forest for the threshold", features[earlier], dataset.labels[earlier])
         scores = train.score(model, features[held])
     else:

@@ -47,8 +47,8 @@ def split(dataset: Dataset, protocol: Protocol = "time", test_share: float = TES
     else:
         test = everything[row_hashes(dataset.rows, seed, "split") < _limit(test_share)]
     parts = Split(protocol, seed, test_share, np.setdiff1d(everything, test, assume_unique=True), test)
-    for name, side in (("training", parts.train), ("test", parts.test)):
-        _check_side(dataset, name, side, protocol)
+    for name, side in (("training side", parts.train), ("test side", parts.test)):
+        check_part(dataset, name, side, protocol)
     return parts
 
 
@@ -100,7 +100,9 @@ def _check_share(share: float) -> None:
         raise DataError(f"the share held out must lie between 0 and 1, got {share}")
 
 
-def _check_side(dataset: Dataset, name: str, side: Indices, protocol: Protocol) -> None:
-    if not dataset.labels[side].any():
-        part, whole = f"the {name} side of the {protocol} split", f"{dataset.size} rows and {dataset.frauds} frauds"
-        raise no_fraud(part, len(side), whole, "give more data or another test share")
+def check_part(dataset: Dataset, name: str, part: Indices, protocol: Protocol) -> None:
+    """Raise DataError unless there is a fraud among the rows of a part, without which nothing is fitted or judged."""
+    if not dataset.labels[part].any():
+        place, whole = f"the {name} of the {protocol} split", f"{dataset.size} rows and {dataset.frauds} frauds"
+        remedy = "give more data" + (", or try --split stratified" if protocol == "time" else "")
+        raise no_fraud(place, len(part), whole, remedy)

@@ -9,10 +9,12 @@ import pytest
 from rich.console import Console
 
 from fraud import store
+from fraud.errors import DataError
 from fraud.features import FEATURES, transform
 from fraud.profile import Profile
+from fraud.schema import LABEL
 from training import run as runs
-from training import split, train
+from training import sample, split, train
 from training.console import Steps
 from training.data import load
 from training.run import TrainingPlan
@@ -132,3 +134,12 @@ def test_a_threshold_below_the_precision_asked_for_is_warned_of(target):
     assert fell_back == (target == 1.0)
     words = "warning: the threshold is that of the highest F1, as no threshold reaches precision 1 "
     assert (words in " ".join(said.split())) == fell_back
+
+
+def test_a_time_split_without_an_early_fraud_is_a_stated_error(tmp_path):
+    """A forest for the threshold cannot be fitted on rows of one class: said with what would help."""
+    frame = sample.generate(2_000, seed=1)
+    frame[LABEL] = ((np.arange(2_000) % 300 == 0) & (np.arange(2_000) >= 1_300)).astype(int)
+    frame.to_parquet(tmp_path / "late.parquet")
+    with pytest.raises(DataError, match=r"earlier part of the training side.*no fraud.*--split stratified"):
+        do(sources=[str(tmp_path / "late.parquet")], protocol="time")
