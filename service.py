@@ -78,6 +78,7 @@ class FraudDetector:
     @bentoml.on_startup
     def start(self) -> None:
         """Start to publish metrics, and to log where there is a database."""
+        process.check_guarded()
         if self.served is not None:
             process.metrics().describe_model(self.served.manifest)
         else:

@@ -9,12 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fraud.errors import ModelError
 
 FILE = "manifest.json"
+BINS = 10
+"""Of each feature in the profile."""
 
 
 class Document(BaseModel):
     """A part of a stored document. Fields that this code does not know are ignored, so that code can be rolled back."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class Figure(Document):
@@ -57,8 +59,8 @@ class ThresholdChoice(Document):
 class Bins(Document):
     """How the reference values of one feature, or of the score, spread: finite upper edges, share of rows per bin."""
 
-    edges: tuple[float, ...]
-    ratios: tuple[float, ...]
+    edges: tuple[float, ...] = Field(max_length=BINS - 1)
+    ratios: tuple[float, ...] = Field(min_length=BINS, max_length=BINS)
 
 
 class DataFacts(Document):
@@ -111,7 +113,7 @@ class Manifest(Document):
     threshold: float = Field(ge=0, le=1, description="A score at or above it is called fraud.")
     metrics: Metrics = Field(description="Test figures, each with its 95 % interval.")
     validation: ThresholdChoice = Field(description="How the threshold was chosen, on which rows.")
-    profile: dict[str, Bins] = Field(description="Reference spread of each feature and of the score.")
+    profile: dict[str, Bins] = Field(min_length=1, description="Reference spread of each feature and of the score.")
     data: DataFacts
     split: SplitFacts
     settings: Recipe

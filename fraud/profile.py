@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.manifest import Bins
+from fraud.manifest import BINS, Bins
 
 SCORE = "score"
-BINS = 10
 SCORE_EDGES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 """Upper edges of the score's bins; most scores are near 0, so quantiles would fall together."""
 

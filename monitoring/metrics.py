@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from fraud.manifest import Manifest
-from fraud.profile import BINS, Profile
+from fraud.manifest import BINS, Manifest
+from fraud.profile import Profile
 from monitoring.multiprocess import remove_stale_workers
 from monitoring.pending import Pending, taken
 from monitoring.record_metrics import RecordMetrics

@@ -50,6 +50,12 @@ def parts_of(histogram: Histogram) -> HistogramParts:
     return parts
 
 
+def check_labels(metric: Any, names: set[str]) -> None:  # noqa: ANN401 - any kind of metric
+    """Raise LookupError unless ``metric`` takes labels of just these names; asked before the first series is made."""
+    if set(getattr(metric, "_labelnames", ())) != names:
+        raise LookupError(f"{metric} has not the labels {', '.join(sorted(names))}")
+
+
 def folder() -> Path | None:
     """Where the workers keep their metrics; None in a single process."""
     name = os.environ.get("PROMETHEUS_MULTIPROC_DIR")

@@ -8,7 +8,8 @@ already, and from what comes while one is scored.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from inspect import isawaitable
 from typing import Generic, NamedTuple, TypeVar
 
@@ -18,37 +19,46 @@ Row = TypeVar("Row")
 Answer = TypeVar("Answer")
 Score = Callable[[list[Row]], Sequence[Answer] | Awaitable[Sequence[Answer]]]
 
-_KEPT = 0.98
-"""How much of what was seen still counts after one more batch: of fifty batches the oldest counts a third."""
-
 
 class LinearCost:
-    """How long a batch takes: ``a * rows + b`` seconds, by least squares over the batches seen, the newest most.
+    """How long a batch takes: ``a * rows + b`` seconds, by least squares over the last batches, worked out anew after
+    every ``FIT_EVERY`` of them; nothing before the first ``FIT_EVERY``.
 
-    Nothing until the first was seen. While all were of one size, cost is split as the shortest solution does.
+    The slowest tenth is left out, measured by the row: a pause of the machine is not what the next batch will cost, and
+    work that has become slow is more than a tenth soon.
     """
 
+    BATCHES = 50
+    FIT_EVERY = 16
+
     def __init__(self) -> None:
-        self._batches = self._rows = self._squares = self._seconds = self._products = 0.0
+        self._batches: deque[tuple[int, float]] = deque(maxlen=self.BATCHES)
+        self._unfitted = 0
+        self._each = self._always = 0.0
 
     def note(self, rows: int, seconds: float) -> None:
         """A batch of ``rows`` took ``seconds``."""
-        self._batches = self._batches * _KEPT + 1.0
-        self._rows = self._rows * _KEPT + rows
-        self._squares = self._squares * _KEPT + rows * rows
-        self._seconds = self._seconds * _KEPT + seconds
-        self._products = self._products * _KEPT + rows * seconds
+        self._batches.append((rows, seconds))
+        self._unfitted += 1
+        if self._unfitted >= self.FIT_EVERY:
+            self._unfitted = 0
+            self._fit()
 
     def seconds(self, rows: int) -> float:
         """What a batch of ``rows`` would take."""
-        little = 1e-12 * self._squares  # what makes the equations solvable, and the solution the shortest
-        batches, squares = self._batches + little, self._squares + little
-        determinant = squares * batches - self._rows**2
-        if not determinant:
-            return 0.0
-        each = (batches * self._products - self._rows * self._seconds) / determinant
-        always = (squares * self._seconds - self._rows * self._products) / determinant
-        return max(0.0, each) * rows + max(0.0, always)
+        return self._each * rows + self._always
+
+    def _fit(self) -> None:
+        """The least squares; where all batches were of one size, the shortest of the solutions."""
+        usual = sorted(self._batches, key=lambda batch: batch[1] / batch[0])
+        usual = usual[: len(usual) - max(1, len(usual) // 10)]
+        count, rows = len(usual), sum(size for size, _ in usual)
+        squares = sum(size * size for size, _ in usual)
+        seconds, products = sum(took for _, took in usual), sum(size * took for size, took in usual)
+        little = 1e-9 * squares
+        determinant = (squares + little) * (count + little) - rows**2
+        self._each = max(0.0, ((count + little) * products - rows * seconds) / determinant)
+        self._always = max(0.0, ((squares + little) * seconds - rows * products) / determinant)
 
 
 class _Job(NamedTuple, Generic[Row, Answer]):
@@ -77,12 +87,7 @@ class Batcher(Generic[Row, Answer]):
     async def submit(self, row: Row, alone: bool = False) -> Answer:
         """The answer to ``row``, which may be scored with others; at once where it is ``alone``."""
         if alone and not self._busy:
-            started = time.perf_counter()
-            answers = self._score([row])
-            if isawaitable(answers):
-                answers = await answers
-            self._cost.note(1, time.perf_counter() - started)
-            return answers[0]
+            return await self._score_alone(row)
         loop = asyncio.get_running_loop()
         job: _Job[Row, Answer] = _Job(time.perf_counter(), row, loop.create_future())
         self._queue.append(job)
@@ -90,6 +95,19 @@ class Batcher(Generic[Row, Answer]):
             self._busy = True
             loop.call_soon(self._release)
         return await job.future
+
+    async def _score_alone(self, row: Row) -> Answer:
+        """Without a turn of the event loop, where the scoring does not wait itself."""
+        started = time.perf_counter()
+        answers = self._score([row])
+        if isawaitable(answers):
+            self._busy = True
+            try:
+                answers = await answers
+            finally:
+                self._go_on()
+        self._cost.note(1, time.perf_counter() - started)
+        return answers[0]
 
     def _release(self) -> None:
         """Score the next batch."""
@@ -99,23 +117,27 @@ class Batcher(Generic[Row, Answer]):
             self._busy = False
             return
         started = time.perf_counter()
-        try:
+        with self._told(jobs):
             answers = self._score([job.row for job in jobs])
-        except Exception as error:  # noqa: BLE001 - each caller is told
-            self._fail(jobs, error)
-            return
-        if isawaitable(answers):
+            if not isawaitable(answers):
+                self._settle(jobs, answers, started)
+                return
             self._scoring = asyncio.ensure_future(self._await(jobs, answers, started))
-        else:
-            self._settle(jobs, answers, started)
 
     async def _await(self, jobs: list[_Job[Row, Answer]], scoring: Awaitable[Sequence[Answer]], started: float) -> None:
+        with self._told(jobs):
+            self._settle(jobs, await scoring, started)
+
+    @contextmanager
+    def _told(self, jobs: list[_Job[Row, Answer]]) -> Iterator[None]:
+        """Whatever ends the scoring inside, each caller is told, and the next batch comes."""
         try:
-            answers = await scoring
-        except Exception as error:  # noqa: BLE001 - each caller is told
+            yield
+        except Exception as error:  # noqa: BLE001 - it is the callers'
             self._fail(jobs, error)
-        else:
-            self._settle(jobs, answers, started)
+        except BaseException as error:
+            self._fail(jobs, RuntimeError(f"the scoring was ended: {error!r}"))
+            raise
 
     def _shed_late(self) -> None:
         """Never a row alone: there is nobody whom its refusal would help."""
@@ -129,6 +151,8 @@ class Batcher(Generic[Row, Answer]):
                 future.set_exception(overloaded())
 
     def _settle(self, jobs: list[_Job[Row, Answer]], answers: Sequence[Answer], started: float) -> None:
+        if len(answers) != len(jobs):
+            raise ValueError(f"{len(jobs)} rows were scored, {len(answers)} answers came")
         self._cost.note(len(jobs), time.perf_counter() - started)
         for job, answer in zip(jobs, answers, strict=True):
             if not job.future.done():  # its caller was cancelled

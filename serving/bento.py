@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from monitoring.multiprocess import check_labels
 from serving.edge import App, Headers, Receive, Send, send_in_two
 
 try:
@@ -28,6 +29,7 @@ except ImportError:  # ``missing`` says so, and answers are sent in two messages
     RequestResponseCycle = None  # type: ignore[assignment]
 
 EDGE, APPLICATION, SHORT_CUT, ONE_WRITE, REVIVAL = "edge", "application", "short cut", "one write", "revival"
+LOG = logging.getLogger("bentoml.fraud")
 NAMES = {
     EDGE: ("_bentoml_sdk:Service.to_asgi", "_bentoml_sdk:Service.apis", "bentoml:service.__kwdefaults__.service_class"),
     APPLICATION: (
@@ -127,7 +129,10 @@ def _application_class(hooks: Hooks) -> Any:  # noqa: ANN401
         """BentoML's, with our batcher, and without a traceback in the log for each refusal."""
 
         async def create_instance(self, app: Starlette) -> None:
-            self.dispatchers = {name: _Dispatcher(hooks.batcher) for name in self.dispatchers}
+            if isinstance(getattr(self, "dispatchers", None), dict):
+                self.dispatchers = {name: _Dispatcher(hooks.batcher) for name in self.dispatchers}
+            else:
+                LOG.warning("calls are batched by BentoML: ServiceAppFactory has no dispatchers any more")
             await super().create_instance(app)
             hooks.started(self, app)
 
@@ -198,12 +203,15 @@ def request_series(factory: Any, app: Starlette, endpoint: str) -> RequestSeries
     context = named("bentoml._internal.context:server_context")
     bento = {"service_name": context.bento_name, "service_version": context.bento_version}
     labels = {**bento, "runner_name": context.service_name}
+    total, duration = layer.metrics_request_total, layer.metrics_request_duration
+    for metric in (total, duration):  # made with the first call, as BentoML does: names are looked at now
+        check_labels(metric, {*labels, "endpoint", "http_response_code"})
     method = {"method_name": endpoint.removeprefix("/"), "worker_index": context.worker_index}
     return RequestSeries(
         layer.metrics_request_in_progress.labels(endpoint=endpoint, **labels),
         layer.metrics_last_request_timestamp.labels(**labels),
-        lambda status: layer.metrics_request_total.labels(endpoint=endpoint, http_response_code=status, **labels),
-        lambda status: layer.metrics_request_duration.labels(endpoint=endpoint, http_response_code=status, **labels),
+        lambda status: total.labels(endpoint=endpoint, http_response_code=status, **labels),
+        lambda status: duration.labels(endpoint=endpoint, http_response_code=status, **labels),
         factory.adaptive_batch_size_hist.labels(**{**bento, **method, "runner_name": factory.service.name}),
     )
 
@@ -274,7 +282,7 @@ def _rehearse() -> str | None:
     try:
         if _rehearsed(send_in_one) != _rehearsed(send_in_two):
             return "uvicorn answers in another way now"
-    except (AttributeError, TypeError, StopIteration, RuntimeError) as error:
+    except (AttributeError, KeyError, TypeError, StopIteration, RuntimeError) as error:
         return f"uvicorn's connection is another now: {error}"
     return None
 
@@ -296,6 +304,8 @@ def _rehearsed(send: Callable[[Send, int, Headers, bytes], Awaitable[None]]) -> 
         keep_alive=True,
         on_response=lambda: responses.append(1),
     )
+    if vars(cycle)["more_body"] is not True or body_is_there(cycle.receive):
+        raise AttributeError("it does not say whether a body is there")
     running: Any = send(cycle.send, 200, [(b"content-length", b"2")], b"{}")
     try:
         running.send(None)

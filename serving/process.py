@@ -69,10 +69,17 @@ def example() -> dict[str, Any]:
 def wrapping() -> dict[str, Any]:
     """What the service's decorator is to be told, so that calls come through the Edge."""
     try:
-        return {"service_class": bento.service_class(Wiring())}
+        return {"service_class": bento.service_class(wiring())}
     except LookupError as error:
         LOG.error("calls are neither bounded nor counted, errors come in BentoML's words: %s", error)
         return {}
+
+
+def check_guarded() -> None:
+    """End this worker where keys are set and BentoML serves without the Edge: nobody's key would be looked at."""
+    if settings().api_keys and wiring().edge is None:
+        LOG.critical("FRAUD_API_KEYS is set, and this BentoML serves without what checks keys: nothing is served")
+        raise SystemExit(1)
 
 
 def supervise() -> None:
@@ -86,7 +93,7 @@ def supervise() -> None:
 class Wiring:
     """What is done at the places that BentoML's server gives us: ``serving.bento.Hooks``."""
 
-    edge: Edge
+    edge: Edge | None = None
 
     def around(self, app: App, routes: Sequence[str]) -> App:
         """The Edge around BentoML's application."""
@@ -113,14 +120,23 @@ class Wiring:
 
     def started(self, factory: Any, app: Starlette) -> None:  # noqa: ANN401 - BentoML's factory of applications
         """Open the short cut; when that fails, all calls take BentoML's path."""
+        edge = self.edge
+        if edge is None:
+            return
         try:
             off = None if settings().short_cut else "FRAUD_SHORT_CUT is off"
             if against := off or bento.missing(bento.SHORT_CUT) or bento.reason_against(factory):
                 LOG.info("/predict takes BentoML's path: %s", against)
             else:
-                self.edge.quick = _short_cut(factory, app)
+                edge.quick = _short_cut(factory, app)
         except Exception:
             LOG.exception("/predict takes BentoML's path: the short cut could not be made")
+
+
+@cache
+def wiring() -> Wiring:
+    """That of this worker process."""
+    return Wiring()
 
 
 def _batcher(score: Callable[[list[Any]], Any]) -> Batcher[Any, Any]:

@@ -1,6 +1,7 @@
 """The dashboard's rows about the model: fraud rate, scores, drift, live quality, and which model it is."""
 
-from fraud.profile import BINS, SCORE_EDGES
+from fraud.manifest import BINS
+from fraud.profile import SCORE_EDGES
 from monitoring.grafana.panels import (
     ALERT_AT,
     OF_MODEL,

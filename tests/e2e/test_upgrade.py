@@ -54,6 +54,57 @@ def test_what_is_slower_serves(start, tmp_path, part, words):
     assert f"{words}: there is no {GONE} any more" in server.log()
 
 
+RENAMING = """
+import importlib.machinery, importlib.util, sys
+
+class Renamed(importlib.machinery.SourceFileLoader):
+    def get_code(self, name):
+        source = self.get_data(self.path).decode()
+        assert {old!r} in source or name != {modules!r}[0]
+        return compile(source.replace({old!r}, {new!r}), self.path, "exec")
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name in {modules!r}:
+            spec = importlib.machinery.PathFinder.find_spec(name, path)
+            return importlib.util.spec_from_file_location(name, spec.origin, loader=Renamed(name, spec.origin))
+
+sys.meta_path.insert(0, Finder())
+"""
+APP, BASE = "_bentoml_impl.server.app", "bentoml._internal.server.base_app"
+INSTRUMENTS = "bentoml._internal.server.http.instruments"
+
+
+@pytest.mark.parametrize(
+    ("modules", "old", "words"),
+    [
+        ((APP,), "self.dispatchers", "calls are batched by BentoML"),
+        ((APP,), "self.enable_metrics", "/predict takes BentoML's path"),
+        ((APP, BASE), "self.max_concurrency", "/predict takes BentoML's path"),
+        ((INSTRUMENTS,), "self.metrics_request_total", "/predict takes BentoML's path"),
+        ((INSTRUMENTS,), "http_response_code", "/predict takes BentoML's path"),
+    ],
+)
+def test_what_bentoml_renames_inside_is_missed_at_the_start(start, tmp_path, modules, old, words):
+    """Attributes and labels that only an instance has: calls are answered and counted, the log says it once."""
+    (tmp_path / "sitecustomize.py").write_text(RENAMING.format(modules=modules, old=old, new=f"{old}_now"))
+    server = start(PYTHONPATH=str(tmp_path))
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=30) as client:
+        for _ in range(3):
+            assert client.post("/predict", json=SAMPLE).status_code == 200
+
+        def counted():
+            lines = client.get("/metrics").text.splitlines()
+            ours = 'fraud_predictions_total{decision="legitimate"} 3.0' in lines
+            return ours and any(
+                "request_total" in line and "/predict" in line and line.endswith(" 3.0") for line in lines
+            )
+
+        wait_until(counted)
+    assert words in server.log()
+    assert "could not be brought up to date" not in server.log()
+
+
 def test_without_the_edge_calls_are_answered_and_the_log_says_what_is_missing(start, tmp_path):
     """Where no keys are set: scores, and refusals with their status in BentoML's words."""
     server = start(**without("edge", tmp_path))
