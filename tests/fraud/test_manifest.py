@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from fraud.errors import ModelError
-from fraud.manifest import Manifest, parse, sha256
+from fraud.manifest import BINS, Manifest, parse, sha256
 from fraud.remote.champion import Champion
 from fraud.remote.registry import Published
 from tests.manifests import DOCUMENT, document
@@ -142,3 +142,24 @@ def test_sha256_is_that_of_the_bytes(tmp_path, content):
     path = tmp_path / "file"
     path.write_bytes(content)
     assert sha256(path) == hashlib.sha256(content).hexdigest()
+
+
+def _profile_of(**changes):
+    return {"V1": {"edges": [0.0], "ratios": [0.1] * BINS} | changes}
+
+
+ODD = {
+    "NaN for a figure": ("metrics", lambda metrics: metrics | {"recall": {"value": float("nan"), "low": 0, "high": 1}}),
+    "Infinity for a setting": ("settings", lambda settings: settings | {"fraud_weight": float("inf")}),
+    "no profile": ("profile", lambda _: {}),
+    "too few ratios": ("profile", lambda _: _profile_of(ratios=[0.5, 0.5])),
+    "too many edges": ("profile", lambda _: _profile_of(edges=list(range(30)))),
+}
+
+
+@pytest.mark.parametrize(("part", "change"), ODD.values(), ids=ODD)
+def test_what_could_not_be_served_is_refused(part, change):
+    """In one line when it is read, not by a traceback when a worker starts or somebody asks for the model card."""
+    odd = document() | {part: change(document()[part])}
+    with pytest.raises(ModelError, match=f"not a manifest of format 1 .{part}"):
+        parse(json.dumps(odd), "fraud_detector:odd")
