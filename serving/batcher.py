@@ -8,15 +8,14 @@ already, and from what comes while one is scored.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from inspect import isawaitable
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeAlias, TypeVar
 
 from serving.refuse import overloaded
 
 Row = TypeVar("Row")
 Answer = TypeVar("Answer")
+Futures: TypeAlias = tuple[asyncio.Future[Answer], ...]
 Score = Callable[[list[Row]], Sequence[Answer] | Awaitable[Sequence[Answer]]]
 
 
@@ -61,12 +60,6 @@ class LinearCost:
         self._always = max(0.0, ((squares + little) * seconds - rows * products) / determinant)
 
 
-class _Job(NamedTuple, Generic[Row, Answer]):
-    arrived: float
-    row: Row
-    future: "asyncio.Future[Answer]"
-
-
 class Batcher(Generic[Row, Answer]):
     """Gathers rows and hands them to ``score`` together, at most ``max_batch_size`` of them, one batch after another.
 
@@ -78,7 +71,8 @@ class Batcher(Generic[Row, Answer]):
         self._score = score
         self._max_latency_seconds = max_latency_seconds
         self._max_batch_size = max_batch_size
-        self._queue: deque[_Job[Row, Answer]] = deque()
+        self._queue: deque[tuple[float, Row, asyncio.Future[Answer]]] = deque()
+        """When each row came, the row, and where its answer goes."""
         self._cost = LinearCost()
         self._busy = False
         """Whether a batch is being scored, or is about to be."""
@@ -89,18 +83,18 @@ class Batcher(Generic[Row, Answer]):
         if alone and not self._busy:
             return await self._score_alone(row)
         loop = asyncio.get_running_loop()
-        job: _Job[Row, Answer] = _Job(time.perf_counter(), row, loop.create_future())
-        self._queue.append(job)
+        future: asyncio.Future[Answer] = loop.create_future()
+        self._queue.append((time.perf_counter(), row, future))
         if not self._busy:
             self._busy = True
             loop.call_soon(self._release)
-        return await job.future
+        return await future
 
     async def _score_alone(self, row: Row) -> Answer:
         """Without a turn of the event loop, where the scoring does not wait itself."""
         started = time.perf_counter()
         answers = self._score([row])
-        if isawaitable(answers):
+        if not isinstance(answers, Sequence):
             self._busy = True
             try:
                 answers = await answers
@@ -112,58 +106,58 @@ class Batcher(Generic[Row, Answer]):
     def _release(self) -> None:
         """Score the next batch."""
         self._shed_late()
-        jobs = [self._queue.popleft() for _ in range(min(len(self._queue), self._max_batch_size))]
-        if not jobs:
+        waiting = self._queue
+        if not waiting:
             self._busy = False
             return
+        _, rows, futures = zip(
+            *(waiting.popleft() for _ in range(min(len(waiting), self._max_batch_size))), strict=True
+        )
         started = time.perf_counter()
-        with self._told(jobs):
-            answers = self._score([job.row for job in jobs])
-            if not isawaitable(answers):
-                self._settle(jobs, answers, started)
-                return
-            self._scoring = asyncio.ensure_future(self._await(jobs, answers, started))
-
-    async def _await(self, jobs: list[_Job[Row, Answer]], scoring: Awaitable[Sequence[Answer]], started: float) -> None:
-        with self._told(jobs):
-            self._settle(jobs, await scoring, started)
-
-    @contextmanager
-    def _told(self, jobs: list[_Job[Row, Answer]]) -> Iterator[None]:
-        """Whatever ends the scoring inside, each caller is told, and the next batch comes."""
         try:
-            yield
-        except Exception as error:  # noqa: BLE001 - it is the callers'
-            self._fail(jobs, error)
-        except BaseException as error:
-            self._fail(jobs, RuntimeError(f"the scoring was ended: {error!r}"))
-            raise
+            answers = self._score(list(rows))
+            if isinstance(answers, Awaitable):
+                self._scoring = asyncio.ensure_future(self._await(futures, answers, started))
+            else:
+                self._settle(futures, answers, started)
+        except BaseException as error:  # noqa: BLE001 - it is the callers', and goes on where it is no Exception
+            self._fail(futures, error)
+
+    async def _await(self, futures: Futures[Answer], scoring: Awaitable[Sequence[Answer]], started: float) -> None:
+        try:
+            self._settle(futures, await scoring, started)
+        except BaseException as error:  # noqa: BLE001 - it is the callers', and goes on where it is no Exception
+            self._fail(futures, error)
 
     def _shed_late(self) -> None:
         """Never a row alone: there is nobody whom its refusal would help."""
         now = time.perf_counter()
         while len(self._queue) > 1:
-            expected = now - self._queue[0].arrived + self._cost.seconds(len(self._queue))
-            if expected < self._max_latency_seconds:
+            arrived, _, future = self._queue[0]
+            if now - arrived + self._cost.seconds(len(self._queue)) < self._max_latency_seconds:
                 return
-            future = self._queue.popleft().future
+            self._queue.popleft()
             if not future.done():
                 future.set_exception(overloaded())
 
-    def _settle(self, jobs: list[_Job[Row, Answer]], answers: Sequence[Answer], started: float) -> None:
-        if len(answers) != len(jobs):
-            raise ValueError(f"{len(jobs)} rows were scored, {len(answers)} answers came")
-        self._cost.note(len(jobs), time.perf_counter() - started)
-        for job, answer in zip(jobs, answers, strict=True):
-            if not job.future.done():  # its caller was cancelled
-                job.future.set_result(answer)
+    def _settle(self, futures: Futures[Answer], answers: Sequence[Answer], started: float) -> None:
+        if len(answers) != len(futures):
+            raise ValueError(f"{len(futures)} rows were scored, {len(answers)} answers came")
+        self._cost.note(len(futures), time.perf_counter() - started)
+        for future, answer in zip(futures, answers, strict=True):
+            if not future.done():  # its caller was cancelled
+                future.set_result(answer)
         self._go_on()
 
-    def _fail(self, jobs: list[_Job[Row, Answer]], error: Exception) -> None:
-        for job in jobs:
-            if not job.future.done():
-                job.future.set_exception(error)
+    def _fail(self, futures: Futures[Answer], error: BaseException) -> None:
+        """Tell each caller, whatever ended the scoring; what is no Exception goes on to end more than that."""
+        ours = error if isinstance(error, Exception) else RuntimeError(f"the scoring was ended: {error!r}")
+        for future in futures:
+            if not future.done():
+                future.set_exception(ours)
         self._go_on()
+        if ours is not error:
+            raise error
 
     def _go_on(self) -> None:
         if self._queue:

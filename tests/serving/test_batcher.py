@@ -8,7 +8,6 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from serving import batcher as batchers
 from serving.batcher import Batcher, LinearCost
 from serving.refuse import RefusedError
 
@@ -182,7 +181,7 @@ def aged(batcher, ages):
     """Futures of rows that a busy loop has kept waiting for so many seconds."""
     futures = [asyncio.get_running_loop().create_future() for _ in ages]
     now = time.perf_counter()
-    batcher._queue.extend(batchers._Job(now - age, 1, future) for age, future in zip(ages, futures, strict=True))
+    batcher._queue.extend((now - age, 1, future) for age, future in zip(ages, futures, strict=True))
     batcher._release()
     return futures
 

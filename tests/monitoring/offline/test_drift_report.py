@@ -11,6 +11,7 @@ import pytest
 
 from fraud import command, store
 from fraud.features import FEATURES, transform
+from fraud.manifest import BINS, Bins
 from fraud.profile import SCORE, Profile
 from fraud.schema import COLUMNS, LABEL
 from monitoring import __main__ as program
@@ -244,7 +245,7 @@ def test_a_version_that_is_not_there_is_a_stated_error(call, manifest, same, ver
     ("changes", "words"),
     [
         ({"schema_hash": "0" * 64}, "made for another transaction schema"),
-        ({"profile": {"V1": {"edges": [0.0], "ratios": [0.1] * 10}}}, "has no reference of this code's features"),
+        ({"profile": {"V1": Bins(edges=(0.0,), ratios=(0.1,) * BINS)}}, "has no reference of this code's features"),
     ],
 )
 def test_a_model_of_another_schema_is_a_stated_error(call, manifest, same, changes, words):
