@@ -1,0 +1,248 @@
+"""A caller's connection, with bounds on what it may send before it is a call, and for how long.
+
+uvicorn's parser keeps whatever it is sent until a header ends, puts a header that comes in pieces together anew at each
+piece, and leaves it at the first offer of another protocol. Here, before any of that costs: a head has a most of bytes
+and of headers, a first byte and a whole head have to come in time, what is no HTTP/1.1 that we understand alone is
+refused, an offer to upgrade is left aside (RFC 9110, 7.8), and connections are counted, with some kept for probes.
+
+``bounded`` makes the class out of uvicorn's own; ``serving.bento`` puts it in its place.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from serving.refuse import error_body
+
+LOG = logging.getLogger("bentoml.fraud")
+
+SLICE_BYTES = 8_192
+"""How much the parser is given at once: what is beyond a bound by less than this is seen too late, and costs little."""
+PROBES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
+SPARE_CONNECTIONS = 16
+"""Beyond the bound, for probes alone."""
+SWEEP_SECONDS = 1.0
+LOG_SECONDS = 10.0
+"""Between two lines about what was refused."""
+
+_STATUS = {
+    400: (b"400 Bad Request", "malformed"),
+    408: (b"408 Request Timeout", "timeout"),
+    414: (b"414 URI Too Long", "too_large"),
+    431: (b"431 Request Header Fields Too Large", "too_large"),
+    503: (b"503 Service Unavailable", "overloaded"),
+}
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What one connection, or all of this process, may take."""
+
+    head_bytes: int = 65_536
+    """Of the request line and headers together; of trailers likewise."""
+    headers: int = 100
+    head_seconds: float = 10.0
+    """From the connection, or from the first byte of a head, to the end of the head."""
+    idle_seconds: float = 75.0
+    """A connection without a call is closed after it: longer than the 60 s of common balancers."""
+    connections: int = 10_000
+
+
+class Refusals:
+    """Tells of what was refused: each to ``count``, and some of them to the log."""
+
+    def __init__(self, count: Callable[[str], None]) -> None:
+        self._count = count
+        self._unsaid = 0
+        self._said = -LOG_SECONDS
+
+    def note(self, reason: str, words: str) -> None:
+        """One more."""
+        self._count(reason)
+        self._unsaid += 1
+        now = time.monotonic()
+        if now - self._said >= LOG_SECONDS:
+            LOG.warning("%d calls refused before they were read, the last: %s", self._unsaid, words)
+            self._said, self._unsaid = now, 0
+
+
+class Refused(Exception):  # noqa: N818 - it is no error of ours
+    """Ends the parsing of a connection: what it sent is answered with ``status``."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(words)
+        self.status = status
+
+
+def problem_of(http_version: str, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """What RFC 9112 would not let pass, of headers with names in lower case; None where nothing is wrong."""
+    names = [name for name, _ in headers]
+    hosts = names.count(b"host")
+    if hosts != 1 and (hosts or http_version == "1.1"):
+        return "expected one Host header"
+    if names.count(b"content-type") > 1:
+        return "expected one Content-Type header"
+    if b"transfer-encoding" in names:
+        encodings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
+        if encodings != [b"chunked"]:
+            return "expected no other Transfer-Encoding than chunked"
+    return None
+
+
+def without_upgrade(method: bytes, url: bytes, http_version: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The head of the same call without its offer of another protocol."""
+    lines = [b"%b %b HTTP/%b\r\n" % (method, url, http_version.encode())]
+    for name, value in headers:
+        if name in (b"upgrade", b"http2-settings"):
+            continue
+        if name == b"connection":
+            tokens = [token.strip() for token in value.split(b",")]
+            value = b", ".join(token for token in tokens if token.lower() not in (b"upgrade", b"http2-settings"))
+            if not value:
+                continue
+        lines.append(b"%b: %b\r\n" % (name, value))
+    return b"".join([*lines, b"\r\n"])
+
+
+def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> Any:  # noqa: ANN401 - uvicorn's class
+    """uvicorn's protocol ``base``, which parses with ``httptools``, held within ``bounds``."""
+
+    class BoundedProtocol(base):  # type: ignore[misc]
+        """One connection."""
+
+        _sweeping = False
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - handed on as they come
+            super().__init__(*args, **kwargs)
+            self.timeout_keep_alive = bounds.idle_seconds
+            self._quiet = 0
+            """Bytes since the parser last had something to tell."""
+            self._in_body = self._offered = False
+            self._since: float | None = None
+            """When the wait for the head began that is awaited now."""
+
+        def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - asyncio's
+            super().connection_made(transport)
+            self._since = self.loop.time()
+            there = len(self.connections)
+            self._spare = there > bounds.connections and not _make_room(self.connections)
+            if self._spare and there > bounds.connections + SPARE_CONNECTIONS:
+                refusals.note("overloaded", f"{there} connections, at most {bounds.connections}")
+                transport.abort()
+            if not BoundedProtocol._sweeping:
+                BoundedProtocol._sweeping = True
+                self.loop.call_later(SWEEP_SECONDS, _sweep, self.connections, self.loop)
+
+        def data_received(self, data: bytes) -> None:
+            self._unset_keepalive_if_required()
+            if len(data) <= SLICE_BYTES:
+                self._feed(data)
+                return
+            for start in range(0, len(data), SLICE_BYTES):
+                if not self._feed(data[start : start + SLICE_BYTES]):
+                    return
+
+        def _feed(self, data: bytes) -> bool:
+            """Give the parser a slice; whether the connection goes on."""
+            waiting = len(self.cycle.body) if self._in_body else 0
+            try:
+                self.parser.feed_data(data)
+                if self.scope is not None and "path" in self.scope and not self.cycle.more_body:
+                    self._quiet, self._in_body, self._since = 0, False, None
+                else:
+                    self._unfinished(len(data), waiting)
+            except httptools.HttpParserUpgrade as offer:
+                return self._go_on_without(data[offer.args[0] :])
+            except httptools.HttpParserError as error:
+                refused = error.__context__ if isinstance(error.__context__, Refused) else None
+                self.refuse(refused or Refused(400, "the call is not HTTP/1.1"))
+                return False
+            except Refused as refused:
+                self.refuse(refused)
+                return False
+            return self.parser is not None
+
+        def _unfinished(self, size: int, waiting: int) -> None:
+            """A head or a body goes on: it must not do so for ever without bringing anything."""
+            self._in_body = self.scope is not None and "path" in self.scope
+            if self._in_body:
+                self._since = None
+                heard = len(self.cycle.body) > waiting or self.cycle.response_complete
+                self._quiet = 0 if heard else self._quiet + size
+            else:
+                self._quiet += size
+                self._since = self._since or self.loop.time()
+            if self._quiet > bounds.head_bytes:
+                if not self._in_body and not self.headers:
+                    raise Refused(414, f"the request line is longer than {bounds.head_bytes} bytes")
+                raise Refused(431, f"the headers are longer than {bounds.head_bytes} bytes")
+            if self.headers is not None and len(self.headers) > bounds.headers:
+                raise Refused(431, f"there are more than {bounds.headers} headers")
+
+        def on_headers_complete(self) -> None:
+            """Look at a whole head before it becomes a call."""
+            if len(self.headers) > bounds.headers:
+                raise Refused(431, f"there are more than {bounds.headers} headers")
+            if problem := problem_of(self.parser.get_http_version(), self.headers):
+                raise Refused(400, problem)
+            if self._spare and self.url.partition(b"?")[0].decode("latin-1") not in PROBES:
+                raise Refused(503, "there are too many connections; try again shortly")
+            self._quiet = 0
+            self._offered = self.parser.should_upgrade()
+            if not self._offered:
+                super().on_headers_complete()
+            elif self.parser.get_method() == b"CONNECT":
+                raise Refused(400, "this server is no proxy")
+
+        def on_message_complete(self) -> None:
+            """With an offer to upgrade the parser ends a message with its head."""
+            if not self._offered:
+                super().on_message_complete()
+
+        def _go_on_without(self, rest: bytes) -> bool:
+            """Read the call anew without its offer to upgrade, then what came after its head."""
+            head = without_upgrade(
+                self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers
+            )
+            self.parser = httptools.HttpRequestParser(self)
+            return self._feed(head) and (not rest or self._feed(rest))
+
+        def refuse(self, refused: Refused) -> None:
+            """Answer in our one shape, and close."""
+            line, reason = _STATUS[refused.status]
+            refusals.note(reason, str(refused))
+            if self.cycle is not None and not self.cycle.response_complete:
+                started, self.cycle.disconnected = self.cycle.response_started, True
+                self.cycle.message_event.set()
+                if started:
+                    self.transport.abort()
+                    return
+            body = error_body(str(refused))
+            retry = b"retry-after: 1\r\n" if refused.status == 503 else b""
+            head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n"
+            self.transport.write(head % (line, len(body), retry) + body)
+            self.transport.close()
+
+    def _sweep(connections: "set[BoundedProtocol]", loop: Any) -> None:  # noqa: ANN401
+        """Close what has waited too long for a head."""
+        now = loop.time()
+        for connection in list(connections):
+            if connection._since is not None and now - connection._since > bounds.head_seconds:
+                if connection._quiet:
+                    connection.refuse(Refused(408, f"no whole head came within {bounds.head_seconds:g} s"))
+                else:
+                    connection.transport.close()
+        loop.call_later(SWEEP_SECONDS, _sweep, connections, loop)
+
+    def _make_room(connections: "set[BoundedProtocol]") -> bool:
+        """Close a tenth of all connections, of those that are idle; whether there were any."""
+        idle = [one for one in connections if one.timeout_keep_alive_task is not None]
+        idle += sorted((one for one in connections if one._since is not None), key=lambda one: one._since or 0.0)
+        room = idle[:-1][: max(1, bounds.connections // 10)]  # the last is the one that has just come
+        for connection in room:
+            connection.transport.close()
+        return bool(room)
+
+    return BoundedProtocol
