@@ -180,6 +180,16 @@ def reason_against(factory: Any) -> str | None:  # noqa: ANN401
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
+def cors_options() -> dict[str, Any] | None:
+    """What BentoML's configuration says of calls from pages of other hosts; None when it allows none."""
+    try:
+        container = named("bentoml._internal.configuration.containers:BentoMLContainer")
+    except LookupError:
+        return None
+    options: dict[str, Any] = container.access_control_options.get()
+    return options if container.http.cors.enabled.get() else None
+
+
 class RequestSeries(NamedTuple):
     """BentoML's own metrics of one endpoint. ``total`` and ``duration`` are called with an HTTP status."""
 

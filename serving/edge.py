@@ -27,8 +27,9 @@ Quick = Callable[[Scope, Receive, Send, float], Awaitable[Receive | None]]
 CALL = "fraud.call"
 PREDICT = "/predict"
 PREDICTION_PATHS = frozenset({PREDICT, "/predict_batch"})
-GUARDED = PREDICTION_PATHS | {"/feedback", "/model"}
-"""Paths that need a key where keys are set; health, metrics and documentation stay open."""
+STATIC = "/static_content/"
+OPEN = frozenset({"/", "/metrics", "/livez", "/healthz", "/readyz", "/docs.json", "/schema.json"})
+"""Paths that need no key, beside what is below STATIC. Whatever else exists needs one where keys are set."""
 UNKNOWN = "/unknown"
 RETRY_AFTER_SECONDS = 1
 
@@ -62,8 +63,8 @@ class Edge:
     """Wraps the service's ASGI application.
 
     ``known``: the paths that exist. ``observe(seconds, reason)``: told of each finished prediction call; ``reason``
-    is None when it was answered with scores. ``guard(headers)``: whether a call of a GUARDED path may pass; None lets
-    all pass.
+    is None when it was answered with scores. ``guard(headers)``: whether a call of a path that is not OPEN may pass;
+    None lets all pass.
     """
 
     def __init__(
@@ -79,6 +80,8 @@ class Edge:
         self.guard = guard
         self.quick: Quick | None = None
         """A shorter way for ``/predict``; it answers and returns None, or returns what the application is to hear."""
+        self.unauthorized: App = unauthorized
+        """What answers a call without a key."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event, as ASGI applications do."""
@@ -90,13 +93,18 @@ class Edge:
             await send({"type": "websocket.close", "code": 1000})  # before it is accepted: the server answers 403
             return
         started = time.perf_counter()
-        may_pass = self.guard is None or scope["path"] not in GUARDED or self.guard(scope["headers"])
+        may_pass = self.guard is None or self._is_open(scope) or self.guard(scope["headers"])
         if self.quick is not None and scope["path"] == PREDICT and may_pass:
             heard = await self.quick(scope, receive, send, started)
             if heard is None:
                 return
             receive = heard
-        await self._serve(scope, receive, send, Call(started), self.app if may_pass else _unauthorized)
+        await self._serve(scope, receive, send, Call(started), self.app if may_pass else self.unauthorized)
+
+    def _is_open(self, scope: Scope) -> bool:
+        """Whether no key is needed: for an OPEN path, one that does not exist, and a browser's question beforehand."""
+        path = scope["path"]
+        return path in OPEN or path not in self.known or path.startswith(STATIC) or _is_preflight(scope)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, call: Call, app: App) -> None:
         """By the application, whatever it does; a prediction is counted once."""
@@ -118,7 +126,12 @@ class Edge:
                 self.observe(time.perf_counter() - call.started, call.reason)
 
 
-async def _unauthorized(scope: Scope, _: Receive, send: Send) -> None:
+def _is_preflight(scope: Scope) -> bool:
+    """Whether a browser asks whether it may call (CORS): such a question never carries a key."""
+    return scope["method"] == "OPTIONS" and any(name == b"access-control-request-method" for name, _ in scope["headers"])
+
+
+async def unauthorized(scope: Scope, _: Receive, send: Send) -> None:
     """The answer to a call without a key, before anything of it is read."""
     scope[CALL].reason = "unauthorized"
     body = error_body(_UNAUTHORIZED)

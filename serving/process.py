@@ -11,6 +11,7 @@ from typing import Any
 
 from bentoml.exceptions import BentoMLException
 from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -23,15 +24,14 @@ from monitoring.metrics import FraudMetrics
 from serving import bento, refuse
 from serving.batcher import Batcher
 from serving.counts import BuiltinCounts
-from serving.edge import PREDICT, App, Edge, refused, send_in_two
+from serving.edge import OPEN, PREDICT, STATIC, App, Edge, refused, send_in_two, unauthorized
 from serving.pages import MODEL
 from serving.shortcut import ShortCut
 
 LOG = logging.getLogger("bentoml.fraud")
 
 _EXAMPLE = Path(__file__).parents[1] / "sample_transaction.json"
-_SYSTEM = ("/", MODEL, "/metrics", "/livez", "/healthz", "/readyz", "/docs.json", "/schema.json")
-_STATIC = ("/static_content/swagger-ui.css", "/static_content/swagger-ui-bundle.js")
+_STATIC = (f"{STATIC}swagger-ui.css", f"{STATIC}swagger-ui-bundle.js")
 
 
 @cache
@@ -98,8 +98,10 @@ class Wiring:
     def around(self, app: App, routes: Sequence[str]) -> App:
         """The Edge around BentoML's application."""
         guard = Guard(settings().key_hashes) if settings().api_keys else None
-        known = frozenset([*routes, *_SYSTEM, *_STATIC])
+        known = frozenset([*routes, *OPEN, MODEL, *_STATIC])
         self.edge = Edge(app, known, metrics().observe_call, guard)
+        if cors := bento.cors_options():
+            self.edge.unauthorized = CORSMiddleware(unauthorized, **cors)
         if problem := bento.missing(bento.APPLICATION):
             LOG.warning("calls are batched by BentoML, and take its path: %s", problem)
         return self.edge

@@ -23,6 +23,7 @@ from serving.refuse import RefusedError
 
 PATIENCE_SECONDS = 1.0
 """A body that has not come by then is waited for on BentoML's path, which has the timeout."""
+_JSON = b"application/json"
 
 
 class ShortCut:
@@ -93,16 +94,16 @@ class ShortCut:
 
 
 def _is_plain(scope: Scope) -> bool:
-    """Whether it is a POST of plain JSON, said in the usual way."""
+    """Whether it is a POST of plain JSON."""
     if scope["method"] != "POST":
         return False
-    media_type = b"application/json"
+    media_type = _JSON
     for name, value in scope["headers"]:
         if name == b"content-type":
             media_type = value
         elif name == b"content-encoding":
             return False
-    return bool(media_type == b"application/json")
+    return bool(media_type == _JSON or media_type.partition(b";")[0].strip().lower() == _JSON)
 
 
 def _read(message: Message) -> tuple[Packed, str] | None:
