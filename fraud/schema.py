@@ -29,8 +29,8 @@ Transaction = create_model(
     **{f"V{number}": _Component for number in range(1, 29)},  # type: ignore[call-overload]
     Amount=_Amount,
     transaction_id=(
-        Annotated[str, Field(pattern=ID_PATTERN, description="Your own id; it comes back with the answer.")],
-        Field(default=""),
+        Annotated[str, Field(pattern=ID_PATTERN)] | None,
+        Field(default=None, description="Your own id; it comes back with the answer."),
     ),
 )
 

@@ -12,13 +12,13 @@ A batch is cut into its rows first, and each is read as if it had come alone. So
 stands at the cost of the rows before it, and a thread that reads a large batch lets others work between any two.
 """
 
+from json import loads
 from typing import Annotated, Any
 
-import numpy as np
-from annotated_types import MaxLen, MinLen
 from msgspec import UNSET, DecodeError, Meta, Raw, UnsetType, defstruct, json
 from msgspec.structs import astuple
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from fraud.rows import Packed, Rows, pack_row, unpack
 from fraud.schema import COLUMNS, ID_COLUMN, ID_PATTERN, Label, Transaction, bounds
@@ -40,7 +40,7 @@ _Transaction = defstruct(
 )
 _Batch = defstruct("_Batch", [("transactions", list[Raw])], forbid_unknown_fields=True)
 
-_NOT_VALID = (DecodeError, UnicodeDecodeError)
+_NOT_VALID = (DecodeError, UnicodeDecodeError, RecursionError)
 _decode_one = json.Decoder(_Transaction).decode
 _cut: Any = json.Decoder(_Batch).decode
 
@@ -70,8 +70,9 @@ def parse_many(body: bytes, max_rows: int) -> Rows:
     """Read ``{"transactions": [...]}``. Raises RefusedError; one bad row refuses the whole call."""
     if body.count(b"{") > max_rows + 1:
         raise refuse.too_large(f"at most {max_rows} transactions in one call")
+    body = body.removeprefix(_BYTE_ORDER_MARK)
     try:
-        cut = _cut(body.removeprefix(_BYTE_ORDER_MARK)).transactions
+        cut = _cut(body).transactions
     except _NOT_VALID:
         raise _outer_problem(body) from None
     if not cut:
@@ -84,7 +85,7 @@ def parse_many(body: bytes, max_rows: int) -> Rows:
         rows.append(row)
         names.append(name)
     if body.count(b'"') != size + 2:
-        raise refuse.repeated(refuse.BATCH)
+        raise _repeated(body, refuse.BATCH)
     return Rows(unpack(rows), tuple(names))
 
 
@@ -98,9 +99,8 @@ def _parse_row(text: bytes, what: str, place: str = "") -> tuple[Packed, str]:
         transaction: Any = Transaction.model_validate_json(text)
     except ValidationError as error:
         raise refuse.from_pydantic(error, what, place) from None
-    keys = json.decode(text, type=dict[str, Any])
-    if text.count(b'"') != 2 * len(keys) + 2 * bool(transaction.transaction_id):
-        raise refuse.surplus(text, what, place, Transaction.model_fields)
+    if text.count(b'"') != 2 * len(transaction.model_fields_set) + 2 * bool(transaction.transaction_id):
+        raise _repeated(text, what, place)
     return pack_row(*(getattr(transaction, column) for column in COLUMNS)), transaction.transaction_id or ""
 
 
@@ -111,5 +111,39 @@ def parse_label(body: bytes) -> Label:
     except ValidationError as error:
         raise refuse.from_pydantic(error, refuse.LABEL) from None
     if body.count(b'"') != 2 * (len(Label.model_fields) + 1):
-        raise refuse.repeated(refuse.LABEL)
+        raise _repeated(body, refuse.LABEL)
     return label
+
+
+class _Outer(BaseModel):
+    """A batch whose rows may be anything."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    transactions: list[dict[str, Any]] = Field(min_length=1)
+
+
+def _outer_problem(body: bytes) -> refuse.RefusedError:
+    """Why a batch cannot be cut into rows: no JSON, another shape, or a number that JSON does not have."""
+    try:
+        outer = from_json(body)
+        rows = _Outer.model_validate(outer).transactions
+    except ValidationError as error:
+        return refuse.from_pydantic(error, refuse.BATCH)
+    except ValueError as error:
+        return refuse.malformed(str(error))
+    for position, row in enumerate(rows):
+        try:
+            Transaction.model_validate(row)
+        except ValidationError as error:
+            return refuse.from_pydantic(error, refuse.BATCH, f"transactions.{position}.")
+    return _repeated(body, refuse.BATCH)
+
+
+def _repeated(body: bytes, what: str, place: str = "") -> refuse.RefusedError:
+    """Which key is there twice in a body that is valid otherwise; outside, or in the first row that has one."""
+    pairs = loads(body, object_pairs_hook=list)
+    refusal = refuse.repeated_keys(pairs, what, place)
+    for position, row in enumerate(dict(pairs).get("transactions", [])):
+        refusal = refusal or refuse.repeated_keys(row, what, f"transactions.{position}.")
+    return refusal or refuse.malformed("it cannot be read as one thing only")

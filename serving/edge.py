@@ -128,7 +128,8 @@ class Edge:
 
 def _is_preflight(scope: Scope) -> bool:
     """Whether a browser asks whether it may call (CORS): such a question never carries a key."""
-    return scope["method"] == "OPTIONS" and any(name == b"access-control-request-method" for name, _ in scope["headers"])
+    asks = b"access-control-request-method"
+    return scope["method"] == "OPTIONS" and any(name == asks for name, _ in scope["headers"])
 
 
 async def unauthorized(scope: Scope, _: Receive, send: Send) -> None:

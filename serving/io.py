@@ -6,10 +6,11 @@ BentoML calls ``from_http_request`` before a method and ``to_http_response`` aft
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import bentoml
 import numpy as np
+from annotated_types import MaxLen, MinLen
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 from starlette.requests import Request
@@ -19,7 +20,7 @@ from fraud.rows import Rows, ScoredRow, pack
 from fraud.schema import Label, Prediction, Predictions, Transaction
 from serving import process, refuse
 from serving.answer import answer_many, answer_one
-from serving.decode import PREDICT_BYTES, batch_model, parse_label, parse_many, parse_one
+from serving.decode import PREDICT_BYTES, parse_label, parse_many, parse_one
 from serving.edge import refused
 
 T = TypeVar("T")
@@ -113,18 +114,19 @@ def one_transaction(example: dict[str, Any]) -> type[bentoml.IODescriptor]:
 
 def many_transactions(example: dict[str, Any], max_rows: int, max_bytes: int) -> type[bentoml.IODescriptor]:
     """What ``POST /predict_batch`` takes: at most so many rows and bytes."""
-    model = batch_model(max_rows)
 
-    class ManyTransactions(bentoml.IODescriptor, model):
+    class ManyTransactions(bentoml.IODescriptor):
         """Many card transactions."""
 
-        model_config = ConfigDict(json_schema_extra={"example": {"transactions": [example]}})
+        model_config = ConfigDict(json_schema_extra={"example": {"transactions": [example]}}, extra="forbid")
         __root_input__: ClassVar[bool] = True
+
+        transactions: Annotated[list[Transaction], MinLen(1), MaxLen(max_rows)]
 
         @classmethod
         async def from_http_request(cls, request: Request, _serde: object) -> NDArray[np.float64]:
             """Bytes to rows ``(n, 30)``."""
-            rows = await _parsed(request, max_bytes, lambda body: parse_many(body, model, max_rows))
+            rows = await _parsed(request, max_bytes, lambda body: parse_many(body, max_rows))
             _rows.set(rows)
             return rows.values
 

@@ -27,6 +27,7 @@ SWEEP_SECONDS = 1.0
 LOG_SECONDS = 10.0
 """Between two lines about what was refused."""
 
+_OFFERS = (b"upgrade", b"http2-settings")
 _STATUS = {
     400: (b"400 Bad Request", "malformed"),
     408: (b"408 Request Timeout", "timeout"),
@@ -95,21 +96,20 @@ def without_upgrade(method: bytes, url: bytes, http_version: str, headers: Itera
     """The head of the same call without its offer of another protocol."""
     lines = [b"%b %b HTTP/%b\r\n" % (method, url, http_version.encode())]
     for name, value in headers:
-        if name in (b"upgrade", b"http2-settings"):
+        if name in _OFFERS:
             continue
         if name == b"connection":
-            tokens = [token.strip() for token in value.split(b",")]
-            value = b", ".join(token for token in tokens if token.lower() not in (b"upgrade", b"http2-settings"))
-            if not value:
-                continue
-        lines.append(b"%b: %b\r\n" % (name, value))
+            tokens = [token for token in value.split(b",") if token.strip().lower() not in _OFFERS]
+            lines.append(b"connection: %b\r\n" % b",".join(tokens) if tokens else b"")
+        else:
+            lines.append(b"%b: %b\r\n" % (name, value))
     return b"".join([*lines, b"\r\n"])
 
 
 def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> Any:  # noqa: ANN401 - uvicorn's class
     """uvicorn's protocol ``base``, which parses with ``httptools``, held within ``bounds``."""
 
-    class BoundedProtocol(base):  # type: ignore[misc]
+    class BoundedProtocol(base):
         """One connection."""
 
         _sweeping = False
@@ -203,9 +203,7 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
 
         def _go_on_without(self, rest: bytes) -> bool:
             """Read the call anew without its offer to upgrade, then what came after its head."""
-            head = without_upgrade(
-                self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers
-            )
+            head = without_upgrade(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
             self.parser = httptools.HttpRequestParser(self)
             return self._feed(head) and (not rest or self._feed(rest))
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -10,17 +10,23 @@ from typing import Any
 from bentoml.exceptions import BentoMLException
 from pydantic import ValidationError
 
+from fraud.schema import COLUMNS
+
 SHOWN = 20  # problems named in one answer
 NAME_SHOWN = 64  # characters of a field's name in an answer: the name may be the caller's own
 
 TRANSACTION, BATCH, LABEL = "the transaction", "the batch", "the label"
 
+_SHAPE = f'{{"{COLUMNS[0]}": ..., "{COLUMNS[1]}": ..., ..., "{COLUMNS[-1]}": ...}}'
 _MISSING, _UNKNOWN, _REPEATED = "is required", "is not a field of a transaction", "given more than once"
 _MESSAGES = {
     "missing": _MISSING,
     "extra_forbidden": _UNKNOWN,
     "string_pattern_mismatch": "should be 1 to 64 letters, digits or . _ : / - and start with a letter or digit",
     "too_short": "should hold at least one transaction",
+    "model_type": "should be an object",
+    "dict_type": "should be an object",
+    "list_type": "should be a valid array",
 }
 
 
@@ -86,44 +92,42 @@ def invalid(what: str, problems: Iterable[tuple[str, str]]) -> RefusedError:
     return RefusedError(HTTPStatus.BAD_REQUEST, "invalid", summary, details)
 
 
-def from_pydantic(error: ValidationError, what: str) -> RefusedError:
-    """What pydantic found."""
+def malformed(words: str) -> RefusedError:
+    """No JSON at all."""
+    return RefusedError(HTTPStatus.BAD_REQUEST, "malformed", f"the body is not JSON: {words}")
+
+
+def from_pydantic(error: ValidationError, what: str, place: str = "") -> RefusedError:
+    """What pydantic found in ``what``; of a batch's row where there is a ``place``."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
-    first = problems[0]
-    if first["type"] == "json_invalid":
-        words = f"the body is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}"
-        return RefusedError(HTTPStatus.BAD_REQUEST, "malformed", words)
-    return invalid(what, map(_problem, problems))
+    if problems[0]["type"] == "json_invalid":
+        return malformed(problems[0]["msg"].removeprefix("Invalid JSON: "))
+    return invalid(what, _worded(problems, place))
 
 
-def _problem(problem: Any) -> tuple[str, str]:  # noqa: ANN401 - pydantic's ErrorDetails
-    place = ".".join(str(part)[:NAME_SHOWN] for part in problem["loc"]) or "body"
-    return place, _MESSAGES.get(problem["type"], problem["msg"].replace("Input should", "should"))
+def _worded(problems: Sequence[Any], place: str) -> Iterator[tuple[str, str]]:
+    """Field and message of each of pydantic's problems, those first that say what to do."""
+    absent = {_place(problem): problem for problem in problems if problem["type"] == "missing"}
+    unknown = [_place(problem) for problem in problems if problem["type"] == "extra_forbidden"]
+    spelt = {name: meant for name in unknown for meant in absent if name.strip().lower() == meant.lower()}
+    yield from ((place + name, f"{_UNKNOWN}: did you mean {meant}?") for name, meant in spelt.items())
+    if set(COLUMNS) <= set(absent) and unknown and not spelt:
+        yield place + unknown[0], f"{_UNKNOWN}: expected one flat object, {_SHAPE}"
+        return
+    for problem in problems:
+        name = _place(problem)
+        if name not in spelt and not (problem["type"] == "missing" and name in spelt.values()):
+            words = problem["msg"].replace("Input should", "should")
+            where = place + name if problem["loc"] else place.removesuffix(".")
+            yield where or "body", _MESSAGES.get(problem["type"], words)
 
 
-def missing(position: int, names: Iterable[str]) -> RefusedError:
-    """A row of a batch lacks fields."""
-    return invalid(BATCH, ((f"transactions.{position}.{name}", _MISSING) for name in names))
+def _place(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    return ".".join(str(part)[:NAME_SHOWN] for part in problem["loc"])
 
 
-def surplus(body: bytes, what: str, fields: Collection[str]) -> RefusedError:
-    """Name the repeated and the unknown keys of a body that is valid otherwise; ``fields`` are a transaction's."""
-    outer = json.loads(body, object_pairs_hook=list)
-    objects = [("", outer, fields)]
-    if what == BATCH:
-        rows = enumerate(dict(outer)["transactions"])
-        objects = [("", outer, {"transactions"}), *((f"transactions.{number}.", row, fields) for number, row in rows)]
-    return invalid(
-        what,
-        (
-            (place + name[:NAME_SHOWN], _REPEATED if times > 1 else _UNKNOWN)
-            for place, pairs, known in objects
-            for name, times in Counter(name for name, _ in pairs).items()
-            if times > 1 or name not in known
-        ),
-    )
-
-
-def repeated(what: str) -> RefusedError:
-    """Some key is there twice: which one was meant?"""
-    return invalid(what, [("body", "names a field more than once")])
+def repeated_keys(pairs: Iterable[tuple[str, object]], what: str, place: str = "") -> RefusedError | None:
+    """Name the keys that are there more than once: which one was meant? None when each is there once."""
+    times = Counter(name for name, _ in pairs)
+    found = [(place + name[:NAME_SHOWN], _REPEATED) for name, count in times.items() if count > 1]
+    return invalid(what, found) if found else None

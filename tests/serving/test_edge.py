@@ -8,10 +8,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from monitoring.metrics import FraudMetrics
-from serving.edge import CALL, GUARDED, PREDICTION_PATHS, UNKNOWN, Edge
+from serving.edge import CALL, OPEN, PREDICTION_PATHS, STATIC, UNKNOWN, Edge
 from serving.refuse import RefusedError
 
-KNOWN = frozenset({*GUARDED, "/", "/metrics"})
+CLOSED = PREDICTION_PATHS | {"/feedback", "/model", "/a_method_of_tomorrow"}
+KNOWN = CLOSED | OPEN | {f"{STATIC}swagger-ui.css"}
 JSON = (b"content-type", b"application/json")
 TEXT = (b"content-type", b"text/plain")
 
@@ -42,7 +43,7 @@ def answering(*messages, refusal=None, exception=None):
 class Driven:
     """What came out of one call through the Edge around ``app``."""
 
-    def __init__(self, app, path="/predict", heard=(), kind="http", guard=None):
+    def __init__(self, app, path="/predict", heard=(), kind="http", guard=None, method="POST", headers=(JSON,)):
         self.sent, self.observed, self.raised = [], [], None
         waiting = iter(heard)
 
@@ -53,7 +54,7 @@ class Driven:
             self.sent.append(message)
 
         edge = Edge(app, KNOWN, lambda seconds, reason: self.observed.append((seconds, reason)), guard)
-        self.scope = {"type": kind, "path": path, "raw_path": path.encode(), "method": "POST", "headers": [JSON]}
+        self.scope = {"type": kind, "path": path, "raw_path": path.encode(), "method": method, "headers": list(headers)}
         try:
             asyncio.run(edge(self.scope, receive, send))
         except (RuntimeError, ConnectionError, asyncio.CancelledError) as error:
@@ -304,7 +305,7 @@ def test_every_reason_is_a_label_of_the_metrics(status):
         metrics.observe_call(*Driven(answering(*messages)).observed[0])
 
 
-@pytest.mark.parametrize("path", sorted(GUARDED))
+@pytest.mark.parametrize("path", sorted(CLOSED))
 def test_without_a_key_nothing_of_the_call_is_read(path):
     """What the guard turns away by its headers is answered 401 in our shape; the application is not called."""
     app, asked = answering(start(200, JSON), body(b"{}")), []
@@ -320,7 +321,7 @@ def test_without_a_key_nothing_of_the_call_is_read(path):
     assert driven.reasons == (["unauthorized"] if path in PREDICTION_PATHS else [])
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/nowhere"])
+@pytest.mark.parametrize("path", [*sorted(OPEN), f"{STATIC}swagger-ui.css", "/nowhere"])
 def test_what_is_open_needs_no_key(path):
     """Metrics, documentation and paths that do not exist: the guard is not asked."""
     driven = Driven(answering(start(200, JSON), body(b"{}")), path, guard=lambda _: pytest.fail("asked"))
@@ -331,3 +332,20 @@ def test_what_is_open_needs_no_key(path):
 def test_who_may_pass_is_served(guard):
     """Without keys set, or with a known one."""
     assert Driven(answering(start(200, JSON), body(b"{}")), guard=guard).sent[0]["status"] == 200
+
+
+def test_a_browser_asks_without_a_key():
+    """A preflight never carries one: the application, where BentoML's CORS is, answers it."""
+    asks = [(b"origin", b"https://desk.example"), (b"access-control-request-method", b"POST")]
+    app = answering(start(200), body(b"OK"))
+    driven = Driven(app, guard=lambda _: pytest.fail("asked"), method="OPTIONS", headers=asks)
+    assert driven.sent[0]["status"] == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"), [("OPTIONS", []), ("POST", [(b"access-control-request-method", b"GET")])]
+)
+def test_what_is_no_preflight_needs_a_key(method, headers):
+    """Neither another question by OPTIONS, nor a call that bears the header."""
+    driven = Driven(answering(start(200), body(b"OK")), guard=lambda _: False, method=method, headers=headers)
+    assert driven.sent[0]["status"] == 401

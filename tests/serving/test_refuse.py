@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraud.schema import COLUMNS, ID_COLUMN, Transaction, bounds
-from serving.decode import PREDICT_BYTES, batch_model, parse_many, parse_one
+from serving.decode import PREDICT_BYTES, parse_many, parse_one
+from serving.io import many_transactions
 from serving.refuse import SHOWN, RefusedError, no_database, not_json, not_ready, overloaded
 
 MAX_ROWS = 5
-MODEL = batch_model(MAX_ROWS)
+MODEL = many_transactions({}, MAX_ROWS, 10_000)
 LINE = {"Time": 1.0, **{f"V{number}": number / 7 for number in range(1, 29)}, "Amount": 12.5}
 TEXT = json.dumps(LINE)
 VALUES = list(LINE.values())
@@ -42,8 +43,8 @@ def one(text):
     return parse_one(text.encode() if isinstance(text, str) else text)
 
 
-def many(text, model=MODEL, max_rows=MAX_ROWS):
-    return parse_many(text.encode() if isinstance(text, str) else text, model, max_rows)
+def many(text, max_rows=MAX_ROWS):
+    return parse_many(text.encode() if isinstance(text, str) else text, max_rows)
 
 
 def refused(parse, body):
@@ -97,7 +98,6 @@ INVALID = {
     "repeated thrice": (plus('"V1": 9, "V1": 8'), "V1", REPEATED),
     "two ids": (plus(f'"{ID_COLUMN}": "a", "{ID_COLUMN}": "b"'), ID_COLUMN, REPEATED),
     "number as id": (plus(f'"{ID_COLUMN}": 7'), ID_COLUMN, "should be a valid string"),
-    "null as id": (plus(f'"{ID_COLUMN}": null'), ID_COLUMN, "should be a valid string"),
     "empty id": (plus(f'"{ID_COLUMN}": ""'), ID_COLUMN, "should be 1 to 64 letters, digits"),
     "id with a space": (plus(f'"{ID_COLUMN}": "a b"'), ID_COLUMN, "should be 1 to 64 letters, digits"),
     "id with a line break": (plus(f'"{ID_COLUMN}": "a\\n"'), ID_COLUMN, "should be 1 to 64 letters, digits"),
@@ -123,7 +123,6 @@ MALFORMED = {
     "a comment": f"{TEXT} // done".encode(),
     "not UTF-8": plus(f'"{ID_COLUMN}": "?"').encode().replace(b"?", b"\xff"),
     "UTF-16": TEXT.encode("utf-16"),
-    "a byte order mark": TEXT.encode("utf-8-sig"),
     "gzip": b"\x1f\x8b\x08\x00" + b"\0" * 20,
     "a form": b"Time=1&V1=2",
     "a lone surrogate": plus('"\\ud800": 1').encode(),
@@ -405,3 +404,45 @@ def test_bentoml_answers_a_refusal_with_its_status():
     """On a path that knows nothing of ours."""
     assert overloaded().error_code == 503
     assert not_json().error_code == 415
+
+
+@pytest.mark.parametrize("body", [TEXT, plus(f'"{ID_COLUMN}": null'), "\ufeff" + TEXT], ids=["plain", "null", "mark"])
+def test_what_serializers_write_is_taken(body):
+    """null for an id that is not set, a byte-order mark before the text: as if neither were there."""
+    rows = one(body)
+    assert rows.ids == ("",)
+    assert rows.values[0].tolist() == VALUES
+    marked = ("\ufeff" if body.startswith("\ufeff") else "") + batch(body.removeprefix("\ufeff"))
+    assert many(marked).values.tobytes() == rows.values.tobytes()
+
+
+@pytest.mark.parametrize("wrapper", ['{"data": %s}', '{"instances": [%s]}', '{"inputs": %s, "id": 3}'])
+def test_a_wrapped_transaction_is_told_the_shape(wrapper):
+    """One problem that shows what is expected, not thirty fields that are missing."""
+    refusal = refused(one, wrapper % TEXT)
+    shape = 'expected one flat object, {"Time": ..., "V1": ..., ..., "Amount": ...}'
+    assert shape in refusal.error
+    assert [problem["field"] for problem in refusal.details] == [wrapper.split('"')[1]]
+
+
+@pytest.mark.parametrize("parse", [one, lambda body: many(batch(body))], ids=["single", "batch"])
+def test_a_name_in_another_case_is_asked_for(parse):
+    """As files do: did you mean V1? The field that is meant is not called missing beside it."""
+    refusal = refused(parse, TEXT.replace('"V1"', '"v1"').replace('"Amount"', '"amount"'))
+    assert [problem["message"].rpartition(": ")[2] for problem in refusal.details] == [
+        "did you mean V1?",
+        "did you mean Amount?",
+    ]
+
+
+def test_the_first_bad_row_is_named_wherever_it_stands():
+    """Whatever is wrong with it and with later ones."""
+    refusal = refused(lambda body: many(body, 100), batch(*[TEXT] * 40, without("V7"), with_text("V1", "true")))
+    assert refusal.details == [{"field": "transactions.40.V7", "message": "is required"}]
+
+
+def test_a_row_that_is_far_too_large_is_not_read_twice():
+    """Words about it would cost its size many times over."""
+    row = plus(f'"x": "{"y" * PREDICT_BYTES}"')
+    refusal = refused(many, batch(TEXT, row))
+    assert refusal.details == [{"field": "transactions.1", "message": "should be smaller than 16384 bytes"}]

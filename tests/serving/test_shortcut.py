@@ -162,7 +162,6 @@ def test_what_is_not_understood_is_handed_back_whole(message):
         ("GET", [JSON]),
         ("POST", [(b"content-type", b"text/plain")]),
         ("POST", [(b"content-type", b"application/vnd.bentoml+pickle")]),
-        ("POST", [(b"content-type", b"application/json; charset=utf-8")]),
         ("POST", [JSON, (b"content-encoding", b"gzip")]),
     ],
 )
@@ -173,9 +172,12 @@ def test_another_kind_of_call_is_handed_back_unread(method, headers):
     assert driven.sent == []
 
 
-def test_without_a_content_type_it_is_json():
-    """As on BentoML's path."""
-    assert Driven(headers=[]).heard is None
+@pytest.mark.parametrize(
+    "said", [None, b"application/json; charset=utf-8", b"application/json;charset=UTF-8", b"Application/JSON ; x=y"]
+)
+def test_json_said_in_any_way_is_taken(said):
+    """Without a word of it, and as .NET, OkHttp and Spring say it."""
+    assert Driven(headers=[(b"content-type", said)] if said else []).heard is None
 
 
 def test_a_failure_is_left_to_bentomls_path():
