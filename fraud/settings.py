@@ -47,6 +47,17 @@ class Settings(BaseModel):
     request_timeout_seconds: float = Field(
         30.0, gt=0, le=3600, description="A call not answered within this time gets 504."
     )
+    max_header_bytes: int = Field(
+        65_536, ge=1024, le=1024 * 1024, description="Most bytes of a request line and its headers."
+    )
+    max_headers: int = Field(100, ge=8, le=10_000, description="Most headers of a call.")
+    header_timeout_seconds: float = Field(
+        10.0, gt=0, le=3600, description="A connection that brings no whole request head in this time is closed."
+    )
+    keep_alive_seconds: float = Field(
+        75.0, gt=0, le=86_400, description="An idle connection is closed after this time."
+    )
+    max_connections: int = Field(10_000, ge=16, le=1_000_000, description="Most connections a worker holds.")
     rate_window_seconds: int = Field(300, ge=2, le=86_400, description="Window of the fraud_rate gauge.")
 
     short_cut: bool = Field(True, description="Whether /predict takes the short way past BentoML's middleware.")

@@ -41,6 +41,8 @@ REASONS = (
     "disconnected",
     "internal",
 )
+REFUSED = ("malformed", "too_large", "timeout", "overloaded")
+"""Why a call was refused before it was read: no HTTP, too long a head, too slow a head, too many connections."""
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SCORE_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 TICK_SECONDS = 1.0
@@ -80,6 +82,10 @@ class FraudMetrics:
             "fraud_prediction_errors", "Prediction calls not answered with scores.", ["reason"], registry=registry
         )
         self._errors = {reason: errors.labels(reason) for reason in REASONS}
+        refused = Counter(
+            "fraud_http_refused", "Calls refused before they were read, by reason.", ["reason"], registry=registry
+        )
+        self._refused_calls = {reason: refused.labels(reason) for reason in REFUSED}
         self._latency = Histogram(
             "fraud_prediction_latency_seconds",
             "Time from the first byte of a prediction call to its answer.",
@@ -179,6 +185,10 @@ class FraudMetrics:
         self._seconds.append(seconds)
         if error is not None:
             self._errors[error].inc()
+
+    def refused(self, reason: str) -> None:
+        """Count a call that was refused before it was read; ``reason`` is one of REFUSED."""
+        self._refused_calls[reason].inc()
 
     def flush_with(self, other: Callable[[], None]) -> None:
         """Call ``other`` at each flush too."""

@@ -28,10 +28,22 @@ try:
 except ImportError:  # ``missing`` says so, and answers are sent in two messages
     RequestResponseCycle = None  # type: ignore[assignment]
 
-EDGE, APPLICATION, SHORT_CUT, ONE_WRITE, REVIVAL = "edge", "application", "short cut", "one write", "revival"
+EDGE, PROTOCOL, APPLICATION = "edge", "protocol", "application"
+SHORT_CUT, ONE_WRITE, REVIVAL = "short cut", "one write", "revival"
 LOG = logging.getLogger("bentoml.fraud")
 NAMES = {
     EDGE: ("_bentoml_sdk:Service.to_asgi", "_bentoml_sdk:Service.apis", "bentoml:service.__kwdefaults__.service_class"),
+    PROTOCOL: (
+        "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol.data_received",
+        "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol.connection_made",
+        "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol.on_headers_complete",
+        "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol.on_message_complete",
+        "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol._unset_keepalive_if_required",
+        "httptools:HttpRequestParser.should_upgrade",
+        "httptools:HttpParserUpgrade",
+        "httptools:HttpParserError",
+        "uvicorn.config:HTTP_PROTOCOLS.auto",
+    ),
     APPLICATION: (
         "_bentoml_sdk:Service.inject_config",
         "_bentoml_impl.server.app:ServiceAppFactory.create_instance",
@@ -224,6 +236,12 @@ def request_series(factory: Any, app: Starlette, endpoint: str) -> RequestSeries
         lambda status: duration.labels(endpoint=endpoint, http_response_code=status, **labels),
         factory.adaptive_batch_size_hist.labels(**{**bento, **method, "runner_name": factory.service.name}),
     )
+
+
+def hold_connections(bounded: Callable[[Any, Any], Any]) -> None:
+    """Have uvicorn serve each connection by what ``bounded`` makes of its own protocol class and its parser."""
+    protocol = named("uvicorn.protocols.http.httptools_impl:HttpToolsProtocol")
+    named("uvicorn.config:HTTP_PROTOCOLS")["auto"] = bounded(protocol, import_module("httptools"))
 
 
 def revive() -> None:

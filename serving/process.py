@@ -2,9 +2,10 @@
 
 import json
 import logging
+import resource
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,13 @@ from serving.batcher import Batcher
 from serving.counts import BuiltinCounts
 from serving.edge import OPEN, PREDICT, STATIC, App, Edge, refused, send_in_two, unauthorized
 from serving.pages import MODEL
+from serving.protocol import Bounds, Refusals, bounded
 from serving.shortcut import ShortCut
 
 LOG = logging.getLogger("bentoml.fraud")
 
 _EXAMPLE = Path(__file__).parents[1] / "sample_transaction.json"
+_OTHER_DESCRIPTORS = 96  # the log's database, metrics files, what BentoML opens
 _STATIC = (f"{STATIC}swagger-ui.css", f"{STATIC}swagger-ui-bundle.js")
 
 
@@ -40,7 +43,7 @@ def settings() -> Settings:
     try:
         read = Settings.from_env()
         check_database(read)
-        if read.api_keys and (problem := bento.missing(bento.EDGE)):
+        if read.api_keys and (problem := bento.missing(bento.EDGE) or bento.missing(bento.PROTOCOL)):
             raise SettingsError(f"FRAUD_API_KEYS is set, and keys cannot be checked with this BentoML: {problem}")
     except SettingsError as error:
         sys.exit(f"error: {error}")
@@ -102,6 +105,10 @@ class Wiring:
         self.edge = Edge(app, known, metrics().observe_call, guard)
         if cors := bento.cors_options():
             self.edge.unauthorized = CORSMiddleware(unauthorized, **cors)
+        if problem := bento.missing(bento.PROTOCOL):
+            LOG.error("connections may send and wait without bounds: %s", problem)
+        else:
+            bento.hold_connections(partial(bounded, bounds=_bounds(), refusals=Refusals(metrics().refused)))
         if problem := bento.missing(bento.APPLICATION):
             LOG.warning("calls are batched by BentoML, and take its path: %s", problem)
         return self.edge
@@ -139,6 +146,19 @@ class Wiring:
 def wiring() -> Wiring:
     """That of this worker process."""
     return Wiring()
+
+
+def _bounds() -> Bounds:
+    """Of a connection, and of how many there are: descriptors are needed for other things too."""
+    read = settings()
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Bounds(
+        head_bytes=read.max_header_bytes,
+        headers=read.max_headers,
+        head_seconds=read.header_timeout_seconds,
+        idle_seconds=read.keep_alive_seconds,
+        connections=min(read.max_connections, max(16, descriptors - _OTHER_DESCRIPTORS)),
+    )
 
 
 def _batcher(score: Callable[[list[Any]], Any]) -> Batcher[Any, Any]:

@@ -146,9 +146,11 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
 
         def _feed(self, data: bytes) -> bool:
             """Give the parser a slice; whether the connection goes on."""
-            waiting = len(self.cycle.body) if self._in_body else 0
+            cycle, waiting = self.cycle, len(self.cycle.body) if self._in_body else 0
             try:
                 self.parser.feed_data(data)
+                if cycle is not self.cycle:  # what came before the head at hand was another's
+                    self._quiet = -len(data)
                 if self.scope is not None and "path" in self.scope and not self.cycle.more_body:
                     self._quiet, self._in_body, self._since = 0, False, None
                 else:
@@ -236,8 +238,9 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
 
     def _make_room(connections: "set[BoundedProtocol]") -> bool:
         """Close a tenth of all connections, of those that are idle; whether there were any."""
-        idle = [one for one in connections if one.timeout_keep_alive_task is not None]
-        idle += sorted((one for one in connections if one._since is not None), key=lambda one: one._since or 0.0)
+        still = [one for one in connections if not one.transport.is_closing()]
+        idle = [one for one in still if one.timeout_keep_alive_task is not None]
+        idle += sorted((one for one in still if one._since is not None), key=lambda one: one._since or 0.0)
         room = idle[:-1][: max(1, bounds.connections // 10)]  # the last is the one that has just come
         for connection in room:
             connection.transport.close()

@@ -1,0 +1,268 @@
+"""What a connection may send before it is a call, and for how long: uvicorn's protocol on a wire in memory."""
+
+import asyncio
+import json
+
+import httptools
+import pytest
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from serving import protocol
+from serving.protocol import Bounds, Refusals, bounded, without_upgrade
+
+HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+class Transport(asyncio.Transport):
+    def __init__(self):
+        super().__init__()
+        self.written, self.closed, self.connection = b"", False, None
+
+    def write(self, data):
+        self.written += bytes(data)
+
+    def close(self):
+        if not self.closed and self.connection is not None:
+            asyncio.get_running_loop().call_soon(self.connection.connection_lost, None)
+        self.closed = True
+
+    abort = close
+
+    def is_closing(self):
+        return self.closed
+
+    def pause_reading(self):
+        pass
+
+    resume_reading = pause_reading
+
+
+async def app(scope, receive, send):
+    """Answers with the path, the body, and how many headers came."""
+    body = b""
+    while (message := await receive())["type"] == "http.request":
+        body += message["body"]
+        if not message["more_body"]:
+            break
+    told = json.dumps([scope["path"], body.decode(), len(scope["headers"])]).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(told))]})
+    await send({"type": "http.response.body", "body": told})
+
+
+class Server:
+    """Connections of one worker."""
+
+    def __init__(self, **bounds):
+        self.counted = []
+        self.kind = bounded(HttpToolsProtocol, httptools, Bounds(**bounds), Refusals(self.counted.append))
+        self.config = uvicorn.Config(app, lifespan="off", log_config=None)
+        self.config.load()
+        self.state = ServerState()
+
+    def connect(self):
+        connection, transport = self.kind(self.config, self.state, {}, asyncio.get_running_loop()), Transport()
+        transport.connection = connection
+        connection.connection_made(transport)
+        return connection, transport
+
+
+async def talk(server, parts):
+    connection, transport = server.connect()
+    for part in parts:
+        if not transport.closed:
+            connection.data_received(part)
+        for _ in range(400):
+            await asyncio.sleep(0)
+    return transport
+
+
+def said(*parts, **bounds):
+    """What is answered to parts of a connection, whether it was closed, and what was counted."""
+    server = Server(**bounds)
+    transport = asyncio.run(talk(server, parts))
+    return transport.written, transport.closed, server.counted
+
+
+def answers(written):
+    """Bodies of the 200s in it."""
+    return [json.loads(part.partition(b"\r\n\r\n")[2]) for part in written.split(b"HTTP/1.1 200 OK\r\n")[1:]]
+
+
+def in_slices(data, size):
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+OFFERED = {
+    "content-length": HEAD + OFFER + b"Content-Length: 5\r\n\r\nhello",
+    "chunked": HEAD + OFFER + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "a web socket": HEAD + b"Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n\r\nhello",
+    "another protocol": HEAD + b"Connection: keep-alive, Upgrade\r\nUpgrade: TLS/1.0\r\nContent-Length: 5\r\n\r\nhello",
+}
+
+
+@pytest.mark.parametrize("size", [1, 7, 50, 10_000])
+@pytest.mark.parametrize("call", OFFERED.values(), ids=OFFERED)
+def test_an_offer_to_upgrade_is_left_aside(call, size):
+    """The body is read, whatever is offered and however it arrives (RFC 9110, 7.8); two calls on the connection."""
+    written, closed, counted = said(*in_slices(call * 2, size))
+    assert [(path, body) for path, body, _ in answers(written)] == [("/predict", "hello")] * 2
+    assert not closed
+    assert counted == []
+
+
+def test_an_offer_takes_nothing_else_with_it():
+    """Only the offer goes: what else the caller said of the connection stays."""
+    headers = [
+        (b"host", b"x"),
+        (b"connection", b"keep-alive, Upgrade"),
+        (b"upgrade", b"h2c"),
+        (b"expect", b"100-continue"),
+    ]
+    kept = b"POST /a HTTP/1.1\r\nhost: x\r\nconnection: keep-alive\r\nexpect: 100-continue\r\n\r\n"
+    assert without_upgrade(b"POST", b"/a", "1.1", headers) == kept
+
+
+REFUSED = {
+    "no Host": (b"GET / HTTP/1.1\r\n\r\n", 400, "malformed"),
+    "two Hosts": (b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400, "malformed"),
+    "two types": (HEAD + b"Content-Type: a\r\nContent-Type: a\r\n\r\n", 400, "malformed"),
+    "two encodings": (HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n", 400, "malformed"),
+    "an unknown encoding": (HEAD + b"Transfer-Encoding: gzip\r\n\r\n", 400, "malformed"),
+    "length and encoding": (HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "malformed"),
+    "a proxy's call": (b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 400, "malformed"),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "malformed"),
+    "no HTTP": (b"\x16\x03\x01\x02\x00\x01\x00", 400, "malformed"),
+    "an endless path": (b"GET /" + b"a" * 50_000, 414, "too_large"),
+    "an endless header": (HEAD + b"X: " + b"a" * 50_000, 431, "too_large"),
+    "an endless name": (HEAD + b"a" * 50_000, 431, "too_large"),
+    "many headers": (HEAD + b"a:b\r\n" * 5_000, 431, "too_large"),
+    "many headers and an end": (HEAD + b"a:b\r\n" * 60 + b"\r\n", 431, "too_large"),
+    "an endless trailer": (CHUNKED + b"1\r\na\r\n0\r\nX: " + b"a" * 50_000, 431, "too_large"),
+    "many trailers": (CHUNKED + b"1\r\na\r\n0\r\n" + b"a:b\r\n" * 5_000, 431, "too_large"),
+    "an endless extension": (CHUNKED + b"1;" + b"a" * 50_000, 431, "too_large"),
+}
+
+
+@pytest.mark.parametrize("size", [100, 5_000, 100_000])
+@pytest.mark.parametrize(("sent", "status", "reason"), REFUSED.values(), ids=REFUSED)
+def test_what_is_beyond_a_bound_is_refused(sent, status, reason, size):
+    """In our one shape, counted once, and the connection is closed; before much more than the bound was kept."""
+    written, closed, counted = said(*in_slices(sent, size), head_bytes=10_000, headers=50)
+    head, _, body = written.rpartition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"connection: close" in head
+    assert json.loads(body).keys() == {"error", "details"}
+    assert closed
+    assert counted == [reason]
+
+
+def test_long_calls_within_the_bounds_are_answered():
+    """Fifty headers, a head of nearly ten thousand bytes, and a body of many small chunks."""
+    call = HEAD + b"".join(b"a%d: %b\r\n" % (number, b"x" * 150) for number in range(47))
+    call += b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 20_000 + b"0\r\n\r\n"
+    for size in (999, 1_000_000):
+        written, closed, counted = said(*in_slices(call, size), head_bytes=10_000, headers=50)
+        assert answers(written) == [["/predict", "a" * 20_000, 49]]
+        assert not closed
+        assert counted == []
+
+
+def test_calls_one_after_another_do_not_add_up():
+    """The bound is that of one head, however many came on the connection and in one packet."""
+    written, closed, counted = said((HEAD + b"X: " + b"a" * 900 + b"\r\n\r\n") * 100, head_bytes=1_100, headers=5)
+    assert len(answers(written)) == 100
+    assert (closed, counted) == (False, [])
+
+
+def swept(parts, waits, **bounds):
+    """A connection that sends some parts and then waits for so many seconds of the loop's clock."""
+
+    async def run():
+        server, loop = Server(**bounds), asyncio.get_running_loop()
+        now, clock = [0.0], loop.time
+        loop.time = lambda: clock() + now[0]
+        try:
+            transport = await talk(server, parts)
+            now[0] = waits
+            for _ in range(20):
+                await asyncio.sleep(0)
+        finally:
+            loop.time = clock
+        return transport.written, transport.closed, server.counted
+
+    return asyncio.run(run())
+
+
+def test_a_head_that_does_not_end_is_given_up():
+    """After the time allowed, with a word; and a connection that sends nothing, without one."""
+    written, closed, counted = swept([HEAD], 11, head_seconds=10)
+    assert written.startswith(b"HTTP/1.1 408 ")
+    assert (closed, counted) == (True, ["timeout"])
+    assert swept([], 11, head_seconds=10) == (b"", True, [])
+
+
+@pytest.mark.parametrize(
+    "parts", [[HEAD], [], [HEAD + b"Content-Length: 5\r\n\r\nh"]], ids=["a head", "none", "a body"]
+)
+def test_who_is_within_the_time_is_waited_for(parts):
+    """A body has the call's own timeout."""
+    assert swept(parts, 11 if b"\r\n\r\n" in b"".join(parts) else 9, head_seconds=10) == (b"", False, [])
+
+
+def test_an_idle_connection_outlives_a_balancers():
+    """Closed after the time allowed, not uvicorn's five seconds."""
+    call = HEAD + b"Content-Length: 0\r\n\r\n"
+    _, closed, _ = swept([call], 70, idle_seconds=75)
+    assert not closed
+    _, closed, _ = swept([call], 80, idle_seconds=75)
+    assert closed
+
+
+def test_idle_connections_make_room_for_new_ones():
+    """At the bound the longest idle go; a call under way never does."""
+
+    async def run():
+        server = Server(connections=20)
+        idle = [server.connect()[1] for _ in range(20)]
+        busy, transport = server.connect()
+        busy.data_received(HEAD + b"Content-Length: 5\r\n\r\nh")
+        newest = await talk(server, [HEAD + b"Content-Length: 0\r\n\r\n"])
+        return [one.closed for one in idle], transport.closed, newest
+
+    idle, busy, newest = asyncio.run(run())
+    assert 0 < sum(idle) < 20
+    assert not busy
+    assert len(answers(newest.written)) == 1
+
+
+def test_where_all_are_busy_probes_are_still_answered():
+    """Others are told to try again; beyond the spare ones nothing is read at all."""
+
+    async def run():
+        server = Server(connections=4)
+        for _ in range(4):
+            server.connect()[0].data_received(HEAD + b"Content-Length: 5\r\n\r\nh")
+        other = await talk(server, [HEAD + b"Content-Length: 0\r\n\r\n"])
+        probe = await talk(server, [b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"])
+        for _ in range(protocol.SPARE_CONNECTIONS + 1):
+            server.connect()[0].data_received(b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+        return probe, other, server.connect()[1], server.counted
+
+    probe, other, beyond, counted = asyncio.run(run())
+    assert len(answers(probe.written)) == 1
+    assert other.written.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1\r\n" in other.written
+    assert beyond.closed
+    assert set(counted) == {"overloaded"}
+
+
+def test_the_log_has_a_line_in_a_while(caplog):
+    """However many are refused: an attack must not fill the disk."""
+    refusals = Refusals(lambda _: None)
+    for _ in range(1_000):
+        refusals.note("malformed", "no HTTP")
+    assert len(caplog.records) == 1
