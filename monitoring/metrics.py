@@ -86,6 +86,9 @@ class FraudMetrics:
             "fraud_http_refused", "Calls refused before they were read, by reason.", ["reason"], registry=registry
         )
         self._refused_calls = {reason: refused.labels(reason) for reason in REFUSED}
+        self._took_long = Counter(
+            "fraud_long_path", "Calls of /predict answered with scores past the short cut.", registry=registry
+        )
         self._latency = Histogram(
             "fraud_prediction_latency_seconds",
             "Time from the first byte of a prediction call to its answer.",
@@ -189,6 +192,10 @@ class FraudMetrics:
     def refused(self, reason: str) -> None:
         """Count a call that was refused before it was read; ``reason`` is one of REFUSED."""
         self._refused_calls[reason].inc()
+
+    def took_long(self) -> None:
+        """Count a call of ``/predict`` that was answered, though not by the short cut."""
+        self._took_long.inc()
 
     def flush_with(self, other: Callable[[], None]) -> None:
         """Call ``other`` at each flush too."""

@@ -80,6 +80,8 @@ class Edge:
         self.guard = guard
         self.quick: Quick | None = None
         """A shorter way for ``/predict``; it answers and returns None, or returns what the application is to hear."""
+        self.took_long: Callable[[], None] = lambda: None
+        """Told of each ``/predict`` that was answered with scores by ``app``."""
         self.unauthorized: App = unauthorized
         """What answers a call without a key."""
 
@@ -123,6 +125,8 @@ class Edge:
                     call.reason = "disconnected"
                 elif not call.answered:
                     call.reason = unanswered
+                elif call.reason is None and scope["path"] == PREDICT:
+                    self.took_long()
                 self.observe(time.perf_counter() - call.started, call.reason)
 
 

@@ -1,4 +1,4 @@
-"""What a person or a program may look at: the first page, which is Swagger UI, and the model card.
+"""What a person or a program may look at: the first page, which is Swagger UI, the model card, what is switched off.
 
 Swagger UI comes from BentoML's own files, without the tracker that its page loads.
 """
@@ -14,7 +14,7 @@ from fraud.store import Served
 from serving import refuse
 from serving.edge import refused
 
-MODEL = "/model"
+MODEL, FEEDBACK = "/model", "/feedback"
 
 DOCS_PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -34,7 +34,10 @@ DOCS_PAGE = """<!DOCTYPE html>
 
 
 def pages(served: Callable[[], Served | None]) -> Starlette:
-    """The application of both; ``served`` gives the model that scores now."""
+    """The application of all; ``served`` gives the model that scores now.
+
+    BentoML asks it last, so of ``/feedback`` only where the service takes no labels.
+    """
 
     async def first_page(_: Request) -> Response:
         return HTMLResponse(DOCS_PAGE)
@@ -43,7 +46,11 @@ def pages(served: Callable[[], Served | None]) -> Starlette:
         model = served()
         return refused(request.scope, refuse.not_ready()) if model is None else JSONResponse(card(model))
 
-    return Starlette(routes=[Route("/", first_page), Route(MODEL, model_card)])
+    async def no_labels(request: Request) -> Response:
+        return refused(request.scope, refuse.takes_no_labels())
+
+    no_feedback = Route(FEEDBACK, no_labels, methods=["POST"])
+    return Starlette(routes=[Route("/", first_page), Route(MODEL, model_card), no_feedback])
 
 
 def card(model: Served) -> dict[str, object]:

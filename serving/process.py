@@ -26,8 +26,9 @@ from serving import bento, refuse
 from serving.batcher import Batcher
 from serving.counts import BuiltinCounts
 from serving.edge import OPEN, PREDICT, STATIC, App, Edge, refused, send_in_two, unauthorized
-from serving.pages import MODEL
+from serving.pages import FEEDBACK, MODEL
 from serving.protocol import Bounds, Refusals, bounded
+from serving.remembered import Remembered
 from serving.shortcut import ShortCut
 
 LOG = logging.getLogger("bentoml.fraud")
@@ -101,8 +102,8 @@ class Wiring:
     def around(self, app: App, routes: Sequence[str]) -> App:
         """The Edge around BentoML's application."""
         guard = Guard(settings().key_hashes) if settings().api_keys else None
-        known = frozenset([*routes, *OPEN, MODEL, *_STATIC])
-        self.edge = Edge(app, known, metrics().observe_call, guard)
+        known = frozenset([*routes, *OPEN, MODEL, FEEDBACK, *_STATIC])
+        self.edge = Edge(Remembered(app), known, metrics().observe_call, guard)
         if cors := bento.cors_options():
             self.edge.unauthorized = CORSMiddleware(unauthorized, **cors)
         if problem := bento.missing(bento.PROTOCOL):
@@ -133,6 +134,8 @@ class Wiring:
         if edge is None:
             return
         try:
+            if settings().short_cut:
+                edge.took_long = metrics().took_long
             off = None if settings().short_cut else "FRAUD_SHORT_CUT is off"
             if against := off or bento.missing(bento.SHORT_CUT) or bento.reason_against(factory):
                 LOG.info("/predict takes BentoML's path: %s", against)

@@ -4,6 +4,8 @@ uvicorn's parser keeps whatever it is sent until a header ends, puts a header th
 piece, and leaves it at the first offer of another protocol. Here, before any of that costs: a head has a most of bytes
 and of headers, a first byte and a whole head have to come in time, what is no HTTP/1.1 that we understand alone is
 refused, an offer to upgrade is left aside (RFC 9110, 7.8), and connections are counted, with some kept for probes.
+Who is answered before having sent everything is listened to a little longer, without looking: a connection that is
+closed on unread bytes is reset, and its caller never sees the answer.
 
 ``bounded`` makes the class out of uvicorn's own; ``serving.bento`` puts it in its place.
 """
@@ -23,6 +25,8 @@ SLICE_BYTES = 8_192
 PROBES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 SPARE_CONNECTIONS = 16
 """Beyond the bound, for probes alone."""
+LINGER_SECONDS, LINGER_BYTES = 30.0, 64 * 1_048_576
+"""What is still read, and dropped, of a caller who was answered in the middle of a body or head."""
 SWEEP_SECONDS = 1.0
 LOG_SECONDS = 10.0
 """Between two lines about what was refused."""
@@ -120,14 +124,16 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
             self._quiet = 0
             """Bytes since the parser last had something to tell."""
             self._in_body = self._offered = False
-            self._since: float | None = None
-            """When the wait for the head began that is awaited now."""
+            self._deadline: float | None = None
+            """When the wait is over for what is awaited now."""
+            self._dropped: int | None = None
+            """Bytes dropped since the last answer of a connection that is at its end."""
 
         def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - asyncio's
             super().connection_made(transport)
-            self._since = self.loop.time()
+            self._deadline = self.loop.time() + bounds.head_seconds
             there = len(self.connections)
-            self._spare = there > bounds.connections and not _make_room(self.connections)
+            self._spare = there > bounds.connections and not _make_room(self.connections - {self})
             if self._spare and there > bounds.connections + SPARE_CONNECTIONS:
                 refusals.note("overloaded", f"{there} connections, at most {bounds.connections}")
                 transport.abort()
@@ -136,6 +142,11 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
                 self.loop.call_later(SWEEP_SECONDS, _sweep, self.connections, self.loop)
 
         def data_received(self, data: bytes) -> None:
+            if self._dropped is not None:
+                self._dropped += len(data)
+                if self._dropped > LINGER_BYTES:
+                    self.transport.abort()
+                return
             self._unset_keepalive_if_required()
             if len(data) <= SLICE_BYTES:
                 self._feed(data)
@@ -152,7 +163,7 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
                 if cycle is not self.cycle:  # what came before the head at hand was another's
                     self._quiet = -len(data)
                 if self.scope is not None and "path" in self.scope and not self.cycle.more_body:
-                    self._quiet, self._in_body, self._since = 0, False, None
+                    self._quiet, self._in_body, self._deadline = 0, False, None
                 else:
                     self._unfinished(len(data), waiting)
             except httptools.HttpParserUpgrade as offer:
@@ -164,18 +175,19 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
             except Refused as refused:
                 self.refuse(refused)
                 return False
-            return self.parser is not None
+            return self.parser is not None and self._dropped is None
 
         def _unfinished(self, size: int, waiting: int) -> None:
             """A head or a body goes on: it must not do so for ever without bringing anything."""
             self._in_body = self.scope is not None and "path" in self.scope
             if self._in_body:
-                self._since = None
-                heard = len(self.cycle.body) > waiting or self.cycle.response_complete
+                answered = self.cycle.response_complete
+                self._deadline = (self._deadline or self.loop.time() + LINGER_SECONDS) if answered else None
+                heard = len(self.cycle.body) > waiting or answered
                 self._quiet = 0 if heard else self._quiet + size
             else:
                 self._quiet += size
-                self._since = self._since or self.loop.time()
+                self._deadline = self._deadline or self.loop.time() + bounds.head_seconds
             if self._quiet > bounds.head_bytes:
                 if not self._in_body and not self.headers:
                     raise Refused(414, f"the request line is longer than {bounds.head_bytes} bytes")
@@ -195,6 +207,8 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
             self._offered = self.parser.should_upgrade()
             if not self._offered:
                 super().on_headers_complete()
+                if not self.cycle.keep_alive:
+                    self.cycle.transport = Lingering(self)
             elif self.parser.get_method() == b"CONNECT":
                 raise Refused(400, "this server is no proxy")
 
@@ -223,25 +237,46 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
             retry = b"retry-after: 1\r\n" if refused.status == 503 else b""
             head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n"
             self.transport.write(head % (line, len(body), retry) + body)
-            self.transport.close()
+            self.linger()
+
+        def linger(self) -> None:
+            """Send no more, and wait for the caller to have read it."""
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+                self._dropped, self._deadline = 0, self.loop.time() + LINGER_SECONDS
+            else:
+                self.transport.close()
+
+    class Lingering:
+        """The transport of a call that is the last of its connection: it may end before its body does."""
+
+        def __init__(self, connection: BoundedProtocol) -> None:
+            self._connection = connection
+            self.write, self.is_closing = connection.transport.write, connection.transport.is_closing
+
+        def close(self) -> None:
+            if self._connection.cycle.more_body:
+                self._connection.linger()
+            else:
+                self._connection.transport.close()
 
     def _sweep(connections: "set[BoundedProtocol]", loop: Any) -> None:  # noqa: ANN401
         """Close what has waited too long for a head."""
         now = loop.time()
         for connection in list(connections):
-            if connection._since is not None and now - connection._since > bounds.head_seconds:
-                if connection._quiet:
+            if connection._deadline is not None and now > connection._deadline:
+                if connection._quiet and connection._dropped is None:
                     connection.refuse(Refused(408, f"no whole head came within {bounds.head_seconds:g} s"))
                 else:
                     connection.transport.close()
         loop.call_later(SWEEP_SECONDS, _sweep, connections, loop)
 
-    def _make_room(connections: "set[BoundedProtocol]") -> bool:
-        """Close a tenth of all connections, of those that are idle; whether there were any."""
-        still = [one for one in connections if not one.transport.is_closing()]
+    def _make_room(others: "set[BoundedProtocol]") -> bool:
+        """Close so many as a tenth of the bound, of those that are idle or waited for; whether there were any."""
+        still = [one for one in others if not one.transport.is_closing()]
         idle = [one for one in still if one.timeout_keep_alive_task is not None]
-        idle += sorted((one for one in still if one._since is not None), key=lambda one: one._since or 0.0)
-        room = idle[:-1][: max(1, bounds.connections // 10)]  # the last is the one that has just come
+        idle += sorted((one for one in still if one._deadline is not None), key=lambda one: one._deadline or 0.0)
+        room = idle[: max(1, bounds.connections // 10)]
         for connection in room:
             connection.transport.close()
         return bool(room)

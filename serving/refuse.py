@@ -60,6 +60,12 @@ def not_ready() -> RefusedError:
     return RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", words)
 
 
+def takes_no_labels() -> RefusedError:
+    """There is no ``/feedback`` with these settings."""
+    words = "this service takes no labels: it does where both FRAUD_DATABASE_URL and FRAUD_API_KEYS are set"
+    return RefusedError(HTTPStatus.NOT_FOUND, "malformed", words)
+
+
 def no_database() -> RefusedError:
     """A label cannot be kept."""
     words = "the database cannot be reached; the label was not kept, send it again"

@@ -349,3 +349,18 @@ def test_what_is_no_preflight_needs_a_key(method, headers):
     """Neither another question by OPTIONS, nor a call that bears the header."""
     driven = Driven(answering(start(200), body(b"OK")), guard=lambda _: False, method=method, headers=headers)
     assert driven.sent[0]["status"] == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "times"), [("/predict", 200, 1), ("/predict", 400, 0), ("/predict_batch", 200, 0)]
+)
+def test_a_single_call_answered_by_the_application_is_told_of(path, status, times):
+    told = []
+    edge = Edge(answering(start(status, JSON), body(b"{}")), KNOWN, lambda *_: None)
+    edge.took_long = lambda: told.append(1)
+
+    async def send(_):
+        pass
+
+    asyncio.run(edge({"type": "http", "path": path, "method": "POST", "headers": [JSON]}, None, send))
+    assert len(told) == times

@@ -20,7 +20,7 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 class Transport(asyncio.Transport):
     def __init__(self):
         super().__init__()
-        self.written, self.closed, self.connection = b"", False, None
+        self.written, self.closed, self.ended, self.connection = b"", False, False, None
 
     def write(self, data):
         self.written += bytes(data)
@@ -31,6 +31,12 @@ class Transport(asyncio.Transport):
         self.closed = True
 
     abort = close
+
+    def can_write_eof(self):
+        return True
+
+    def write_eof(self):
+        self.ended = True
 
     def is_closing(self):
         return self.closed
@@ -73,7 +79,7 @@ class Server:
 async def talk(server, parts):
     connection, transport = server.connect()
     for part in parts:
-        if not transport.closed:
+        if not transport.closed and not transport.ended:
             connection.data_received(part)
         for _ in range(400):
             await asyncio.sleep(0)
@@ -84,7 +90,7 @@ def said(*parts, **bounds):
     """What is answered to parts of a connection, whether it was closed, and what was counted."""
     server = Server(**bounds)
     transport = asyncio.run(talk(server, parts))
-    return transport.written, transport.closed, server.counted
+    return transport.written, transport.closed or transport.ended, server.counted
 
 
 def answers(written):
@@ -192,7 +198,7 @@ def swept(parts, waits, **bounds):
                 await asyncio.sleep(0)
         finally:
             loop.time = clock
-        return transport.written, transport.closed, server.counted
+        return transport.written, transport.closed or transport.ended, server.counted
 
     return asyncio.run(run())
 
@@ -266,3 +272,49 @@ def test_the_log_has_a_line_in_a_while(caplog):
     for _ in range(1_000):
         refusals.note("malformed", "no HTTP")
     assert len(caplog.records) == 1
+
+
+async def refusing(scope, receive, send):
+    """Answers before it has read anything."""
+    await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"no"})
+
+
+def listened_to(size, sent, waits=0):
+    """An early answer to a body of ``size`` of which ``sent`` come after it: the connection, when time has passed."""
+
+    async def run():
+        server, loop = Server(), asyncio.get_running_loop()
+        server.config.loaded_app = refusing
+        now, clock = [0.0], loop.time
+        loop.time = lambda: clock() + now[0]
+        try:
+            head = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % size
+            connection, transport = server.connect()
+            connection.data_received(head)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            for _ in range(sent // 65_536):
+                connection.data_received(bytes(65_536))
+            now[0] = waits
+            for _ in range(20):
+                await asyncio.sleep(0)
+        finally:
+            loop.time = clock
+        return transport
+
+    return asyncio.run(run())
+
+
+def test_who_is_answered_early_is_listened_to_until_the_answer_was_read():
+    """Closed on unread bytes, a connection is reset, and its caller sees no answer: with ``Connection: close`` too."""
+    transport = listened_to(30_000_000, 30_000_000)
+    assert transport.written.startswith(b"HTTP/1.1 413 ")
+    assert transport.ended
+    assert not transport.closed
+
+
+@pytest.mark.parametrize(("sent", "waits"), [(protocol.LINGER_BYTES + 65_536, 0), (0, protocol.LINGER_SECONDS + 1)])
+def test_but_not_for_ever(sent, waits):
+    """Neither for any number of bytes nor for any time."""
+    assert listened_to(1_000_000_000, sent, waits).closed
