@@ -30,6 +30,7 @@ ALERT_AT = {
     "FraudErrorRatioHigh": 0.01,
     "FraudLatencyHigh": 0.25,
     "FraudShedding": 0.001,
+    "FraudLongPath": 0.5,
     "FraudScoreDrift": 0.2,
     "FraudFeatureDrift": 0.2,
     "FraudModelTooOld": 35 * 86_400,

@@ -162,6 +162,27 @@ def errors() -> Row:
             ),
             width=6,
         ),
+        series(
+            "Calls past the short cut",
+            "Share of prediction calls that BentoML's own path answered: right, at 5 to 16 times the "
+            "CPU. Bad: above the line at half of them; the service's log, or how callers send, says why.",
+            "percentunit",
+            Query(
+                "sum(rate(fraud_long_path_total[$window])) / sum(rate(fraud_prediction_latency_seconds_count[$window]))",
+                "past the short cut",
+            ),
+            alert="FraudLongPath",
+            width=12,
+        ),
+        series(
+            "Calls refused unread, by reason",
+            "Calls per second refused before they were read: malformed: no HTTP/1.1. too_large, timeout: the head. "
+            "overloaded: too many connections. Bad: any for long; somebody tries the service's bounds.",
+            "reqps",
+            Query("sum by (reason) (rate(fraud_http_refused_total[$window]))", "{{reason}}"),
+            stacked=True,
+            width=12,
+        ),
     ]
 
 
