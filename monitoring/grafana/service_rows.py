@@ -168,7 +168,8 @@ def errors() -> Row:
             "CPU. Bad: above the line at half of them; the service's log, or how callers send, says why.",
             "percentunit",
             Query(
-                "sum(rate(fraud_long_path_total[$window])) / sum(rate(fraud_prediction_latency_seconds_count[$window]))",
+                "sum(rate(fraud_long_path_total[$window])) "
+                "/ sum(rate(fraud_prediction_latency_seconds_count[$window]))",
                 "past the short cut",
             ),
             alert="FraudLongPath",
