@@ -44,6 +44,9 @@ class Settings(BaseModel):
         8 * 1024 * 1024, ge=4096, le=256 * 1024 * 1024, description="Largest /predict_batch body."
     )
     max_batch_rows: int = Field(10_000, ge=1, le=1_000_000, description="Most rows in one /predict_batch call.")
+    max_batch_calls: int = Field(
+        4, ge=1, le=1024, description="Most /predict_batch calls under way in one worker; more get 429."
+    )
     request_timeout_seconds: float = Field(
         30.0, gt=0, le=3600, description="A call not answered within this time gets 504."
     )

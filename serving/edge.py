@@ -25,8 +25,8 @@ Headers = list[tuple[bytes, bytes]]
 Quick = Callable[[Scope, Receive, Send, float], Awaitable[Receive | None]]
 
 CALL = "fraud.call"
-PREDICT = "/predict"
-PREDICTION_PATHS = frozenset({PREDICT, "/predict_batch"})
+PREDICT, BATCH = "/predict", "/predict_batch"
+PREDICTION_PATHS = frozenset({PREDICT, BATCH})
 STATIC = "/static_content/"
 OPEN = frozenset({"/", "/metrics", "/livez", "/healthz", "/readyz", "/docs.json", "/schema.json"})
 """Paths that need no key, beside what is below STATIC. Whatever else exists needs one where keys are set."""
@@ -64,7 +64,7 @@ class Edge:
 
     ``known``: the paths that exist. ``observe(seconds, reason)``: told of each finished prediction call; ``reason``
     is None when it was answered with scores. ``guard(headers)``: whether a call of a path that is not OPEN may pass;
-    None lets all pass.
+    None lets all pass. ``batches``: how many calls of BATCH may be under way; more are turned away unread.
     """
 
     def __init__(
@@ -73,11 +73,13 @@ class Edge:
         known: frozenset[str],
         observe: Callable[[float, str | None], None],
         guard: Callable[[Iterable[tuple[bytes, bytes]]], bool] | None = None,
+        batches: int = 4,
     ) -> None:
         self.app = app
         self.known = known
         self.observe = observe
         self.guard = guard
+        self.batches_left = batches
         self.quick: Quick | None = None
         """A shorter way for ``/predict``; it answers and returns None, or returns what the application is to hear."""
         self.took_long: Callable[[], None] = lambda: None
@@ -101,12 +103,24 @@ class Edge:
             if heard is None:
                 return
             receive = heard
-        await self._serve(scope, receive, send, Call(started), self.app if may_pass else self.unauthorized)
+        app = self._few if scope["path"] == BATCH else self.app
+        await self._serve(scope, receive, send, Call(started), app if may_pass else self.unauthorized)
 
     def _is_open(self, scope: Scope) -> bool:
         """Whether no key is needed: for an OPEN path, one that does not exist, and a browser's question beforehand."""
         path = scope["path"]
         return path in OPEN or path not in self.known or path.startswith(STATIC) or _is_preflight(scope)
+
+    async def _few(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A batch, unless there are enough under way: each takes the time and memory of thousands of single calls."""
+        if not self.batches_left:
+            await crowded(scope, receive, send)
+            return
+        self.batches_left -= 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.batches_left += 1
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, call: Call, app: App) -> None:
         """By the application, whatever it does; a prediction is counted once."""
@@ -141,6 +155,13 @@ async def unauthorized(scope: Scope, _: Receive, send: Send) -> None:
     scope[CALL].reason = "unauthorized"
     body = error_body(_UNAUTHORIZED)
     await send_in_two(send, 401, [*_described(body), (b"www-authenticate", b"Bearer")], body)
+
+
+async def crowded(scope: Scope, _: Receive, send: Send) -> None:
+    """The answer to one call too many, before anything of it is read."""
+    scope[CALL].reason, error = _FOREIGN[429]
+    body = error_body(error)
+    await send_in_two(send, 429, _described(body), body)
 
 
 async def send_in_two(send: Send, status: int, headers: Headers, body: bytes) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from annotated_types import MaxLen, MinLen
 from numpy.typing import NDArray
 from pydantic import ConfigDict
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -24,6 +25,9 @@ from serving.decode import PREDICT_BYTES, parse_label, parse_many, parse_one
 from serving.edge import refused
 
 T = TypeVar("T")
+
+LOOP_BYTES = 65_536
+"""A larger body is read in a thread: it would hold up other calls."""
 
 _rows: ContextVar[Rows] = ContextVar("rows")  # of the call at hand, from its request to its response
 
@@ -39,19 +43,20 @@ async def _parsed(request: Request, limit: int, parse: Callable[[bytes], T]) -> 
             body += chunk
             if len(body) > limit:
                 raise refuse.too_large(f"the body is larger than {limit} bytes")
+        if len(body) > LOOP_BYTES:
+            return await run_in_threadpool(parse, bytes(body))
         return parse(bytes(body))
     except refuse.RefusedError as refusal:
         refused(request.scope, refusal)  # where BentoML words the answer, the Edge does it again
         raise
 
 
-def _answered(scored: Sequence[ScoredRow], answer: Callable[[Rows], str]) -> Response:
+def _answered(rows: Rows, scored: Sequence[ScoredRow], answer: str) -> Response:
     """Scores as JSON, once they are in the prediction log."""
-    rows = _rows.get()
     records = process.records()
     if records is not None:
         records.log.add_many(pack(rows.values), rows.ids, scored)
-    return Response(answer(rows), media_type="application/json")
+    return Response(answer, media_type="application/json")
 
 
 class OnePrediction(bentoml.IODescriptor, Prediction):
@@ -60,7 +65,8 @@ class OnePrediction(bentoml.IODescriptor, Prediction):
     @classmethod
     async def to_http_response(cls, scored: Sequence[ScoredRow], _serde: object) -> Response:
         """One row's score to JSON."""
-        return _answered(scored, lambda rows: answer_one(scored[0], rows.ids[0]))
+        rows = _rows.get()
+        return _answered(rows, scored, answer_one(scored[0], rows.ids[0]))
 
 
 class ManyPredictions(bentoml.IODescriptor, Predictions):
@@ -69,7 +75,8 @@ class ManyPredictions(bentoml.IODescriptor, Predictions):
     @classmethod
     async def to_http_response(cls, scored: Sequence[ScoredRow], _serde: object) -> Response:
         """All rows' scores to JSON."""
-        return _answered(scored, lambda rows: answer_many(scored, rows.ids))
+        rows = _rows.get()
+        return _answered(rows, scored, await run_in_threadpool(answer_many, scored, rows.ids))
 
 
 class OneLabel(bentoml.IODescriptor, Label):

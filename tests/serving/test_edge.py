@@ -364,3 +364,43 @@ def test_a_single_call_answered_by_the_application_is_told_of(path, status, time
 
     asyncio.run(edge({"type": "http", "path": path, "method": "POST", "headers": [JSON]}, None, send))
     assert len(told) == times
+
+
+def test_batches_beyond_the_bound_are_turned_away_unread():
+    """Each costs as much as thousands of single calls; when one is over, the next may come, however it ended."""
+    observed, statuses = [], []
+
+    async def run():
+        held, heard = asyncio.Event(), []
+
+        async def app(scope, receive, send):
+            heard.append(await receive())
+            is_second = len(heard) == 2
+            await held.wait()
+            if is_second:
+                raise ConnectionError
+            await send(start(200, JSON))
+            await send(body(b"{}"))
+
+        edge = Edge(app, KNOWN, lambda _, reason: observed.append(reason), batches=2)
+
+        async def call():
+            async def receive():
+                return {"type": "http.request", "body": b"{}"}
+
+            async def send(message):
+                if message["type"] == "http.response.start":
+                    statuses.append((message["status"], dict(message["headers"]).get(b"retry-after")))
+
+            await edge({"type": "http", "path": "/predict_batch", "method": "POST", "headers": [JSON]}, receive, send)
+
+        first = [asyncio.ensure_future(call()) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        assert len(heard) == 2
+        held.set()
+        await asyncio.gather(*first, return_exceptions=True)
+        await asyncio.gather(call(), call())
+
+    asyncio.run(run())
+    assert statuses == [(429, b"1"), (200, None), (200, None), (200, None)]
+    assert observed == ["overloaded", None, "internal", None, None]
