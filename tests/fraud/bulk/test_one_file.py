@@ -120,6 +120,28 @@ def test_the_order_of_columns_does_not_matter(given, tmp_path, tag, model):
     assert read(tmp_path / "out.csv")["fraud_probability"].tolist() == reference(model, given).tolist()
 
 
+@pytest.mark.parametrize("rows", [64, 65_536], ids=["chunks", "one chunk"])
+def test_a_comma_at_the_end_of_each_row_changes_no_score(given, tmp_path, tag, model, rows, monkeypatch):
+    """No column moves."""
+    monkeypatch.setattr(scoring, "CHUNK_ROWS", rows)
+    header, *lines = given.to_csv(index=False).splitlines()
+    (tmp_path / "in.csv").write_text("\n".join([header, *(f"{line}," for line in lines)]))
+    score_file(tmp_path / "in.csv", tmp_path / "out.csv", tag)
+    result = read(tmp_path / "out.csv")
+    assert result["fraud_probability"].tolist() == reference(model, given).tolist()
+    assert result[ID_COLUMN].tolist() == given[ID_COLUMN].tolist()
+
+
+def test_a_row_that_lost_a_field_is_not_scored(given, tmp_path, tag):
+    """Its last column, which scoring ignores, would else hide that the others moved."""
+    lines = given.drop(columns=ID_COLUMN).to_csv(index=False).splitlines()
+    lines[100] = lines[100].split(",", 1)[1]
+    (tmp_path / "in.csv").write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"expected 31 fields in each row, got 30 \(row 99\)"):
+        score_file(tmp_path / "in.csv", tmp_path / "out.csv", tag)
+    assert listed(tmp_path) == ["in.csv"]
+
+
 def test_ids_stay_as_they_are_written(given, tmp_path, tag):
     """An id of digits with leading zeros is text, not a number."""
     source = write(given[:2].assign(**{ID_COLUMN: ["007", "1e5"]}), tmp_path / "in.csv")
