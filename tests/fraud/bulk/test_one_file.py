@@ -120,10 +120,10 @@ def test_the_order_of_columns_does_not_matter(given, tmp_path, tag, model):
     assert read(tmp_path / "out.csv")["fraud_probability"].tolist() == reference(model, given).tolist()
 
 
-@pytest.mark.parametrize("rows", [64, 65_536], ids=["chunks", "one chunk"])
-def test_a_comma_at_the_end_of_each_row_changes_no_score(given, tmp_path, tag, model, rows, monkeypatch):
+@pytest.mark.parametrize("size", [64, 65_536], ids=["chunks", "one chunk"])
+def test_a_comma_at_the_end_of_each_row_changes_no_score(given, tmp_path, tag, model, size, monkeypatch):
     """No column moves."""
-    monkeypatch.setattr(scoring, "CHUNK_ROWS", rows)
+    monkeypatch.setattr(scoring, "CHUNK_ROWS", size)
     header, *lines = given.to_csv(index=False).splitlines()
     (tmp_path / "in.csv").write_text("\n".join([header, *(f"{line}," for line in lines)]))
     score_file(tmp_path / "in.csv", tmp_path / "out.csv", tag)
