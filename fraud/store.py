@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fraud import manifest as manifests
 from fraud.atomic import replacing
-from fraud.errors import ModelError, SchemaError
+from fraud.errors import ModelError, SchemaError, one_line
 from fraud.features import FEATURES, transform
 from fraud.manifest import Manifest
 from fraud.schema import schema_hash
@@ -82,6 +82,23 @@ def save(
 def rows_path(entry: "bentoml.Model") -> Path:
     """Where the sorted hashes of the rows that a model was fitted on are kept locally: outside of the entry."""
     return Path(entry.path).parents[2] / "fraud_rows" / f"{entry.tag.version}.npy"
+
+
+def row_hashes(entry: "bentoml.Model") -> NDArray[np.uint64] | None:
+    """The sorted hashes of the rows that a model was fitted on; None when they are not here.
+
+    Raises ModelError when the file is damaged.
+    """
+    path = rows_path(entry)
+    if not path.is_file():
+        return None
+    try:
+        hashes: NDArray[np.uint64] = np.load(path)
+    except (ValueError, EOFError, OSError) as error:
+        raise ModelError.not_sound(path, f"cannot be read ({one_line(error)}), remove it") from None
+    if hashes.dtype != np.uint64 or hashes.ndim != 1:
+        raise ModelError.not_sound(path, "holds no hashes of rows, remove it")
+    return hashes
 
 
 def check_writable() -> None:

@@ -86,12 +86,26 @@ def combine(frames: Sequence[pd.DataFrame], sources: Sequence[str], *, synthetic
     unique = together.sort_values("Time", kind="stable").drop_duplicates()
     rows = np.ascontiguousarray(unique[list(COLUMNS)].to_numpy(np.float64))
     labels = unique[LABEL].to_numpy(np.int8, copy=True)
+    dropped = len(together) - len(unique)
+    return _dataset(rows, labels, tuple(sources), dropped, synthetic=synthetic)
+
+
+def select(dataset: Dataset, kept: NDArray[np.bool_]) -> Dataset:
+    """The rows of a data set that are ``kept``. Raises DataError unless both classes occur among them."""
+    if not kept.any():
+        raise DataError.too_little(f"no row of {', '.join(dataset.sources)} is left")
+    rows, labels = dataset.rows[kept], dataset.labels[kept]
+    return _dataset(rows, labels, dataset.sources, dataset.duplicates_dropped, synthetic=dataset.synthetic)
+
+
+def _dataset(
+    rows: NDArray[np.float64], labels: NDArray[np.int8], sources: tuple[str, ...], dropped: int, *, synthetic: bool
+) -> Dataset:
     for value, name in ((1, "fraud"), (0, "legitimate")):
         if value not in labels:
             raise DataError(f"no row is labelled {name} ({LABEL} = {value}) in {', '.join(sources)}: need both")
     rows.flags.writeable = labels.flags.writeable = False
-    dropped = len(together) - len(unique)
-    return Dataset(rows, labels, tuple(sources), dropped, synthetic, _fingerprint(rows, labels))
+    return Dataset(rows, labels, sources, dropped, synthetic, _fingerprint(rows, labels))
 
 
 def row_hashes(rows: NDArray[np.float64], seed: int = 0, purpose: str = "") -> NDArray[np.uint64]:

@@ -94,20 +94,6 @@ def judge(plan: TrainingPlan, dataset: Dataset, steps: Steps) -> Judged:
     return Judged(model, forest, fitted, parts, choice, validation_scores, metrics)
 
 
-def evaluate_stored(tag: str, sources: Sequence[str]) -> dict[str, Any]:
-    """Figures of a saved model on labelled rows. Raises ModelError or DataError."""
-    served = store.open_served(store.get(tag))
-    dataset = data.load(sources)
-    scores = served.forest.score(transform(dataset.rows))
-    threshold = served.manifest.threshold
-    return {
-        "model_version": served.version,
-        "data": _data_facts(dataset).model_dump(mode="json"),
-        "threshold": threshold,
-        "metrics": evaluate.evaluate(scores, dataset.labels, dataset.rows[:, AMOUNT], threshold).model_dump(),
-    }
-
-
 def _validate(
     plan: TrainingPlan, dataset: Dataset, features: Features, parts: split.Split, steps: Steps
 ) -> tuple[Scores, ThresholdChoice]:
@@ -171,7 +157,7 @@ def save(plan: TrainingPlan, dataset: Dataset, judged: Judged) -> Manifest:
             metrics=judged.metrics,
             validation=judged.choice,
             profile=reference.as_bins(),
-            data=_data_facts(dataset),
+            data=data_facts(dataset),
             split=_split_facts(judged.parts, dataset),
             settings=plan.recipe,
             refit=plan.refit,
@@ -184,7 +170,8 @@ def save(plan: TrainingPlan, dataset: Dataset, judged: Judged) -> Manifest:
     return store.save(judged.model, judged.forest, stored, describe, labels, data.row_hashes(rows))
 
 
-def _data_facts(dataset: Dataset) -> DataFacts:
+def data_facts(dataset: Dataset) -> DataFacts:
+    """What a manifest says of the rows."""
     return DataFacts(
         sources=dataset.sources,
         rows=dataset.size,

@@ -24,6 +24,10 @@ from fraud.tables.chunks import Chunk
 CHUNK_ROWS = 65_536
 SUFFIXES = (".csv", ".parquet")
 
+_SCORES = {"fraud_probability": pyarrow.float64(), "is_fraud": pyarrow.bool_()}
+_SCHEMAS = (pyarrow.schema(_SCORES), pyarrow.schema({ID_COLUMN: pyarrow.string()} | _SCORES))
+"""Of a piece, without ids and with them."""
+
 Observer = Callable[[float, int], None]
 """Called after each chunk with the share of the input that was read, and the number of rows that are scored."""
 
@@ -43,7 +47,7 @@ def score_file(
     table.check_there(source)
     facts = _facts(source, served)
     try:
-        with beside(target, facts) as pieces:
+        with beside(target, facts, lambda piece: _fits(piece, served.manifest.threshold)) as pieces:
             resumed = pieces.rows
             for chunk in _ahead(chunks.read_chunks(source, CHUNK_ROWS, resumed)):
                 pieces.add(_scored(chunk, served, threads or os.cpu_count() or 1))
@@ -108,6 +112,17 @@ def _scored(chunk: Chunk, served: store.Served, threads: int) -> pyarrow.Table:
     )
 
 
+def _fits(piece: pyarrow.Table, threshold: float) -> bool:
+    """Whether a piece that was found could be one of ``_scored``."""
+    if piece.schema.remove_metadata() not in _SCHEMAS or any(column.null_count for column in piece.columns):
+        return False
+    if not 0 < len(piece) <= CHUNK_ROWS:
+        return False
+    scores = piece["fraud_probability"].to_numpy()
+    decided = piece["is_fraud"].to_numpy() == (scores >= threshold)
+    return bool(((scores >= 0) & (scores <= 1) & decided).all())
+
+
 def _join(pieces: Pieces, target: Path, version: str) -> int:
     """Write the pieces to ``target`` as one file, in one step; the number of flagged rows."""
     part = pieces.folder / "joined"
@@ -116,8 +131,7 @@ def _join(pieces: Pieces, target: Path, version: str) -> int:
 
     def tables() -> Iterator[pyarrow.Table]:
         nonlocal flagged
-        for path in pieces.paths:
-            piece = pyarrow.parquet.read_table(path, partitioning=None)
+        for piece in pieces.tables():
             flagged += pyarrow.compute.sum(piece["is_fraud"]).as_py()
             yield piece.append_column("model_version", pyarrow.repeat(version, len(piece)))
 

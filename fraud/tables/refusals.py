@@ -64,6 +64,16 @@ def unknown_columns(names: Sequence[str], known: Sequence[str]) -> str:
     )
 
 
+def unnamed_field(number: int, value: str, row: int) -> str:
+    """A row holds something beyond the columns; ``number`` counts from 1."""
+    return f"the rows have more fields than the header names: field {number} holds {value!r} (row {row})"
+
+
+def uneven_row(expected: int, number: int, row: int) -> str:
+    """A row has another ``number`` of fields than the first one, so that nobody knows which is which."""
+    return f"expected {expected} fields in each row, got {number} (row {row}); is a comma missing, or too many?"
+
+
 def broken_rule(column: str, rule: str, rows: Sequence[int], count: int) -> str:
     """``count`` rows break a rule of a column; ``rows`` are the first of them, counted from 0."""
     named = ", ".join(map(str, rows[:MAX_ROWS_NAMED])) + (", ..." if count > MAX_ROWS_NAMED else "")

@@ -57,6 +57,13 @@ def test_a_file_of_labels_is_kept(call, engine, scored, tmp_path, column, values
     assert kept == {"t0": True, "t9": False, "elsewhere": True}
 
 
+def test_a_comma_at_the_end_of_each_row_moves_no_label(call, engine, tmp_path):
+    """The note beside it is not taken for the label, nor the label for the id."""
+    text = "transaction_id,is_fraud,note\n17,1,0,\n18,0,1,\n"
+    assert call("import", csv(tmp_path, text))[:2] == (0, {"labels": 2, "frauds": 1, "without_prediction": 2})
+    assert dict(stored(engine, LABELS_TABLE, "transaction_id", "is_fraud")) == {"17": True, "18": False}
+
+
 def test_parquet_is_read_too(call, engine, tmp_path):
     """With numbers as ids, as a data base writes them."""
     path = tmp_path / "labels.parquet"

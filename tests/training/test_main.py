@@ -2,13 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from fraud import command
+from fraud import command, store
+from fraud.errors import RegistryError
 from training import __main__ as program
+from training import data, sample
 from training.console import Steps
 from training.shipping import serve
 from training.shipping.serve import Settings
+from training.stored import evaluate_stored
 
 
 def call(capsys, *arguments):
@@ -46,6 +50,111 @@ def test_evaluate_judges_a_stored_model_on_given_rows(capsys):
     assert result["model_version"] == trained["model_version"]
     assert result["threshold"] == trained["threshold"]
     assert result["data"]["rows"] == 2000
+
+
+@pytest.fixture
+def trained(capsys):
+    """A model that was fitted on the earlier 80 % of ``sample:4000``."""
+    return call(capsys, "run", "--data", "sample:4000", "--trees", "15", "--jobs", "1")[1]
+
+
+def test_evaluate_says_how_many_rows_the_model_was_trained_on(capsys, trained):
+    """All of its training side, counted in the document and in one warning; progress is told."""
+    code, result, err = call(capsys, "evaluate", "--data", "sample:4000")
+    assert code == 0
+    assert (result["trained_rows"], result["trained_rows_skipped"]) == (trained["split"]["train_rows"], False)
+    assert result["data"]["rows"] == 4000
+    [warned] = [line for line in err.splitlines() if line.startswith("warning:")]
+    assert warned == (
+        f"warning: the model was trained on {result['trained_rows']} of 4000 rows, which flatters the figures; "
+        "--skip-trained leaves them out"
+    )
+    assert "Loading sample:4000" in err
+
+
+def test_evaluate_leaves_trained_rows_out_when_asked(capsys, trained):
+    """Then the figures are those of the test rows alone, as the run that made the model found them."""
+    code, result, err = call(capsys, "evaluate", "--data", "sample:4000", "--skip-trained")
+    rows = trained["split"]["train_rows"]
+    assert code == 0
+    assert (result["trained_rows"], result["trained_rows_skipped"]) == (rows, True)
+    assert result["data"]["rows"] == trained["split"]["test_rows"] == 4000 - rows
+    assert result["metrics"] == trained["metrics"]
+    assert f"left out {rows} of 4000 rows that the model was trained on" in err
+    assert "warning" not in err
+
+
+def test_evaluate_warns_of_nothing_on_other_rows(capsys, trained):
+    """0 of them were trained on."""
+    _, result, err = call(capsys, "evaluate", "--data", "sample:2000:7", "--skip-trained")
+    assert (result["trained_rows"], result["data"]["rows"]) == (0, 2000)
+    assert "warning" not in call(capsys, "evaluate", "--data", "sample:2000:7")[2] + err
+
+
+def test_evaluate_says_when_the_training_rows_are_not_known(capsys, trained):
+    """None, not 0, and a warning; leaving them out is then refused."""
+    path = store.rows_path(store.get(f"fraud_detector:{trained['model_version']}"))
+    path.unlink()
+    code, result, err = call(capsys, "evaluate", "--data", "sample:4000")
+    assert (code, result["trained_rows"]) == (0, None)
+    assert "whether the model was trained on these rows is not known" in err
+    code, result, err = call(capsys, "evaluate", "--data", "sample:4000", "--skip-trained")
+    assert (code, result) == (command.EXIT_ERROR, None)
+    assert "its training rows are not known here, and so cannot be left out" in err
+
+
+@pytest.mark.parametrize("content", [b"", b"no array", "labels"], ids=repr)
+def test_evaluate_refuses_damaged_hashes(capsys, trained, content):
+    """No row would be found among them."""
+    path = store.rows_path(store.get(f"fraud_detector:{trained['model_version']}"))
+    if content == "labels":
+        np.save(path, np.zeros(4, np.int8))
+    else:
+        path.write_bytes(content)
+    code, result, err = call(capsys, "evaluate", "--data", "sample:4000")
+    assert (code, result) == (command.EXIT_ERROR, None)
+    assert f"{path}: " in err
+    assert "pull or train the model again" in err
+
+
+def test_evaluate_on_trained_rows_alone_has_nothing_left(capsys, tmp_path, trained):
+    """Said in one line."""
+    sample.generate(4000).sort_values("Time")[:1000].to_parquet(tmp_path / "early.parquet")
+    code, _, err = call(capsys, "evaluate", "--data", str(tmp_path / "early.parquet"), "--skip-trained")
+    assert code == command.EXIT_ERROR
+    assert "early.parquet is left; give more data" in err
+
+
+class Published:
+    """Stands in for a registry: it has the hashes of one version's rows or none, or fails."""
+
+    def __init__(self, hashes, error=None):
+        self.hashes, self.error = hashes, error
+
+    def published(self, _):
+        if self.error:
+            raise self.error
+        return None if self.hashes is None else self
+
+    def row_hashes(self, _):
+        return self.hashes
+
+
+@pytest.mark.parametrize(
+    ("remote", "expected", "words"),
+    [
+        (lambda: Published(data.row_hashes(data.load(["sample:4000"]).rows[:100])), 100, "on 100 of 4000 rows"),
+        (lambda: Published(None), None, "is not known"),
+        (lambda: Published(None, RegistryError("s3://b: is away")), None, "s3://b: is away"),
+    ],
+    ids=["published", "not published", "away"],
+)
+def test_evaluate_asks_the_registry_for_rows_that_are_not_here(capsys, trained, remote, expected, words):
+    """Of a published model S3 knows them; where it does not, or cannot be asked, they are unknown."""
+    tag = f"fraud_detector:{trained['model_version']}"
+    store.rows_path(store.get(tag)).unlink()
+    assert evaluate_stored(tag, ["sample:4000"], Steps(), remote())["trained_rows"] == expected
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -63,8 +63,9 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "evaluate",
         _evaluate,
-        "Judge a saved model on labelled rows. Rows it was trained on flatter it.",
+        "Judge a saved model on labelled rows. Rows it was trained on flatter it: they are counted.",
         f"{PROGRAM} evaluate --data last_week.csv",
+        f"{PROGRAM} evaluate --data creditcard.csv --skip-trained",
         f"{PROGRAM} evaluate --model champion --data s3://bucket/labelled.parquet",
     )
     evaluate.add_argument(
@@ -74,6 +75,9 @@ def add_to(verbs: Verbs) -> None:
         help=f"{MODEL_NAMES}; pulled from FRAUD_S3_URI when it is not here (default: the newest)",
     )
     options.add_data(evaluate)
+    evaluate.add_argument(
+        "--skip-trained", action="store_true", help="leave out the rows that the model was trained on"
+    )
 
     serve = command.subcommand(
         verbs,
@@ -127,10 +131,11 @@ def _retrain(arguments: argparse.Namespace) -> CommandResult:
 
 
 def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
-    from training.run import evaluate_stored
+    from training.stored import evaluate_stored
 
-    model = resolve(arguments.model, registry_if_set(), pull=True)
-    return evaluate_stored(model.tag, arguments.data)
+    remote = registry_if_set()
+    model = resolve(arguments.model, remote, pull=True)
+    return evaluate_stored(model.tag, arguments.data, Steps(), remote, skip_trained=arguments.skip_trained)
 
 
 def _serve(arguments: argparse.Namespace) -> None:

@@ -4,10 +4,14 @@ import weakref
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet as pq
 import pytest
 
 from fraud import store
 from fraud.bulk import one_file as scoring
+from fraud.bulk import pieces
 from fraud.bulk.one_file import score_file
 from fraud.bulk.pieces import Pieces
 from fraud.errors import DataError, ModelError
@@ -114,6 +118,28 @@ def test_the_order_of_columns_does_not_matter(given, tmp_path, tag, model):
     source = write(given[sorted(given.columns, reverse=True)], tmp_path / "in.parquet")
     score_file(source, tmp_path / "out.csv", tag)
     assert read(tmp_path / "out.csv")["fraud_probability"].tolist() == reference(model, given).tolist()
+
+
+@pytest.mark.parametrize("size", [64, 65_536], ids=["chunks", "one chunk"])
+def test_a_comma_at_the_end_of_each_row_changes_no_score(given, tmp_path, tag, model, size, monkeypatch):
+    """No column moves."""
+    monkeypatch.setattr(scoring, "CHUNK_ROWS", size)
+    header, *lines = given.to_csv(index=False).splitlines()
+    (tmp_path / "in.csv").write_text("\n".join([header, *(f"{line}," for line in lines)]))
+    score_file(tmp_path / "in.csv", tmp_path / "out.csv", tag)
+    result = read(tmp_path / "out.csv")
+    assert result["fraud_probability"].tolist() == reference(model, given).tolist()
+    assert result[ID_COLUMN].tolist() == given[ID_COLUMN].tolist()
+
+
+def test_a_row_that_lost_a_field_is_not_scored(given, tmp_path, tag):
+    """Its last column, which scoring ignores, would else hide that the others moved."""
+    lines = given.drop(columns=ID_COLUMN).to_csv(index=False).splitlines()
+    lines[100] = lines[100].split(",", 1)[1]
+    (tmp_path / "in.csv").write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"expected 31 fields in each row, got 30 \(row 99\)"):
+        score_file(tmp_path / "in.csv", tmp_path / "out.csv", tag)
+    assert listed(tmp_path) == ["in.csv"]
 
 
 def test_ids_stay_as_they_are_written(given, tmp_path, tag):
@@ -372,6 +398,118 @@ def test_a_damaged_piece_is_scored_again(source, target, tag, small, scored):
     (target.parent / f".{target.name}.part.d" / "000001.parquet").write_bytes(b"")
     assert score_file(source, target, tag)["resumed_at_row"] == 64
     assert scored == [64, 64, 64, 64, 64, 8]
+
+
+def of(target):
+    """The folder of its pieces."""
+    return target.with_name(f".{target.name}.part.d")
+
+
+def swapped(folder):
+    (folder / "000001.parquet").rename(folder / "x")
+    (folder / "000002.parquet").rename(folder / "000001.parquet")
+    (folder / "x").rename(folder / "000002.parquet")
+
+
+def cell_changed(folder):
+    """One bit of the data pages, not of the footer."""
+    content = bytearray((folder / "000001.parquet").read_bytes())
+    content[60] ^= 1
+    (folder / "000001.parquet").write_bytes(content)
+
+
+def rewritten(change):
+    def do(folder):
+        path = folder / "000001.parquet"
+        piece = pq.read_table(path, partitioning=None)
+        pq.write_table(change(piece).replace_schema_metadata(piece.schema.metadata), path)
+
+    return do
+
+
+def with_scores(values):
+    return lambda piece: piece.set_column(1, "fraud_probability", pa.array(values(len(piece)), pa.float64()))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        swapped,
+        cell_changed,
+        rewritten(lambda piece: piece.drop_columns(["is_fraud"])),
+        rewritten(lambda piece: piece.drop_columns([ID_COLUMN])),
+        rewritten(lambda piece: piece.append_column("V1", piece["fraud_probability"])),
+        rewritten(lambda piece: piece.slice(0, 0)),
+        rewritten(lambda piece: pa.concat_tables([piece, piece])),
+        rewritten(with_scores(lambda count: [2.0] * count)),
+        rewritten(with_scores(lambda count: [None] * count)),
+        rewritten(lambda piece: piece.set_column(2, "is_fraud", pa.compute.invert(piece["is_fraud"]))),
+    ],
+    ids=["swapped", "bit", "column gone", "ids gone", "column more", "no rows", "twice", "range", "null", "decision"],
+)
+def test_a_piece_that_does_not_fit_is_not_used(source, target, tag, small, change):
+    """It is made again with all that follow; the output is that of a run in one go."""
+    score_file(source, target, tag)
+    expected = target.read_bytes()
+    stop_after(3, source, target, tag)
+    change(of(target))
+    assert score_file(source, target, tag)["resumed_at_row"] == 64
+    assert target.read_bytes() == expected
+
+
+def test_a_piece_of_another_output_is_not_used(source, given, tmp_path, tag, small):
+    """Though it has its columns and rows: a piece says what it was made from."""
+    other, target = tmp_path / f"other{source.suffix}", tmp_path / "out.csv"
+    write(given.iloc[::-1], other)
+    score_file(source, target, tag)
+    expected = target.read_bytes()
+    stop_after(3, source, target, tag)
+    stop_after(3, other, tmp_path / "another.csv", tag)
+    (of(tmp_path / "another.csv") / "000001.parquet").replace(of(target) / "000001.parquet")
+    assert score_file(source, target, tag)["resumed_at_row"] == 64
+    assert target.read_bytes() == expected
+
+
+def test_a_link_in_place_of_the_folder_is_refused(source, target, tag, tmp_path):
+    """What it leads to is left alone, and so is the link."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "precious").write_text("rows")
+    of(target).symlink_to(victim)
+    with pytest.raises(DataError, match=r"part\.d: is not what an interrupted run leaves there, but a link"):
+        score_file(source, target, tag)
+    assert (victim / "precious").read_text() == "rows"
+    assert listed(victim) == ["precious"]
+    assert of(target).is_symlink()
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("name", ["lock", "state.json", "state.part", "joined", "000000.parquet", "000000.part"])
+def test_a_link_in_the_folder_is_refused(source, target, tag, tmp_path, name):
+    """Nothing is written through it."""
+    (tmp_path / "precious").write_text("rows")
+    of(target).mkdir()
+    (of(target) / name).symlink_to(tmp_path / "precious")
+    with pytest.raises(DataError, match=r"a link or the like|symbolic link"):
+        score_file(source, target, tag)
+    assert (tmp_path / "precious").read_text() == "rows"
+
+
+def test_a_folder_of_another_owner_is_refused(source, target, tag, monkeypatch, small):
+    """What lies in it is not taken for our pieces, and stays."""
+    stop_after(2, source, target, tag)
+    before = listed(of(target))
+    real = pieces._owner_here
+    monkeypatch.setattr(pieces, "_owner_here", lambda folder: real(folder) + 1)
+    with pytest.raises(DataError, match=r"part\.d: belongs to another user \(uid \d+\); remove it, or choose another"):
+        score_file(source, target, tag)
+    assert listed(of(target)) == before
+
+
+def test_the_folder_is_closed_to_others(source, target, tag, small):
+    """Nobody else may put pieces there."""
+    stop_after(2, source, target, tag)
+    assert of(target).stat().st_mode & 0o777 == 0o700
 
 
 def test_an_interruption_before_the_first_piece_leaves_nothing(source, target, tag, monkeypatch):

@@ -1,0 +1,72 @@
+"""A saved model judged on labelled rows, and how many of these it was trained on."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud import store
+from fraud.errors import ModelError, RegistryError, one_line
+from fraud.features import transform
+from fraud.remote.registry import Registry
+from fraud.settings import MODEL_NAME
+from training import data
+from training.console import Steps
+from training.judging import evaluate
+from training.run import AMOUNT, data_facts
+
+
+def evaluate_stored(
+    tag: str, sources: Sequence[str], steps: Steps, remote: Registry | None = None, *, skip_trained: bool = False
+) -> dict[str, Any]:
+    """Figures of a saved model on labelled rows, and how many of these it was trained on: None when nobody knows.
+
+    The hashes of its training rows are those of the local store, else of ``remote``. ``skip_trained`` leaves the rows
+    out. Raises ModelError or DataError, the former also when they are to be left out and not known.
+    """
+    served = store.open_served(store.get(tag))
+    known = _trained_on(served.version, remote, steps)
+    if skip_trained and known is None:
+        raise ModelError(f"{tag}: its training rows are not known here, and so cannot be left out; pull or publish it")
+    dataset = data.load_telling(sources, steps)
+    trained = None if known is None else np.isin(data.row_hashes(dataset.rows), known)
+    _tell_trained(trained, steps, skip_trained=skip_trained)
+    if skip_trained and trained is not None:
+        dataset = data.select(dataset, ~trained)
+    steps.start("test", f"Judging {served.version} on {dataset.size} rows")
+    scores = served.forest.score(transform(dataset.rows))
+    threshold = served.manifest.threshold
+    metrics = evaluate.evaluate(scores, dataset.labels, dataset.rows[:, AMOUNT], threshold)
+    steps.done(f"average precision {metrics.average_precision.value:.3f}")
+    return {
+        "model_version": served.version,
+        "data": data_facts(dataset).model_dump(mode="json"),
+        "trained_rows": None if trained is None else int(trained.sum()),
+        "trained_rows_skipped": skip_trained,
+        "threshold": threshold,
+        "metrics": metrics.model_dump(),
+    }
+
+
+def _trained_on(version: str, remote: Registry | None, steps: Steps) -> NDArray[np.uint64] | None:
+    """Hashes of the rows that a model was fitted on, if they are in the local store or published."""
+    local = store.row_hashes(store.get(f"{MODEL_NAME}:{version}"))
+    if local is not None or remote is None:
+        return local
+    try:
+        return remote.row_hashes(version) if remote.published(version) else None
+    except RegistryError as error:
+        steps.warn(one_line(error))
+        return None
+
+
+def _tell_trained(trained: NDArray[np.bool_] | None, steps: Steps, *, skip_trained: bool) -> None:
+    """One line, unless none of the rows was trained on."""
+    if trained is None:
+        steps.warn("whether the model was trained on these rows is not known: the hashes of its rows are not here")
+    elif skip_trained:
+        steps.say(f"  left out {trained.sum()} of {len(trained)} rows that the model was trained on")
+    elif trained.any():
+        flattered = f"the model was trained on {trained.sum()} of {len(trained)} rows, which flatters the figures"
+        steps.warn(f"{flattered}; --skip-trained leaves them out")
