@@ -47,6 +47,8 @@ def save(
 ) -> Manifest:
     """Save a fitted forest with its scorer and manifest as a new entry of the model store.
 
+    What is pickled takes rows, not features: the forest is its last step (``fraud.estimator.row_features``).
+
     ``describe(version, files)`` gives the manifest once BentoML has chosen the version and the files are hashed. An
     exception on the way leaves no entry behind. ``labels`` are what ``bentoml models list`` shows.
     ``row_hashes`` of the rows it was fitted on are kept beside the entry, so that they never ship with it.
@@ -57,6 +59,8 @@ def save(
     from bentoml.models import ModelContext
     from bentoml.types import ModelSignature
 
+    from fraud.estimator.row_features import pipeline
+
     context = ModelContext(framework_name="sklearn", framework_versions={"scikit-learn": sklearn.__version__})
     with bentoml.models.create(
         MODEL_NAME,
@@ -66,7 +70,7 @@ def save(
         labels=labels,
     ) as entry:
         folder = Path(entry.path)
-        joblib.dump(model, folder / PICKLE_FILE, compress=3)
+        joblib.dump(pipeline(model), folder / PICKLE_FILE, compress=3)
         forest_file.save(folder / FOREST_FILE, forest, probes)
         check_exact(*forest_file.load(folder / FOREST_FILE), str(entry.tag))
         files = {name: manifests.sha256(folder / name) for name in (PICKLE_FILE, FOREST_FILE)}

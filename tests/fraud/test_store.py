@@ -73,10 +73,9 @@ def test_the_manifest_names_the_version_of_the_entry(entry, saved):
 
 
 def test_bentoml_loads_the_estimator(entry, model, rows):
-    """bentoml.sklearn.load_model gives the forest that was saved."""
+    """bentoml.sklearn.load_model gives the forest that was saved, behind the feature path."""
     loaded = bentoml.sklearn.load_model(entry.tag)
-    features = transform(rows)
-    assert np.array_equal(loaded.predict_proba(features), model.predict_proba(features))
+    assert np.array_equal(loaded.predict_proba(rows), model.predict_proba(transform(rows)))
 
 
 def test_an_opened_entry_scores_as_scikit_learn(entry, model, rows, saved):
