@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud import store
+from fraud.estimator.row_features import FOREST
 from fraud.features import transform
 from training import data
 
@@ -27,7 +28,7 @@ def main() -> None:
     parser.add_argument("--model", default="fraud_detector:latest")
     arguments = parser.parse_args()
     forest = store.open_served(store.get(arguments.model)).forest
-    model = bentoml.sklearn.load_model(arguments.model).set_params(n_jobs=1)
+    model = bentoml.sklearn.load_model(arguments.model)[FOREST].set_params(n_jobs=1)
     features = transform(data.load(arguments.data).rows)
 
     def reference(batch: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -61,7 +61,12 @@ class ModelError(FraudError):
     @classmethod
     def not_sound(cls, name: object, problem: str) -> Self:
         """A file of a model is not what was saved."""
-        return cls(f"{name}: {problem}; pull or train the model again")
+        return cls(f"{name}: {problem}; delete it with `bentoml models delete`, then pull or train the model again")
+
+    @classmethod
+    def changed(cls, name: object, files: str) -> Self:
+        """Files of a model are not those that were saved."""
+        return cls.not_sound(name, f"{files} is not the file that was saved")
 
 
 class SchemaError(ModelError):

@@ -1,15 +1,18 @@
 """The entry ``fraud_detector:<version>`` in the BentoML model store: written whole or not at all, read with care."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud import checksums
 from fraud import manifest as manifests
 from fraud.atomic import replacing
 from fraud.errors import ModelError, SchemaError, one_line
@@ -23,6 +26,8 @@ from fraud.settings import MODEL_NAME
 
 if TYPE_CHECKING:
     import bentoml
+
+LOG = logging.getLogger(__name__)
 
 FOREST_FILE = "forest.safetensors"
 PICKLE_FILE = "saved_model.pkl"  # the name that bentoml.sklearn.load_model looks for
@@ -47,6 +52,8 @@ def save(
 ) -> Manifest:
     """Save a fitted forest with its scorer and manifest as a new entry of the model store.
 
+    What is pickled takes rows, not features: the forest is its last step (``fraud.estimator.row_features``).
+
     ``describe(version, files)`` gives the manifest once BentoML has chosen the version and the files are hashed. An
     exception on the way leaves no entry behind. ``labels`` are what ``bentoml models list`` shows.
     ``row_hashes`` of the rows it was fitted on are kept beside the entry, so that they never ship with it.
@@ -57,6 +64,8 @@ def save(
     from bentoml.models import ModelContext
     from bentoml.types import ModelSignature
 
+    from fraud.estimator.row_features import pipeline
+
     context = ModelContext(framework_name="sklearn", framework_versions={"scikit-learn": sklearn.__version__})
     with bentoml.models.create(
         MODEL_NAME,
@@ -66,22 +75,32 @@ def save(
         labels=labels,
     ) as entry:
         folder = Path(entry.path)
-        joblib.dump(model, folder / PICKLE_FILE, compress=3)
+        joblib.dump(pipeline(model), folder / PICKLE_FILE, compress=3)
         forest_file.save(folder / FOREST_FILE, forest, probes)
         check_exact(*forest_file.load(folder / FOREST_FILE), str(entry.tag))
         files = {name: manifests.sha256(folder / name) for name in (PICKLE_FILE, FOREST_FILE)}
         manifest = describe(str(entry.tag.version), files)
         (folder / manifests.FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
-    if row_hashes is not None:
-        path = rows_path(get(f"{MODEL_NAME}:{manifest.model_version}"))
-        path.parent.mkdir(exist_ok=True)
-        np.save(path, np.sort(row_hashes))
+        entry.info.metadata[checksums.KEY] = checksums.of_folder(folder)  # BentoML writes it when this block ends
+        if row_hashes is not None:  # before the entry is there: never one without them
+            _keep_rows(rows_path(manifest.model_version), row_hashes)
     return manifest
 
 
-def rows_path(entry: "bentoml.Model") -> Path:
+def _keep_rows(path: Path, row_hashes: NDArray[np.uint64]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part, part.open("wb") as file:
+        np.save(file, np.sort(row_hashes))
+
+
+def rows_path(version: str) -> Path:
     """Where the sorted hashes of the rows that a model was fitted on are kept locally: outside of the entry."""
-    return Path(entry.path).parents[2] / "fraud_rows" / f"{entry.tag.version}.npy"
+    return _home() / "fraud_rows" / f"{version}.npy"
+
+
+def _home() -> Path:
+    """BentoML's folder, as BentoML finds it."""
+    return Path(os.path.expandvars(os.environ.get("BENTOML_HOME", "~/bentoml"))).expanduser()
 
 
 def row_hashes(entry: "bentoml.Model") -> NDArray[np.uint64] | None:
@@ -103,7 +122,7 @@ def row_hashes(entry: "bentoml.Model") -> NDArray[np.uint64] | None:
 
 def check_writable() -> None:
     """Raise ModelError unless a model can be saved: before the long work, not after it."""
-    home = Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
+    home = _home()
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home):
@@ -160,10 +179,11 @@ def versions() -> list[str]:
 
 
 def read_manifest(entry: "bentoml.Model") -> Manifest:
-    """The manifest of an entry. Raises ModelError when it is missing or damaged."""
+    """The manifest of an entry. Raises ModelError when it is missing or damaged, or a file is not what was saved."""
     path = Path(entry.path_of(manifests.FILE))
     if not path.is_file():
         raise ModelError(f"{entry.tag} has no {manifests.FILE}; it was not saved by `python -m training run`")
+    checksums.check(entry)
     return manifests.parse(path.read_bytes(), str(entry.tag))
 
 
@@ -174,9 +194,11 @@ def open_served(entry: "bentoml.Model") -> Served:
     give the probes' stored scores bit for bit.
     """
     manifest = read_manifest(entry)
+    if not checksums.are_kept(entry):
+        _say_unsealed(str(entry.tag))
     path = Path(entry.path_of(FOREST_FILE))
     if not path.is_file() or manifests.sha256(path) != manifest.files.get(FOREST_FILE):
-        raise ModelError.not_sound(entry.tag, f"{FOREST_FILE} is not the file that was saved")
+        raise ModelError.changed(entry.tag, FOREST_FILE)
     if manifest.schema_hash != schema_hash() or manifest.features != FEATURES:
         raise SchemaError(f"{entry.tag}: made for another transaction schema than this code's; train it again")
     forest, probes = forest_file.load(path)
@@ -184,6 +206,12 @@ def open_served(entry: "bentoml.Model") -> Served:
         raise SchemaError(f"{entry.tag}: the scorer takes {forest.n_features} features, not {len(FEATURES)}")
     check_exact(forest, probes, str(entry.tag))
     return Served(str(entry.tag.version), forest, manifest)
+
+
+@cache
+def _say_unsealed(tag: str) -> None:
+    """Once in a process, however often it is opened."""
+    LOG.warning("%s was saved without the hashes of its files: an edited manifest would not show; train it again", tag)
 
 
 def check_exact(forest: Forest, probes: Probes, name: str) -> None:

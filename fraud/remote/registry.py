@@ -5,10 +5,8 @@ Below ``FRAUD_S3_URI``, ``models/<version>/`` holds ``model.bentomodel``, the ha
 Who serves is ``fraud/remote/champion.py``.
 """
 
-import hashlib
 import json
 import logging
-import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from fraud import manifest as manifests
 from fraud import store
 from fraud.errors import ConflictError, DamagedError, RegistryError
 from fraud.manifest import Manifest
+from fraud.remote import archive as archives
 from fraud.remote import s3
 from fraud.remote.champion import Champion, Pointer, parse_document
 from fraud.settings import MODEL_NAME
@@ -64,11 +63,11 @@ class Registry:
             if existing.manifest != manifest:
                 raise RegistryError(f"{self._model(version)}: holds another model of the same version")
             return existing
-        rows = store.rows_path(entry)
+        rows = store.rows_path(str(entry.tag.version))
         if not rows.is_file():
             raise RegistryError(f"{rows}: the hashes of the training rows are missing; train the model again")
         with tempfile.TemporaryDirectory(prefix="fraud-publish-") as folder:
-            archive = Path(_export(version, Path(folder) / ARCHIVE))
+            archive = archives.pack(version, Path(folder) / ARCHIVE)
             published = Published(
                 manifest=manifest,
                 archive_sha256=manifests.sha256(archive),
@@ -100,7 +99,7 @@ class Registry:
         return sorted(whole, key=lambda published: published.manifest.created_at, reverse=True)
 
     def pull(self, version: str) -> Manifest:
-        """Bring a published version into the local store, after every SHA-256 was verified. Idempotent."""
+        """Bring a published version into the local store, after every file was verified. Idempotent."""
         published = self._existing(version)
         if version in store.versions():
             _same_as_local(published)
@@ -109,17 +108,17 @@ class Registry:
         with tempfile.TemporaryDirectory(prefix="fraud-pull-") as folder:
             archive = Path(folder) / ARCHIVE
             s3.download(self._model(version, ARCHIVE), archive, sha256=published.archive_sha256)
-            _verify(archive, published)
-            _import(archive)
-        self._keep_rows(published)
+            archives.verify(archive, published.manifest)
+            self._keep_rows(published)  # before the entry is there: never one without them
+            archives.unpack(archive, published.manifest)
         return published.manifest
 
     def _keep_rows(self, published: Published) -> None:
         """Have the hashes of the training rows beside the local model, for publishing it elsewhere."""
         version = published.manifest.model_version
-        path = store.rows_path(store.get(f"{MODEL_NAME}:{version}"))
+        path = store.rows_path(version)
         if not path.is_file():
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             s3.download(self._model(version, ROWS), path, sha256=published.rows_sha256)
 
     def row_hashes(self, version: str) -> NDArray[np.uint64]:
@@ -202,40 +201,6 @@ class Registry:
 
     def _model(self, version: str, *parts: str) -> str:
         return s3.join(self.uri, "models", version, *parts)
-
-
-def _export(version: str, path: Path) -> str:
-    import bentoml
-
-    return bentoml.models.export_model(f"{MODEL_NAME}:{version}", str(path))
-
-
-def _import(archive: Path) -> None:
-    import bentoml
-
-    bentoml.models.import_model(str(archive))
-
-
-def _verify(archive: Path, published: Published) -> None:
-    """Raise RegistryError unless every file in the archive is what the manifest says."""
-    name = f"{MODEL_NAME}:{published.manifest.model_version}"
-    try:
-        hashes = _member_hashes(archive)
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise _not_imported(name, f"the archive cannot be read ({error})") from None
-    wrong = [file for file, expected in published.manifest.files.items() if hashes.get(file) != expected]
-    if wrong:
-        raise _not_imported(name, f"{', '.join(wrong)} in the archive is not what was saved")
-
-
-def _not_imported(name: str, problem: str) -> RegistryError:
-    return RegistryError(f"{name}: {problem}; nothing was imported")
-
-
-def _member_hashes(archive: Path) -> dict[str, str]:
-    with tarfile.open(archive) as tar:
-        opened = ((member.name.removeprefix("./"), tar.extractfile(member)) for member in tar)
-        return {name: hashlib.sha256(file.read()).hexdigest() for name, file in opened if file}
 
 
 def _same_as_local(published: Published) -> None:

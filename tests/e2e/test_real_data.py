@@ -43,17 +43,15 @@ def test_a_quick_forest_is_useful_on_real_rows(trained):
 
 
 def test_every_real_row_is_scored_as_scikit_learn_does(trained, source, tmp_path):
-    """``fraud score`` on the whole file equals predict_proba of the stored forest, bit for bit, in the file's order."""
+    """``fraud score`` on the whole file equals the stored pipeline's predict_proba, bit for bit, in file order."""
     command, result = trained
     scores, reference = tmp_path / "scores.parquet", tmp_path / "reference.npy"
     done = command.python("-m", "fraud", "score", source, scores)
     assert done.returncode == 0, done.stderr
     code = (
-        "import sys, bentoml, numpy as np, pandas as pd; from fraud.features import transform;"
-        "from fraud.schema import COLUMNS; from fraud.tables.table import read_table; from pathlib import Path;"
-        f"model = bentoml.sklearn.load_model('fraud_detector:{result['model_version']}').set_params(n_jobs=1);"
-        "rows = read_table(Path(sys.argv[1]))[list(COLUMNS)].to_numpy(float);"
-        "np.save(sys.argv[2], model.predict_proba(transform(rows))[:, 1])"
+        "import sys, bentoml, numpy as np; from fraud.tables.table import read_table; from pathlib import Path;"
+        f"model = bentoml.sklearn.load_model('fraud_detector:{result['model_version']}').set_params(forest__n_jobs=1);"
+        "np.save(sys.argv[2], model.predict_proba(read_table(Path(sys.argv[1])))[:, 1])"
     )
     done = command.python("-c", code, source, reference)
     assert done.returncode == 0, done.stderr

@@ -194,6 +194,30 @@ def test_an_archive_with_another_file_inside_is_not_imported(published, tmp_path
     assert version not in local.versions()
 
 
+def test_an_edited_threshold_stops_every_command(published, command, tmp_path):
+    """serve, score, evaluate, publish and pull name the file in one line; once it is deleted, pull brings it back."""
+    _, version, _ = published
+    path = command.home / "models" / "fraud_detector" / version / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"threshold": 0.0}))
+    rows, out, environment = tmp_path / "rows.csv", tmp_path / "out.csv", {"FRAUD_MODEL": f"fraud_detector:{version}"}
+    sample.generate(1000, seed=3).to_csv(rows, index=False)
+    sample.generate(1000, seed=3).drop(columns="Class").to_csv(tmp_path / "unlabelled.csv", index=False)
+    for done in (
+        command.python("-m", "training", "pull", version),
+        command.python("-m", "training", "serve", **environment),
+        command.python("-m", "fraud", "score", tmp_path / "unlabelled.csv", out, "--model", version),
+        command.python("-m", "training", "evaluate", "--model", version, "--data", rows),
+        command.python("-m", "training", "publish", version),
+    ):
+        assert done.returncode == 1, done.stderr
+        assert "manifest.json is not the file that was saved" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+    assert not out.exists()
+    deleted = command.python("-m", "bentoml", "models", "delete", f"fraud_detector:{version}", "--yes")
+    assert deleted.returncode == 0, deleted.stderr
+    assert command("pull", version)[0] == 0
+
+
 def test_an_interrupted_upload_shows_no_model_and_can_be_repeated(command, two_models, uri):
     """When the machine dies after the archive, nothing is listed, pulled or promoted; publishing again works."""
     version, registry = two_models[1], Registry(uri)

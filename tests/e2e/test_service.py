@@ -39,11 +39,11 @@ def rows():
 
 @pytest.fixture(scope="module")
 def expected(store, rows):
-    """What scikit-learn gives for them, by the forest loaded from the model store."""
+    """What scikit-learn gives for them, by the pipeline loaded from the model store."""
     code = (
-        "import bentoml, joblib, sys, numpy as np; from fraud.features import transform;"
-        f"model = bentoml.sklearn.load_model('fraud_detector:{store.version}').set_params(n_jobs=1);"
-        "rows = np.load(sys.argv[1]); np.save(sys.argv[2], model.predict_proba(transform(rows))[:, 1])"
+        "import bentoml, sys, numpy as np;"
+        f"model = bentoml.sklearn.load_model('fraud_detector:{store.version}').set_params(forest__n_jobs=1);"
+        "rows = np.load(sys.argv[1]); np.save(sys.argv[2], model.predict_proba(rows)[:, 1])"
     )
     given, result = store.home / "rows.npy", store.home / "scores.npy"
     np.save(given, rows)

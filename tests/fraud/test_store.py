@@ -3,14 +3,14 @@
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import bentoml
+import joblib
 import numpy as np
 import pytest
 
+from fraud import checksums, store
 from fraud import manifest as manifests
-from fraud import store
 from fraud.errors import ModelError
 from fraud.features import transform
 from fraud.manifest import Manifest
@@ -34,14 +34,52 @@ def entry(saved):
 
 @pytest.fixture
 def copied(entry, tmp_path):
-    """A copy of the entry to damage, with what ``open_served`` asks of an entry."""
-    folder = shutil.copytree(entry.path, tmp_path / "copied")
-    return SimpleNamespace(tag=entry.tag, folder=folder, path_of=lambda name: str(folder / name))
+    """A copy of the entry to damage."""
+    return Copied(shutil.copytree(entry.path, tmp_path / "copied"))
+
+
+class Copied:
+    """What ``open_served`` asks of an entry, read from ``folder`` each time."""
+
+    def __init__(self, folder):
+        self.folder, self.path = folder, str(folder)
+
+    @property
+    def info(self):
+        return bentoml.Model.from_path(self.path).info
+
+    @property
+    def tag(self):
+        return self.info.tag
+
+    def path_of(self, name):
+        return str(self.folder / name)
+
+
+def reseal(copied, change=lambda _: None):
+    """Make ``model.yaml`` agree with the files as they are, or ``change`` what it keeps."""
+    info = copied.info
+    info.metadata["sha256"] = checksums.of_folder(copied.folder)
+    change(info.metadata)
+    with (copied.folder / "model.yaml").open("w") as file:
+        info.dump(file)
+
+
+def unseal(copied):
+    """As entries were saved before they kept hashes."""
+    reseal(copied, dict.clear)
+
+
+def edit(copied, **changes):
+    """Change the manifest, and nothing that vouches for it."""
+    path = copied.folder / manifests.FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def remanifest(copied, **changes):
-    path = copied.folder / manifests.FILE
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    """Change the manifest as if it had been saved so."""
+    edit(copied, **changes)
+    reseal(copied)
 
 
 def rescore(copied, scorer, probes):
@@ -73,10 +111,9 @@ def test_the_manifest_names_the_version_of_the_entry(entry, saved):
 
 
 def test_bentoml_loads_the_estimator(entry, model, rows):
-    """bentoml.sklearn.load_model gives the forest that was saved."""
+    """bentoml.sklearn.load_model gives the forest that was saved, behind the feature path."""
     loaded = bentoml.sklearn.load_model(entry.tag)
-    features = transform(rows)
-    assert np.array_equal(loaded.predict_proba(features), model.predict_proba(features))
+    assert np.array_equal(loaded.predict_proba(rows), model.predict_proba(transform(rows)))
 
 
 def test_an_opened_entry_scores_as_scikit_learn(entry, model, rows, saved):
@@ -202,8 +239,120 @@ def test_an_entry_without_a_manifest_is_refused(copied):
 
 
 def test_a_damaged_manifest_is_refused(copied, entry):
-    """A manifest cut short is an error that names the entry."""
+    """A manifest cut short is an error that names the entry, also where no hash shows it."""
     path = copied.folder / manifests.FILE
     path.write_text(path.read_text()[:-40])
+    with pytest.raises(ModelError, match=r"manifest\.json is not the file that was saved"):
+        store.open_served(copied)
+    unseal(copied)
     with pytest.raises(ModelError, match=rf"{entry.tag}: not a manifest of format 1"):
         store.open_served(copied)
+
+
+def test_an_entry_keeps_the_hash_of_every_file(entry, saved):
+    """BentoML's own model.yaml has those of the manifest's files, and of the manifest."""
+    own = manifests.sha256(Path(entry.path_of(manifests.FILE)))
+    assert entry.info.metadata == {"sha256": {**saved.files, manifests.FILE: own}}
+
+
+@pytest.mark.parametrize("read", [store.open_served, store.read_manifest])
+def test_an_edited_threshold_is_refused(copied, read):
+    """Other decisions under the same version: serving, scoring, publishing and pulling read an entry by these two."""
+    edit(copied, threshold=0.0)
+    with pytest.raises(
+        ModelError, match=r"fraud_detector:\w+: manifest\.json is not the file that was saved; delete it"
+    ):
+        read(copied)
+
+
+def put_in(name):
+    def change(folder):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda folder: (folder / "saved_model.pkl").write_bytes(b"x"),
+            "saved_model.pkl is not the file that was saved",
+        ),
+        (lambda folder: (folder / "saved_model.pkl").unlink(), "saved_model.pkl is missing"),
+        (put_in("custom_objects.pkl"), "custom_objects.pkl was not saved with it"),
+        (put_in("more/.hidden"), "more/.hidden was not saved with it"),
+        (lambda folder: (folder / "link").symlink_to("nowhere"), "link was not saved with it"),
+    ],
+    ids=["changed", "missing", "more", "in a folder", "a link"],
+)
+def test_a_file_that_is_not_what_was_saved_is_named(copied, change, words):
+    """One line that names the file and says what to do."""
+    change(copied.folder)
+    with pytest.raises(ModelError) as refused:
+        store.open_served(copied)
+    assert str(refused.value).startswith(f"{copied.tag}: {words}; delete it with `bentoml models delete`")
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("kept", [{}, "x"], ids=repr)
+def test_hashes_that_are_none_let_nothing_pass(copied, kept):
+    """A model.yaml whose hashes were lost vouches for no file."""
+    reseal(copied, lambda metadata: metadata.update(sha256=kept))
+    with pytest.raises(
+        ModelError, match=r"forest\.safetensors, manifest\.json, saved_model\.pkl was not saved with it"
+    ):
+        store.open_served(copied)
+
+
+def test_an_entry_without_hashes_is_served_and_said_once(copied, entry, caplog):
+    """What was saved by an earlier version serves on; one warning in a process, not one a file scored."""
+    unseal(copied)
+    store._say_unsealed.cache_clear()
+    assert store.open_served(copied).version == store.open_served(copied).version == str(entry.tag.version)
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said.startswith(f"{entry.tag} was saved without the hashes of its files")
+
+
+def test_a_bare_forest_of_an_earlier_version_is_served(copied, model, rows):
+    """The service does not read the pickle: what it holds makes no difference to a score."""
+    joblib.dump(model, copied.folder / store.PICKLE_FILE)
+    files = json.loads((copied.folder / manifests.FILE).read_text())["files"]
+    pickle = manifests.sha256(copied.folder / store.PICKLE_FILE)
+    edit(copied, files=files | {store.PICKLE_FILE: pickle})
+    unseal(copied)
+    features = transform(rows)
+    assert np.array_equal(store.open_served(copied).forest.score(features), model.predict_proba(features)[:, 1])
+
+
+def test_the_row_hashes_are_there_before_the_entry(model, scorer, probes, facts, monkeypatch):
+    """A run that cannot keep them leaves no entry that could not be published."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    before = store.versions()
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        store.save(
+            model,
+            scorer,
+            probes,
+            lambda version, files: Manifest(model_version=version, files=files, **facts),
+            {},
+            np.arange(3, dtype=np.uint64),
+        )
+    assert store.versions() == before
+
+
+def test_the_row_hashes_stand_beside_the_store(model, scorer, probes, facts):
+    """Sorted, and in BentoML's home, outside of the entry: they never ship with it."""
+
+    def describe(version, files):
+        return Manifest(model_version=version, files=files, **facts)
+
+    manifest = store.save(model, scorer, probes, describe, {}, np.array([3, 1, 2], dtype=np.uint64))
+    path = store.rows_path(manifest.model_version)
+    assert path.parents[1] == Path(store.get(f"fraud_detector:{manifest.model_version}").path).parents[2]
+    assert np.load(path).tolist() == [1, 2, 3]

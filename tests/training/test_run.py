@@ -12,7 +12,7 @@ from fraud import store
 from fraud.errors import DataError
 from fraud.features import FEATURES, transform
 from fraud.profile import Profile
-from fraud.schema import LABEL
+from fraud.schema import COLUMNS, LABEL
 from training import run as runs
 from training import sample, split, train
 from training.console import Steps
@@ -49,9 +49,10 @@ def test_the_stored_forest_is_the_one_that_was_judged(done):
 
 
 def test_a_data_scientist_loads_the_fitted_forest_by_tag(done):
-    """bentoml.sklearn.load_model gives scikit-learn's own estimator with the features' width."""
+    """bentoml.sklearn.load_model takes the 30 columns of a file; scikit-learn's own forest is its last step."""
     model = bentoml.sklearn.load_model(f"fraud_detector:{done[0].model_version}")
-    assert model.n_features_in_ == len(FEATURES)
+    assert model.n_features_in_ == len(COLUMNS)
+    assert model["forest"].n_features_in_ == len(FEATURES)
 
 
 def test_the_manifest_records_what_made_the_model(done):

@@ -6,6 +6,7 @@ import bentoml
 import numpy as np
 from bentoml.models import BentoModel
 
+from fraud.estimator.row_features import FOREST
 from fraud.features import transform
 
 
@@ -16,7 +17,7 @@ class StockDetector:
     model = BentoModel(os.environ["BENCH_MODEL"])
 
     def __init__(self) -> None:
-        self.forest = bentoml.sklearn.load_model(self.model)
+        self.forest = bentoml.sklearn.load_model(self.model)[FOREST]
 
     @bentoml.api(batchable=True)
     def predict(self, rows: np.ndarray) -> np.ndarray:
