@@ -1,6 +1,5 @@
 """The entry ``fraud_detector:<version>`` in the BentoML model store: written whole or not at all, read with care."""
 
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from fraud import manifest as manifests
 from fraud.atomic import replacing
 from fraud.errors import ModelError, SchemaError
 from fraud.features import FEATURES, transform
+from fraud.home import folder as home_folder
 from fraud.manifest import Manifest
 from fraud.schema import schema_hash
 from fraud.scorer import file as forest_file
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import bentoml
 
 FOREST_FILE = "forest.safetensors"
+_SHOWN = 5  # versions that an error names
 PICKLE_FILE = "saved_model.pkl"  # the name that bentoml.sklearn.load_model looks for
 
 
@@ -86,7 +87,7 @@ def rows_path(entry: "bentoml.Model") -> Path:
 
 def check_writable() -> None:
     """Raise ModelError unless a model can be saved: before the long work, not after it."""
-    home = Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
+    home = home_folder()
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home):
@@ -122,9 +123,7 @@ def get(tag: str) -> "bentoml.Model":
     try:
         return bentoml.models.get(tag)
     except NotFound:
-        raise ModelError(
-            f"the model store has no {tag}; train one with `python -m training run --data sample`"
-        ) from None
+        raise ModelError(f"the model store has no {tag}; {_holdings()}") from None
     except (BentoMLException, ValueError) as error:
         raise ModelError(f"{tag}: not a model tag ({error}); expected {MODEL_NAME}:VERSION") from None
 
@@ -140,6 +139,16 @@ def versions() -> list[str]:
         raise ModelError(f"the model store holds an entry that is not whole; delete it ({error})") from None
     entries.sort(key=lambda entry: entry.creation_time, reverse=True)
     return [str(entry.tag.version) for entry in entries]
+
+
+def _holdings() -> str:
+    """What the store holds instead, newest first, and what to do."""
+    held = versions()
+    if not held:
+        return "it is empty: train one with `python -m training run --data sample`"
+    shown = [f"{MODEL_NAME}:{version}" for version in held[:_SHOWN]]
+    more = f" and {len(held) - _SHOWN} more" if len(held) > _SHOWN else ""
+    return f"it holds {', '.join(shown)}{more}: name one of these, or pull or train another"
 
 
 def read_manifest(entry: "bentoml.Model") -> Manifest:
