@@ -143,12 +143,12 @@ def versions() -> list[str]:
 
 def _holdings() -> str:
     """What the store holds instead, newest first, and what to do."""
-    held = versions()
+    held = [f"{MODEL_NAME}:{version}" for version in versions()]
+    train = "train one with `python -m training run --data sample`"
     if not held:
-        return "it is empty: train one with `python -m training run --data sample`"
-    shown = [f"{MODEL_NAME}:{version}" for version in held[:_SHOWN]]
+        return f"it is empty: {train}"
     more = f" and {len(held) - _SHOWN} more" if len(held) > _SHOWN else ""
-    return f"it holds {', '.join(shown)}{more}: name one of these, or pull or train another"
+    return f"it holds {', '.join(held[:_SHOWN])}{more}: name one of these, or {train}"
 
 
 def read_manifest(entry: "bentoml.Model") -> Manifest:

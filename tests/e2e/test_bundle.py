@@ -26,8 +26,8 @@ workers[0].kill()
 """
 SHIPPED = {
     "": {"bentofile.yaml", "service.py", "sample_transaction.json"},
-    "serving": "__init__ answer batcher bento counts decode edge io pages process refuse shortcut",
-    "fraud": "__init__ __main__ argument_types atomic command errors features keys manifest profile rows schema "
+    "serving": "__init__ answer batcher bento counts decode edge io pages process protocol refuse shortcut",
+    "fraud": "__init__ __main__ argument_types atomic command errors features home keys manifest profile rows schema "
     "settings store",
     "fraud/verbs": "__init__ key score",
     "fraud/scorer": "__init__ file forest from_sklearn kernel numpy_walk order",

@@ -5,7 +5,7 @@ import socket
 import sys
 
 from fraud import home, store
-from fraud.errors import RegistryError, SettingsError, one_line
+from fraud.errors import RegistryError, SettingsError
 from fraud.remote.resolve import CHAMPION, LATEST, bare_name, registry, registry_if_set, resolve
 from fraud.settings import Settings
 from training.console import Steps
@@ -72,8 +72,8 @@ def _free_address(host: str, port: int) -> str:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise SettingsError(
-            f"HOST={host}: neither an address nor a name of this machine ({one_line(error)}); set HOST=127.0.0.1, or "
-            "HOST=0.0.0.0 for every address"
+            f"HOST={host}: neither an address nor a name of this machine ({getattr(error, 'strerror', error)}); "
+            "set HOST=127.0.0.1, or HOST=0.0.0.0 for every address"
         ) from None
     family, address = min((family, str(where[0])) for family, _, _, _, where in found)
     try:

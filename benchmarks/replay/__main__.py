@@ -16,41 +16,26 @@ the rows are written, FRAUD_API_KEYS, of which KEY is one, and an FRAUD_LABEL_DE
 import argparse
 import json
 import os
-import shutil
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
-from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.samples import Sample
 
+from benchmarks.replay.figures import OUTCOMES, History, live, plot, summary
+from benchmarks.replay.service import EXTRA_SECONDS, MOST_SECONDS, check_suits, service
 from fraud import keys, store
 from fraud.features import transform
 from fraud.manifest import Manifest
 from fraud.schema import COLUMNS
-from fraud.settings import MODEL_NAME
 from training import data, split
 from training.data import Dataset
 
 CALL_ROWS = 200
-FIGURES = ("precision", "recall")
-OUTCOMES = ("true_positive", "false_positive", "false_negative", "true_negative")
-EXTRA_SECONDS = 3.0
-"""A prediction is judged this long after its label came."""
-MOST_SECONDS = 60.0
-"""A service that judges so much later is not waited for."""
-
-History = list[tuple[float, dict[str, dict[str, float]]]]
 
 
 def main() -> int:
@@ -74,7 +59,8 @@ def main() -> int:
     key, digest = keys.make()
     own = service(served.version, digest, arguments.delay + EXTRA_SECONDS)
     with nullcontext(arguments.url) if arguments.url else own as url:
-        headers = {"Authorization": f"Bearer {os.environ.get('KEY', '') if arguments.url else key}"}
+        sent = os.environ.get("KEY") if arguments.url else key
+        headers = {"Authorization": f"Bearer {sent}"} if sent else {}
         with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30) as client:
             if arguments.url:
                 check_suits(client, served.version, arguments.delay)
@@ -87,24 +73,6 @@ def main() -> int:
     equal = grown == offline
     print(json.dumps({"model_version": served.version, "offline": offline, "live": grown, "equal": equal}, indent=2))
     return int(not equal)
-
-
-def check_suits(client: httpx.Client, version: str, delay: float) -> None:
-    """End with a message when live figures of this service cannot become those of the rows."""
-    answer = client.get("/model")
-    if answer.status_code == 401:
-        sys.exit("error: the service does not take the key; put one of its keys in KEY")
-    if (serves := answer.raise_for_status().json()["model_version"]) != version:
-        sys.exit(f"error: the service serves {serves}, not {version}; give --model fraud_detector:{serves}")
-    deadline = time.monotonic() + 5  # one that just started says it after a second or two
-    while not (judged := label_delay(client)) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    if not delay < judged <= delay + MOST_SECONDS:
-        days = (delay + EXTRA_SECONDS) / 86_400
-        sys.exit(
-            f"error: the service judges a prediction after {judged:g} s (0: it has no database), and labels come after "
-            f"{delay:g} s; start it with FRAUD_DATABASE_URL, FRAUD_API_KEYS and FRAUD_LABEL_DELAY_DAYS={days:.6f}"
-        )
 
 
 def test_rows(dataset: Dataset, manifest: Manifest) -> split.Indices:
@@ -127,47 +95,6 @@ def shares(counts: dict[str, int]) -> dict[str, float]:
     """Precision and recall."""
     caught, alarms, missed, _ = (counts[name] for name in OUTCOMES)
     return {"precision": caught / max(caught + alarms, 1), "recall": caught / max(caught + missed, 1)}
-
-
-@contextmanager
-def service(version: str, digest: str, delay_seconds: float) -> Iterator[str]:
-    """A service with two workers, a SQLite file and a model store of its own: one beside it is left alone; its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder) / "bentoml"
-        shutil.copytree(store.get(f"{MODEL_NAME}:{version}").path, home / "models" / MODEL_NAME / version)
-        env = {
-            **os.environ,
-            "BENTOML_HOME": str(home),
-            "FRAUD_MODEL": f"{MODEL_NAME}:{version}",
-            "FRAUD_API_KEYS": digest,
-            "FRAUD_DATABASE_URL": f"sqlite:///{folder}/fraud.sqlite",
-            "FRAUD_LABEL_DELAY_DAYS": str(delay_seconds / 86_400),
-        }
-        command = [sys.executable, "-m", "bentoml", "serve", "service:FraudDetector", "--host", "127.0.0.1"]
-        with (Path(folder) / "log").open("w") as log:
-            server = subprocess.Popen([*command, "--port", str(port)], env=env, stdout=log, stderr=log)
-        try:
-            wait_until_ready(f"http://127.0.0.1:{port}", server)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
-            server.wait(30)
-
-
-def wait_until_ready(url: str, server: "subprocess.Popen[bytes]") -> None:
-    """Return when /readyz answers; end with a message when it does not within a minute."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            if httpx.get(f"{url}/readyz", trust_env=False).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    sys.exit("error: the service did not become ready")
 
 
 def replay(
@@ -221,62 +148,6 @@ def settle(client: httpx.Client, history: History, version: str, rows: int) -> d
         if sum(counts.values()) >= rows or elapsed > 2 * MOST_SECONDS:
             return counts
         time.sleep(2)
-
-
-def live(client: httpx.Client, version: str) -> tuple[dict[str, dict[str, float]], dict[str, int]]:
-    """Figures and counts of the model as /metrics has them."""
-    figures: dict[str, dict[str, float]] = {figure: {} for figure in FIGURES}
-    counts = dict.fromkeys(OUTCOMES, 0)
-    for sample in samples(client):
-        if sample.labels.get("model_version") != version:
-            continue
-        if sample.name == "fraud_live_quality":
-            figures[sample.labels["figure"]][sample.labels["bound"]] = sample.value
-        elif sample.name == "fraud_live_transactions":
-            counts[sample.labels["outcome"]] = int(sample.value)
-    return figures, counts
-
-
-def label_delay(client: httpx.Client) -> float:
-    """Seconds after which the service judges a prediction; 0 while it does not say."""
-    return max((one.value for one in samples(client) if one.name == "fraud_label_delay_seconds"), default=0.0)
-
-
-def samples(client: httpx.Client) -> Iterator[Sample]:
-    """All that /metrics has."""
-    for family in text_string_to_metric_families(client.get("/metrics").raise_for_status().text):
-        yield from family.samples
-
-
-def summary(figures: dict[str, dict[str, float]]) -> str:
-    """One line for people."""
-    shown = (
-        f"{name} {bounds['value']:.3f} [{bounds['low']:.3f}, {bounds['high']:.3f}]"
-        for name, bounds in figures.items()
-        if bounds
-    )
-    return "  ".join(shown) or "nothing is old enough yet"
-
-
-def plot(history: History, offline: dict[str, float], target: Path) -> None:
-    """Live figures over time with their intervals, and the offline ones as lines."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, 2, figsize=(10, 3.5), sharey=True, layout="constrained")
-    for axis, name in zip(axes, FIGURES, strict=True):
-        points: list[tuple[float, dict[str, Any]]] = [(at, figures[name]) for at, figures in history if figures[name]]
-        times = [at for at, _ in points]
-        low, value, high = ([bounds[bound] for _, bounds in points] for bound in ("low", "value", "high"))
-        axis.fill_between(times, low, high, alpha=0.2, label="95 % interval")
-        axis.plot(times, value, label="live")
-        axis.axhline(offline[name], color="black", linestyle="--", linewidth=1, label="offline")
-        axis.set(title=name, xlabel="seconds of replay", ylim=(0, 1.02))
-        axis.grid(alpha=0.3)
-    axes[1].legend(loc="lower right")
-    figure.savefig(target, dpi=110)
 
 
 if __name__ == "__main__":
