@@ -197,6 +197,18 @@ def test_a_bad_setting_ends_the_container(image):
     assert "FRAUD_WORKERS='many'" in failed.value.stderr + failed.value.stdout
 
 
+def test_a_model_that_the_image_does_not_hold_ends_the_container(image, store):
+    """One line says what it holds: no worker is started again and again."""
+    command = [image.engine.name, "run", "--rm", "--env=FRAUD_MODEL=fraud_detector:nowhere", image.tag]
+    done = subprocess.run(command, env=image.engine.env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert f"error: the model store has no fraud_detector:nowhere; it holds fraud_detector:{store.version}: name" in (
+        done.stderr
+    )
+    assert "Traceback" not in done.stderr
+    assert "entry_service" not in done.stdout + done.stderr
+
+
 def test_the_image_is_small(image):
     """At most 270 MB over its base; 44 of them are SQLAlchemy and psycopg, for the prediction log."""
     size, base = (
