@@ -2,8 +2,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-PORT ?= 3000
-HOST ?= 127.0.0.1
+override PORT := $(or $(PORT),3000)
+override HOST := $(or $(HOST),127.0.0.1)
 COMPOSE ?= docker compose
 export BENTOML_DO_NOT_TRACK ?= True
 
@@ -22,7 +22,7 @@ setup: .venv/.ready ## make the environment in .venv from the pinned, hashed req
 
 run: setup ## serve the champion, or a local model, or one trained on the sample (HOST=, PORT=)
 	@FRAUD_DATABASE_URL="$${FRAUD_DATABASE_URL-sqlite:///$(CURDIR)/data/fraud.sqlite}" \
-	  $(BIN)/python -m training serve --host $(HOST) --port $(PORT)
+	  $(BIN)/python -m training serve --host "$(HOST)" --port "$(PORT)"
 
 test: setup ## run the tests that need nothing but Python
 	$(BIN)/python -m pytest -m "not e2e"

@@ -28,6 +28,7 @@ from serving.pages import pages
 
 LOG = logging.getLogger("bentoml.fraud")
 SETTINGS = process.settings()
+process.guard_start()
 AMOUNT = COLUMNS.index("Amount")
 
 # Python's own 5 ms would let the threads that count and log hold up a call for tens of milliseconds.

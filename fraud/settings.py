@@ -1,7 +1,9 @@
 """``FRAUD_*`` environment variables, read when asked for and never at import."""
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,6 +20,9 @@ _SECRET = {
 """What is expected of variables whose value is never shown."""
 _NEEDED = {"FRAUD_S3_URI": "s3://bucket/prefix", "FRAUD_DATABASE_URL": DATABASE_URL_FORM}
 """What is expected of variables that some commands cannot do without."""
+_SERVICE = re.compile(r"(.+)_SERVICE_HOST")
+_OF_SERVICE = r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?"
+"""What Kubernetes adds to the name of a Service in the variables that it makes of it for every pod of the namespace."""
 
 
 class Settings(BaseModel):
@@ -67,7 +72,7 @@ class Settings(BaseModel):
     batching: bool = Field(True, description="Whether /predict calls that arrive together are scored together.")
     api_keys: str | None = Field(
         None,
-        pattern=r"^[0-9a-f]{64}(,[0-9a-f]{64})*$",
+        pattern=r"^[0-9a-fA-F]{64}([ \t\r\n]*,[ \t\r\n]*[0-9a-fA-F]{64})*$",
         repr=False,
         description="SHA-256 of each key that may call, separated by commas; see `python -m fraud key`.",
     )
@@ -103,10 +108,13 @@ class Settings(BaseModel):
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """Read the settings from ``environ`` (the process environment by default).
 
-        An empty value means the default. Raises SettingsError for an unknown name or a bad value.
+        White space around a value is none of it, and an empty value means the default. What Kubernetes makes of a
+        Service whose name begins with ``fraud`` is not ours. Raises SettingsError for an unknown name or a bad value.
         """
         source = os.environ if environ is None else environ
-        variables = {name: value for name, value in source.items() if name.startswith(PREFIX) and value != ""}
+        given = {name: value.strip() for name, value in source.items() if name.startswith(PREFIX)}
+        foreign = _of_services(given) - set(cls.env_names())
+        variables = {name: value for name, value in given.items() if value and name not in foreign}
         try:
             return cls(**{name.removeprefix(PREFIX).lower(): value for name, value in variables.items()})
         except ValidationError as error:
@@ -123,11 +131,20 @@ def not_set(name: str) -> SettingsError:
     return SettingsError(f"{name} is not set; set it to {_NEEDED[name]}")
 
 
+def _of_services(names: Collection[str]) -> set[str]:
+    """Those that belong to a Service of Kubernetes: of its shape, and its ``NAME_SERVICE_HOST`` is among them."""
+    services = [match[1] for match in map(_SERVICE.fullmatch, names) if match]
+    shapes = [re.compile(rf"{re.escape(service)}(?:{_OF_SERVICE})") for service in services]
+    return {name for name in names if any(shape.fullmatch(name) for shape in shapes)}
+
+
 def _problem(details: Mapping[str, object]) -> str:
     location = details["loc"]
     name = PREFIX + str(location[0]).upper() if isinstance(location, tuple) and location else PREFIX
     if details["type"] == "extra_forbidden":
-        return f"{name} is not a setting; there are {', '.join(Settings.env_names())}"
+        near = get_close_matches(name.removeprefix(PREFIX), [field.upper() for field in Settings.model_fields], 1, 0.75)
+        meant = f"; did you mean {PREFIX}{near[0]}?" if near else ""
+        return f"{name} is not a setting; there are {', '.join(Settings.env_names())}{meant}"
     expected = _SECRET.get(name)
     if expected:
         return f"{name}: expected {expected}; its value is not shown"

@@ -1,7 +1,6 @@
 """The entry ``fraud_detector:<version>`` in the BentoML model store: written whole or not at all, read with care."""
 
 import logging
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from fraud import manifest as manifests
 from fraud.atomic import replacing
 from fraud.errors import ModelError, SchemaError, one_line
 from fraud.features import FEATURES, transform
+from fraud.home import folder as home_folder
 from fraud.manifest import Manifest
 from fraud.schema import schema_hash
 from fraud.scorer import file as forest_file
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 FOREST_FILE = "forest.safetensors"
+_SHOWN = 5  # versions that an error names
 PICKLE_FILE = "saved_model.pkl"  # the name that bentoml.sklearn.load_model looks for
 
 
@@ -95,12 +96,7 @@ def _keep_rows(path: Path, row_hashes: NDArray[np.uint64]) -> None:
 
 def rows_path(version: str) -> Path:
     """Where the sorted hashes of the rows that a model was fitted on are kept locally: outside of the entry."""
-    return _home() / "fraud_rows" / f"{version}.npy"
-
-
-def _home() -> Path:
-    """BentoML's folder, as BentoML finds it."""
-    return Path(os.path.expandvars(os.environ.get("BENTOML_HOME", "~/bentoml"))).expanduser()
+    return home_folder() / "fraud_rows" / f"{version}.npy"
 
 
 def row_hashes(entry: "bentoml.Model") -> NDArray[np.uint64] | None:
@@ -122,7 +118,7 @@ def row_hashes(entry: "bentoml.Model") -> NDArray[np.uint64] | None:
 
 def check_writable() -> None:
     """Raise ModelError unless a model can be saved: before the long work, not after it."""
-    home = _home()
+    home = home_folder()
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home):
@@ -158,9 +154,7 @@ def get(tag: str) -> "bentoml.Model":
     try:
         return bentoml.models.get(tag)
     except NotFound:
-        raise ModelError(
-            f"the model store has no {tag}; train one with `python -m training run --data sample`"
-        ) from None
+        raise ModelError(f"the model store has no {tag}; {_holdings()}") from None
     except (BentoMLException, ValueError) as error:
         raise ModelError(f"{tag}: not a model tag ({error}); expected {MODEL_NAME}:VERSION") from None
 
@@ -176,6 +170,16 @@ def versions() -> list[str]:
         raise ModelError(f"the model store holds an entry that is not whole; delete it ({error})") from None
     entries.sort(key=lambda entry: entry.creation_time, reverse=True)
     return [str(entry.tag.version) for entry in entries]
+
+
+def _holdings() -> str:
+    """What the store holds instead, newest first, and what to do."""
+    held = [f"{MODEL_NAME}:{version}" for version in versions()]
+    train = "train one with `python -m training run --data sample`"
+    if not held:
+        return f"it is empty: {train}"
+    more = f" and {len(held) - _SHOWN} more" if len(held) > _SHOWN else ""
+    return f"it holds {', '.join(held[:_SHOWN])}{more}: name one of these, or {train}"
 
 
 def read_manifest(entry: "bentoml.Model") -> Manifest:

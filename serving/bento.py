@@ -10,7 +10,9 @@ import logging
 import os
 from asyncio import Event, Transport
 from collections.abc import Awaitable, Callable, Sequence
+from functools import wraps
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from bentoml.exceptions import BentoMLException
@@ -29,7 +31,7 @@ except ImportError:  # ``missing`` says so, and answers are sent in two messages
     RequestResponseCycle = None  # type: ignore[assignment]
 
 EDGE, PROTOCOL, APPLICATION = "edge", "protocol", "application"
-SHORT_CUT, ONE_WRITE, REVIVAL = "short cut", "one write", "revival"
+SHORT_CUT, ONE_WRITE, REVIVAL, START = "short cut", "one write", "revival", "start"
 LOG = logging.getLogger("bentoml.fraud")
 NAMES = {
     EDGE: ("_bentoml_sdk:Service.to_asgi", "_bentoml_sdk:Service.apis", "bentoml:service.__kwdefaults__.service_class"),
@@ -68,6 +70,10 @@ NAMES = {
         "uvicorn.protocols.http.flow_control:FlowControl",
     ),
     REVIVAL: ("bentoml._internal.utils.circus:Arbiter", "bentoml.serving:running_inside_container"),
+    START: (
+        "bentoml.serving:ensure_prometheus_dir",
+        "bentoml._internal.configuration.containers:BentoMLContainer.bentoml_home",
+    ),
 }
 """Each as ``module:name.attribute``."""
 
@@ -242,6 +248,23 @@ def hold_connections(bounded: Callable[[Any, Any], Any]) -> None:
     """Have uvicorn serve each connection by what ``bounded`` makes of its own protocol class and its parser."""
     protocol = named("uvicorn.protocols.http.httptools_impl:HttpToolsProtocol")
     named("uvicorn.config:HTTP_PROTOCOLS")["auto"] = bounded(protocol, import_module("httptools"))
+
+
+def before_start(check: Callable[[Path], None]) -> None:
+    """Have ``check`` called with ``BENTOML_HOME`` by whatever starts a server, before it empties the metrics there.
+
+    ``on_deployment`` comes after that. What builds a bento, and the workers, do not empty anything.
+    """
+    serving: Any = import_module("bentoml.serving")
+    empty = serving.ensure_prometheus_dir
+
+    @wraps(empty)
+    def checked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - handed on as they come
+        container = named("bentoml._internal.configuration.containers:BentoMLContainer")
+        check(Path(container.bentoml_home.get()))
+        return empty(*args, **kwargs)
+
+    serving.ensure_prometheus_dir = checked  # serve_http looks the name up when it is called
 
 
 def revive() -> None:

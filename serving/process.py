@@ -16,7 +16,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from fraud.errors import SettingsError
+from fraud import home, store
+from fraud.errors import FraudError, SettingsError
 from fraud.keys import Guard
 from fraud.rows import Packed, ScoredRow, unpack
 from fraud.settings import Settings
@@ -77,6 +78,23 @@ def wrapping() -> dict[str, Any]:
     except LookupError as error:
         LOG.error("calls are neither bounded nor counted, errors come in BentoML's words: %s", error)
         return {}
+
+
+def guard_start() -> None:
+    """Have a start looked at where it begins: in the parent of the workers, before anything is wiped."""
+    if problem := bento.missing(bento.START):
+        LOG.warning("neither a second server nor a missing model is refused before the start: %s", problem)
+    else:
+        bento.before_start(_check_start)
+
+
+def _check_start(bentoml_home: Path) -> None:
+    """End this process with one line when it cannot be the server: its workers would end one after another."""
+    try:
+        home.claim(bentoml_home)
+        store.get(settings().model)
+    except FraudError as error:
+        sys.exit(f"error: {error}")
 
 
 def check_guarded() -> None:

@@ -197,7 +197,7 @@ def workers() -> Row:
             Query("sum(fraud_workers_configured)", "configured"),
             Query("sum(fraud_workers_ready)", "ready"),
             Query("sum(fraud_workers_refused)", "refused"),
-            also=("FraudWorkersMissing", "FraudModelRefused"),
+            also=("FraudWorkersMissing", "FraudModelRefused", "FraudMetricsMissing"),
         ),
         series(
             "Predictions logged and lost",

@@ -26,8 +26,8 @@ workers[0].kill()
 """
 SHIPPED = {
     "": {"bentofile.yaml", "service.py", "sample_transaction.json"},
-    "serving": "__init__ answer batcher bento counts decode edge io pages process refuse shortcut",
-    "fraud": "__init__ __main__ argument_types atomic checksums command errors features keys manifest profile rows "
+    "serving": "__init__ answer batcher bento counts decode edge io pages process protocol refuse remembered shortcut",
+    "fraud": "__init__ __main__ argument_types atomic checksums command errors features home keys manifest profile rows "
     "schema settings store",
     "fraud/verbs": "__init__ key score",
     "fraud/scorer": "__init__ file forest from_sklearn kernel numpy_walk order",
@@ -195,6 +195,18 @@ def test_a_bad_setting_ends_the_container(image):
         image.engine.run("run", "--rm", "--env=FRAUD_WORKERS=many", image.tag)
     assert failed.value.returncode == 1
     assert "FRAUD_WORKERS='many'" in failed.value.stderr + failed.value.stdout
+
+
+def test_a_model_that_the_image_does_not_hold_ends_the_container(image, store):
+    """One line says what it holds: no worker is started again and again."""
+    command = [image.engine.name, "run", "--rm", "--env=FRAUD_MODEL=fraud_detector:nowhere", image.tag]
+    done = subprocess.run(command, env=image.engine.env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert f"error: the model store has no fraud_detector:nowhere; it holds fraud_detector:{store.version}: name" in (
+        done.stderr
+    )
+    assert "Traceback" not in done.stderr
+    assert "entry_service" not in done.stdout + done.stderr
 
 
 def test_the_image_is_small(image):

@@ -187,7 +187,16 @@ def test_the_steady_stream_raises_no_alert(steady):
     """For longer than drift takes to be noticed, nothing about drift or the fraud rate fires; nor a failure."""
     assert steady.seen_while_steady == set()
     assert (
-        steady.firing(["FraudServiceDown", "FraudErrorRatioHigh", "FraudWorkersMissing", "FraudLogDropping"]) == set()
+        steady.firing(
+            [
+                "FraudServiceDown",
+                "FraudMetricsMissing",
+                "FraudErrorRatioHigh",
+                "FraudWorkersMissing",
+                "FraudLogDropping",
+            ]
+        )
+        == set()
     )
     assert steady.github.taken() == []
 

@@ -33,6 +33,7 @@ def without(part, folder):
         ("short cut", "/predict takes BentoML's path"),
         ("one write", "answers are sent in two writes"),
         ("revival", "a worker that dies is left to BentoML"),
+        ("start", "neither a second server nor a missing model is refused before the start"),
     ],
 )
 def test_what_is_slower_serves(start, tmp_path, part, words):

@@ -78,13 +78,92 @@ def test_an_unknown_name_is_refused_and_the_known_ones_are_listed(name):
     assert all(known in str(caught.value) for known in OTHER)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("FRAUD_WORKER", "FRAUD_WORKERS"),
+        ("FRAUD_APIKEYS", "FRAUD_API_KEYS"),
+        ("FRAUD_DATABASE_URI", "FRAUD_DATABASE_URL"),
+    ],
+)
+def test_a_name_that_is_near_a_setting_is_told_which(name, meant):
+    """A letter too few or too many: the one that was meant stands at the end."""
+    with pytest.raises(SettingsError, match=rf"; did you mean {meant}\?$"):
+        Settings.from_env({name: "1"})
+
+
+def test_a_name_that_is_near_no_setting_is_not_guessed_at():
+    """A wrong guess would lead astray."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({"FRAUD_REGION": "eu"})
+    assert "did you mean" not in str(caught.value)
+
+
+def links(service):
+    """What Kubernetes sets in every pod of a namespace with a Service of this name: kubelet/envvars/envvars.go."""
+    port = f"{service}_PORT_5432"
+    return {
+        f"{service}_SERVICE_HOST": "10.0.0.1",
+        f"{service}_SERVICE_PORT": "5432",
+        f"{service}_SERVICE_PORT_HTTP_ADMIN": "5432",
+        f"{service}_PORT": "tcp://10.0.0.1:5432",
+        **{f"{port}_{protocol}": "tcp://10.0.0.1:5432" for protocol in ("TCP", "UDP", "SCTP")},
+        f"{port}_TCP_PROTO": "tcp",
+        f"{port}_TCP_PORT": "5432",
+        f"{port}_TCP_ADDR": "10.0.0.1",
+    }
+
+
+@pytest.mark.parametrize("service", ["FRAUD_DB", "FRAUD_DETECTOR", "FRAUD", "FRAUD_A_SERVICE_HOST"])
+def test_what_kubernetes_makes_of_services_is_not_ours(service):
+    """A Service named fraud-db, our own, and one named fraud: the start goes on with our settings."""
+    assert Settings.from_env({**links(service), "FRAUD_WORKERS": "7"}) == Settings(workers=7)
+
+
+@pytest.mark.parametrize("name", [name for name in links("FRAUD_DB") if not name.endswith("_HOST")])
+def test_the_shape_alone_excuses_no_name(name):
+    """Without the Service's host, and beside that of another Service, it is a stranger."""
+    other = {"FRAUD_DBS_SERVICE_HOST": "10.0.0.1", "FRAUD_D_SERVICE_HOST": "10.0.0.1"}
+    for environ in ({name: "1"}, {name: "1", **other}):
+        with pytest.raises(SettingsError, match=rf"^{name} is not a setting"):
+            Settings.from_env(environ)
+
+
+@pytest.mark.parametrize("name", ["FRAUD_DB_USER", "FRAUD_DB_PORTS", "FRAUD_DB_PORT_X_TCP", "FRAUD_DB_PORT_1_TCP_X"])
+def test_a_stranger_beside_a_service_is_still_one(name):
+    """Only what Kubernetes makes is left alone, not all that begins alike."""
+    with pytest.raises(SettingsError, match=rf"^{name} is not a setting"):
+        Settings.from_env({**links("FRAUD_DB"), name: "1"})
+
+
+@pytest.mark.parametrize("name", OTHER)
+@pytest.mark.parametrize("around", ["{}\n", "{}\r\n", "  {}\t"])
+def test_white_space_around_a_value_is_none_of_it(name, around):
+    """As files of secrets, Windows and shells hand it on."""
+    text, value = OTHER[name]
+    assert getattr(Settings.from_env({name: around.format(text)}), field(name)) == value
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_a_value_of_white_space_alone_is_the_default(name):
+    """As an empty one."""
+    assert Settings.from_env({name: " \n"}) == Settings()
+
+
+@pytest.mark.parametrize("between", [",", ", ", " ,\n"])
+def test_keys_are_taken_as_people_write_them(between):
+    """In either case, with white space after the comma."""
+    keys = Settings.from_env({"FRAUD_API_KEYS": f"{'AB' * 32}{between}{'cd' * 32}"}).key_hashes
+    assert keys == (b"\xab" * 32, b"\xcd" * 32)
+
+
 BAD = [
     ("FRAUD_MODEL", "other:latest"),
     ("FRAUD_MODEL", "fraud_detector"),
     ("FRAUD_MODEL", "fraud_detector:"),
     ("FRAUD_MODEL", "fraud_detector:Über"),
     ("FRAUD_MODEL", "fraud_detector:a b"),
-    ("FRAUD_MODEL", "fraud_detector:latest\n"),
+    ("FRAUD_MODEL", "fraud_detector:late\nst"),
     ("FRAUD_S3_URI", "bucket/prefix"),
     ("FRAUD_S3_URI", "https://bucket"),
     ("FRAUD_S3_URI", "s3://"),
@@ -111,7 +190,8 @@ BAD = [
 ]
 SECRET = [
     ("FRAUD_API_KEYS", "the-key-itself"),
-    ("FRAUD_API_KEYS", "A" * 64),
+    ("FRAUD_API_KEYS", "G" * 64),
+    ("FRAUD_API_KEYS", f"{'a' * 64} {'b' * 64}"),
     ("FRAUD_API_KEYS", "a" * 63),
     ("FRAUD_API_KEYS", f"{'a' * 64},"),
     ("FRAUD_DATABASE_URL", "user:password@host/name"),

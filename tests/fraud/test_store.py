@@ -167,9 +167,29 @@ def test_an_inexact_scorer_is_not_saved(model, scorer, probes, facts, saved, kin
 
 @pytest.mark.parametrize("tag", ["fraud_detector:nowhere", "another_model:latest"])
 def test_a_missing_model_says_what_to_do(saved, tag):
-    """The message names the tag and the command that trains a model."""
-    with pytest.raises(ModelError, match=rf"the model store has no {tag}; train one with `python -m training run"):
+    """The message names the tag, what there is instead, and the command that trains a model."""
+    newest = store.versions()[0]
+    words = (
+        rf"^the model store has no {tag}; it holds fraud_detector:{newest}.*, or train one with `python -m training run"
+    )
+    with pytest.raises(ModelError, match=words):
         store.get(tag)
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        ([], "it is empty: train one with "),
+        (["a"], "it holds fraud_detector:a: name one of these, or train one with "),
+        (list("abcdefg"), "it holds " + ", ".join(f"fraud_detector:{one}" for one in "abcde") + " and 2 more: name "),
+    ],
+)
+def test_what_the_store_holds_is_said_in_one_line(monkeypatch, held, words):
+    """Of many versions the newest five."""
+    monkeypatch.setattr(store, "versions", lambda: held)
+    with pytest.raises(ModelError) as caught:
+        store.get("fraud_detector:nowhere")
+    assert str(caught.value).startswith(f"the model store has no fraud_detector:nowhere; {words}")
 
 
 def test_a_copy_of_an_entry_opens(copied, entry):

@@ -8,12 +8,14 @@ import inspect
 import logging
 import re
 import socket
+import sys
 from pathlib import Path
 
 import httpx
 import pytest
 import uvicorn
 from _bentoml_impl.server.app import ServiceAppFactory
+from _bentoml_impl.server.serving import serve_http
 from bentoml import serving
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.utils import circus
@@ -84,6 +86,38 @@ def test_where_the_application_reaches_into_bentomls():
     source = inspect.getsource(ServiceAppFactory.batch_infer)
     assert "await self.dispatchers[name](" in source, "a dispatcher is called in another way: see _Dispatcher"
     assert ")(value)" in source
+
+
+def test_a_start_looks_its_emptying_up_before_all_else():
+    """``before_start`` stands in its place; models are looked for, and workers started, after it."""
+    source = inspect.getsource(serve_http)
+    found = [source.index(words) for words in ("import ensure_prometheus_dir", "ensure_prometheus_dir()")]
+    assert found == sorted(found)
+    later = ("load(bento_identifier", "server_on_deployment(", "create_watcher(", "create_standalone_arbiter(")
+    assert found[-1] < min(source.index(words) for words in later)
+
+
+def test_a_start_is_looked_at_before_anything_is_emptied(monkeypatch, tmp_path):
+    """The check is given the home; what it refuses leaves the metrics there, and what it passes goes on as before."""
+    (tmp_path / "a.db").write_text("counts")
+    monkeypatch.setattr(serving, "ensure_prometheus_dir", serving.ensure_prometheus_dir)
+    asked = []
+
+    def refuse(home):
+        asked.append(home)
+        sys.exit("error: no")
+
+    bento.before_start(refuse)
+    with pytest.raises(SystemExit):
+        serving.ensure_prometheus_dir(str(tmp_path))
+    assert asked == [Path(BentoMLContainer.bentoml_home.get())]
+    assert (tmp_path / "a.db").exists()
+    monkeypatch.undo()
+    monkeypatch.setattr(serving, "ensure_prometheus_dir", serving.ensure_prometheus_dir)
+    bento.before_start(asked.append)
+    assert serving.ensure_prometheus_dir(str(tmp_path)) == str(tmp_path)
+    assert len(asked) == 2
+    assert not (tmp_path / "a.db").exists()
 
 
 def test_uvicorn_that_answers_otherwise_is_noticed(monkeypatch):

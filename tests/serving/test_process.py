@@ -1,4 +1,7 @@
-"""What guards closes: a worker whose calls do not come through the Edge serves nobody where keys are set."""
+"""What guards closes: a worker whose calls do not come through the Edge serves nobody where keys are set; and a parent
+of workers that cannot be the server ends before it starts them."""
+
+import fcntl
 
 import pytest
 
@@ -33,3 +36,35 @@ def test_a_guarded_worker_goes_on(worker):
     process.check_guarded()
     worker()
     process.check_guarded()
+
+
+@pytest.fixture
+def own_home(tmp_path):
+    """A home that this test may claim."""
+    yield tmp_path
+    process.home.claim.cache_clear()
+
+
+def test_a_model_that_is_not_there_ends_the_parent_of_the_workers(worker, own_home):
+    """With one line: its workers would end one after another, and each be started anew."""
+    worker(model="fraud_detector:nowhere")
+    with pytest.raises(SystemExit, match=r"^error: the model store has no fraud_detector:nowhere; it "):
+        process._check_start(own_home)
+
+
+def test_a_home_that_is_held_ends_it_before_the_model_is_looked_for(worker, own_home):
+    """The running server's metrics come first."""
+    worker(model="fraud_detector:nowhere")
+    with (own_home / process.home.LOCK).open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(SystemExit, match=r"^error: another server \(process unknown\) runs on BENTOML_HOME "):
+            process._check_start(own_home)
+
+
+def test_a_start_that_cannot_be_looked_at_is_said(monkeypatch, caplog):
+    """After an upgrade of BentoML: it starts, and one line says what is not refused any more."""
+    monkeypatch.setitem(process.bento.NAMES, process.bento.START, ("bentoml:a_name_that_moved",))
+    process.guard_start()
+    assert (
+        "neither a second server nor a missing model is refused before the start: there is no bentoml:a" in caplog.text
+    )

@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 
-from fraud import store
+from fraud import home, store
 from fraud.errors import RegistryError, SettingsError
 from fraud.remote.resolve import CHAMPION, LATEST, bare_name, registry, registry_if_set, resolve
 from fraud.settings import Settings
@@ -54,22 +54,32 @@ def _champion_or_local(settings: Settings, steps: Steps) -> str:
 def serve(host: str, port: int) -> None:
     """Replace this process by ``bentoml serve`` on the chosen model. Never returns.
 
-    Raises SettingsError when the address is taken: BentoML would find out only after it has wiped the metrics of a
-    server that runs on the same ``BENTOML_HOME``.
+    ``host`` is an address or a name of this machine. Raises SettingsError, before any work, when it is neither or is
+    taken, and when another server runs on the same ``BENTOML_HOME``.
     """
-    _check_free(host, port)
+    address = _free_address(host, port)
+    home.check_unclaimed(home.folder())
     tag = choose_model(Settings.from_env(), Steps())
-    arguments = ["serve", "service:FraudDetector", "--host", host, "--port", str(port)]
+    arguments = ["serve", "service:FraudDetector", "--host", address, "--port", str(port)]
     os.execve(  # noqa: S606 - the server takes this process's place, its signals and its exit code
         sys.executable, [sys.executable, "-m", "bentoml", *arguments], {**os.environ, "FRAUD_MODEL": tag}
     )
 
 
-def _check_free(host: str, port: int) -> None:
+def _free_address(host: str, port: int) -> str:
+    """The address of ``host`` that can be listened on: BentoML takes no names. Of several, one of IPv4."""
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(
+            f"HOST={host}: neither an address nor a name of this machine ({getattr(error, 'strerror', error)}); "
+            "set HOST=127.0.0.1, or HOST=0.0.0.0 for every address"
+        ) from None
+    family, address = min((family, str(where[0])) for family, _, _, _, where in found)
+    try:
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
+            probe.bind((address, port))
     except OSError as error:
         raise SettingsError(f"{host}:{port} cannot be listened on ({error.strerror}); choose HOST= and PORT=") from None
+    return address

@@ -86,7 +86,7 @@ def add_to(verbs: Verbs) -> None:
         "Serve the champion, else the newest local model, else one trained on the sample.",
         f"{PROGRAM} serve --port 3000",
     )
-    serve.add_argument("--host", default="127.0.0.1", help="IP address to listen on")
+    serve.add_argument("--host", default="127.0.0.1", help="address, or name of this machine, to listen on")
     serve.add_argument("--port", type=port, default=3000)
 
 

@@ -1,10 +1,17 @@
-"""Which model ``make run`` serves, with a registry that is a script; the real one is in tests/e2e/test_registry.py."""
+"""Which model ``make run`` serves and where, with a registry that is a script.
 
+The real one is in tests/e2e/test_registry.py.
+"""
+
+import fcntl
+import os
+import socket
 from types import SimpleNamespace
 
 import pytest
 
-from fraud.errors import ModelError, RegistryError
+from fraud import home
+from fraud.errors import ModelError, RegistryError, SettingsError
 from fraud.settings import Settings
 from training.console import Steps
 from training.shipping import serve
@@ -99,3 +106,97 @@ def test_a_version_of_the_settings_is_served_as_it_is(choose):
     assert choose(Remote(error="S3 is down"), ["new", "old"], model=old) == (old, [])
     with pytest.raises(ModelError, match="no fraud_detector:gone"):
         choose(Remote(error="S3 is down"), ["new"], model="fraud_detector:gone")
+
+
+V4, V6 = (socket.AF_INET, ("127.0.0.1", 3000)), (socket.AF_INET6, ("::1", 3000, 0, 0))
+
+
+class Probe:
+    """Stands for a socket; ``taken`` is the error of ``bind``."""
+
+    def __init__(self, taken=None):
+        self.taken, self.bound = taken, []
+
+    def __call__(self, family):
+        self.bound.append(family)
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def setsockopt(self, *_):
+        pass
+
+    def bind(self, address):
+        self.bound.append(address)
+        if self.taken:
+            raise self.taken
+
+
+@pytest.fixture
+def starts(monkeypatch, tmp_path):
+    """``starts(host)`` gives what would be executed on a machine whose ``names`` resolve so; nothing is opened."""
+
+    def start(host, names=None, taken=None):
+        def resolve(name, _port, **_):
+            if name not in (names or {}):
+                raise socket.gaierror(-2, "Name or service not known")
+            return [(family, socket.SOCK_STREAM, 6, "", address) for family, address in names[name]]
+
+        executed = []
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        monkeypatch.setattr(socket, "socket", Probe(taken))
+        monkeypatch.setattr(serve, "choose_model", lambda *_: worked.append("chosen") or "fraud_detector:new")
+        monkeypatch.setattr(os, "execve", lambda _, arguments, env: executed.append((arguments, env)))
+        serve.serve(host, 3000)
+        return executed
+
+    worked = start.worked = []
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path))
+    return start
+
+
+@pytest.mark.parametrize(
+    ("found", "address"), [([V4], "127.0.0.1"), ([V6, V4], "127.0.0.1"), ([V4, V6], "127.0.0.1"), ([V6], "::1")]
+)
+def test_a_name_is_served_by_its_address(starts, found, address):
+    """BentoML takes addresses only; of both families IPv4 is taken."""
+    [(arguments, env)] = starts("localhost", {"localhost": found})
+    assert arguments[-4:] == ["--host", address, "--port", "3000"]
+    assert env["FRAUD_MODEL"] == "fraud_detector:new"
+
+
+def test_a_name_of_no_machine_is_refused_before_any_work(starts):
+    """As in conda's HOST, which names a kind of machine."""
+    with pytest.raises(SettingsError) as caught:
+        starts("x86_64-conda-linux-gnu")
+    assert str(caught.value) == (
+        "HOST=x86_64-conda-linux-gnu: neither an address nor a name of this machine (Name or service not "
+        "known); set HOST=127.0.0.1, or HOST=0.0.0.0 for every address"
+    )
+    assert starts.worked == []
+
+
+def test_what_cannot_be_a_name_is_refused_so_too(tmp_path):
+    """Python refuses a label of 64 letters by itself, without asking anybody."""
+    with pytest.raises(SettingsError, match=r"^HOST=a{64}: neither an address nor a name of this machine"):
+        serve._free_address("a" * 64, 3000)
+
+
+def test_an_address_that_is_taken_is_refused_before_any_work(starts):
+    """By somebody else, or because it is another machine's."""
+    with pytest.raises(SettingsError, match=r"^localhost:3000 cannot be listened on \(Address already in use\)"):
+        starts("localhost", {"localhost": [V4]}, OSError(98, "Address already in use"))
+    assert starts.worked == []
+
+
+def test_a_home_that_another_server_holds_is_refused_before_any_work(starts, tmp_path):
+    """Nothing is pulled or trained for a start that must not be."""
+    with (tmp_path / home.LOCK).open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(SettingsError, match=r"^another server .* runs on BENTOML_HOME"):
+            starts("127.0.0.1", {"127.0.0.1": [V4]})
+    assert starts.worked == []
