@@ -104,7 +104,7 @@ def row_hashes(entry: "bentoml.Model") -> NDArray[np.uint64] | None:
 
     Raises ModelError when the file is damaged.
     """
-    path = rows_path(entry)
+    path = rows_path(str(entry.tag.version))
     if not path.is_file():
         return None
     try:

@@ -10,15 +10,9 @@ closed on unread bytes is reset, and its caller never sees the answer.
 ``bounded`` makes the class out of uvicorn's own; ``serving.bento`` puts it in its place.
 """
 
-import logging
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
-from serving.refuse import error_body
-
-LOG = logging.getLogger("bentoml.fraud")
+from serving.bounds import Bounds, Refusals, Refused, problem_of, without_upgrade
 
 SLICE_BYTES = 8_192
 """How much the parser is given at once: what is beyond a bound by less than this is seen too late, and costs little."""
@@ -28,86 +22,6 @@ SPARE_CONNECTIONS = 16
 LINGER_SECONDS, LINGER_BYTES = 30.0, 64 * 1_048_576
 """What is still read, and dropped, of a caller who was answered in the middle of a body or head."""
 SWEEP_SECONDS = 1.0
-LOG_SECONDS = 10.0
-"""Between two lines about what was refused."""
-
-_OFFERS = (b"upgrade", b"http2-settings")
-_STATUS = {
-    400: (b"400 Bad Request", "malformed"),
-    408: (b"408 Request Timeout", "timeout"),
-    414: (b"414 URI Too Long", "too_large"),
-    431: (b"431 Request Header Fields Too Large", "too_large"),
-    503: (b"503 Service Unavailable", "overloaded"),
-}
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """What one connection, or all of this process, may take."""
-
-    head_bytes: int = 65_536
-    """Of the request line and headers together; of trailers likewise."""
-    headers: int = 100
-    head_seconds: float = 10.0
-    """From the connection, or from the first byte of a head, to the end of the head."""
-    idle_seconds: float = 75.0
-    """A connection without a call is closed after it: longer than the 60 s of common balancers."""
-    connections: int = 10_000
-
-
-class Refusals:
-    """Tells of what was refused: each to ``count``, and some of them to the log."""
-
-    def __init__(self, count: Callable[[str], None]) -> None:
-        self._count = count
-        self._unsaid = 0
-        self._said = -LOG_SECONDS
-
-    def note(self, reason: str, words: str) -> None:
-        """One more."""
-        self._count(reason)
-        self._unsaid += 1
-        now = time.monotonic()
-        if now - self._said >= LOG_SECONDS:
-            LOG.warning("%d calls refused before they were read, the last: %s", self._unsaid, words)
-            self._said, self._unsaid = now, 0
-
-
-class Refused(Exception):  # noqa: N818 - it is no error of ours
-    """Ends the parsing of a connection: what it sent is answered with ``status``."""
-
-    def __init__(self, status: int, words: str) -> None:
-        super().__init__(words)
-        self.status = status
-
-
-def problem_of(http_version: str, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """What RFC 9112 would not let pass, of headers with names in lower case; None where nothing is wrong."""
-    names = [name for name, _ in headers]
-    hosts = names.count(b"host")
-    if hosts != 1 and (hosts or http_version == "1.1"):
-        return "expected one Host header"
-    if names.count(b"content-type") > 1:
-        return "expected one Content-Type header"
-    if b"transfer-encoding" in names:
-        encodings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
-        if encodings != [b"chunked"]:
-            return "expected no other Transfer-Encoding than chunked"
-    return None
-
-
-def without_upgrade(method: bytes, url: bytes, http_version: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The head of the same call without its offer of another protocol."""
-    lines = [b"%b %b HTTP/%b\r\n" % (method, url, http_version.encode())]
-    for name, value in headers:
-        if name in _OFFERS:
-            continue
-        if name == b"connection":
-            tokens = [token for token in value.split(b",") if token.strip().lower() not in _OFFERS]
-            lines.append(b"connection: %b\r\n" % b",".join(tokens) if tokens else b"")
-        else:
-            lines.append(b"%b: %b\r\n" % (name, value))
-    return b"".join([*lines, b"\r\n"])
 
 
 def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> Any:  # noqa: ANN401 - uvicorn's class
@@ -199,14 +113,14 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
             """Look at a whole head before it becomes a call."""
             if len(self.headers) > bounds.headers:
                 raise Refused(431, f"there are more than {bounds.headers} headers")
-            if problem := problem_of(self.parser.get_http_version(), self.headers):
+            if problem := problem_of(self.headers, self.parser):
                 raise Refused(400, problem)
             if self._spare and self.url.partition(b"?")[0].decode("latin-1") not in PROBES:
                 raise Refused(503, "there are too many connections; try again shortly")
             self._quiet = 0
             self._offered = self.parser.should_upgrade()
             if not self._offered:
-                super().on_headers_complete()
+                base.on_headers_complete(self)
                 if not self.cycle.keep_alive:
                     self.cycle.transport = Lingering(self)
             elif self.parser.get_method() == b"CONNECT":
@@ -215,7 +129,7 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
         def on_message_complete(self) -> None:
             """With an offer to upgrade the parser ends a message with its head."""
             if not self._offered:
-                super().on_message_complete()
+                base.on_message_complete(self)
 
         def _go_on_without(self, rest: bytes) -> bool:
             """Read the call anew without its offer to upgrade, then what came after its head."""
@@ -225,18 +139,14 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
 
         def refuse(self, refused: Refused) -> None:
             """Answer in our one shape, and close."""
-            line, reason = _STATUS[refused.status]
-            refusals.note(reason, str(refused))
+            refusals.note(refused.reason, str(refused))
             if self.cycle is not None and not self.cycle.response_complete:
                 started, self.cycle.disconnected = self.cycle.response_started, True
                 self.cycle.message_event.set()
                 if started:
                     self.transport.abort()
                     return
-            body = error_body(str(refused))
-            retry = b"retry-after: 1\r\n" if refused.status == 503 else b""
-            head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n"
-            self.transport.write(head % (line, len(body), retry) + body)
+            self.transport.write(refused.answer())
             self.linger()
 
         def linger(self) -> None:

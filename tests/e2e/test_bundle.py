@@ -26,9 +26,10 @@ workers[0].kill()
 """
 SHIPPED = {
     "": {"bentofile.yaml", "service.py", "sample_transaction.json"},
-    "serving": "__init__ answer batcher bento counts decode edge io pages process protocol refuse remembered shortcut",
-    "fraud": "__init__ __main__ argument_types atomic checksums command errors features home keys manifest profile rows "
-    "schema settings store",
+    "serving": "__init__ answer batcher bento bounds counts decode edge io pages process protocol "
+    "refuse remembered shortcut",
+    "fraud": "__init__ __main__ argument_types atomic checksums command errors features home keys manifest profile "
+    "rows schema settings store",
     "fraud/verbs": "__init__ key score",
     "fraud/scorer": "__init__ file forest from_sklearn kernel numpy_walk order",
     "fraud/scorer/kernels": {

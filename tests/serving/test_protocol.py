@@ -10,7 +10,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from serving import protocol
-from serving.protocol import Bounds, Refusals, bounded, without_upgrade
+from serving.bounds import Bounds, Refusals, without_upgrade
+from serving.protocol import bounded
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"

@@ -93,7 +93,7 @@ def test_evaluate_warns_of_nothing_on_other_rows(capsys, trained):
 
 def test_evaluate_says_when_the_training_rows_are_not_known(capsys, trained):
     """None, not 0, and a warning; leaving them out is then refused."""
-    path = store.rows_path(store.get(f"fraud_detector:{trained['model_version']}"))
+    path = store.rows_path(trained["model_version"])
     path.unlink()
     code, result, err = call(capsys, "evaluate", "--data", "sample:4000")
     assert (code, result["trained_rows"]) == (0, None)
@@ -106,7 +106,7 @@ def test_evaluate_says_when_the_training_rows_are_not_known(capsys, trained):
 @pytest.mark.parametrize("content", [b"", b"no array", "labels"], ids=repr)
 def test_evaluate_refuses_damaged_hashes(capsys, trained, content):
     """No row would be found among them."""
-    path = store.rows_path(store.get(f"fraud_detector:{trained['model_version']}"))
+    path = store.rows_path(trained["model_version"])
     if content == "labels":
         np.save(path, np.zeros(4, np.int8))
     else:
@@ -152,7 +152,7 @@ class Published:
 def test_evaluate_asks_the_registry_for_rows_that_are_not_here(capsys, trained, remote, expected, words):
     """Of a published model S3 knows them; where it does not, or cannot be asked, they are unknown."""
     tag = f"fraud_detector:{trained['model_version']}"
-    store.rows_path(store.get(tag)).unlink()
+    store.rows_path(trained["model_version"]).unlink()
     assert evaluate_stored(tag, ["sample:4000"], Steps(), remote())["trained_rows"] == expected
     assert words in capsys.readouterr().err
 
