@@ -1,4 +1,4 @@
-"""What a connection may take before it is a call, what is no call that we understand alone, and how that is answered."""
+"""What a connection may take before it is a call; what is no call that we understand alone, and the answer to it."""
 
 import logging
 import time
