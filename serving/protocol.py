@@ -27,6 +27,12 @@ SWEEP_SECONDS = 1.0
 def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> Any:  # noqa: ANN401 - uvicorn's class
     """uvicorn's protocol ``base``, which parses with ``httptools``, held within ``bounds``."""
 
+    headers_complete, message_complete, most_headers = (
+        base.on_headers_complete,
+        base.on_message_complete,
+        bounds.headers,
+    )
+
     class BoundedProtocol(base):
         """One connection."""
 
@@ -76,10 +82,13 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
                 self.parser.feed_data(data)
                 if cycle is not self.cycle:  # what came before the head at hand was another's
                     self._quiet = -len(data)
-                if self.scope is not None and "path" in self.scope and not self.cycle.more_body:
+                scope = self.scope
+                if scope is None or "path" not in scope or self.cycle.more_body:
+                    self._unfinished(len(data), waiting)
+                elif self._deadline is not None:
                     self._quiet, self._in_body, self._deadline = 0, False, None
                 else:
-                    self._unfinished(len(data), waiting)
+                    self._quiet, self._in_body = 0, False
             except httptools.HttpParserUpgrade as offer:
                 return self._go_on_without(data[offer.args[0] :])
             except httptools.HttpParserError as error:
@@ -111,30 +120,32 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
 
         def on_headers_complete(self) -> None:
             """Look at a whole head before it becomes a call."""
-            if len(self.headers) > bounds.headers:
-                raise Refused(431, f"there are more than {bounds.headers} headers")
-            if problem := problem_of(self.headers, self.parser):
+            headers = self.headers
+            if len(headers) > most_headers:
+                raise Refused(431, f"there are more than {most_headers} headers")
+            if problem := problem_of(headers, self.parser):
                 raise Refused(400, problem)
             if self._spare and self.url.partition(b"?")[0].decode("latin-1") not in PROBES:
                 raise Refused(503, "there are too many connections; try again shortly")
             self._quiet = 0
-            self._offered = self.parser.should_upgrade()
-            if not self._offered:
-                base.on_headers_complete(self)
+            if not self.parser.should_upgrade():
+                headers_complete(self)
                 if not self.cycle.keep_alive:
                     self.cycle.transport = Lingering(self)
-            elif self.parser.get_method() == b"CONNECT":
+                return
+            self._offered = True
+            if self.parser.get_method() == b"CONNECT":
                 raise Refused(400, "this server is no proxy")
 
         def on_message_complete(self) -> None:
             """With an offer to upgrade the parser ends a message with its head."""
             if not self._offered:
-                base.on_message_complete(self)
+                message_complete(self)
 
         def _go_on_without(self, rest: bytes) -> bool:
             """Read the call anew without its offer to upgrade, then what came after its head."""
             head = without_upgrade(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
-            self.parser = httptools.HttpRequestParser(self)
+            self.parser, self._offered = httptools.HttpRequestParser(self), False
             return self._feed(head) and (not rest or self._feed(rest))
 
         def refuse(self, refused: Refused) -> None:
