@@ -22,6 +22,7 @@ _MISSING, _UNKNOWN, _REPEATED = "is required", "is not a field of a transaction"
 _MESSAGES = {
     "missing": _MISSING,
     "extra_forbidden": _UNKNOWN,
+    "string_type": "should be text, in quotes",
     "string_pattern_mismatch": "should be 1 to 64 letters, digits or . _ : / - and start with a letter or digit",
     "too_short": "should hold at least one transaction",
     "model_type": "should be an object",

@@ -159,7 +159,7 @@ BAD = [
         "number as id",
         json.dumps(SAMPLE | {"transaction_id": 7}).encode(),
         400,
-        "transaction_id should be a valid string",
+        "transaction_id should be text, in quotes",
     ),
     ("odd id", json.dumps(SAMPLE | {"transaction_id": "a b\n"}).encode(), 400, "transaction_id"),
     ("long id", json.dumps(SAMPLE | {"transaction_id": "x" * 65}).encode(), 400, "transaction_id"),

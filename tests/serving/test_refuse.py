@@ -97,7 +97,7 @@ INVALID = {
     "repeated deeply": (plus(f'"V1": {"[" * 150}{"]" * 150}'), "V1", REPEATED),
     "repeated thrice": (plus('"V1": 9, "V1": 8'), "V1", REPEATED),
     "two ids": (plus(f'"{ID_COLUMN}": "a", "{ID_COLUMN}": "b"'), ID_COLUMN, REPEATED),
-    "number as id": (plus(f'"{ID_COLUMN}": 7'), ID_COLUMN, "should be a valid string"),
+    "number as id": (plus(f'"{ID_COLUMN}": 7'), ID_COLUMN, "should be text, in quotes"),
     "empty id": (plus(f'"{ID_COLUMN}": ""'), ID_COLUMN, "should be 1 to 64 letters, digits"),
     "id with a space": (plus(f'"{ID_COLUMN}": "a b"'), ID_COLUMN, "should be 1 to 64 letters, digits"),
     "id with a line break": (plus(f'"{ID_COLUMN}": "a\\n"'), ID_COLUMN, "should be 1 to 64 letters, digits"),
