@@ -1,4 +1,4 @@
-"""The README tells what there is: settings, metrics, commands, targets, endpoints."""
+"""The documents tell what there is: settings, metrics, commands, targets, endpoints."""
 
 import json
 import re
@@ -10,37 +10,38 @@ from prometheus_client import CollectorRegistry
 from fraud.schema import Transaction
 from fraud.settings import Settings
 from monitoring import __main__ as monitoring_program
-from monitoring.metrics import REASONS, FraudMetrics
+from monitoring.metrics import REASONS, REFUSED, FraudMetrics
 from training import __main__ as program
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 
 
 @pytest.mark.parametrize("field", Settings.model_fields)
-def test_every_setting_is_in_the_readme_with_its_default(field):
+def test_every_setting_is_explained_with_its_default(field):
     """One row a setting, with the default that the code has."""
     default = Settings.model_fields[field].default
     shown = "" if default is None else f"{default:g}" if isinstance(default, float) else str(default)
-    row = next(line for line in README.splitlines() if line.startswith(f"| `FRAUD_{field.upper()}` |"))
+    row = next(line for line in REFERENCE.splitlines() if line.startswith(f"| `FRAUD_{field.upper()}` |"))
     assert row.split("|")[2].strip().strip("`") == shown
 
 
-def test_every_metric_is_in_the_readme():
+def test_every_metric_is_explained():
     """Names as Prometheus shows them, with their labels' names."""
     registry = CollectorRegistry()
     FraudMetrics(5, registry)
     for family in registry.collect():
         name = family.name + ("_total" if family.type == "counter" else "")
-        assert f"`{name}" in README, name
+        assert f"`{name}" in REFERENCE, name
 
 
-def test_the_readme_names_no_metric_that_is_not_there():
-    """A metric renamed in the code is renamed in the README."""
+def test_no_metric_is_explained_that_is_not_there():
+    """A metric renamed in the code is renamed in the reference."""
     registry = CollectorRegistry()
     FraudMetrics(5, registry)
     known = {family.name + ("_total" if family.type == "counter" else "") for family in registry.collect()}
-    table = README.partition("### Metrics")[2].partition("##")[0]
+    table = REFERENCE.partition("## Metrics")[2]
     named = {
         name
         for line in table.splitlines()
@@ -50,10 +51,19 @@ def test_the_readme_names_no_metric_that_is_not_there():
     assert named == known
 
 
-def test_every_reason_is_in_the_readme():
-    """Each label of the error counter is explained."""
-    for reason in REASONS:
-        assert f"`{reason}`" in README, reason
+def test_every_reason_is_explained():
+    """Each label of the counters of errors and of what is refused unread."""
+    for reason in (*REASONS, *REFUSED):
+        assert f"`{reason}`" in REFERENCE, reason
+
+
+def test_the_readme_is_short_and_says_what_the_reference_says():
+    """Its tables of settings and metrics are rows of the reference's."""
+    lines = README.splitlines()
+    assert len(lines) < 350
+    rows = [line for line in lines if line.startswith(("| `FRAUD_MODEL`", "| `FRAUD_WORKERS`", "| `fraud_"))]
+    assert len(rows) > 5
+    assert set(rows) <= set(REFERENCE.splitlines())
 
 
 def test_the_commands_of_the_readme_exist():
