@@ -76,6 +76,7 @@ class Settings(BaseModel):
         repr=False,
         description="SHA-256 of each key that may call, separated by commas; see `python -m fraud key`.",
     )
+    require_keys: bool = Field(False, description="Whether a start without FRAUD_API_KEYS is refused.")
     database_url: str | None = Field(
         None,
         pattern=r"^[a-z0-9+]+://",

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import bentoml
 from bentoml.exceptions import BentoMLException
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
@@ -17,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from fraud import home, store
-from fraud.errors import FraudError, SettingsError
+from fraud.errors import FraudError, ModelError, SettingsError
 from fraud.keys import Guard
 from fraud.rows import Packed, ScoredRow, unpack
 from fraud.settings import Settings
@@ -46,6 +47,8 @@ def settings() -> Settings:
     try:
         read = Settings.from_env()
         check_database(read)
+        if read.require_keys and not read.api_keys:
+            raise SettingsError("FRAUD_REQUIRE_KEYS is set and FRAUD_API_KEYS is not: `python -m fraud key` makes one")
         if read.api_keys and (problem := bento.missing(bento.EDGE) or bento.missing(bento.PROTOCOL)):
             raise SettingsError(f"FRAUD_API_KEYS is set, and keys cannot be checked with this BentoML: {problem}")
     except SettingsError as error:
@@ -93,9 +96,36 @@ def _check_start(bentoml_home: Path) -> None:
     """End this process with one line when it cannot be the server: its workers would end one after another."""
     try:
         home.claim(bentoml_home)
-        store.get(settings().model)
+        model = store.get(settings().model)
     except FraudError as error:
         sys.exit(f"error: {error}")
+    LOG.info("%s", _introduction(model))
+
+
+def _database(url: str) -> str:
+    """Where it is, without user, password and options."""
+    from sqlalchemy import make_url
+
+    address = make_url(url)
+    return f"database {address.drivername} {address.database} {f'at {address.host}' if address.host else ''}".rstrip()
+
+
+def _introduction(model: bentoml.Model) -> str:
+    """What is served, to whom, and within which limits, in one line without secrets."""
+    read = settings()
+    try:
+        threshold = f"threshold {store.read_manifest(model).threshold:g}"
+    except ModelError as error:
+        threshold = f"not sound: {error}"
+    keys = len(read.key_hashes)
+    return "; ".join(
+        [
+            f"{model.tag}, {threshold}, {read.workers} workers",
+            f"{keys} keys" if keys else "no keys: whoever reaches the port may score",
+            _database(read.database_url) if read.database_url else "no database",
+            f"at most {read.max_latency_ms} ms, {read.max_batch_rows} rows a batch, {read.max_connections} connections",
+        ]
+    )
 
 
 def check_guarded() -> None:

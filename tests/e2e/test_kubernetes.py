@@ -86,8 +86,11 @@ def test_the_pods_pass_the_restricted_standard(resources):
 def test_the_settings_are_settings(resources):
     """Each variable is one that the service knows; the links of services, which it does not know, are off."""
     pod = resources["Deployment"]["spec"]["template"]["spec"]
-    given = {variable["name"]: variable["value"] for variable in pod["containers"][0]["env"]}
-    Settings.from_env(given)
+    variables = pod["containers"][0]["env"]
+    given = {variable["name"]: variable["value"] for variable in variables if "value" in variable}
+    assert Settings.from_env(given).require_keys
+    secret = {"secretKeyRef": {"name": "fraud-detector", "key": "api-keys"}}
+    assert {"name": "FRAUD_API_KEYS", "valueFrom": secret} in variables
     with pytest.raises(SettingsError, match="FRAUD_DETECTOR_PORT is not a setting"):
         Settings.from_env({"FRAUD_DETECTOR_PORT": "tcp://10.0.0.1:80"})
     assert pod["enableServiceLinks"] is False

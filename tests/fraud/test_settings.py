@@ -25,6 +25,7 @@ OTHER = {
     "FRAUD_SHORT_CUT": ("false", False),
     "FRAUD_BATCHING": ("0", False),
     "FRAUD_API_KEYS": (f"{'a' * 64},{'0' * 64}", f"{'a' * 64},{'0' * 64}"),
+    "FRAUD_REQUIRE_KEYS": ("true", True),
     "FRAUD_DATABASE_URL": ("sqlite:////data/fraud.sqlite", "sqlite:////data/fraud.sqlite"),
     "FRAUD_LOG_FEATURES": ("false", False),
     "FRAUD_LOG_MAX_PENDING": ("500", 500),

@@ -61,6 +61,42 @@ def test_a_home_that_is_held_ends_it_before_the_model_is_looked_for(worker, own_
             process._check_start(own_home)
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, ["2 workers", "no keys: whoever reaches the port may score", "no database", "at most 1000 ms"]),
+        ({"api_keys": f"{'0' * 64},{'1' * 64}"}, ["2 keys"]),
+        ({"database_url": "sqlite:////data/f.db"}, ["database sqlite /data/f.db;"]),
+        ({"database_url": "postgresql://me:secret@db.example/fraud?sslpassword=hidden"}, ["fraud at db.example;"]),
+    ],
+    ids=["nothing", "keys", "sqlite", "postgres"],
+)
+def test_a_start_says_what_is_served_to_whom(worker, given, words):
+    """In one line without secrets; what cannot be served is said too."""
+    worker(**given)
+
+    class Model:
+        tag = "fraud_detector:abc"
+
+        def path_of(self, name):
+            return f"/nowhere/{name}"
+
+    said = process._introduction(Model())
+    assert said.startswith("fraud_detector:abc, not sound: ")
+    assert all(one in said for one in words)
+    assert "secret" not in said
+    assert "hidden" not in said
+
+
+def test_keys_that_are_required_and_not_there_stop_the_start(monkeypatch):
+    """Before anything is loaded, with the command that makes one."""
+    monkeypatch.setenv("FRAUD_REQUIRE_KEYS", "true")
+    process.settings.cache_clear()
+    with pytest.raises(SystemExit, match="FRAUD_REQUIRE_KEYS is set and FRAUD_API_KEYS is not"):
+        process.settings()
+    process.settings.cache_clear()
+
+
 def test_a_start_that_cannot_be_looked_at_is_said(monkeypatch, caplog):
     """After an upgrade of BentoML: it starts, and one line says what is not refused any more."""
     monkeypatch.setitem(process.bento.NAMES, process.bento.START, ("bentoml:a_name_that_moved",))
