@@ -120,7 +120,7 @@ def _introduction(model: bentoml.Model) -> str:
     keys = len(read.key_hashes)
     return "; ".join(
         [
-            f"{model.tag}, {threshold}, {read.workers} workers",
+            f"serving {model.tag}, {threshold}, {read.workers} workers",
             f"{keys} keys" if keys else "no keys: whoever reaches the port may score",
             _database(read.database_url) if read.database_url else "no database",
             f"at most {read.max_latency_ms} ms, {read.max_batch_rows} rows a batch, {read.max_connections} connections",

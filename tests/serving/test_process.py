@@ -82,7 +82,7 @@ def test_a_start_says_what_is_served_to_whom(worker, given, words):
             return f"/nowhere/{name}"
 
     said = process._introduction(Model())
-    assert said.startswith("fraud_detector:abc, not sound: ")
+    assert said.startswith("serving fraud_detector:abc, not sound: ")
     assert all(one in said for one in words)
     assert "secret" not in said
     assert "hidden" not in said
