@@ -40,7 +40,7 @@ NAMES = {
         "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol.connection_made",
         "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol.on_headers_complete",
         "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol.on_message_complete",
-        "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol._unset_keepalive_if_required",
+        "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol.on_response_complete",
         "httptools:HttpRequestParser.should_upgrade",
         "httptools:HttpParserUpgrade",
         "httptools:HttpParserError",

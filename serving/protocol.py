@@ -27,11 +27,8 @@ SWEEP_SECONDS = 1.0
 def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> Any:  # noqa: ANN401 - uvicorn's class
     """uvicorn's protocol ``base``, which parses with ``httptools``, held within ``bounds``."""
 
-    headers_complete, message_complete, most_headers = (
-        base.on_headers_complete,
-        base.on_message_complete,
-        bounds.headers,
-    )
+    headers_complete, message_complete = base.on_headers_complete, base.on_message_complete
+    response_complete, most_headers, idle_seconds = base.on_response_complete, bounds.headers, bounds.idle_seconds
 
     class BoundedProtocol(base):
         """One connection."""
@@ -40,7 +37,6 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - handed on as they come
             super().__init__(*args, **kwargs)
-            self.timeout_keep_alive = bounds.idle_seconds
             self._quiet = 0
             """Bytes since the parser last had something to tell."""
             self._in_body = self._offered = False
@@ -67,7 +63,6 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
                 if self._dropped > LINGER_BYTES:
                     self.transport.abort()
                 return
-            self._unset_keepalive_if_required()
             if len(data) <= SLICE_BYTES:
                 self._feed(data)
                 return
@@ -85,10 +80,9 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
                 scope = self.scope
                 if scope is None or "path" not in scope or self.cycle.more_body:
                     self._unfinished(len(data), waiting)
-                elif self._deadline is not None:
-                    self._quiet, self._in_body, self._deadline = 0, False, None
                 else:
                     self._quiet, self._in_body = 0, False
+                    self._deadline = self.loop.time() + idle_seconds if self.cycle.response_complete else None
             except httptools.HttpParserUpgrade as offer:
                 return self._go_on_without(data[offer.args[0] :])
             except httptools.HttpParserError as error:
@@ -105,12 +99,13 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
             self._in_body = self.scope is not None and "path" in self.scope
             if self._in_body:
                 answered = self.cycle.response_complete
-                self._deadline = (self._deadline or self.loop.time() + LINGER_SECONDS) if answered else None
+                self._deadline = self._deadline if answered else None
                 heard = len(self.cycle.body) > waiting or answered
                 self._quiet = 0 if heard else self._quiet + size
             else:
+                if self._quiet <= 0:
+                    self._deadline = self.loop.time() + bounds.head_seconds
                 self._quiet += size
-                self._deadline = self._deadline or self.loop.time() + bounds.head_seconds
             if self._quiet > bounds.head_bytes:
                 if not self._in_body and not self.headers:
                     raise Refused(414, f"the request line is longer than {bounds.head_bytes} bytes")
@@ -141,6 +136,15 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
             """With an offer to upgrade the parser ends a message with its head."""
             if not self._offered:
                 message_complete(self)
+
+        def on_response_complete(self) -> None:
+            """Wait for the next call, by the sweep and not by a timer for each; for the rest of a body not as long."""
+            if self.pipeline or self.transport.is_closing():
+                response_complete(self)
+                return
+            self.server_state.total_requests += 1
+            self.flow.resume_reading()
+            self._deadline = self.loop.time() + (LINGER_SECONDS if self.cycle.more_body else idle_seconds)
 
         def _go_on_without(self, rest: bytes) -> bool:
             """Read the call anew without its offer to upgrade, then what came after its head."""
@@ -194,9 +198,8 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
 
     def _make_room(others: "set[BoundedProtocol]") -> bool:
         """Close so many as a tenth of the bound, of those that are idle or waited for; whether there were any."""
-        still = [one for one in others if not one.transport.is_closing()]
-        idle = [one for one in still if one.timeout_keep_alive_task is not None]
-        idle += sorted((one for one in still if one._deadline is not None), key=lambda one: one._deadline or 0.0)
+        idle = [one for one in others if one._deadline is not None and not one.transport.is_closing()]
+        idle.sort(key=lambda one: (one.cycle is None or one._quiet > 0, one._deadline))
         room = idle[: max(1, bounds.connections // 10)]
         for connection in room:
             connection.transport.close()

@@ -212,6 +212,35 @@ def test_a_head_that_does_not_end_is_given_up():
     assert swept([], 11, head_seconds=10) == (b"", True, [])
 
 
+def test_the_next_head_on_a_connection_has_no_more_time_than_the_first():
+    """Though an idle connection may wait longer for its first byte."""
+    written, closed, counted = swept([HEAD + b"Content-Length: 0\r\n\r\n", HEAD], 11, head_seconds=10)
+    assert b"HTTP/1.1 408 " in written
+    assert (closed, counted) == (True, ["timeout"])
+
+
+def test_a_connection_whose_body_came_after_the_answer_is_idle_then():
+    """It is not forgotten, though the parser tells nothing of its end."""
+
+    async def run():
+        server, loop = Server(idle_seconds=75), asyncio.get_running_loop()
+        server.config.loaded_app = refusing
+        now, clock = [0.0], loop.time
+        loop.time = lambda: clock() + now[0]
+        try:
+            transport = await talk(server, [HEAD + b"Content-Length: 5\r\n\r\nh", b"ello"])
+            still = []
+            for now[0] in (20.0, 40.0):
+                for _ in range(20):
+                    await asyncio.sleep(0)
+                still.append(not transport.closed)
+        finally:
+            loop.time = clock
+        return still
+
+    assert asyncio.run(run()) == [True, False]
+
+
 @pytest.mark.parametrize(
     "parts", [[HEAD], [], [HEAD + b"Content-Length: 5\r\n\r\nh"]], ids=["a head", "none", "a body"]
 )
