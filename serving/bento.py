@@ -41,6 +41,7 @@ NAMES = {
         "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol.on_headers_complete",
         "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol.on_message_complete",
         "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol.on_response_complete",
+        "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol.shutdown",
         "httptools:HttpRequestParser.should_upgrade",
         "httptools:HttpParserUpgrade",
         "httptools:HttpParserError",

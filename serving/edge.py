@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from serving.refuse import RefusedError, error_body
+from serving.refuse import RefusedError, crowded, error_body
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -64,7 +64,7 @@ class Edge:
 
     ``known``: the paths that exist. ``observe(seconds, reason)``: told of each finished prediction call; ``reason``
     is None when it was answered with scores. ``guard(headers)``: whether a call of a path that is not OPEN may pass;
-    None lets all pass. ``batches``: how many calls of BATCH may be under way; more are turned away unread.
+    None lets all pass. ``batches``: how many calls of BATCH may be under way; more are refused.
     """
 
     def __init__(
@@ -112,15 +112,26 @@ class Edge:
         return path in OPEN or path not in self.known or path.startswith(STATIC) or _is_preflight(scope)
 
     async def _few(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A batch, unless there are enough under way: each takes the time and memory of thousands of single calls."""
-        if not self.batches_left:
-            await crowded(scope, receive, send)
-            return
-        self.batches_left -= 1
+        """A batch, unless there are enough under way: each takes the time and memory of thousands of single calls.
+
+        One whose body is not there yet is not under way: four slow callers would keep all others out.
+        """
+        taken = False
+
+        async def heard() -> Message:
+            nonlocal taken
+            message = await receive()
+            if not taken and message["type"] == "http.request" and not message.get("more_body", False):
+                if not self.batches_left:
+                    raise crowded()
+                self.batches_left -= 1
+                taken = True
+            return message
+
         try:
-            await self.app(scope, receive, send)
+            await self.app(scope, heard, send)
         finally:
-            self.batches_left += 1
+            self.batches_left += taken
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, call: Call, app: App) -> None:
         """By the application, whatever it does; a prediction is counted once."""
@@ -155,13 +166,6 @@ async def unauthorized(scope: Scope, _: Receive, send: Send) -> None:
     scope[CALL].reason = "unauthorized"
     body = error_body(_UNAUTHORIZED)
     await send_in_two(send, 401, [*_described(body), (b"www-authenticate", b"Bearer")], body)
-
-
-async def crowded(scope: Scope, _: Receive, send: Send) -> None:
-    """The answer to one call too many, before anything of it is read."""
-    scope[CALL].reason, error = _FOREIGN[429]
-    body = error_body(error)
-    await send_in_two(send, 429, _described(body), body)
 
 
 async def send_in_two(send: Send, status: int, headers: Headers, body: bytes) -> None:

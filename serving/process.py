@@ -152,8 +152,11 @@ class Wiring:
         """The Edge around BentoML's application."""
         guard = Guard(settings().key_hashes) if settings().api_keys else None
         known = frozenset([*routes, *OPEN, MODEL, FEEDBACK, *_STATIC])
-        self.edge = Edge(Remembered(app), known, metrics().observe_call, guard, settings().max_batch_calls)
-        if cors := bento.cors_options():
+        cors = bento.cors_options()
+        self.edge = Edge(
+            app if cors else Remembered(app), known, metrics().observe_call, guard, settings().max_batch_calls
+        )
+        if cors:
             self.edge.unauthorized = CORSMiddleware(unauthorized, **cors)
         if problem := bento.missing(bento.PROTOCOL):
             LOG.error("connections may send and wait without bounds: %s", problem)

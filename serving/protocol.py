@@ -21,6 +21,8 @@ SPARE_CONNECTIONS = 16
 """Beyond the bound, for probes alone."""
 LINGER_SECONDS, LINGER_BYTES = 30.0, 64 * 1_048_576
 """What is still read, and dropped, of a caller who was answered in the middle of a body or head."""
+STALLED_SECONDS = 30.0
+"""Who takes nothing of an answer for so long is not waited for."""
 SWEEP_SECONDS = 1.0
 
 
@@ -43,11 +45,16 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
             self._deadline: float | None = None
             """When the wait is over for what is awaited now."""
             self._dropped: int | None = None
-            """Bytes dropped since the last answer of a connection that is at its end."""
+            """Bytes dropped since nothing is read any more; None while it is."""
+            self._refused: Refused | None = None
+            """What is said when the calls before it are answered."""
+            self._unsent, self._unsent_since = 0, 0.0
+            """Bytes that the caller does not take, and since when."""
 
         def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - asyncio's
             super().connection_made(transport)
-            self._deadline = self.loop.time() + bounds.head_seconds
+            self._unsent_since = self.loop.time()
+            self._deadline = self._unsent_since + bounds.head_seconds
             there = len(self.connections)
             self._spare = there > bounds.connections and not _make_room(self.connections - {self})
             if self._spare and there > bounds.connections + SPARE_CONNECTIONS:
@@ -82,7 +89,8 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
                     self._unfinished(len(data), waiting)
                 else:
                     self._quiet, self._in_body = 0, False
-                    self._deadline = self.loop.time() + idle_seconds if self.cycle.response_complete else None
+                    if not self.cycle.response_complete:
+                        self._deadline = None
             except httptools.HttpParserUpgrade as offer:
                 return self._go_on_without(data[offer.args[0] :])
             except httptools.HttpParserError as error:
@@ -125,6 +133,7 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
             self._quiet = 0
             if not self.parser.should_upgrade():
                 headers_complete(self)
+                self.headers = list[tuple[bytes, bytes]]()  # of trailers, which are no headers
                 if not self.cycle.keep_alive:
                     self.cycle.transport = Lingering(self)
                 return
@@ -136,6 +145,8 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
             """With an offer to upgrade the parser ends a message with its head."""
             if not self._offered:
                 message_complete(self)
+                if self.cycle.response_complete:  # uvicorn leaves one alone that was answered early
+                    self.cycle.more_body, self._deadline = False, self.loop.time() + idle_seconds
 
         def on_response_complete(self) -> None:
             """Wait for the next call, by the sweep and not by a timer for each; for the rest of a body not as long."""
@@ -144,25 +155,49 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
                 return
             self.server_state.total_requests += 1
             self.flow.resume_reading()
+            if self._refused is not None:
+                self._say(self._refused)
+                return
             self._deadline = self.loop.time() + (LINGER_SECONDS if self.cycle.more_body else idle_seconds)
 
         def _go_on_without(self, rest: bytes) -> bool:
             """Read the call anew without its offer to upgrade, then what came after its head."""
             head = without_upgrade(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
             self.parser, self._offered = httptools.HttpRequestParser(self), False
+            if hasattr(self.parser, "set_dangerous_leniencies"):  # as uvicorn makes it
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             return self._feed(head) and (not rest or self._feed(rest))
 
         def refuse(self, refused: Refused) -> None:
-            """Answer in our one shape, and close."""
+            """Answer in our one shape once the calls before are answered, and close."""
             refusals.note(refused.reason, str(refused))
-            if self.cycle is not None and not self.cycle.response_complete:
-                started, self.cycle.disconnected = self.cycle.response_started, True
-                self.cycle.message_event.set()
-                if started:
+            cycle = self.cycle
+            if cycle is None or cycle.response_complete:
+                self._say(refused)
+                return
+            if cycle.more_body and self.pipeline:  # its turn has not come
+                self.pipeline.popleft()
+            elif cycle.more_body:
+                cycle.disconnected = True
+                cycle.message_event.set()
+                if cycle.response_started:
                     self.transport.abort()
-                    return
+                else:
+                    self._say(refused)
+                return
+            self._refused, self._dropped, self._deadline = refused, 0, None
+
+        def _say(self, refused: Refused) -> None:
+            self._refused = None
             self.transport.write(refused.answer())
             self.linger()
+
+        def shutdown(self) -> None:
+            """Nobody is waited for who was told all there is."""
+            if self._dropped is not None and self._refused is None:
+                self.transport.close()
+            else:
+                super().shutdown()
 
         def linger(self) -> None:
             """Send no more, and wait for the caller to have read it."""
@@ -187,14 +222,20 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
 
     def _sweep(connections: "set[BoundedProtocol]", loop: Any) -> None:  # noqa: ANN401
         """Close what has waited too long for a head."""
+        loop.call_later(SWEEP_SECONDS, _sweep, connections, loop)
         now = loop.time()
         for connection in list(connections):
-            if connection._deadline is not None and now > connection._deadline:
-                if connection._quiet and connection._dropped is None:
+            unsent = connection.transport.get_write_buffer_size()
+            if not unsent or unsent < connection._unsent:
+                connection._unsent_since = now
+            connection._unsent = unsent
+            if now - connection._unsent_since > STALLED_SECONDS:
+                connection.transport.abort()
+            elif connection._deadline is not None and now > connection._deadline:
+                if connection._quiet > 0 and connection._dropped is None:
                     connection.refuse(Refused(408, f"no whole head came within {bounds.head_seconds:g} s"))
                 else:
                     connection.transport.close()
-        loop.call_later(SWEEP_SECONDS, _sweep, connections, loop)
 
     def _make_room(others: "set[BoundedProtocol]") -> bool:
         """Close so many as a tenth of the bound, of those that are idle or waited for; whether there were any."""

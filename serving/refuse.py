@@ -73,6 +73,11 @@ def no_database() -> RefusedError:
     return RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", words)
 
 
+def crowded() -> RefusedError:
+    """One call too many at once."""
+    return RefusedError(HTTPStatus.TOO_MANY_REQUESTS, "overloaded", "too many calls at once; try again shortly")
+
+
 def overloaded() -> RefusedError:
     """The answer would come too late."""
     words = "the service is overloaded; try again shortly"

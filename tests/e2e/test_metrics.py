@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fraud.schema import COLUMNS
 from monitoring.metrics import REASONS, TICK_SECONDS
+from serving.remembered import LASTS_SECONDS
 from tests.components import BentoServer, free_port, wait_until
 from tests.e2e.conftest import REPOSITORY, serve_command
 from training import sample
@@ -49,6 +50,12 @@ def read(client):
 def transactions(count):
     frame = sample.generate(2000, seed=4, fraud_share=0.2)[list(COLUMNS)].iloc[:count]
     return [dict(zip(COLUMNS, row, strict=True)) for row in frame.to_numpy().tolist()]
+
+
+def fresh_text(client):
+    """The metrics, made after now."""
+    time.sleep(LASTS_SECONDS["/metrics"] + 0.2)
+    return client.get("/metrics").text
 
 
 def settled(client, *, scored, rate):
@@ -112,7 +119,7 @@ def test_each_kind_of_error_is_counted_by_its_reason(fresh):
     }
     for call in kinds.values():
         call()
-    time.sleep(TICK_SECONDS + 0.3)
+    time.sleep(TICK_SECONDS + LASTS_SECONDS["/metrics"] + 0.3)
     values = read(client)
     assert {reason: values["fraud_prediction_errors_total", reason] for reason in REASONS} == {
         reason: float(reason in kinds) for reason in REASONS
@@ -125,10 +132,10 @@ def test_a_thousand_unknown_paths_add_no_series(fresh):
     server, client = fresh
     for _ in range(20):  # both workers have seen one
         assert httpx.get(f"{server.url}/first", trust_env=False).status_code == 404
-    before = len(client.get("/metrics").text.splitlines())
+    before = len(fresh_text(client).splitlines())
     for number in range(1000):
         client.get(f"/path-{number}/{number * 7919}")
-    assert len(client.get("/metrics").text.splitlines()) == before
+    assert len(fresh_text(client).splitlines()) == before
 
 
 def shake_hands(port, path):
@@ -152,9 +159,9 @@ def test_web_sockets_are_refused_and_add_no_series(fresh):
     server, client = fresh
     for _ in range(20):  # both workers have been asked for their metrics
         httpx.get(f"{server.url}/metrics", trust_env=False).raise_for_status()
-    before = len(client.get("/metrics").text.splitlines())
+    before = len(fresh_text(client).splitlines())
     assert {shake_hands(server.port, f"/socket-{number}/{number * 7919}") for number in range(20)} == {403}
-    assert len(client.get("/metrics").text.splitlines()) == before
+    assert len(fresh_text(client).splitlines()) == before
 
 
 def test_prometheus_reads_the_fraud_gauges(server, prometheus, store):

@@ -366,7 +366,7 @@ def test_a_single_call_answered_by_the_application_is_told_of(path, status, time
     assert len(told) == times
 
 
-def test_batches_beyond_the_bound_are_turned_away_unread():
+def test_batches_beyond_the_bound_are_refused():
     """Each costs as much as thousands of single calls; when one is over, the next may come, however it ended."""
     observed, statuses = [], []
 
@@ -374,7 +374,13 @@ def test_batches_beyond_the_bound_are_turned_away_unread():
         held, heard = asyncio.Event(), []
 
         async def app(scope, receive, send):
-            heard.append(await receive())
+            try:
+                heard.append(await receive())
+            except RefusedError as refusal:
+                scope[CALL].refusal = refusal
+                await send(start(refusal.status, JSON))
+                await send(body(b""))
+                return
             is_second = len(heard) == 2
             await held.wait()
             if is_second:

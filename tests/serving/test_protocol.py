@@ -33,6 +33,11 @@ class Transport(asyncio.Transport):
 
     abort = close
 
+    unsent = 0
+
+    def get_write_buffer_size(self):
+        return self.unsent
+
     def can_write_eof(self):
         return True
 
@@ -220,7 +225,7 @@ def test_the_next_head_on_a_connection_has_no_more_time_than_the_first():
 
 
 def test_a_connection_whose_body_came_after_the_answer_is_idle_then():
-    """It is not forgotten, though the parser tells nothing of its end."""
+    """It is not forgotten, nor waited for any less than another."""
 
     async def run():
         server, loop = Server(idle_seconds=75), asyncio.get_running_loop()
@@ -230,7 +235,7 @@ def test_a_connection_whose_body_came_after_the_answer_is_idle_then():
         try:
             transport = await talk(server, [HEAD + b"Content-Length: 5\r\n\r\nh", b"ello"])
             still = []
-            for now[0] in (20.0, 40.0):
+            for now[0] in (70.0, 80.0):
                 for _ in range(20):
                     await asyncio.sleep(0)
                 still.append(not transport.closed)
@@ -348,3 +353,66 @@ def test_who_is_answered_early_is_listened_to_until_the_answer_was_read():
 def test_but_not_for_ever(sent, waits):
     """Neither for any number of bytes nor for any time."""
     assert listened_to(1_000_000_000, sent, waits).closed
+
+
+def test_a_line_end_after_a_call_does_not_hold_the_connection():
+    """Some clients send one; it is neither a head under way nor a reason to wait for ever."""
+    call = HEAD + b"Content-Length: 0\r\n\r\n"
+    assert not swept([call, b"\r\n"], 70, idle_seconds=75)[1]
+    assert swept([call, b"\r\n"], 80, idle_seconds=75)[1]
+
+
+def test_who_does_not_read_is_not_waited_for():
+    """His answer would lie here for ever."""
+
+    async def run():
+        server, loop = Server(), asyncio.get_running_loop()
+        now, clock = [0.0], loop.time
+        loop.time = lambda: clock() + now[0]
+        try:
+            transport = await talk(server, [HEAD + b"Content-Length: 5\r\n\r\nh"])
+            closed = []
+            for seconds, unsent in ((10.0, 900), (30.0, 500), (50.0, 500), (70.0, 500)):
+                now[0], transport.unsent = seconds, unsent
+                for _ in range(20):
+                    await asyncio.sleep(0)
+                closed.append(transport.closed)
+        finally:
+            loop.time = clock
+        return closed
+
+    assert asyncio.run(run()) == [False, False, False, True]
+
+
+@pytest.mark.parametrize("bad", [b"\x00g\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", CHUNKED + b"5\r\nab"], ids=repr)
+@pytest.mark.parametrize("before", [1, 3])
+def test_calls_before_a_bad_one_are_answered_before_it(before, bad):
+    """In their order, each with its own answer."""
+    end = b"cde\r\nzz\r\n" if bad.startswith(CHUNKED) else b""
+    written, closed, counted = said((HEAD + b"Content-Length: 2\r\n\r\nok") * before + bad + end)
+    parts = written.split(b"HTTP/1.1 ")[1:]
+    assert [part[:3] for part in parts] == [b"200"] * before + [b"400"]
+    assert closed
+    assert counted == ["malformed"]
+
+
+def test_the_end_of_the_server_does_not_wait_for_who_was_refused():
+    """He may have the answer yet to read; calls under way are finished."""
+
+    async def run():
+        server = Server()
+        connection, transport = server.connect()
+        connection.data_received(CHUNKED + b"5\r\nabcde\r\nzz\r\n")
+        busy, other = server.connect()
+        busy.data_received(HEAD + b"Content-Length: 5\r\n\r\nh")
+        connection.shutdown()
+        busy.shutdown()
+        return transport.closed, other.closed
+
+    assert asyncio.run(run()) == (True, False)
+
+
+def test_trailers_are_no_headers():
+    """A key must not come after the body (RFC 9110, 6.5.1)."""
+    written, _, _ = said(CHUNKED + b"1\r\nx\r\n0\r\nAuthorization: Bearer y\r\n\r\n")
+    assert answers(written) == [["/predict", "x", 2]]
