@@ -157,8 +157,9 @@ def shake_hands(port, path):
 def test_web_sockets_are_refused_and_add_no_series(fresh):
     """Handshakes to random paths are answered as other calls of them are, and leave the number of series as it is."""
     server, client = fresh
-    for _ in range(20):  # both workers have been asked for their metrics
+    for _ in range(20):  # both workers have been asked for their metrics, and for a path that is not there
         httpx.get(f"{server.url}/metrics", trust_env=False).raise_for_status()
+        httpx.get(f"{server.url}/first", trust_env=False)
     before = len(fresh_text(client).splitlines())
     assert {shake_hands(server.port, f"/socket-{number}/{number * 7919}") for number in range(20)} == {404}
     assert len(fresh_text(client).splitlines()) == before
