@@ -8,8 +8,9 @@ for such a body.
 Of two equal keys both keep the last and say nothing. A valid body holds two quotes for each key and two for each id, so
 counting quotes finds a repeated key without parsing twice.
 
-A batch is cut into its rows first, and each is read as if it had come alone. So the first bad row is found wherever it
-stands at the cost of the rows before it, and a thread that reads a large batch lets others work between any two.
+A batch is cut into its rows, and each is read as if it had come alone. So the first bad row is found wherever it stands
+at the cost of the rows before it, and a thread that reads a large batch lets others work between any two. A small one
+is first tried whole, which takes two thirds of the time.
 """
 
 from json import loads
@@ -25,6 +26,8 @@ from fraud.schema import COLUMNS, ID_COLUMN, ID_PATTERN, Label, Transaction, bou
 from serving import refuse
 
 PREDICT_BYTES = 16 * 1024  # a transaction with every digit of every number takes under 1 KiB
+WHOLE_BYTES = 1024 * 1024
+"""A batch of more is not read at once: nobody else works for the while, 3 ms for this much."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -43,6 +46,8 @@ _Batch = defstruct("_Batch", [("transactions", list[Raw])], forbid_unknown_field
 _NOT_VALID = (DecodeError, UnicodeDecodeError, RecursionError)
 _decode_one = json.Decoder(_Transaction).decode
 _cut: Any = json.Decoder(_Batch).decode
+_Whole = defstruct("_Whole", [("transactions", list[_Transaction])], forbid_unknown_fields=True)  # type: ignore[valid-type]
+_decode_whole: Any = json.Decoder(_Whole).decode
 
 
 def decode_one(body: bytes) -> tuple[Packed, str] | None:
@@ -51,13 +56,30 @@ def decode_one(body: bytes) -> tuple[Packed, str] | None:
         *values, name = astuple(_decode_one(body))
     except _NOT_VALID:
         return None
-    if body.count(b'"') != _QUOTES + (0 if name is UNSET else 2 if name is None else 4):
+    if body.count(b'"') != (_QUOTES if name is UNSET else _quotes(name)):
         return None
     return pack_row(*values), name or ""
 
 
 _QUOTES = 2 * len(COLUMNS)
-"""In a transaction without an id; a key of one makes two more, its value another two unless it is null."""
+"""In a transaction without an id."""
+
+
+def _quotes(name: str | UnsetType | None) -> int:
+    """In a transaction with this id: its key makes two more, its value another two unless it is null."""
+    return _QUOTES + (0 if name is UNSET else 2 if name is None else 4)
+
+
+def _whole(body: bytes) -> Rows | None:
+    """A batch read at once; None if ``body`` is not surely a valid one of at least one row."""
+    try:
+        rows = [astuple(row) for row in _decode_whole(body).transactions]
+    except _NOT_VALID:
+        return None
+    names = [row[-1] for row in rows]
+    if not rows or body.count(b'"') != sum(map(_quotes, names)) + 2:
+        return None
+    return Rows(unpack([pack_row(*row[:-1]) for row in rows]), tuple(name or "" for name in names))
 
 
 def parse_one(body: bytes) -> Rows:
@@ -71,6 +93,8 @@ def parse_many(body: bytes, max_rows: int) -> Rows:
     if body.count(b"{") > max_rows + 1:
         raise refuse.too_large(f"at most {max_rows} transactions in one call")
     body = body.removeprefix(_BYTE_ORDER_MARK)
+    if len(body) <= WHOLE_BYTES and (whole := _whole(body)) is not None:
+        return whole
     try:
         cut = _cut(body).transactions
     except _NOT_VALID:
