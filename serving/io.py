@@ -26,8 +26,8 @@ from serving.edge import refused
 
 T = TypeVar("T")
 
-LOOP_BYTES = 65_536
-"""A larger body is read in a thread: it would hold up other calls."""
+LOOP_BYTES, LOOP_ROWS = 262_144, 1_000
+"""A larger body is read, and the scores of more rows are worded, in a thread: it would hold up other calls."""
 
 _rows: ContextVar[Rows] = ContextVar("rows")  # of the call at hand, from its request to its response
 
@@ -76,7 +76,9 @@ class ManyPredictions(bentoml.IODescriptor, Predictions):
     async def to_http_response(cls, scored: Sequence[ScoredRow], _serde: object) -> Response:
         """All rows' scores to JSON."""
         rows = _rows.get()
-        return _answered(rows, scored, await run_in_threadpool(answer_many, scored, rows.ids))
+        if len(scored) > LOOP_ROWS:
+            return _answered(rows, scored, await run_in_threadpool(answer_many, scored, rows.ids))
+        return _answered(rows, scored, answer_many(scored, rows.ids))
 
 
 class OneLabel(bentoml.IODescriptor, Label):

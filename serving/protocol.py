@@ -16,6 +16,8 @@ from serving.bounds import Bounds, Refusals, Refused, problem_of, without_upgrad
 
 SLICE_BYTES = 8_192
 """How much the parser is given at once: what is beyond a bound by less than this is seen too late, and costs little."""
+BODY_SLICE_BYTES = 65_536
+"""The same in the middle of a body, which the parser only hands on: what may come after it is no longer than this."""
 PROBES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 SPARE_CONNECTIONS = 16
 """Beyond the bound, for probes alone."""
@@ -73,8 +75,9 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
             if len(data) <= SLICE_BYTES:
                 self._feed(data)
                 return
-            for start in range(0, len(data), SLICE_BYTES):
-                if not self._feed(data[start : start + SLICE_BYTES]):
+            size = BODY_SLICE_BYTES if self._in_body else SLICE_BYTES
+            for start in range(0, len(data), size):
+                if not self._feed(data[start : start + size]):
                     return
 
         def _feed(self, data: bytes) -> bool:
