@@ -26,7 +26,7 @@ from serving.edge import refused
 
 T = TypeVar("T")
 
-LOOP_BYTES, LOOP_ROWS = 262_144, 1_000
+LOOP_BYTES, LOOP_ROWS = 1_048_576, 1_000
 """A larger body is read, and the scores of more rows are worded, in a thread: it would hold up other calls."""
 
 _rows: ContextVar[Rows] = ContextVar("rows")  # of the call at hand, from its request to its response
