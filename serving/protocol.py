@@ -14,10 +14,8 @@ from typing import Any
 
 from serving.bounds import Bounds, Refusals, Refused, problem_of, without_upgrade
 
-SLICE_BYTES = 8_192
-"""How much the parser is given at once: what is beyond a bound by less than this is seen too late, and costs little."""
-BODY_SLICE_BYTES = 65_536
-"""The same in the middle of a body, which the parser only hands on: what may come after it is no longer than this."""
+SLICE_BYTES, BODY_SLICE_BYTES = 8_192, 65_536
+"""How much the parser is given at once; what is beyond a bound by less than this is seen too late, and costs little."""
 PROBES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 SPARE_CONNECTIONS = 16
 """Beyond the bound, for probes alone."""
