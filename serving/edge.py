@@ -38,7 +38,7 @@ _FOREIGN = {
     404: ("malformed", "there is no such path; see / for what there is"),
     405: ("method", "this path does not take that method; see / for what there is"),
     415: ("not_json", "the body must be JSON, with Content-Type: application/json"),
-    429: ("overloaded", "too many calls at once; try again shortly"),
+    429: (crowded().reason, crowded().error),
     500: ("internal", "an unexpected error; it is in the service's log"),
     503: ("overloaded", "the service is overloaded or not ready; try again shortly"),
     504: ("timeout", "the call took too long and was given up"),

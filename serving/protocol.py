@@ -31,6 +31,7 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
 
     headers_complete, message_complete = base.on_headers_complete, base.on_message_complete
     response_complete, most_headers, idle_seconds = base.on_response_complete, bounds.headers, bounds.idle_seconds
+    too_many = f"there are more than {most_headers} headers"
 
     class BoundedProtocol(base):
         """One connection."""
@@ -94,12 +95,9 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
                         self._deadline = None
             except httptools.HttpParserUpgrade as offer:
                 return self._go_on_without(data[offer.args[0] :])
-            except httptools.HttpParserError as error:
-                refused = error.__context__ if isinstance(error.__context__, Refused) else None
-                self.refuse(refused or Refused(400, "the call is not HTTP/1.1"))
-                return False
-            except Refused as refused:
-                self.refuse(refused)
+            except (httptools.HttpParserError, Refused) as error:  # a callback's error is the parser's context
+                ours = error if isinstance(error, Refused) else error.__context__
+                self.refuse(ours if isinstance(ours, Refused) else Refused(400, "the call is not HTTP/1.1"))
                 return False
             return self.parser is not None and self._dropped is None
 
@@ -108,7 +106,8 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
             self._in_body = self.scope is not None and "path" in self.scope
             if self._in_body:
                 answered = self.cycle.response_complete
-                self._deadline = self._deadline if answered else None
+                if not answered:
+                    self._deadline = None
                 heard = len(self.cycle.body) > waiting or answered
                 self._quiet = 0 if heard else self._quiet + size
             else:
@@ -119,14 +118,14 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
                 if not self._in_body and not self.headers:
                     raise Refused(414, f"the request line is longer than {bounds.head_bytes} bytes")
                 raise Refused(431, f"the headers are longer than {bounds.head_bytes} bytes")
-            if self.headers is not None and len(self.headers) > bounds.headers:
-                raise Refused(431, f"there are more than {bounds.headers} headers")
+            if self.headers is not None and len(self.headers) > most_headers:
+                raise Refused(431, too_many)
 
         def on_headers_complete(self) -> None:
             """Look at a whole head before it becomes a call."""
             headers = self.headers
             if len(headers) > most_headers:
-                raise Refused(431, f"there are more than {most_headers} headers")
+                raise Refused(431, too_many)
             if problem := problem_of(headers, self.parser):
                 raise Refused(400, problem)
             if self._spare and self.url.partition(b"?")[0].decode("latin-1") not in PROBES:
@@ -222,7 +221,7 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
                 self._connection.transport.close()
 
     def _sweep(connections: "set[BoundedProtocol]", loop: Any) -> None:  # noqa: ANN401
-        """Close what has waited too long for a head."""
+        """End what has waited too long: for a head, for the rest of a body, or for its answer to be read."""
         loop.call_later(SWEEP_SECONDS, _sweep, connections, loop)
         now = loop.time()
         for connection in list(connections):
