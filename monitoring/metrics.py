@@ -189,6 +189,11 @@ class FraudMetrics:
         if error is not None:
             self._errors[error].inc()
 
+    def turned_away(self, calls: int) -> None:
+        """Count prediction calls that were refused at the door, at once."""
+        self._seconds += [0.0] * calls
+        self._errors["overloaded"].inc(calls)
+
     def refused(self, reason: str) -> None:
         """Count a call that was refused before it was read; ``reason`` is one of REFUSED."""
         self._refused_calls[reason].inc()

@@ -134,7 +134,8 @@ class Batcher(Generic[Row, Answer]):
         now = time.perf_counter()
         while len(self._queue) > 1:
             arrived, _, future = self._queue[0]
-            if now - arrived + self._cost.seconds(len(self._queue)) < self._max_latency_seconds:
+            next_batch = min(len(self._queue), self._max_batch_size)
+            if now - arrived + self._cost.seconds(next_batch) < self._max_latency_seconds:
                 return
             self._queue.popleft()
             if not future.done():

@@ -1,11 +1,13 @@
 """What a connection may take before it is a call; what is no call that we understand alone, and the answer to it."""
 
 import logging
+import resource
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fraud.settings import Settings
 from serving.refuse import error_body
 
 LOG = logging.getLogger("bentoml.fraud")
@@ -13,6 +15,7 @@ LOG = logging.getLogger("bentoml.fraud")
 LOG_SECONDS = 10.0
 """Between two lines about what was refused."""
 
+_OTHER_DESCRIPTORS = 96  # the log's database, metrics files, what BentoML opens
 _OFFERS = (b"upgrade", b"http2-settings")
 _STATUS = {
     400: (b"400 Bad Request", "malformed"),
@@ -35,6 +38,18 @@ class Bounds:
     idle_seconds: float = 75.0
     """A connection without a call is closed after it: longer than the 60 s of common balancers."""
     connections: int = 10_000
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Bounds":
+        """Those of ``settings``; of connections fewer where descriptors are: they are needed for other things too."""
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return cls(
+            head_bytes=settings.max_header_bytes,
+            headers=settings.max_headers,
+            head_seconds=settings.header_timeout_seconds,
+            idle_seconds=settings.keep_alive_seconds,
+            connections=min(settings.max_connections, max(16, descriptors - _OTHER_DESCRIPTORS)),
+        )
 
 
 class Refusals:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import resource
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache, partial
@@ -28,6 +27,7 @@ from serving import bento, refuse
 from serving.batcher import Batcher
 from serving.bounds import Bounds, Refusals
 from serving.counts import BuiltinCounts
+from serving.door import Door
 from serving.edge import OPEN, PREDICT, STATIC, App, Edge, refused, send_in_two, unauthorized
 from serving.pages import FEEDBACK, MODEL
 from serving.protocol import bounded
@@ -37,7 +37,6 @@ from serving.shortcut import ShortCut
 LOG = logging.getLogger("bentoml.fraud")
 
 _EXAMPLE = Path(__file__).parents[1] / "sample_transaction.json"
-_OTHER_DESCRIPTORS = 96  # the log's database, metrics files, what BentoML opens
 _STATIC = (f"{STATIC}swagger-ui.css", f"{STATIC}swagger-ui-bundle.js")
 
 
@@ -66,6 +65,14 @@ def metrics() -> FraudMetrics:
 def records() -> Records | None:
     """The prediction log of this worker process; None without a database."""
     return open_records(settings(), metrics().records)
+
+
+@cache
+def door() -> Door:
+    """Where calls of ``/predict`` are refused that this worker could not answer in time."""
+    made = Door(settings().max_latency_ms / 1e3)
+    metrics().flush_with(lambda: metrics().turned_away(made.taken()))
+    return made
 
 
 @cache
@@ -161,7 +168,8 @@ class Wiring:
         if problem := bento.missing(bento.PROTOCOL):
             LOG.error("connections may send and wait without bounds: %s", problem)
         else:
-            bento.hold_connections(partial(bounded, bounds=_bounds(), refusals=Refusals(metrics().refused)))
+            held = partial(bounded, bounds=Bounds.of(settings()), refusals=Refusals(metrics().refused), door=door())
+            bento.hold_connections(held)
         if problem := bento.missing(bento.APPLICATION):
             LOG.warning("calls are batched by BentoML, and take its path: %s", problem)
         return self.edge
@@ -201,19 +209,6 @@ class Wiring:
 def wiring() -> Wiring:
     """That of this worker process."""
     return Wiring()
-
-
-def _bounds() -> Bounds:
-    """Of a connection, and of how many there are: descriptors are needed for other things too."""
-    read = settings()
-    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return Bounds(
-        head_bytes=read.max_header_bytes,
-        headers=read.max_headers,
-        head_seconds=read.header_timeout_seconds,
-        idle_seconds=read.keep_alive_seconds,
-        connections=min(read.max_connections, max(16, descriptors - _OTHER_DESCRIPTORS)),
-    )
 
 
 def _batcher(score: Callable[[list[Any]], Any]) -> Batcher[Any, Any]:

@@ -13,21 +13,22 @@ closed on unread bytes is reset, and its caller never sees the answer.
 from typing import Any
 
 from serving.bounds import Bounds, Refusals, Refused, problem_of, without_upgrade
+from serving.closing import Lingering, make_room, sweep
+from serving.door import BUSY, BUSY_LAST, Door, TurnedAway
 
 SLICE_BYTES, BODY_SLICE_BYTES = 8_192, 65_536
 """How much the parser is given at once; what is beyond a bound by less than this is seen too late, and costs little."""
+DOOR = "/predict"
 PROBES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 SPARE_CONNECTIONS = 16
 """Beyond the bound, for probes alone."""
 LINGER_SECONDS, LINGER_BYTES = 30.0, 64 * 1_048_576
 """What is still read, and dropped, of a caller who was answered in the middle of a body or head."""
-STALLED_SECONDS = 30.0
-"""Who takes nothing of an answer for so long is not waited for."""
-SWEEP_SECONDS = 1.0
 
 
-def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> Any:  # noqa: ANN401 - uvicorn's class
-    """uvicorn's protocol ``base``, which parses with ``httptools``, held within ``bounds``."""
+def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals, door: Door) -> Any:  # noqa: ANN401
+    """uvicorn's protocol class ``base``, which parses with ``httptools``, held within ``bounds``; calls of DOOR pass
+    ``door``."""
 
     headers_complete, message_complete = base.on_headers_complete, base.on_message_complete
     response_complete, most_headers, idle_seconds = base.on_response_complete, bounds.headers, bounds.idle_seconds
@@ -40,35 +41,37 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - handed on as they come
             super().__init__(*args, **kwargs)
-            self._quiet = 0
+            self.quiet = 0
             """Bytes since the parser last had something to tell."""
             self._in_body = self._offered = False
-            self._deadline: float | None = None
+            self.deadline: float | None = None
             """When the wait is over for what is awaited now."""
-            self._dropped: int | None = None
+            self.dropped: int | None = None
             """Bytes dropped since nothing is read any more; None while it is."""
             self._refused: Refused | None = None
             """What is said when the calls before it are answered."""
-            self._unsent, self._unsent_since = 0, 0.0
+            self._under_way = 0
+            """Calls that have passed the door and are not answered."""
+            self.unsent, self.unsent_since = 0, 0.0
             """Bytes that the caller does not take, and since when."""
 
         def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - asyncio's
             super().connection_made(transport)
-            self._unsent_since = self.loop.time()
-            self._deadline = self._unsent_since + bounds.head_seconds
+            self.unsent_since = self.loop.time()
+            self.deadline = self.unsent_since + bounds.head_seconds
             there = len(self.connections)
-            self._spare = there > bounds.connections and not _make_room(self.connections - {self})
+            self._spare = there > bounds.connections and not make_room(self.connections - {self}, bounds)
             if self._spare and there > bounds.connections + SPARE_CONNECTIONS:
                 refusals.note("overloaded", f"{there} connections, at most {bounds.connections}")
                 transport.abort()
             if not BoundedProtocol._sweeping:
                 BoundedProtocol._sweeping = True
-                self.loop.call_later(SWEEP_SECONDS, _sweep, self.connections, self.loop)
+                sweep(self.connections, self.loop, bounds.head_seconds)
 
         def data_received(self, data: bytes) -> None:
-            if self._dropped is not None:
-                self._dropped += len(data)
-                if self._dropped > LINGER_BYTES:
+            if self.dropped is not None:
+                self.dropped += len(data)
+                if self.dropped > LINGER_BYTES:
                     self.transport.abort()
                 return
             if len(data) <= SLICE_BYTES:
@@ -85,21 +88,21 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
             try:
                 self.parser.feed_data(data)
                 if cycle is not self.cycle:  # what came before the head at hand was another's
-                    self._quiet = -len(data)
+                    self.quiet = -len(data)
                 scope = self.scope
                 if scope is None or "path" not in scope or self.cycle.more_body:
                     self._unfinished(len(data), waiting)
                 else:
-                    self._quiet, self._in_body = 0, False
+                    self.quiet, self._in_body = 0, False
                     if not self.cycle.response_complete:
-                        self._deadline = None
+                        self.deadline = None
             except httptools.HttpParserUpgrade as offer:
                 return self._go_on_without(data[offer.args[0] :])
             except (httptools.HttpParserError, Refused) as error:  # a callback's error is the parser's context
                 ours = error if isinstance(error, Refused) else error.__context__
                 self.refuse(ours if isinstance(ours, Refused) else Refused(400, "the call is not HTTP/1.1"))
                 return False
-            return self.parser is not None and self._dropped is None
+            return self.parser is not None and self.dropped is None
 
         def _unfinished(self, size: int, waiting: int) -> None:
             """A head or a body goes on: it must not do so for ever without bringing anything."""
@@ -107,14 +110,14 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
             if self._in_body:
                 answered = self.cycle.response_complete
                 if not answered:
-                    self._deadline = None
+                    self.deadline = None
                 heard = len(self.cycle.body) > waiting or answered
-                self._quiet = 0 if heard else self._quiet + size
+                self.quiet = 0 if heard else self.quiet + size
             else:
-                if self._quiet <= 0:
-                    self._deadline = self.loop.time() + bounds.head_seconds
-                self._quiet += size
-            if self._quiet > bounds.head_bytes:
+                if self.quiet <= 0:
+                    self.deadline = self.loop.time() + bounds.head_seconds
+                self.quiet += size
+            if self.quiet > bounds.head_bytes:
                 if not self._in_body and not self.headers:
                     raise Refused(414, f"the request line is longer than {bounds.head_bytes} bytes")
                 raise Refused(431, f"the headers are longer than {bounds.head_bytes} bytes")
@@ -130,7 +133,9 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
                 raise Refused(400, problem)
             if self._spare and self.url.partition(b"?")[0].decode("latin-1") not in PROBES:
                 raise Refused(503, "there are too many connections; try again shortly")
-            self._quiet = 0
+            self.quiet = 0
+            if door.waiting >= door.most and self._turned_away():
+                return
             if not self.parser.should_upgrade():
                 headers_complete(self)
                 self.headers = list[tuple[bytes, bytes]]()  # of trailers, which are no headers
@@ -146,10 +151,42 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
             if not self._offered:
                 message_complete(self)
                 if self.cycle.response_complete:  # uvicorn leaves one alone that was answered early
-                    self.cycle.more_body, self._deadline = False, self.loop.time() + idle_seconds
+                    self.cycle.more_body, self.deadline = False, self.loop.time() + idle_seconds
+                elif self.scope["path"] == DOOR:
+                    self._under_way += 1
+                    door.enter()
+
+        def _turned_away(self) -> bool:
+            """Answer a call at once that would be answered too late, unless others are before it on its connection."""
+            if self.url.partition(b"?")[0] != DOOR.encode() or not self._is_plain():
+                return False
+            door.refused += 1
+            self.cycle, self.scope["path"] = TurnedAway(), DOOR
+            self.deadline = self.loop.time() + LINGER_SECONDS
+            if self.parser.should_keep_alive():
+                self.transport.write(BUSY)
+            else:
+                self.transport.write(BUSY_LAST)
+                self.linger()
+            return True
+
+        def _is_plain(self) -> bool:
+            """Whether its answer is the next on the connection, and needs nothing that depends on the call."""
+            first = self.cycle is None or self.cycle.response_complete
+            asks = self.expect_100_continue or self.parser.should_upgrade()
+            return first and not asks and not any(name == b"origin" for name, _ in self.headers)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            for _ in range(self._under_way):
+                door.leave()
+            self._under_way = 0
 
         def on_response_complete(self) -> None:
             """Wait for the next call, by the sweep and not by a timer for each; for the rest of a body not as long."""
+            if self._under_way:
+                self._under_way -= 1
+                door.leave()
             if self.pipeline or self.transport.is_closing():
                 response_complete(self)
                 return
@@ -158,7 +195,7 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
             if self._refused is not None:
                 self._say(self._refused)
                 return
-            self._deadline = self.loop.time() + (LINGER_SECONDS if self.cycle.more_body else idle_seconds)
+            self.deadline = self.loop.time() + (LINGER_SECONDS if self.cycle.more_body else idle_seconds)
 
         def _go_on_without(self, rest: bytes) -> bool:
             """Read the call anew without its offer to upgrade, then what came after its head."""
@@ -185,7 +222,7 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
                 else:
                     self._say(refused)
                 return
-            self._refused, self._dropped, self._deadline = refused, 0, None
+            self._refused, self.dropped, self.deadline = refused, 0, None
 
         def _say(self, refused: Refused) -> None:
             self._refused = None
@@ -194,7 +231,7 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
 
         def shutdown(self) -> None:
             """Nobody is waited for who was told all there is."""
-            if self._dropped is not None and self._refused is None:
+            if self.dropped is not None and self._refused is None:
                 self.transport.close()
             else:
                 super().shutdown()
@@ -203,47 +240,8 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals) -> An
             """Send no more, and wait for the caller to have read it."""
             if self.transport.can_write_eof():
                 self.transport.write_eof()
-                self._dropped, self._deadline = 0, self.loop.time() + LINGER_SECONDS
+                self.dropped, self.deadline = 0, self.loop.time() + LINGER_SECONDS
             else:
                 self.transport.close()
-
-    class Lingering:
-        """The transport of a call that is the last of its connection: it may end before its body does."""
-
-        def __init__(self, connection: BoundedProtocol) -> None:
-            self._connection = connection
-            self.write, self.is_closing = connection.transport.write, connection.transport.is_closing
-
-        def close(self) -> None:
-            if self._connection.cycle.more_body:
-                self._connection.linger()
-            else:
-                self._connection.transport.close()
-
-    def _sweep(connections: "set[BoundedProtocol]", loop: Any) -> None:  # noqa: ANN401
-        """End what has waited too long: for a head, for the rest of a body, or for its answer to be read."""
-        loop.call_later(SWEEP_SECONDS, _sweep, connections, loop)
-        now = loop.time()
-        for connection in list(connections):
-            unsent = connection.transport.get_write_buffer_size()
-            if not unsent or unsent < connection._unsent:
-                connection._unsent_since = now
-            connection._unsent = unsent
-            if now - connection._unsent_since > STALLED_SECONDS:
-                connection.transport.abort()
-            elif connection._deadline is not None and now > connection._deadline:
-                if connection._quiet > 0 and connection._dropped is None:
-                    connection.refuse(Refused(408, f"no whole head came within {bounds.head_seconds:g} s"))
-                else:
-                    connection.transport.close()
-
-    def _make_room(others: "set[BoundedProtocol]") -> bool:
-        """Close so many as a tenth of the bound, of those that are idle or waited for; whether there were any."""
-        idle = [one for one in others if one._deadline is not None and not one.transport.is_closing()]
-        idle.sort(key=lambda one: (one.cycle is None or one._quiet > 0, one._deadline))
-        room = idle[: max(1, bounds.connections // 10)]
-        for connection in room:
-            connection.transport.close()
-        return bool(room)
 
     return BoundedProtocol

@@ -11,6 +11,7 @@ from uvicorn.server import ServerState
 
 from serving import protocol
 from serving.bounds import Bounds, Refusals, without_upgrade
+from serving.door import Door
 from serving.protocol import bounded
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
@@ -69,8 +70,8 @@ class Server:
     """Connections of one worker."""
 
     def __init__(self, **bounds):
-        self.counted = []
-        self.kind = bounded(HttpToolsProtocol, httptools, Bounds(**bounds), Refusals(self.counted.append))
+        self.counted, self.door = [], Door(1.0)
+        self.kind = bounded(HttpToolsProtocol, httptools, Bounds(**bounds), Refusals(self.counted.append), self.door)
         self.config = uvicorn.Config(app, lifespan="off", log_config=None)
         self.config.load()
         self.state = ServerState()

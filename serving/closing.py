@@ -1,0 +1,58 @@
+"""How connections end: who has waited too long, who is to go when there are too many, and who is still listened to.
+
+``serving.protocol`` keeps on each connection what is looked at here once a second; a timer for each would cost more.
+"""
+
+from typing import Any, TypeAlias
+
+from serving.bounds import Bounds, Refused
+
+STALLED_SECONDS = 30.0
+"""Who takes nothing of an answer for so long is not waited for."""
+SWEEP_SECONDS = 1.0
+
+Connections: TypeAlias = set[Any]
+"""Of ``serving.protocol.bounded``."""
+
+
+def sweep(connections: Connections, loop: Any, head_seconds: float) -> None:  # noqa: ANN401 - asyncio's or uvloop's
+    """From now on end what has waited too long: for a head, for the rest of a body, or for its answer to be read."""
+    loop.call_later(SWEEP_SECONDS, sweep, connections, loop, head_seconds)
+    now = loop.time()
+    for connection in list(connections):
+        unsent = connection.transport.get_write_buffer_size()
+        if not unsent or unsent < connection.unsent:
+            connection.unsent_since = now
+        connection.unsent = unsent
+        if now - connection.unsent_since > STALLED_SECONDS:
+            connection.transport.abort()
+        elif connection.deadline is not None and now > connection.deadline:
+            if connection.quiet > 0 and connection.dropped is None:
+                connection.refuse(Refused(408, f"no whole head came within {head_seconds:g} s"))
+            else:
+                connection.transport.close()
+
+
+def make_room(others: Connections, bounds: Bounds) -> bool:
+    """Close so many as a tenth of the bound, of those that are idle or waited for; whether there were any."""
+    idle = [one for one in others if one.deadline is not None and not one.transport.is_closing()]
+    idle.sort(key=lambda one: (one.cycle is None or one.quiet > 0, one.deadline))
+    room = idle[: max(1, bounds.connections // 10)]
+    for connection in room:
+        connection.transport.close()
+    return bool(room)
+
+
+class Lingering:
+    """The transport of a call that is the last of its connection: it may end before its body does."""
+
+    def __init__(self, connection: Any) -> None:  # noqa: ANN401 - of ``serving.protocol.bounded``
+        self._connection = connection
+        self.write, self.is_closing = connection.transport.write, connection.transport.is_closing
+
+    def close(self) -> None:
+        """Once the caller has read the answer."""
+        if self._connection.cycle.more_body:
+            self._connection.linger()
+        else:
+            self._connection.transport.close()
