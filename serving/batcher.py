@@ -16,6 +16,9 @@ from serving.refuse import overloaded
 Row = TypeVar("Row")
 Answer = TypeVar("Answer")
 Futures: TypeAlias = tuple[asyncio.Future[Answer], ...]
+TURNS = 128
+"""Of the event loop, at most, that a batch waits for connections to be let in."""
+
 Score = Callable[[list[Row]], Sequence[Answer] | Awaitable[Sequence[Answer]]]
 
 
@@ -65,10 +68,22 @@ class Batcher(Generic[Row, Answer]):
 
     ``score(rows)`` gives an answer for each row, or an awaitable of them. Of several rows the oldest is shed when it
     would be answered later than ``max_latency_seconds`` after its arrival: ``submit`` raises RefusedError.
+    ``connections()``: how many there have been. While they come, batches wait: a turn of the event loop lets in one,
+    and with a batch in each turn thousands would wait for minutes, probes among them.
     """
 
-    def __init__(self, score: Score[Row, Answer], *, max_latency_seconds: float, max_batch_size: int) -> None:
+    def __init__(
+        self,
+        score: Score[Row, Answer],
+        *,
+        max_latency_seconds: float,
+        max_batch_size: int,
+        connections: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._score = score
+        self._connections = connections
+        self._seen = self._turns = 0
+        """Connections at the last look, and turns waited for more."""
         self._max_latency_seconds = max_latency_seconds
         self._max_batch_size = max_batch_size
         self._queue: deque[tuple[float, Row, asyncio.Future[Answer]]] = deque()
@@ -105,6 +120,9 @@ class Batcher(Generic[Row, Answer]):
 
     def _release(self) -> None:
         """Score the next batch."""
+        if self._lets_in():
+            asyncio.get_running_loop().call_soon(self._release)
+            return
         self._shed_late()
         waiting = self._queue
         if not waiting:
@@ -122,6 +140,12 @@ class Batcher(Generic[Row, Answer]):
                 self._settle(futures, answers, started)
         except BaseException as error:  # noqa: BLE001 - it is the callers', and goes on where it is no Exception
             self._fail(futures, error)
+
+    def _lets_in(self) -> bool:
+        """Whether a connection came since the last look, so that there may be more."""
+        seen, self._seen = self._seen, self._connections()
+        self._turns = self._turns + 1 if self._seen != seen and self._turns < TURNS else 0
+        return self._turns > 0
 
     async def _await(self, futures: Futures[Answer], scoring: Awaitable[Sequence[Answer]], started: float) -> None:
         try:

@@ -36,6 +36,8 @@ class Door:
     def __init__(self, max_latency_seconds: float, clock: Callable[[], float] = time.perf_counter) -> None:
         self._max_latency_seconds = max_latency_seconds
         self._clock = clock
+        self.connections = 0
+        """How many there have been."""
         self.waiting = 0
         """Calls that are there whole and not answered."""
         self.refused = 0

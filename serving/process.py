@@ -216,6 +216,7 @@ def _batcher(score: Callable[[list[Any]], Any]) -> Batcher[Any, Any]:
         score,
         max_latency_seconds=settings().max_latency_ms / 1e3,
         max_batch_size=settings().max_batch_size,
+        connections=lambda: door().connections,
     )
 
 

@@ -57,6 +57,7 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals, door:
 
         def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - asyncio's
             super().connection_made(transport)
+            door.connections += 1
             self.unsent_since = self.loop.time()
             self.deadline = self.unsent_since + bounds.head_seconds
             there = len(self.connections)
