@@ -25,12 +25,12 @@ from monitoring.log import Records, check_database, open_records
 from monitoring.metrics import FraudMetrics
 from serving import bento, refuse
 from serving.batcher import Batcher
-from serving.bounds import Bounds, Refusals
+from serving.connection.bounds import Bounds, Refusals
+from serving.connection.door import Door
+from serving.connection.protocol import bounded
 from serving.counts import BuiltinCounts
-from serving.door import Door
 from serving.edge import OPEN, PREDICT, STATIC, App, Edge, refused, send_in_two, unauthorized
 from serving.pages import FEEDBACK, MODEL
-from serving.protocol import bounded
 from serving.remembered import Remembered
 from serving.shortcut import ShortCut
 

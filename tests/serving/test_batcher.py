@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from serving.batcher import Batcher, LinearCost
+from serving.batcher import TURNS, Batcher, LinearCost
 from serving.refuse import RefusedError
 
 
@@ -210,6 +210,37 @@ def test_what_scoring_will_take_counts():
         return await asyncio.gather(*aged(batcher, [0] * 10), return_exceptions=True)
 
     assert [isinstance(one, RefusedError) for one in asyncio.run(run())] == [True] * 7 + [False] * 3
+
+
+def test_rows_that_are_not_of_the_next_batch_cost_it_nothing():
+    """A long queue is no reason to shed the oldest, who are answered with the next batch."""
+    batcher = made(Scorer(), max_latency_ms=1_000, max_batch_size=3)
+    batcher._cost = learnt([(rows, 0.3 * rows) for rows in (1, 11, 21)])
+
+    async def run():
+        return await asyncio.gather(*aged(batcher, [0] * 10))
+
+    assert asyncio.run(run()) == [2] * 10
+
+
+@pytest.mark.parametrize("come", [0, 5, 10_000])
+def test_connections_are_let_in_before_the_next_batch(come):
+    """A turn of the loop for each that comes, and one more; not for ever."""
+    connections, turns, scorer = 0, 0, Scorer()
+    batcher = Batcher(scorer, max_latency_seconds=1, max_batch_size=8, connections=lambda: connections)
+
+    async def run():
+        nonlocal connections, turns
+        waiting = asyncio.ensure_future(batcher.submit(1))
+        await asyncio.sleep(0)
+        while not waiting.done():
+            turns += 1
+            connections = min(come, connections + 1)
+            await asyncio.sleep(0)
+        return await waiting
+
+    assert asyncio.run(run()) == 2
+    assert min(come, TURNS) <= turns <= min(come, TURNS) + 3
 
 
 def test_a_row_that_waits_by_itself_is_never_shed():

@@ -9,10 +9,10 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from serving import protocol
-from serving.bounds import Bounds, Refusals, without_upgrade
-from serving.door import Door
-from serving.protocol import bounded
+from serving.connection import closing, protocol
+from serving.connection.bounds import Bounds, Refusals, without_upgrade
+from serving.connection.door import BUSY, BUSY_LAST, Door
+from serving.connection.protocol import bounded
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
@@ -417,3 +417,108 @@ def test_trailers_are_no_headers():
     """A key must not come after the body (RFC 9110, 6.5.1)."""
     written, _, _ = said(CHUNKED + b"1\r\nx\r\n0\r\nAuthorization: Bearer y\r\n\r\n")
     assert answers(written) == [["/predict", "x", 2]]
+
+
+CALL = HEAD + b"Content-Length: 5\r\n\r\nhello"
+
+
+def turned_away(*parts, most=0, **bounds):
+    """What is written to parts of a connection where ``most`` calls may wait; the server and the transport."""
+    server = Server(**bounds)
+    server.door.most = most
+    return server, asyncio.run(talk(server, parts))
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_a_call_too_many_is_refused_and_its_connection_stays(size):
+    """However it comes in pieces; the next one on the connection is answered again when there is room."""
+    server = Server()
+
+    async def run():
+        connection, transport = server.connect()
+        server.door.most = 0
+        for part in in_slices(CALL + CALL, size):
+            connection.data_received(part)
+        assert transport.written == BUSY + BUSY
+        server.door.most = 1
+        connection.data_received(CALL)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return transport
+
+    transport = asyncio.run(run())
+    assert answers(transport.written) == [["/predict", "hello", 2]]
+    assert not transport.closed
+    assert (server.door.refused, server.door.waiting) == (2, 0)
+
+
+def test_calls_under_way_are_counted_until_they_are_answered_or_their_caller_is_gone():
+    """What is let in while ``most`` are under way is nobody; a caller who hangs up makes room."""
+    server = Server()
+
+    async def run():
+        server.door.most = 2
+        callers = [server.connect() for _ in range(3)]
+        for connection, _ in callers:
+            connection.data_received(CALL)
+        assert server.door.waiting == 2
+        assert [transport.written for _, transport in callers] == [b"", b"", BUSY]
+        callers[0][0].connection_lost(None)
+        assert server.door.waiting == 1
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return callers[1][1].written
+
+    assert len(answers(asyncio.run(run()))) == 1
+    assert server.door.waiting == 0
+
+
+@pytest.mark.parametrize("ending", [b"HTTP/1.1\r\nConnection: close\r\nHost: x\r\n", b"HTTP/1.0\r\n"])
+def test_a_last_call_too_many_ends_its_connection(ending):
+    """The caller hears the same, and that it was the last."""
+    server, transport = turned_away(b"POST /predict " + ending + b"Content-Length: 5\r\n\r\nhe", b"llo")
+    assert (transport.written, transport.ended) == (BUSY_LAST, True)
+    assert server.door.refused == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /predict_batch HTTP/1.1\r\nHost: x\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: x\r\n",
+        HEAD + b"Expect: 100-continue\r\n",
+        HEAD + b"Origin: http://shop.example\r\n",
+    ],
+    ids=["a batch", "a probe", "one who asks first", "a page of another host"],
+)
+def test_what_needs_more_than_the_short_answer_goes_on(head):
+    """It is refused further in, where its answer is made."""
+    _, transport = turned_away(head + b"Content-Length: 5\r\n\r\nhello")
+    assert len(answers(transport.written)) == 1
+
+
+def test_with_a_query_it_is_the_same_path():
+    """And no way around the door."""
+    server, transport = turned_away(CALL.replace(b"/predict", b"/predict?a=b"))
+    assert (transport.written, server.door.refused) == (BUSY, 1)
+
+
+def test_an_offer_to_upgrade_changes_nothing():
+    """It is left aside, and what is left is a call too many."""
+    server, transport = turned_away(HEAD + OFFER + b"Content-Length: 5\r\n\r\nhello", CALL)
+    assert (transport.written, server.door.refused) == (BUSY + BUSY, 2)
+
+
+def test_calls_sent_without_waiting_are_answered_in_their_order():
+    """The second is let in although there is no room: its refusal may not come before the first's answer."""
+    server, transport = turned_away(CALL + CALL, most=1)
+    assert len(answers(transport.written)) == 2
+    assert server.door.waiting == 0
+
+
+def test_a_body_that_never_comes_after_its_refusal_is_not_waited_for(monkeypatch):
+    """The connection is looked at as any other that was answered early."""
+    monkeypatch.setattr(closing, "SWEEP_SECONDS", 0.0)
+    monkeypatch.setattr(protocol, "LINGER_SECONDS", -1.0)
+    _, transport = turned_away(HEAD + b"Content-Length: 5\r\n\r\nhel")
+    assert (transport.written, transport.closed) == (BUSY, True)

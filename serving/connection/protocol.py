@@ -12,9 +12,9 @@ closed on unread bytes is reset, and its caller never sees the answer.
 
 from typing import Any
 
-from serving.bounds import Bounds, Refusals, Refused, problem_of, without_upgrade
-from serving.closing import Lingering, make_room, sweep
-from serving.door import BUSY, BUSY_LAST, Door, TurnedAway
+from serving.connection.bounds import Bounds, Refusals, Refused, problem_of, without_upgrade
+from serving.connection.closing import Lingering, make_room, sweep
+from serving.connection.door import BUSY, BUSY_LAST, Door, TurnedAway
 
 SLICE_BYTES, BODY_SLICE_BYTES = 8_192, 65_536
 """How much the parser is given at once; what is beyond a bound by less than this is seen too late, and costs little."""

@@ -1,18 +1,18 @@
 """How connections end: who has waited too long, who is to go when there are too many, and who is still listened to.
 
-``serving.protocol`` keeps on each connection what is looked at here once a second; a timer for each would cost more.
+``protocol`` keeps on each connection what is looked at here once a second; a timer for each would cost more.
 """
 
 from typing import Any, TypeAlias
 
-from serving.bounds import Bounds, Refused
+from serving.connection.bounds import Bounds, Refused
 
 STALLED_SECONDS = 30.0
 """Who takes nothing of an answer for so long is not waited for."""
 SWEEP_SECONDS = 1.0
 
 Connections: TypeAlias = set[Any]
-"""Of ``serving.protocol.bounded``."""
+"""Of ``serving.connection.protocol.bounded``."""
 
 
 def sweep(connections: Connections, loop: Any, head_seconds: float) -> None:  # noqa: ANN401 - asyncio's or uvloop's
@@ -46,7 +46,7 @@ def make_room(others: Connections, bounds: Bounds) -> bool:
 class Lingering:
     """The transport of a call that is the last of its connection: it may end before its body does."""
 
-    def __init__(self, connection: Any) -> None:  # noqa: ANN401 - of ``serving.protocol.bounded``
+    def __init__(self, connection: Any) -> None:  # noqa: ANN401 - of ``serving.connection.protocol.bounded``
         self._connection = connection
         self.write, self.is_closing = connection.transport.write, connection.transport.is_closing
 

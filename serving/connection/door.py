@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from statistics import median
 
-from serving.bounds import Refused
+from serving.connection.bounds import Refused
 
 SPAN_SECONDS = 0.05
 """Answers are counted over at least so long for one measure of how long a call takes."""
