@@ -29,6 +29,10 @@ class BuiltinCounts:
         """Count a call: 200 or 503, and how long it took."""
         self._calls[status].append(seconds)
 
+    def turned_away(self, calls: int) -> None:
+        """Count calls that were answered with 503 at once."""
+        self._calls[503] += [0.0] * calls
+
     def sized(self, rows: int) -> None:
         """Count a batch."""
         self._batches.append(rows)

@@ -71,7 +71,8 @@ def records() -> Records | None:
 def door() -> Door:
     """Where calls of ``/predict`` are refused that this worker could not answer in time."""
     made = Door(settings().max_latency_ms / 1e3)
-    metrics().flush_with(lambda: metrics().turned_away(made.taken()))
+    turned_away = made.news()
+    metrics().flush_with(lambda: metrics().turned_away(turned_away()))
     return made
 
 
@@ -222,6 +223,8 @@ def _batcher(score: Callable[[list[Any]], Any]) -> Batcher[Any, Any]:
 
 def _short_cut(factory: Any, app: Starlette) -> ShortCut:  # noqa: ANN401
     service, counts = bento.instance(factory), BuiltinCounts(bento.request_series(factory, app, PREDICT))
+    turned_away = door().news()
+    metrics().flush_with(lambda: counts.turned_away(turned_away()))
     metrics().flush_with(counts.flush)
 
     def score_batch(rows: list[Packed]) -> list[ScoredRow]:

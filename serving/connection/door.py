@@ -41,7 +41,7 @@ class Door:
         self.waiting = 0
         """Calls that are there whole and not answered."""
         self.refused = 0
-        """Calls turned away since ``taken`` was called."""
+        """Calls turned away."""
         self._began = self._last = clock()
         self._answers = 0
         self._pause = 0.0
@@ -70,10 +70,16 @@ class Door:
             if now - self._began >= SPAN_SECONDS:
                 self._learn(now)
 
-    def taken(self) -> int:
-        """How many were turned away since the last time."""
-        refused, self.refused = self.refused, 0
-        return refused
+    def news(self) -> Callable[[], int]:
+        """What tells, when called, how many were turned away since it was called last."""
+        seen = self.refused
+
+        def new() -> int:
+            nonlocal seen
+            before, seen = seen, self.refused
+            return seen - before
+
+        return new
 
     def _learn(self, now: float) -> None:
         self._costs.append((now - self._began) / self._answers)

@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -149,14 +150,18 @@ def test_a_caller_who_hangs_up_is_counted(short):
     assert "Traceback" not in short.log()
 
 
-def burst(server):
-    """Answers to 300 calls that wait behind a loop busy with a large batch, whose last byte comes in their middle."""
+def burst(server, first):
+    """Answers to 300 calls that wait behind a loop busy with a large batch, whose last byte comes in their middle.
+
+    Of each call ``first`` bytes come before.
+    """
     body, batch = json.dumps(SAMPLE).encode(), json.dumps({"transactions": [SAMPLE] * 9_000}).encode()
+    call = head(len(body)) + body
     busy = raw(server, batch[:-1], len(batch), "/predict_batch")
-    connections = [raw(server, b"", len(body)) for _ in range(300)]
+    connections = [sent(server, call[:first]) for _ in range(300)]
     time.sleep(0.2)  # the batch is there but for its last byte
     for number, connection in enumerate(connections):
-        connection.sendall(body)
+        connection.sendall(call[first:])
         if number == 150:
             busy.sendall(batch[-1:])
     answers = [heard(connection) for connection in connections]
@@ -164,23 +169,39 @@ def burst(server):
     return answers
 
 
+@pytest.fixture(scope="module")
+def shed():
+    """How many were, by server."""
+    return Counter()
+
+
 @pytest.mark.parametrize("path", ["short", "stock"])
-def test_a_burst_beyond_the_latency_allowed_is_shed_at_once(path, request):
+@pytest.mark.parametrize("first", [0, len(head(len(json.dumps(SAMPLE))))], ids=["whole", "head first"])
+def test_a_burst_beyond_the_latency_allowed_is_shed_at_once(first, path, request, shed):
     """Calls that a busy loop keeps waiting for more than 10 ms get 503 with Retry-After, and every one is counted.
 
-    How many of a burst that is depends on what the loop does first, so bursts come until some were shed.
+    How many of a burst that is depends on what the loop does first, so bursts come until some were shed. Calls that
+    come whole are refused at the door, and counted in BentoML's own metrics too.
     """
     server, answers = request.getfixturevalue(path), []
 
     def seen():
-        answers.extend(burst(server))
+        answers.extend(burst(server, first))
         return {answer[9:12] for answer in answers} == {b"200", b"503"}
 
     wait_until(seen, seconds=60)
-    shed = [answer for answer in answers if answer[9:12] == b"503"]
-    assert all(b"retry-after: 1\r\n" in answer and b"overloaded" in answer for answer in shed)
-    line = f'fraud_prediction_errors_total{{reason="overloaded"}} {len(shed)}.0'
-    wait_until(lambda: line in httpx.get(f"{server.url}/metrics", trust_env=False).text)
+    refused = [answer for answer in answers if answer[9:12] == b"503"]
+    assert all(b"retry-after: 1\r\n" in answer and b"overloaded" in answer for answer in refused)
+    shed[path] += len(refused)
+    counted = [rf'fraud_prediction_errors_total{{reason="overloaded"}} {shed[path]}\.0']
+    if path == "short":
+        labels = 'endpoint="/predict",http_response_code="503",[^}]*'
+        counted.append(rf"bentoml_service_request_total{{{labels}}} {shed[path]}\.0")
+    wait_until(lambda: all(re.search(line, metrics_text(server)) for line in counted))
+
+
+def metrics_text(server):
+    return httpx.get(f"{server.url}/metrics", trust_env=False).text
 
 
 def test_what_the_short_cut_would_leave_out_keeps_bentomls_path(start):

@@ -305,6 +305,15 @@ def test_calls_are_timed_and_errors_counted_by_reason(registry, metrics):
     assert {reason: count for reason, count in counted.items() if count} == {"invalid": 1, "timeout": 1}
 
 
+def test_calls_turned_away_are_calls_too(registry, metrics):
+    """They are errors by overload, and took no time."""
+    metrics.turned_away(3)
+    metrics.turned_away(0)
+    metrics.flush()
+    assert value(registry, "fraud_prediction_errors_total", reason="overloaded") == 3
+    assert value(registry, "fraud_prediction_latency_seconds_bucket", le="0.001") == 3
+
+
 @pytest.mark.parametrize("buckets", [LATENCY_BUCKETS, SCORE_BUCKETS], ids=["latency", "score"])
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())

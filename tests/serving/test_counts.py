@@ -70,8 +70,9 @@ def test_the_series_are_those_of_the_middleware():
         asyncio.run(middleware(scope, None, send))
     ours, quiet, sizes = made()
     metrics = counts(quiet, sizes)
-    for status in [200] * 7 + [503] * 2:
+    for status in [200] * 7 + [503]:
         metrics.answered(status, 0.002)
+    metrics.turned_away(1)
     metrics.flush()
     gauge = [key for key in samples(theirs) if "in_progress" in key[0]]
     assert gauge

@@ -115,11 +115,14 @@ def test_it_counts_whatever_comes(steps):
         assert door.most >= 1
 
 
-def test_those_turned_away_are_told_once():
-    """Who takes the number takes it from the next."""
+def test_each_who_asks_hears_of_those_turned_away_once():
+    """What one was told is news to the other."""
     door = Door(1.0)
+    one, other = door.news(), door.news()
     door.refused += 3
-    assert (door.taken(), door.taken()) == (3, 0)
+    assert one() == 3
+    door.refused += 1
+    assert (one(), one(), other(), other()) == (1, 0, 4, 0)
 
 
 @pytest.mark.parametrize("answer", [BUSY, BUSY_LAST])
