@@ -4,7 +4,9 @@ BentoML calls ``from_http_request`` before a method and ``to_http_response`` aft
 ``/docs.json`` shows.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -13,7 +15,6 @@ import numpy as np
 from annotated_types import MaxLen, MinLen
 from numpy.typing import NDArray
 from pydantic import ConfigDict
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -28,6 +29,8 @@ T = TypeVar("T")
 
 LOOP_BYTES, LOOP_ROWS = 1_048_576, 1_000
 """A larger body is read, and the scores of more rows are worded, in a thread: it would hold up other calls."""
+_thread = ThreadPoolExecutor(1, "batches")
+"""One for all: of several the event loop would wait for each in turn, whenever it has something to do."""
 
 _rows: ContextVar[Rows] = ContextVar("rows")  # of the call at hand, from its request to its response
 
@@ -44,11 +47,16 @@ async def _parsed(request: Request, limit: int, parse: Callable[[bytes], T]) -> 
             if len(body) > limit:
                 raise refuse.too_large(f"the body is larger than {limit} bytes")
         if len(body) > LOOP_BYTES:
-            return await run_in_threadpool(parse, bytes(body))
+            return await _beside(parse, bytes(body))
         return parse(bytes(body))
     except refuse.RefusedError as refusal:
         refused(request.scope, refusal)  # where BentoML words the answer, the Edge does it again
         raise
+
+
+async def _beside(work: Callable[..., T], *arguments: object) -> T:
+    """What ``work`` gives, while other calls are answered."""
+    return await asyncio.get_running_loop().run_in_executor(_thread, work, *arguments)
 
 
 def _answered(rows: Rows, scored: Sequence[ScoredRow], answer: str) -> Response:
@@ -77,7 +85,7 @@ class ManyPredictions(bentoml.IODescriptor, Predictions):
         """All rows' scores to JSON."""
         rows = _rows.get()
         if len(scored) > LOOP_ROWS:
-            return _answered(rows, scored, await run_in_threadpool(answer_many, scored, rows.ids))
+            return _answered(rows, scored, await _beside(answer_many, scored, rows.ids))
         return _answered(rows, scored, answer_many(scored, rows.ids))
 
 
