@@ -12,8 +12,10 @@ import argparse
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,13 +27,14 @@ import uvloop
 from benchmarks.serving.crowd import Crowd
 from benchmarks.serving.environments import ROOT
 from benchmarks.serving.forests import clean_environment
-from benchmarks.serving.heavy import save_heavy
 from benchmarks.serving.percentile import percentile
 from tests.components.process import Process, answers, free_port
 
 SERVER_CORE, GENERATOR_CORE = 0, 1
 BODY = ROOT / "sample_transaction.json"
-_MORE_THAN_ANY = 40_000.0  # calls a second
+_MORE_THAN_ANY, _LOW_RATE = 40_000.0, 100.0  # calls a second
+_USUAL_TREES = 100
+_SETTLE_SECONDS = 3.0
 _HEADINGS = (
     "connections | offered/s (x capacity) | answered/s | of the peak | refused/s | not sent/s | lost "
     "| p50 ms | p99 ms | p99 ms from sending | most"
@@ -43,22 +46,49 @@ def main() -> None:
     arguments = _arguments()
     os.sched_setaffinity(0, {GENERATOR_CORE})
     with tempfile.TemporaryDirectory(prefix="overload-") as folder:
-        save_heavy(Path(folder) / "bentoml", arguments.trees)
-        records = []
-        with _server(Path(folder), {}) as (url, process):
-            service = _Service(url, process, arguments.seconds)
-            service.under(_MORE_THAN_ANY, 64)  # to warm up
-            capacity = service.under(_MORE_THAN_ANY, 64)["good"]
-            print(f"capacity: {capacity:.0f} calls a second", file=sys.stderr, flush=True)
-            for connections in arguments.connections:
-                for load in arguments.loads:
-                    records.append({"load": load, **service.under(load * capacity, connections)})
-                    print(_row(records[-1], records), file=sys.stderr, flush=True)
+        singles = _singles(Path(folder) / "large", arguments)
+        beside = _beside_batches(Path(folder) / "usual", arguments)
     if arguments.json:
-        print(json.dumps(records))
+        print(json.dumps({"singles": singles, "beside_batches": beside}))
         return
     print(f"| {_HEADINGS} |\n|{' --- |' * 11}")
-    print("\n".join(_row(record, records) for record in records))
+    print("\n".join(_row(record, singles) for record in singles))
+    print("\n| batch callers | single calls/s | p50 ms | p99 ms | most ms | batches |\n|" + " --- |" * 6)
+    print("\n".join(_beside_row(record) for record in beside))
+
+
+def _singles(folder: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Single calls on every number of connections, at every load."""
+    records = list[dict[str, Any]]()
+    with _server(folder, arguments.trees) as (url, process):
+        service = _Service(url, process, arguments.seconds)
+        service.under(_MORE_THAN_ANY, 64)  # to warm up
+        capacity = service.under(_MORE_THAN_ANY, 64)["good"]
+        print(f"capacity: {capacity:.0f} calls a second", file=sys.stderr, flush=True)
+        for connections in arguments.connections:
+            for load in arguments.loads:
+                records.append({"load": load, **service.under(load * capacity, connections)})
+                print(_row(records[-1], records), file=sys.stderr, flush=True)
+    return records
+
+
+def _beside_batches(folder: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Single calls at a low rate, alone and beside callers of large batches, on a forest of usual size."""
+    rows = folder / "batch.json"
+    folder.mkdir()
+    rows.write_text(json.dumps({"transactions": [json.loads(BODY.read_text())] * arguments.batch_rows}))
+    records = list[dict[str, Any]]()
+    with _server(folder, _USUAL_TREES) as (url, process):
+        service = _Service(url, process, arguments.seconds)
+        for callers in (0, arguments.batch_callers):
+            command = [sys.executable, "-m", "benchmarks.serving.batches", f"{url}/predict_batch", str(rows)]
+            seconds = str(arguments.seconds + 2 * _SETTLE_SECONDS)
+            batches = subprocess.Popen([*command, str(callers), seconds], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+            time.sleep(_SETTLE_SECONDS)
+            record = service.under(_LOW_RATE, 64)
+            records.append({"batch_callers": callers, **record, "batches": json.loads(batches.communicate()[0])})
+            print(_beside_row(records[-1]), file=sys.stderr, flush=True)
+    return records
 
 
 def _arguments() -> argparse.Namespace:
@@ -67,6 +97,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--loads", type=_numbers, default=[0.5, 1, 2, 4], help="times the capacity, joined by commas")
     parser.add_argument("--seconds", type=float, default=10, help="of each load")
     parser.add_argument("--trees", type=int, default=8_000, help="of the forest")
+    parser.add_argument("--batch-callers", type=int, default=64)
+    parser.add_argument("--batch-rows", type=int, default=10_000)
     parser.add_argument("--json", action="store_true", help="print the records instead of the table")
     return parser.parse_args()
 
@@ -130,11 +162,20 @@ def _row(record: Mapping[str, Any], records: list[dict[str, Any]]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _beside_row(record: Mapping[str, Any]) -> str:
+    batches = ", ".join(f"{count} of {status}" for status, count in sorted(record["batches"].items())) or "none"
+    figures = (f"{record[name]:,.1f}" for name in ("p50_ms", "p99_ms", "sent_max_ms"))
+    return f"| {record['batch_callers']} | {record['good']:,.0f} | {' | '.join(figures)} | {batches} |"
+
+
 @contextmanager
-def _server(folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[str, psutil.Process]]:
-    """A service of one worker on its core; its URL and process."""
+def _server(folder: Path, trees: int) -> Iterator[tuple[str, psutil.Process]]:
+    """A service of one worker on its core, with a forest of so many trees; its URL and process."""
+    home = folder / "bentoml"
+    home.mkdir(parents=True)
+    env = clean_environment(BENTOML_HOME=str(home), FRAUD_WORKERS="1")
+    subprocess.run([sys.executable, "-m", "benchmarks.serving.heavy", str(trees)], env=env, cwd=ROOT, check=True)
     port = free_port()
-    env = clean_environment(BENTOML_HOME=str(folder / "bentoml"), FRAUD_WORKERS="1", **settings)
     command = [sys.executable, "-m", "bentoml", "serve", "service:FraudDetector", "--host", "127.0.0.1"]
     process = Process("bentoml", [*_pinned(SERVER_CORE), *command, "--port", str(port)], folder, env, ROOT)
     process.start(lambda: answers(f"http://127.0.0.1:{port}/readyz"), 120)

@@ -36,11 +36,12 @@ class Connection(asyncio.Protocol):
         self.transport.write(self._crowd.request)  # type: ignore[attr-defined] # a WriteTransport
 
     def data_received(self, data: bytes) -> None:
-        """An answer is whole with its last brace: all of them are one JSON object."""
+        """Called by the loop; an answer says how long it is."""
         self._answer += data
-        if self._answer.endswith(b"}"):
-            status, self._answer, self.calling = int(self._answer[9:12]), b"", False
-            self._crowd.answered(self, status)
+        head, blank, body = self._answer.partition(b"\r\n\r\n")
+        if blank and len(body) >= int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]):
+            self._answer, self.calling = b"", False
+            self._crowd.answered(self, int(head[9:12]))
 
     def connection_lost(self, _: Exception | None) -> None:
         """Called by the loop."""
