@@ -64,7 +64,8 @@ class Edge:
 
     ``known``: the paths that exist. ``observe(seconds, reason)``: told of each finished prediction call; ``reason``
     is None when it was answered with scores. ``guard(headers)``: whether a call of a path that is not OPEN may pass;
-    None lets all pass. ``batches``: how many calls of BATCH may be under way; more are refused.
+    None lets all pass. ``batches``: how many calls of BATCH may be under way, ``batch_bytes``: how many bytes of their
+    bodies are held; more are refused.
     """
 
     def __init__(
@@ -74,18 +75,21 @@ class Edge:
         observe: Callable[[float, str | None], None],
         guard: Callable[[Iterable[tuple[bytes, bytes]]], bool] | None = None,
         batches: int = 4,
+        batch_bytes: int = 64 * 1024 * 1024,
     ) -> None:
         self.app = app
         self.known = known
         self.observe = observe
         self.guard = guard
-        self.batches_left = batches
+        self.batches_left, self.batch_bytes_left = batches, batch_bytes
         self.quick: Quick | None = None
         """A shorter way for ``/predict``; it answers and returns None, or returns what the application is to hear."""
         self.took_long: Callable[[], None] = lambda: None
         """Told of each ``/predict`` that was answered with scores by ``app``."""
         self.unauthorized: App = unauthorized
         """What answers a call without a key."""
+        self.crowded: App = too_many
+        """What answers a batch too many."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event, as ASGI applications do."""
@@ -114,24 +118,28 @@ class Edge:
     async def _few(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A batch, unless there are enough under way: each takes the time and memory of thousands of single calls.
 
-        One whose body is not there yet is not under way: four slow callers would keep all others out.
+        One whose body is not there yet is not under way: a few slow callers would keep all others out. What has come
+        of all such bodies together is bounded.
         """
-        taken = False
+        held, taken = 0, False
 
         async def heard() -> Message:
-            nonlocal taken
+            nonlocal held, taken
             message = await receive()
-            if not taken and message["type"] == "http.request" and not message.get("more_body", False):
-                if not self.batches_left:
+            if not taken and message["type"] == "http.request":
+                held += len(message["body"])
+                self.batch_bytes_left -= len(message["body"])
+                taken = not message.get("more_body", False)
+                self.batches_left -= taken
+                if self.batches_left < 0 or self.batch_bytes_left < 0:
                     raise crowded()
-                self.batches_left -= 1
-                taken = True
             return message
 
         try:
-            await self.app(scope, heard, send)
+            await (self.app if self.batches_left > 0 else self.crowded)(scope, heard, send)
         finally:
             self.batches_left += taken
+            self.batch_bytes_left += held
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, call: Call, app: App) -> None:
         """By the application, whatever it does; a prediction is counted once."""
@@ -166,6 +174,11 @@ async def unauthorized(scope: Scope, _: Receive, send: Send) -> None:
     scope[CALL].reason = "unauthorized"
     body = error_body(_UNAUTHORIZED)
     await send_in_two(send, 401, [*_described(body), (b"www-authenticate", b"Bearer")], body)
+
+
+async def too_many(scope: Scope, receive: Receive, send: Send) -> None:
+    """The answer to a batch too many, before anything of it is read."""
+    await refused(scope, crowded())(scope, receive, send)
 
 
 async def send_in_two(send: Send, status: int, headers: Headers, body: bytes) -> None:

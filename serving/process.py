@@ -29,7 +29,7 @@ from serving.connection.bounds import Bounds, Refusals
 from serving.connection.door import Door
 from serving.connection.protocol import bounded
 from serving.counts import BuiltinCounts
-from serving.edge import OPEN, PREDICT, STATIC, App, Edge, refused, send_in_two, unauthorized
+from serving.edge import OPEN, PREDICT, STATIC, App, Edge, refused, send_in_two, too_many, unauthorized
 from serving.pages import FEEDBACK, MODEL
 from serving.remembered import Remembered
 from serving.shortcut import ShortCut
@@ -161,11 +161,12 @@ class Wiring:
         guard = Guard(settings().key_hashes) if settings().api_keys else None
         known = frozenset([*routes, *OPEN, MODEL, FEEDBACK, *_STATIC])
         cors = bento.cors_options()
-        self.edge = Edge(
-            app if cors else Remembered(app), known, metrics().observe_call, guard, settings().max_batch_calls
-        )
+        batches = settings().max_batch_calls
+        limits = {"batches": batches, "batch_bytes": 2 * batches * settings().max_body_bytes}
+        self.edge = Edge(app if cors else Remembered(app), known, metrics().observe_call, guard, **limits)
         if cors:
             self.edge.unauthorized = CORSMiddleware(unauthorized, **cors)
+            self.edge.crowded = CORSMiddleware(too_many, **cors)
         if problem := bento.missing(bento.PROTOCOL):
             LOG.error("connections may send and wait without bounds: %s", problem)
         else:

@@ -366,6 +366,54 @@ def test_a_single_call_answered_by_the_application_is_told_of(path, status, time
     assert len(told) == times
 
 
+def batch_calls(edge, *messages):
+    """A batch whose body comes in such ``messages``; the status that is answered."""
+    waiting, statuses = list(messages), []
+
+    async def receive():
+        return waiting.pop(0)
+
+    async def send(message):
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    asyncio.run(edge({"type": "http", "path": "/predict_batch", "method": "POST", "headers": [JSON]}, receive, send))
+    return statuses[0], waiting
+
+
+async def reads_all(scope, receive, send):
+    """Answers with 200 when the body is whole, as the application inside words refusals."""
+    try:
+        while (await receive()).get("more_body"):
+            pass
+    except RefusedError as refusal:
+        scope[CALL].refusal = refusal
+        await send(start(refusal.status, JSON))
+    else:
+        await send(start(200, JSON))
+    await send(body(b"{}"))
+
+
+def part(size, more=True):
+    return {"type": "http.request", "body": b" " * size, "more_body": more}
+
+
+def test_a_batch_too_many_is_not_read():
+    """Its refusal costs nothing but itself, and it is counted as one of overload."""
+    observed = []
+    edge = Edge(reads_all, KNOWN, lambda _, reason: observed.append(reason), batches=0)
+    assert batch_calls(edge, part(10), part(10, more=False)) == (429, [part(10), part(10, more=False)])
+    assert observed == ["overloaded"]
+
+
+def test_bodies_that_are_held_are_bounded_together():
+    """Who sends more while too much is there is refused; what was held for a call is free again when it ends."""
+    edge = Edge(reads_all, KNOWN, lambda *_: None, batches=1, batch_bytes=100)
+    for _ in range(3):
+        assert batch_calls(edge, part(60), part(41), part(1, more=False)) == (429, [part(1, more=False)])
+        assert batch_calls(edge, part(60), part(40, more=False)) == (200, [])
+
+
 def test_batches_beyond_the_bound_are_refused():
     """Each costs as much as thousands of single calls; when one is over, the next may come, however it ended."""
     observed, statuses = [], []
