@@ -1,8 +1,11 @@
 """Scores to JSON: the bytes that Starlette's JSONResponse would make of them, in a fraction of its time."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from fraud.rows import ScoredRow
+
+STEP_ROWS = 500
+"""A fifth of a millisecond."""
 
 
 def answer_one(scored: ScoredRow, name: str) -> str:
@@ -15,6 +18,15 @@ def answer_one(scored: ScoredRow, name: str) -> str:
     )
 
 
-def answer_many(scored: Sequence[ScoredRow], names: Sequence[str]) -> str:
-    """The answer to a batch, in the order of its transactions; ``names`` as in ``answer_one``, one each."""
-    return f'{{"predictions":[{",".join(map(answer_one, scored, names))}]}}'
+def answer_many(scored: Sequence[ScoredRow], names: Sequence[str]) -> Generator[None, None, str]:
+    """The answer to a batch, in the order of its transactions; ``names`` as in ``answer_one``, one each.
+
+    In steps of STEP_ROWS, between which others may work.
+    """
+    parts = []
+    for start in range(0, len(scored), STEP_ROWS):
+        if start:
+            yield
+        end = start + STEP_ROWS
+        parts.append(",".join(map(answer_one, scored[start:end], names[start:end])))
+    return f'{{"predictions":[{",".join(parts)}]}}'

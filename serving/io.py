@@ -5,8 +5,8 @@ BentoML calls ``from_http_request`` before a method and ``to_http_response`` aft
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -27,36 +27,46 @@ from serving.edge import refused
 
 T = TypeVar("T")
 
-LOOP_BYTES, LOOP_ROWS = 1_048_576, 1_000
-"""A larger body is read, and the scores of more rows are worded, in a thread: it would hold up other calls."""
-_thread = ThreadPoolExecutor(1, "batches")
-"""One for all: of several the event loop would wait for each in turn, whenever it has something to do."""
+_turn = asyncio.Lock()
+"""Of the large batches one is worked on at a time: with each more, a turn of the event loop would take longer."""
 
 _rows: ContextVar[Rows] = ContextVar("rows")  # of the call at hand, from its request to its response
 
 
-async def _parsed(request: Request, limit: int, parse: Callable[[bytes], T]) -> T:
-    """What ``parse`` makes of a body of ``limit`` bytes at most. Raises RefusedError, which the Edge then words."""
+async def _body(request: Request, limit: int) -> bytes:
+    """A JSON body of ``limit`` bytes at most. Raises RefusedError."""
+    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if media_type != "application/json" or "content-encoding" in request.headers:
+        raise refuse.not_json()
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise refuse.too_large(f"the body is larger than {limit} bytes")
+    return bytes(body)
+
+
+@contextmanager
+def _refusing(request: Request) -> Iterator[None]:
+    """Where BentoML words the answer to a RefusedError, the Edge does it again."""
     try:
-        media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-        if media_type != "application/json" or "content-encoding" in request.headers:
-            raise refuse.not_json()
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise refuse.too_large(f"the body is larger than {limit} bytes")
-        if len(body) > LOOP_BYTES:
-            return await _beside(parse, bytes(body))
-        return parse(bytes(body))
+        yield
     except refuse.RefusedError as refusal:
-        refused(request.scope, refusal)  # where BentoML words the answer, the Edge does it again
+        refused(request.scope, refusal)
         raise
 
 
-async def _beside(work: Callable[..., T], *arguments: object) -> T:
-    """What ``work`` gives, while other calls are answered."""
-    return await asyncio.get_running_loop().run_in_executor(_thread, work, *arguments)
+async def _in_steps(steps: Generator[None, None, T]) -> T:
+    """What ``steps`` return; other calls are answered in between."""
+    try:
+        next(steps)
+        async with _turn:
+            while True:
+                await asyncio.sleep(0)
+                next(steps)
+    except StopIteration as end:
+        result: T = end.value
+        return result
 
 
 def _answered(rows: Rows, scored: Sequence[ScoredRow], answer: str) -> Response:
@@ -84,9 +94,7 @@ class ManyPredictions(bentoml.IODescriptor, Predictions):
     async def to_http_response(cls, scored: Sequence[ScoredRow], _serde: object) -> Response:
         """All rows' scores to JSON."""
         rows = _rows.get()
-        if len(scored) > LOOP_ROWS:
-            return _answered(rows, scored, await _beside(answer_many, scored, rows.ids))
-        return _answered(rows, scored, answer_many(scored, rows.ids))
+        return _answered(rows, scored, await _in_steps(answer_many(scored, rows.ids)))
 
 
 class OneLabel(bentoml.IODescriptor, Label):
@@ -98,7 +106,8 @@ class OneLabel(bentoml.IODescriptor, Label):
     @classmethod
     async def from_http_request(cls, request: Request, _serde: object) -> Label:
         """Bytes to a label."""
-        return await _parsed(request, PREDICT_BYTES, parse_label)
+        with _refusing(request):
+            return parse_label(await _body(request, PREDICT_BYTES))
 
 
 class LabelStored(bentoml.IODescriptor, Label):
@@ -122,7 +131,8 @@ def one_transaction(example: dict[str, Any]) -> type[bentoml.IODescriptor]:
         @classmethod
         async def from_http_request(cls, request: Request, _serde: object) -> NDArray[np.float64]:
             """Bytes to a row ``(1, 30)``."""
-            rows = await _parsed(request, PREDICT_BYTES, parse_one)
+            with _refusing(request):
+                rows = parse_one(await _body(request, PREDICT_BYTES))
             _rows.set(rows)
             return rows.values
 
@@ -143,7 +153,8 @@ def many_transactions(example: dict[str, Any], max_rows: int, max_bytes: int) ->
         @classmethod
         async def from_http_request(cls, request: Request, _serde: object) -> NDArray[np.float64]:
             """Bytes to rows ``(n, 30)``."""
-            rows = await _parsed(request, max_bytes, lambda body: parse_many(body, max_rows))
+            with _refusing(request):
+                rows = await _in_steps(parse_many(await _body(request, max_bytes), max_rows))
             _rows.set(rows)
             return rows.values
 

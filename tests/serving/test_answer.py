@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse
 
 from fraud.schema import ID_PATTERN
 from serving.answer import answer_many, answer_one
+from tests.serving.steps import finished
 
 
 class Scored(NamedTuple):
@@ -32,7 +33,7 @@ def test_answers_are_starlettes_byte_for_byte(given_rows):
     for row, one in zip(given_rows, wanted, strict=True):
         assert answer_one(*row).encode() == JSONResponse(one).body
     scores, names = [row[0] for row in given_rows], [row[1] for row in given_rows]
-    assert answer_many(scores, names).encode() == JSONResponse({"predictions": wanted}).body
+    assert finished(answer_many(scores, names)).encode() == JSONResponse({"predictions": wanted}).body
 
 
 @pytest.mark.parametrize("probability", [0.0, 1.0, 0.1, 1 / 3, 5e-324, 0.30000000000000004, 1e-05])

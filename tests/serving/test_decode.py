@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fraud.schema import COLUMNS, ID_COLUMN, Transaction, bounds
+from serving import decode
 from serving.decode import decode_one, parse_many
 from serving.refuse import RefusedError
+from tests.serving.steps import finished
 
 ROW = {name: bounds(name)[1] / 3 for name in COLUMNS}
 TEXT = json.dumps(ROW)
@@ -39,7 +41,7 @@ def holds_to(body):
     mine, theirs = decode_one(body), by_pydantic(body)
     assert mine is None or mine == bits(theirs)
     try:
-        rows = parse_many(b'{"transactions": [' + body + b", " + TEXT.encode() + b"]}", 10)
+        rows = finished(parse_many(b'{"transactions": [' + body + b", " + TEXT.encode() + b"]}", 10))
     except RefusedError:
         rows = None
     assert (rows is None) == (theirs is None)
@@ -107,7 +109,7 @@ def test_valid_bodies_are_taken():
 def test_no_rows_are_refused(body):
     """An empty batch, and what is none."""
     with pytest.raises(RefusedError):
-        parse_many(body, 10)
+        finished(parse_many(body, 10))
 
 
 @pytest.mark.parametrize("more", ["", ', "transaction_id": "a"', ', "transaction_id": null'])
@@ -131,4 +133,67 @@ def test_what_lacks_quotes_cannot_pay_for_a_key_given_twice():
     row = json.dumps(ROW | {ID_COLUMN: 5})
     twice = f'{{"V1": 1, {TEXT[1:]}'
     with pytest.raises(RefusedError, match=r"transactions\.0\.transaction_id"):
-        parse_many(f'{{"transactions": [{row}, {twice}]}}'.encode(), 10)
+        finished(parse_many(f'{{"transactions": [{row}, {twice}]}}'.encode(), 10))
+
+
+def read(body, max_rows=20):
+    """Rows and ids of a batch, or why it is refused."""
+    try:
+        rows = finished(parse_many(body, max_rows))
+    except RefusedError as refusal:
+        return refusal.status, refusal.body()
+    return rows.values.tobytes(), rows.ids
+
+
+def batch(rows=7):
+    """Of different rows, some with an id; with white space wherever it may stand."""
+    texts = [json.dumps(ROW | {"V1": number, ID_COLUMN: f"t-{number}"}) for number in range(rows - 1)] + [TEXT]
+    return (' {\n"transactions" :\t[ ' + " ,\r\n ".join(texts) + " ] }\n ").encode()
+
+
+@pytest.fixture
+def in_pieces(monkeypatch):
+    """What makes bodies be read in pieces of a size."""
+    return lambda size: monkeypatch.setattr(decode, "PIECE_BYTES", size)
+
+
+def test_in_pieces_a_body_changed_anywhere_is_read_as_at_once(in_pieces):
+    """The same rows or the same words, wherever bytes are changed, lost or added between the rows and in them."""
+    chance, body = np.random.default_rng(7), batch(4)
+    marks = [
+        at for at, byte in enumerate(body) if byte in b'{}[],: \n"' and (byte in b"{}[]\n" or chance.random() < 0.05)
+    ]
+    taken = 0
+    for _ in range(3_000):
+        at, length = int(chance.choice(marks)), int(chance.choice([0, 1, 1, 2, 700]))
+        put = bytes(chance.choice(list(b' ,]}[{"\n\x0b:0'), size=chance.integers(3)).tolist())
+        changed = body[:at] + put + body[at + length :]
+        in_pieces(1 << 30)
+        at_once = read(changed)
+        for size in (1, 900):
+            in_pieces(size)
+            assert read(changed) == at_once, changed
+        taken += at_once[0] != 400
+    assert 100 < taken < 2_900
+
+
+@pytest.mark.parametrize("size", [1, 700, 1_500, 1 << 20])
+def test_more_rows_than_allowed_are_refused_in_pieces_too(in_pieces, size):
+    """With the same words."""
+    in_pieces(size)
+    assert read(batch(8), 8)[1] == (*(f"t-{number}" for number in range(7)), "")
+    assert read(batch(9), 8)[0] == 413
+
+
+def test_a_large_batch_is_read_in_many_steps():
+    """Of about PIECE_BYTES each, valid or not; a small one in one."""
+    text = json.dumps({"transactions": [ROW] * 2_000}).encode()
+    few = len(text) / decode.PIECE_BYTES
+    assert len(list(parse_many(text, 2_000))) == pytest.approx(few, abs=1)
+    steps = parse_many(text[:-3] + b", " + text[-3:], 2_000)
+    taken = 0
+    with pytest.raises(RefusedError):
+        for _ in steps:
+            taken += 1
+    assert taken >= few - 1
+    assert list(parse_many(json.dumps({"transactions": [ROW]}).encode(), 1)) == []

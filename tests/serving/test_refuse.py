@@ -12,6 +12,7 @@ from fraud.schema import COLUMNS, ID_COLUMN, Transaction, bounds
 from serving.decode import PREDICT_BYTES, parse_many, parse_one
 from serving.io import many_transactions
 from serving.refuse import SHOWN, RefusedError, no_database, not_json, not_ready, overloaded
+from tests.serving.steps import finished
 
 MAX_ROWS = 5
 MODEL = many_transactions({}, MAX_ROWS, 10_000)
@@ -44,7 +45,7 @@ def one(text):
 
 
 def many(text, max_rows=MAX_ROWS):
-    return parse_many(text.encode() if isinstance(text, str) else text, max_rows)
+    return finished(parse_many(text.encode() if isinstance(text, str) else text, max_rows))
 
 
 def refused(parse, body):
