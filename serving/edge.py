@@ -7,7 +7,7 @@ and counted once with its final reason.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 from starlette.responses import Response
@@ -25,11 +25,11 @@ Headers = list[tuple[bytes, bytes]]
 Quick = Callable[[Scope, Receive, Send, float], Awaitable[Receive | None]]
 
 CALL = "fraud.call"
-PREDICT, BATCH = "/predict", "/predict_batch"
+PREDICT, BATCH, METRICS = "/predict", "/predict_batch", "/metrics"
 PREDICTION_PATHS = frozenset({PREDICT, BATCH})
 STATIC = "/static_content/"
-OPEN = frozenset({"/", "/metrics", "/livez", "/healthz", "/readyz", "/docs.json", "/schema.json"})
-"""Paths that need no key, beside what is below STATIC. Whatever else exists needs one where keys are set."""
+OPEN = frozenset({"/", METRICS, "/livez", "/healthz", "/readyz", "/docs.json", "/schema.json"})
+"""Paths that need no API key, beside what is below STATIC. Whatever else exists needs one where keys are set."""
 UNKNOWN = "/unknown"
 RETRY_AFTER_SECONDS = 1
 
@@ -63,8 +63,8 @@ class Edge:
     """Wraps the service's ASGI application.
 
     ``known``: the paths that exist. ``observe(seconds, reason)``: told of each finished prediction call; ``reason``
-    is None when it was answered with scores. ``guard(headers)``: whether a call of a path that is not OPEN may pass;
-    None lets all pass. ``batches``: how many calls of BATCH may be under way; more are refused.
+    is None when it was answered with scores. ``guards``: by path, ``guard(headers)`` says whether a call may pass; what
+    has none is open. ``batches``: how many calls of BATCH may be under way; more are refused.
     """
 
     def __init__(
@@ -72,13 +72,13 @@ class Edge:
         app: App,
         known: frozenset[str],
         observe: Callable[[float, str | None], None],
-        guard: Callable[[Iterable[tuple[bytes, bytes]]], bool] | None = None,
+        guards: Mapping[str, Callable[[Iterable[tuple[bytes, bytes]]], bool]] | None = None,
         batches: int = 4,
     ) -> None:
         self.app = app
         self.known = known
         self.observe = observe
-        self.guard = guard
+        self.guards = guards or {}
         self.batches_left = batches
         self.quick: Quick | None = None
         """A shorter way for ``/predict``; it answers and returns None, or returns what the application is to hear."""
@@ -86,6 +86,8 @@ class Edge:
         """Told of each ``/predict`` that was answered with scores by ``app``."""
         self.unauthorized: App = unauthorized
         """What answers a call without a key."""
+        self.turned_away: Callable[[Scope], None] = lambda _: None
+        """Told of each call without a key."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event, as ASGI applications do."""
@@ -97,19 +99,17 @@ class Edge:
             await send({"type": "websocket.close", "code": 1000})  # before it is accepted: the server answers 403
             return
         started = time.perf_counter()
-        may_pass = self.guard is None or self._is_open(scope) or self.guard(scope["headers"])
+        guard = self.guards.get(scope["path"])
+        may_pass = guard is None or guard(scope["headers"]) or _is_preflight(scope)
         if self.quick is not None and scope["path"] == PREDICT and may_pass:
             heard = await self.quick(scope, receive, send, started)
             if heard is None:
                 return
             receive = heard
+        if not may_pass:
+            self.turned_away(scope)
         app = self._few if scope["path"] == BATCH else self.app
         await self._serve(scope, receive, send, Call(started), app if may_pass else self.unauthorized)
-
-    def _is_open(self, scope: Scope) -> bool:
-        """Whether no key is needed: for an OPEN path, one that does not exist, and a browser's question beforehand."""
-        path = scope["path"]
-        return path in OPEN or path not in self.known or path.startswith(STATIC) or _is_preflight(scope)
 
     async def _few(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A batch, unless there are enough under way: each takes the time and memory of thousands of single calls.
