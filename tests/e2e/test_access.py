@@ -240,10 +240,11 @@ def told(server):
 
 
 def test_metrics_keys_alone_leave_scoring_open(start):
-    """And the start says both."""
+    """And the start says both. Of a call through a proxy on this machine the log names whom the proxy names."""
     server = start(FRAUD_METRICS_KEYS=READER_DIGEST)
     assert httpx.post(f"{server.url}/predict", json=SAMPLE, trust_env=False).status_code == 200
-    assert raw(server, "GET", "/metrics")[0] == 401
+    assert raw(server, "GET", "/metrics", "X-Forwarded-For: 203.0.113.9")[0] == 401
+    wait_until(lambda: "known key: 1, the last to /metrics; 1 from 203.0.113.9\n" in server.log())
     wait_until(lambda: metric(server, "fraud_keys_required") == 0)
     assert "no keys: whoever reaches the port may score; 1 keys for metrics" in server.log()
 
