@@ -142,4 +142,6 @@ class FraudDetector:
         return list(map(ScoredRow, scores.tolist(), flagged.tolist(), repeat(self.served.version)))
 
 
-FraudDetector.mount_asgi_app(pages(lambda: bentoml.get_current_service().served), path="/")
+FraudDetector.mount_asgi_app(
+    pages(lambda: bentoml.get_current_service().served, keys_required=SETTINGS.api_keys is not None), path="/"
+)

@@ -13,8 +13,11 @@ from fraud.errors import SettingsError
 PREFIX = "FRAUD_"
 MODEL_NAME = "fraud_detector"
 DATABASE_URL_FORM = "sqlite:////folder/fraud.sqlite or postgresql://user@host/name"
+_HASHES = r"^[0-9a-fA-F]{64}([ \t\r\n]*,[ \t\r\n]*[0-9a-fA-F]{64})*$"
+_HASHES_FORM = "64 hexadecimal digits for each key, separated by commas, as `python -m fraud key` prints them"
 _SECRET = {
-    "FRAUD_API_KEYS": "64 hexadecimal digits for each key, separated by commas, as `python -m fraud key` prints them",
+    "FRAUD_API_KEYS": _HASHES_FORM,
+    "FRAUD_METRICS_KEYS": _HASHES_FORM,
     "FRAUD_DATABASE_URL": DATABASE_URL_FORM,
 }
 """What is expected of variables whose value is never shown."""
@@ -72,9 +75,15 @@ class Settings(BaseModel):
     batching: bool = Field(True, description="Whether /predict calls that arrive together are scored together.")
     api_keys: str | None = Field(
         None,
-        pattern=r"^[0-9a-fA-F]{64}([ \t\r\n]*,[ \t\r\n]*[0-9a-fA-F]{64})*$",
+        pattern=_HASHES,
         repr=False,
         description="SHA-256 of each key that may call, separated by commas; see `python -m fraud key`.",
+    )
+    metrics_keys: str | None = Field(
+        None,
+        pattern=_HASHES,
+        repr=False,
+        description="SHA-256 of each key that may read /metrics, and nothing else; without it everybody may.",
     )
     require_keys: bool = Field(False, description="Whether a start without FRAUD_API_KEYS is refused.")
     database_url: str | None = Field(
@@ -98,7 +107,18 @@ class Settings(BaseModel):
     @property
     def key_hashes(self) -> tuple[bytes, ...]:
         """The digests of ``api_keys``, 32 bytes each."""
-        return tuple(bytes.fromhex(one) for one in (self.api_keys or "").split(",") if one)
+        return _digests(self.api_keys)
+
+    @property
+    def metrics_key_hashes(self) -> tuple[bytes, ...]:
+        """The digests of ``metrics_keys``, 32 bytes each."""
+        return _digests(self.metrics_keys)
+
+    @property
+    def asks_for_keys(self) -> str | None:
+        """The first variable by which a call may need a key; None when none does."""
+        names = {"FRAUD_API_KEYS": self.api_keys, "FRAUD_METRICS_KEYS": self.metrics_keys}
+        return next((name for name, value in names.items() if value), None)
 
     @property
     def takes_feedback(self) -> bool:
@@ -125,6 +145,10 @@ class Settings(BaseModel):
     def env_names(cls) -> list[str]:
         """The environment variables there are, in the order of the fields."""
         return [PREFIX + field.upper() for field in cls.model_fields]
+
+
+def _digests(hashes: str | None) -> tuple[bytes, ...]:
+    return tuple(bytes.fromhex(one) for one in (hashes or "").split(",") if one)
 
 
 def not_set(name: str) -> SettingsError:

@@ -1,6 +1,7 @@
 """The service's own Prometheus metrics. What was scored is kept as it is and counted together, once a second.
 
-What becomes of the prediction log, of labels and of live quality is in ``record_metrics``.
+What becomes of the prediction log, of labels and of live quality is in ``record_metrics``, that of keys in
+``access_metrics``.
 
 BentoML's ``/metrics`` adds the workers' counts up. ``fraud_rate`` is a ratio and cannot be added: each worker publishes
 how many rows it scored and flagged in the window (``livesum`` gauges), and each worker then sets the ratio of the sums
@@ -20,6 +21,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 
 from fraud.manifest import BINS, Manifest
 from fraud.profile import Profile
+from monitoring.access_metrics import AccessMetrics
 from monitoring.multiprocess import remove_stale_workers
 from monitoring.pending import Pending, taken
 from monitoring.record_metrics import RecordMetrics
@@ -73,7 +75,7 @@ class FraudMetrics:
         self._rate_over_workers = RateOverWorkers()
         self._make(registry)
         self._scores, self._latencies = Pending(self._score), Pending(self._latency)
-        self.records = RecordMetrics(registry)
+        self.records, self.access = RecordMetrics(registry), AccessMetrics(registry)
 
     def _make(self, registry: CollectorRegistry) -> None:
         predictions = Counter("fraud_predictions", "Transactions scored, by decision.", ["decision"], registry=registry)

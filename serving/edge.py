@@ -7,7 +7,7 @@ and counted once with its final reason.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 from starlette.responses import Response
@@ -25,11 +25,11 @@ Headers = list[tuple[bytes, bytes]]
 Quick = Callable[[Scope, Receive, Send, float], Awaitable[Receive | None]]
 
 CALL = "fraud.call"
-PREDICT, BATCH = "/predict", "/predict_batch"
+PREDICT, BATCH, METRICS = "/predict", "/predict_batch", "/metrics"
 PREDICTION_PATHS = frozenset({PREDICT, BATCH})
 STATIC = "/static_content/"
-OPEN = frozenset({"/", "/metrics", "/livez", "/healthz", "/readyz", "/docs.json", "/schema.json"})
-"""Paths that need no key, beside what is below STATIC. Whatever else exists needs one where keys are set."""
+OPEN = frozenset({"/", METRICS, "/livez", "/healthz", "/readyz", "/docs.json", "/schema.json"})
+"""Paths that need no API key, beside what is below STATIC. Whatever else exists needs one where keys are set."""
 UNKNOWN = "/unknown"
 RETRY_AFTER_SECONDS = 1
 
@@ -63,8 +63,8 @@ class Edge:
     """Wraps the service's ASGI application.
 
     ``known``: the paths that exist. ``observe(seconds, reason)``: told of each finished prediction call; ``reason``
-    is None when it was answered with scores. ``guard(headers)``: whether a call of a path that is not OPEN may pass;
-    None lets all pass. ``batches``: how many calls of BATCH may be under way, ``batch_bytes``: how many bytes of their
+    is None when it was answered with scores. ``guards``: by path, ``guard(headers)`` says whether a call may pass; what
+    has none is open. ``batches``: how many calls of BATCH may be under way, ``batch_bytes``: how many bytes of their
     bodies are held; more are refused.
     """
 
@@ -73,14 +73,14 @@ class Edge:
         app: App,
         known: frozenset[str],
         observe: Callable[[float, str | None], None],
-        guard: Callable[[Iterable[tuple[bytes, bytes]]], bool] | None = None,
+        guards: Mapping[str, Callable[[Iterable[tuple[bytes, bytes]]], bool]] | None = None,
         batches: int = 4,
         batch_bytes: int = 64 * 1024 * 1024,
     ) -> None:
         self.app = app
         self.known = known
         self.observe = observe
-        self.guard = guard
+        self.guards = guards or {}
         self.batches_left, self.batch_bytes_left = batches, batch_bytes
         self.quick: Quick | None = None
         """A shorter way for ``/predict``; it answers and returns None, or returns what the application is to hear."""
@@ -90,6 +90,8 @@ class Edge:
         """What answers a call without a key."""
         self.crowded: App = too_many
         """What answers a batch too many."""
+        self.turned_away: Callable[[Scope], None] = lambda _: None
+        """Told of each call without a key."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event, as ASGI applications do."""
@@ -101,19 +103,17 @@ class Edge:
             await send({"type": "websocket.close", "code": 1000})  # before it is accepted: the server answers 403
             return
         started = time.perf_counter()
-        may_pass = self.guard is None or self._is_open(scope) or self.guard(scope["headers"])
+        guard = self.guards.get(scope["path"])
+        may_pass = guard is None or guard(scope["headers"]) or _is_preflight(scope)
         if self.quick is not None and scope["path"] == PREDICT and may_pass:
             heard = await self.quick(scope, receive, send, started)
             if heard is None:
                 return
             receive = heard
+        if not may_pass:
+            self.turned_away(scope)
         app = self._few if scope["path"] == BATCH else self.app
         await self._serve(scope, receive, send, Call(started), app if may_pass else self.unauthorized)
-
-    def _is_open(self, scope: Scope) -> bool:
-        """Whether no key is needed: for an OPEN path, one that does not exist, and a browser's question beforehand."""
-        path = scope["path"]
-        return path in OPEN or path not in self.known or path.startswith(STATIC) or _is_preflight(scope)
 
     async def _few(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A batch, unless there are enough under way: each takes the time and memory of thousands of single calls.

@@ -18,12 +18,11 @@ from starlette.responses import Response
 
 from fraud import home, store
 from fraud.errors import FraudError, ModelError, SettingsError
-from fraud.keys import Guard
 from fraud.rows import Packed, ScoredRow, unpack
 from fraud.settings import Settings
 from monitoring.log import Records, check_database, open_records
 from monitoring.metrics import FraudMetrics
-from serving import bento, refuse
+from serving import access, bento, refuse
 from serving.batcher import Batcher
 from serving.connection.bounds import Bounds, Refusals
 from serving.connection.door import Door
@@ -48,8 +47,8 @@ def settings() -> Settings:
         check_database(read)
         if read.require_keys and not read.api_keys:
             raise SettingsError("FRAUD_REQUIRE_KEYS is set and FRAUD_API_KEYS is not: `python -m fraud key` makes one")
-        if read.api_keys and (problem := bento.missing(bento.EDGE) or bento.missing(bento.PROTOCOL)):
-            raise SettingsError(f"FRAUD_API_KEYS is set, and keys cannot be checked with this BentoML: {problem}")
+        if (keys := read.asks_for_keys) and (problem := bento.missing(bento.EDGE) or bento.missing(bento.PROTOCOL)):
+            raise SettingsError(f"{keys} is set, and keys cannot be checked with this BentoML: {problem}")
     except SettingsError as error:
         sys.exit(f"error: {error}")
     return read
@@ -125,11 +124,10 @@ def _introduction(model: bentoml.Model) -> str:
         threshold = f"threshold {store.read_manifest(model).threshold:g}"
     except ModelError as error:
         threshold = f"not sound: {error}"
-    keys = len(read.key_hashes)
     return "; ".join(
         [
             f"serving {model.tag}, {threshold}, {read.workers} workers",
-            f"{keys} keys" if keys else "no keys: whoever reaches the port may score",
+            access.introduction(read),
             _database(read.database_url) if read.database_url else "no database",
             f"at most {read.max_latency_ms} ms, {read.max_batch_rows} rows a batch, {read.max_connections} connections",
         ]
@@ -138,8 +136,8 @@ def _introduction(model: bentoml.Model) -> str:
 
 def check_guarded() -> None:
     """End this worker where keys are set and BentoML serves without the Edge: nobody's key would be looked at."""
-    if settings().api_keys and wiring().edge is None:
-        LOG.critical("FRAUD_API_KEYS is set, and this BentoML serves without what checks keys: nothing is served")
+    if (keys := settings().asks_for_keys) and wiring().edge is None:
+        LOG.critical("%s is set, and this BentoML serves without what checks keys: nothing is served", keys)
         raise SystemExit(1)
 
 
@@ -158,12 +156,12 @@ class Wiring:
 
     def around(self, app: App, routes: Sequence[str]) -> App:
         """The Edge around BentoML's application."""
-        guard = Guard(settings().key_hashes) if settings().api_keys else None
         known = frozenset([*routes, *OPEN, MODEL, FEEDBACK, *_STATIC])
-        cors = bento.cors_options()
+        cors, guards = bento.cors_options(), access.guards(settings(), known)
         batches = settings().max_batch_calls
         limits = {"batches": batches, "batch_bytes": 2 * batches * settings().max_body_bytes}
-        self.edge = Edge(app if cors else Remembered(app), known, metrics().observe_call, guard, **limits)
+        self.edge = Edge(app if cors else Remembered(app), known, metrics().observe_call, guards, **limits)
+        access.watch(self.edge, metrics())
         if cors:
             self.edge.unauthorized = CORSMiddleware(unauthorized, **cors)
             self.edge.crowded = CORSMiddleware(too_many, **cors)

@@ -37,6 +37,7 @@ def service(version: str, digest: str, delay_seconds: float) -> Iterator[str]:
             "BENTOML_HOME": str(home),
             "FRAUD_MODEL": f"{MODEL_NAME}:{version}",
             "FRAUD_API_KEYS": digest,
+            "FRAUD_METRICS_KEYS": "",
             "FRAUD_DATABASE_URL": f"sqlite:///{folder}/fraud.sqlite",
             "FRAUD_LABEL_DELAY_DAYS": str(delay_seconds / 86_400),
         }
@@ -74,6 +75,8 @@ def check_suits(client: httpx.Client, version: str, delay: float) -> None:
         sys.exit("error: the service does not take the key; put one of its keys in KEY")
     if (serves := answer.raise_for_status().json()["model_version"]) != version:
         sys.exit(f"error: the service serves {serves}, not {version}; give --model fraud_detector:{serves}")
+    if client.get("/metrics").status_code == 401:
+        sys.exit("error: the service asks for another key for /metrics; start it without FRAUD_METRICS_KEYS")
     deadline = time.monotonic() + 5  # one that just started says it after a second or two
     while not (judged := label_delay(client)) and time.monotonic() < deadline:
         time.sleep(0.5)

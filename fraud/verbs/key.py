@@ -1,4 +1,4 @@
-"""``python -m fraud key``: a new API key of the service, and its hash."""
+"""``python -m fraud key``: a new key of the service, for callers or for Prometheus, and its hash."""
 
 import argparse
 
@@ -13,7 +13,8 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "key",
         _key,
-        "Make an API key: give it to the caller, and its hash to FRAUD_API_KEYS. It is shown this once.",
+        "Make a key: give it to the caller and its hash to FRAUD_API_KEYS, or to Prometheus and FRAUD_METRICS_KEYS. "
+        "It is shown this once.",
         f"{PROGRAM} key",
     )
 

@@ -18,7 +18,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 from fraud.atomic import replacing
-from monitoring.grafana import model_rows, service_rows
+from monitoring.grafana import access_rows, model_rows, service_rows
 from monitoring.grafana.panels import RUNBOOK, SOURCE
 from monitoring.grafana.queries import DASHBOARD
 
@@ -27,6 +27,7 @@ ROWS = (
     service_rows.now,
     service_rows.traffic,
     service_rows.errors,
+    access_rows.access,
     model_rows.fraud,
     model_rows.scores,
     model_rows.drift,

@@ -31,6 +31,7 @@ ALERT_AT = {
     "FraudLatencyHigh": 0.25,
     "FraudShedding": 0.001,
     "FraudLongPath": 0.5,
+    "FraudUnauthorizedCalls": 20,
     "FraudScoreDrift": 0.2,
     "FraudFeatureDrift": 0.2,
     "FraudModelTooOld": 35 * 86_400,

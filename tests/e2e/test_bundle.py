@@ -26,7 +26,7 @@ workers[0].kill()
 """
 SHIPPED = {
     "": {"bentofile.yaml", "service.py", "sample_transaction.json"},
-    "serving": "__init__ answer batcher bento counts decode edge io pages process refuse remembered shortcut",
+    "serving": "__init__ access answer batcher bento counts decode edge io pages process refuse remembered shortcut",
     "serving/connection": "__init__ bounds closing door protocol",
     "fraud": "__init__ __main__ argument_types atomic checksums command errors features home keys manifest profile "
     "rows schema settings store",
@@ -35,8 +35,8 @@ SHIPPED = {
     "fraud/scorer/kernels": {
         *("SHA256SUMS", "linux-x86_64.so", "linux-aarch64.so", "macos-x86_64.dylib", "macos-arm64.dylib"),
     },
-    "monitoring": "__init__ __main__ database github labels live log metrics multiprocess pending quality "
-    "record_metrics ticker webhook window",
+    "monitoring": "__init__ __main__ access_metrics database github labels live log metrics multiprocess pending "
+    "quality record_metrics ticker webhook window",
     "monitoring/verbs": "__init__ drift labels webhook",
 }
 """By folder, every file; what ends in .py without its ending."""

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.e2e
 
 STACK = REPOSITORY / "monitoring" / "compose.yaml"
 TOKEN = REPOSITORY / "monitoring" / "compose.token.yaml"
+METRICS_KEY = REPOSITORY / "monitoring" / "compose.metrics-key.yaml"
 BASE = "python:3.11-slim"  # what the service's image is made from, so it is there
 SAMPLE = json.loads((REPOSITORY / "sample_transaction.json").read_text())
 
@@ -67,6 +68,20 @@ def test_with_a_token_file_no_token_is_in_the_environment(tmp_path):
     assert read["secrets"]["github-token"]["file"] == str(tmp_path / "token")
     assert "of-the-shell" not in said
     assert "in-the-file" not in said
+
+
+def test_with_a_metrics_key_prometheus_gets_the_file_and_the_service_the_hash(tmp_path):
+    """Both files together are accepted; the key itself is in no environment, and its hash must be given."""
+    (tmp_path / "key").write_text("in-the-file")
+    given = {"IMAGE": "x:1", "METRICS_KEY_FILE": str(tmp_path / "key"), "files": (STACK, METRICS_KEY)}
+    said = compose("config", FRAUD_METRICS_KEYS="a" * 64, **given).stdout
+    read = yaml.safe_load(said)
+    assert read["services"]["fraud-detector"]["environment"]["FRAUD_METRICS_KEYS"] == "a" * 64
+    assert read["secrets"]["metrics-key"]["file"] == str(tmp_path / "key")
+    assert "in-the-file" not in said
+    asked = compose("config", check=False, **given)
+    assert asked.returncode != 0
+    assert "set FRAUD_METRICS_KEYS to the SHA-256 of the key" in asked.stderr
 
 
 def stand_in(binary, *more):

@@ -91,6 +91,8 @@ def test_the_settings_are_settings(resources):
     assert Settings.from_env(given).require_keys
     secret = {"secretKeyRef": {"name": "fraud-detector", "key": "api-keys"}}
     assert {"name": "FRAUD_API_KEYS", "valueFrom": secret} in variables
+    optional = {"secretKeyRef": {"name": "fraud-detector", "key": "metrics-keys", "optional": True}}
+    assert {"name": "FRAUD_METRICS_KEYS", "valueFrom": optional} in variables
     with pytest.raises(SettingsError, match="FRAUD_DETECTOR_PORT is not a setting"):
         Settings.from_env({"FRAUD_DETECTOR_PORT": "tcp://10.0.0.1:80"})
     assert pod["enableServiceLinks"] is False

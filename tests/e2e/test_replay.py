@@ -36,7 +36,8 @@ def running(store, tmp_path_factory):
 def replay(home, *options, key=""):
     """What the command says on the rows that the store's model was tested on."""
     command = [sys.executable, "-m", "benchmarks.replay", "--data", "sample:8000", "--seconds", "2", "--delay", "3"]
-    env = {**os.environ, "BENTOML_HOME": str(home), "KEY": key}
+    shell = {"FRAUD_METRICS_KEYS": DIGEST}  # of another service
+    env = {**os.environ, **shell, "BENTOML_HOME": str(home), "KEY": key}
     return subprocess.run([*command, *options], cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=300)
 
 
@@ -81,3 +82,11 @@ def test_a_service_that_cannot_judge_the_rows_is_refused(running, options, key, 
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(words)
     assert own_series(server) == before
+
+
+def test_a_service_with_closed_metrics_is_refused(store, start):
+    """The live figures could not be read."""
+    server = start(FRAUD_API_KEYS=DIGEST, FRAUD_METRICS_KEYS=keys.make()[1])
+    done = replay(store.home, "--url", server.url, key=KEY)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: the service asks for another key for /metrics; start it")

@@ -117,12 +117,13 @@ def test_without_the_edge_calls_are_answered_and_the_log_says_what_is_missing(st
     assert f"calls are neither bounded nor counted, errors come in BentoML's words: there is no {GONE}" in server.log()
 
 
-def test_keys_that_cannot_be_checked_stop_the_start(store, tmp_path):
+@pytest.mark.parametrize("name", ["FRAUD_API_KEYS", "FRAUD_METRICS_KEYS"])
+def test_keys_that_cannot_be_checked_stop_the_start(store, tmp_path, name):
     """A service that would answer anybody does not start: exit code 1 and one line."""
     _, digest = keys.make()
-    env = {**store.copy(tmp_path / "home").env, **without("edge", tmp_path), "FRAUD_API_KEYS": digest}
+    env = {**store.copy(tmp_path / "home").env, **without("edge", tmp_path), name: digest}
     done = subprocess.run(
         serve_command(free_port()), cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 1
-    assert f"FRAUD_API_KEYS is set, and keys cannot be checked with this BentoML: there is no {GONE}" in done.stderr
+    assert f"{name} is set, and keys cannot be checked with this BentoML: there is no {GONE}" in done.stderr

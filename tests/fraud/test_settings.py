@@ -25,6 +25,7 @@ OTHER = {
     "FRAUD_SHORT_CUT": ("false", False),
     "FRAUD_BATCHING": ("0", False),
     "FRAUD_API_KEYS": (f"{'a' * 64},{'0' * 64}", f"{'a' * 64},{'0' * 64}"),
+    "FRAUD_METRICS_KEYS": ("b" * 64, "b" * 64),
     "FRAUD_REQUIRE_KEYS": ("true", True),
     "FRAUD_DATABASE_URL": ("sqlite:////data/fraud.sqlite", "sqlite:////data/fraud.sqlite"),
     "FRAUD_LOG_FEATURES": ("false", False),
@@ -154,8 +155,9 @@ def test_a_value_of_white_space_alone_is_the_default(name):
 @pytest.mark.parametrize("between", [",", ", ", " ,\n"])
 def test_keys_are_taken_as_people_write_them(between):
     """In either case, with white space after the comma."""
-    keys = Settings.from_env({"FRAUD_API_KEYS": f"{'AB' * 32}{between}{'cd' * 32}"}).key_hashes
-    assert keys == (b"\xab" * 32, b"\xcd" * 32)
+    given = f"{'AB' * 32}{between}{'cd' * 32}"
+    settings = Settings.from_env({"FRAUD_API_KEYS": given, "FRAUD_METRICS_KEYS": f"{given}\n"})
+    assert settings.key_hashes == settings.metrics_key_hashes == (b"\xab" * 32, b"\xcd" * 32)
 
 
 BAD = [
@@ -195,6 +197,8 @@ SECRET = [
     ("FRAUD_API_KEYS", f"{'a' * 64} {'b' * 64}"),
     ("FRAUD_API_KEYS", "a" * 63),
     ("FRAUD_API_KEYS", f"{'a' * 64},"),
+    ("FRAUD_METRICS_KEYS", "the-key-itself"),
+    ("FRAUD_METRICS_KEYS", f"{'a' * 64},{'b' * 63}"),
     ("FRAUD_DATABASE_URL", "user:password@host/name"),
     ("FRAUD_DATABASE_URL", "/data/fraud.sqlite"),
 ]
@@ -223,6 +227,20 @@ def test_the_hashes_of_keys_are_bytes():
     """One digest of 32 bytes for each key, none without."""
     assert Settings(api_keys=f"{'0a' * 32},{'ff' * 32}").key_hashes == (b"\n" * 32, b"\xff" * 32)
     assert Settings().key_hashes == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({}, None),
+        ({"require_keys": False}, None),
+        ({"api_keys": "0" * 64, "metrics_keys": "1" * 64}, "FRAUD_API_KEYS"),
+        ({"metrics_keys": "1" * 64}, "FRAUD_METRICS_KEYS"),
+    ],
+)
+def test_what_asks_for_keys_is_named(given, name):
+    """For those who must not serve where nobody looks at them."""
+    assert Settings(**given).asks_for_keys == name
 
 
 @pytest.mark.parametrize("keys", [None, "0" * 64])

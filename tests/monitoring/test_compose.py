@@ -168,6 +168,7 @@ def test_the_services_settings_are_settings():
     settings = Settings.from_env({name: value for name, value in given.items() if value is not None})
     assert settings.database_url == "sqlite:////data/fraud.sqlite"
     assert given["FRAUD_API_KEYS"] is None
+    assert "FRAUD_METRICS_KEYS" not in given  # Prometheus would be shut out: compose.metrics-key.yaml sets both
     assert SERVICES["retrain-webhook"]["environment"]["GITHUB_TOKEN"] == "${GITHUB_TOKEN:-}"  # noqa: S105 - the shell's
 
 
@@ -181,3 +182,17 @@ def test_the_token_may_stay_in_a_file():
     assert added["environment"]["GITHUB_TOKEN"] == ""
     assert added["environment"]["GITHUB_REPOSITORY"].startswith("${GITHUB_REPOSITORY:?")
     assert overlay["secrets"][secret]["file"].startswith("${GITHUB_TOKEN_FILE:?")
+
+
+def test_prometheus_may_have_a_key_in_a_file():
+    """The overlay brings it where the configuration's comment looks for it, and asks for both halves."""
+    overlay = yaml_of("compose.metrics-key.yaml")
+    [secret] = overlay["services"]["prometheus"]["secrets"]
+    [named] = re.findall(
+        r"# authorization: \{credentials_file: (\S+)\}", (MONITORING / "prometheus/prometheus.yml").read_text()
+    )
+    assert named == f"/run/secrets/{secret}"
+    assert overlay["secrets"][secret]["file"].startswith("${METRICS_KEY_FILE:?")
+    service = overlay["services"]["fraud-detector"]["environment"]
+    assert service["FRAUD_METRICS_KEYS"].startswith("${FRAUD_METRICS_KEYS:?")
+    assert set(overlay["services"]) == {"fraud-detector", "prometheus"}

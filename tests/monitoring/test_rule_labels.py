@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from fraud.profile import BINS, SCORE
 from fraud.schema import COLUMNS
 from monitoring import __main__ as monitoring_program
+from monitoring.access_metrics import GUARDED
 from monitoring.metrics import DECISIONS, REASONS, FraudMetrics
 from monitoring.quality import OUTCOMES
 from monitoring.record_metrics import LOST
@@ -34,6 +35,7 @@ VALUES = {
     "bound": {"value", "low", "high"},
     "bin": {str(number) for number in range(BINS)},
     "synthetic": {"true", "false"},
+    "path": set(GUARDED),
     "job": {"fraud-detector"},
 }
 REASONS_OF = {"fraud_prediction_errors_total": set(REASONS), "fraud_log_dropped_total": set(LOST)}

@@ -44,7 +44,7 @@ class Driven:
     """What came out of one call through the Edge around ``app``."""
 
     def __init__(self, app, path="/predict", heard=(), kind="http", guard=None, method="POST", headers=(JSON,)):
-        self.sent, self.observed, self.raised = [], [], None
+        self.sent, self.observed, self.turned_away, self.raised = [], [], [], None
         waiting = iter(heard)
 
         async def receive():
@@ -53,7 +53,9 @@ class Driven:
         async def send(message):
             self.sent.append(message)
 
-        edge = Edge(app, KNOWN, lambda seconds, reason: self.observed.append((seconds, reason)), guard)
+        guards = dict.fromkeys(CLOSED, guard) if guard else None
+        edge = Edge(app, KNOWN, lambda seconds, reason: self.observed.append((seconds, reason)), guards)
+        edge.turned_away = lambda scope: self.turned_away.append(scope["path"])
         self.scope = {"type": kind, "path": path, "raw_path": path.encode(), "method": method, "headers": list(headers)}
         try:
             asyncio.run(edge(self.scope, receive, send))
@@ -319,27 +321,32 @@ def test_without_a_key_nothing_of_the_call_is_read(path):
         "details": [],
     }
     assert driven.reasons == (["unauthorized"] if path in PREDICTION_PATHS else [])
+    assert driven.turned_away == [path]
 
 
 @pytest.mark.parametrize("path", [*sorted(OPEN), f"{STATIC}swagger-ui.css", "/nowhere"])
 def test_what_is_open_needs_no_key(path):
-    """Metrics, documentation and paths that do not exist: the guard is not asked."""
+    """What has no guard, and paths that do not exist: none is asked."""
     driven = Driven(answering(start(200, JSON), body(b"{}")), path, guard=lambda _: pytest.fail("asked"))
     assert driven.sent[0]["status"] == 200
+    assert driven.turned_away == []
 
 
 @pytest.mark.parametrize("guard", [None, lambda _: True])
 def test_who_may_pass_is_served(guard):
     """Without keys set, or with a known one."""
-    assert Driven(answering(start(200, JSON), body(b"{}")), guard=guard).sent[0]["status"] == 200
+    driven = Driven(answering(start(200, JSON), body(b"{}")), guard=guard)
+    assert driven.sent[0]["status"] == 200
+    assert driven.turned_away == []
 
 
 def test_a_browser_asks_without_a_key():
     """A preflight never carries one: the application, where BentoML's CORS is, answers it."""
     asks = [(b"origin", b"https://desk.example"), (b"access-control-request-method", b"POST")]
     app = answering(start(200), body(b"OK"))
-    driven = Driven(app, guard=lambda _: pytest.fail("asked"), method="OPTIONS", headers=asks)
+    driven = Driven(app, guard=lambda _: False, method="OPTIONS", headers=asks)
     assert driven.sent[0]["status"] == 200
+    assert driven.turned_away == []
 
 
 @pytest.mark.parametrize(
@@ -349,6 +356,7 @@ def test_what_is_no_preflight_needs_a_key(method, headers):
     """Neither another question by OPTIONS, nor a call that bears the header."""
     driven = Driven(answering(start(200), body(b"OK")), guard=lambda _: False, method=method, headers=headers)
     assert driven.sent[0]["status"] == 401
+    assert driven.turned_away == ["/predict"]
 
 
 @pytest.mark.parametrize(

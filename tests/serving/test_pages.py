@@ -1,15 +1,20 @@
-"""What is switched off says so."""
+"""What is switched off says so, and the model card tells nobody more than he needs."""
 
 import asyncio
+from types import SimpleNamespace
 
 import httpx
+import pytest
 
-from serving.pages import pages
+from fraud.manifest import Manifest
+from fraud.store import Served
+from serving.pages import card, pages
+from tests import manifests
 
 
-def ask(method, path):
+def ask(method, path, model=None, **settings):
     async def one():
-        transport = httpx.ASGITransport(pages(lambda: None))
+        transport = httpx.ASGITransport(pages(lambda: model, **settings))
         async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
             return await client.request(method, path)
 
@@ -27,3 +32,45 @@ def test_the_model_card_without_a_model_says_that_there_is_none():
     answer = ask("GET", "/model")
     assert answer.status_code == 503
     assert "no model is ready" in answer.json()["error"]
+
+
+@pytest.fixture
+def model():
+    """One whose manifest holds what nobody outside needs to know."""
+    data = {"sources": ["/home/ann/secret.csv", "s3://bucket/base.parquet"], "rows": 10, "frauds": 1}
+    manifest = Manifest(
+        **manifests.document(
+            git_revision="0123456789abcdef",
+            versions={"numpy": "9.8.7"},
+            data=data | {"duplicates_dropped": 0, "fingerprint": "f" * 64},
+        )
+    )
+    return Served("v1", SimpleNamespace(engine="kernel"), manifest)
+
+
+def test_without_keys_the_card_tells_the_least_that_is_of_use(model):
+    """Name, version, age, threshold and figures with their intervals; nothing of data, code, libraries or machine."""
+    told = card(model, whole=False)
+    assert set(told) == {"name", "model_version", "created_at", "synthetic", "threshold", "metrics"}
+    assert told["name"] == "fraud_detector"
+    assert told["model_version"] == model.manifest.model_version
+    assert set(told["metrics"]) == {"average_precision", "roc_auc", "precision", "recall"}
+    assert all(set(figure) == {"value", "low", "high"} for figure in told["metrics"].values())
+
+
+def test_with_keys_the_card_tells_all_but_where_the_data_lay(model):
+    """Who brought a key sees of what the model was made and how; paths and buckets are told to nobody."""
+    told = card(model, whole=True)
+    left_out = {"profile", "files"}
+    assert set(told) == {"name", "engine", *type(model.manifest).model_fields} - left_out
+    assert told["git_revision"] == "0123456789abcdef"
+    assert told["versions"] == {"numpy": "9.8.7"}
+    assert set(told["data"]) == {"rows", "frauds", "duplicates_dropped", "fingerprint"}
+    assert "secret.csv" not in str(told)
+
+
+@pytest.mark.parametrize("keys_required", [False, True])
+def test_the_card_is_whole_where_keys_are_required(model, keys_required):
+    """There the Edge lets nobody come here without one."""
+    answer = ask("GET", "/model", model, keys_required=keys_required)
+    assert answer.json() == card(model, whole=keys_required)

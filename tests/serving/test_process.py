@@ -22,11 +22,13 @@ def worker(monkeypatch):
     return make
 
 
-def test_keys_that_nobody_looks_at_end_the_worker(worker, caplog):
+@pytest.mark.parametrize("name", ["api_keys", "metrics_keys"])
+def test_keys_that_nobody_looks_at_end_the_worker(worker, caplog, name):
     """BentoML may keep every name and call it no more: then no guard stands before the methods."""
-    worker(api_keys="0" * 64)
+    worker(**{name: "0" * 64})
     with pytest.raises(SystemExit):
         process.check_guarded()
+    assert f"FRAUD_{name.upper()} is set" in caplog.text
     assert "nothing is served" in caplog.text
 
 
@@ -64,8 +66,11 @@ def test_a_home_that_is_held_ends_it_before_the_model_is_looked_for(worker, own_
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({}, ["2 workers", "no keys: whoever reaches the port may score", "no database", "at most 1000 ms"]),
-        ({"api_keys": f"{'0' * 64},{'1' * 64}"}, ["2 keys"]),
+        (
+            {},
+            ["2 workers", "no keys: whoever reaches the port may score; metrics open; no database", "at most 1000 ms"],
+        ),
+        ({"api_keys": f"{'0' * 64},{'1' * 64}", "metrics_keys": "2" * 64}, ["2 keys; 1 keys for metrics"]),
         ({"database_url": "sqlite:////data/f.db"}, ["database sqlite /data/f.db;"]),
         ({"database_url": "postgresql://me:secret@db.example/fraud?sslpassword=hidden"}, ["fraud at db.example;"]),
     ],
