@@ -46,7 +46,7 @@ class Settings(BaseModel):
     workers: int = Field(2, ge=1, le=256, description="Server processes.")
     max_batch_size: int = Field(128, ge=2, le=10_000, description="Most /predict calls scored as one batch.")
     max_latency_ms: int = Field(
-        1000, ge=10, le=60_000, description="A /predict call expected to take longer is shed with 503."
+        1000, ge=10, le=60_000, description="A /predict call that would be answered later is refused with 503."
     )
     max_body_bytes: int = Field(
         8 * 1024 * 1024, ge=4096, le=256 * 1024 * 1024, description="Largest /predict_batch body."

@@ -11,6 +11,8 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from benchmarks.serving.load import local
+
 PATIENCE_SECONDS = 1.0
 GRACE_SECONDS = 10.0
 _OPENING = 100  # connections that are opened at a time
@@ -68,7 +70,7 @@ class Crowd:
     """The run: what is due, what is under way, what came of it."""
 
     def __init__(self, url: str, body: bytes, rate: float, seconds: float) -> None:
-        parts = urlsplit(url)
+        parts = urlsplit(local(url))
         self._host, self._port = str(parts.hostname), int(parts.port or 80)
         head = f"POST {parts.path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\nContent-Type: application/json\r\n"
         self.request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+import uvloop
 
 from benchmarks.serving import load
+from benchmarks.serving.crowd import Crowd
 from benchmarks.serving.environments import ROOT
 from tests.components import Process, answers, free_port
 from tests.components.require import require
@@ -127,5 +129,34 @@ def test_nobody_there_is_an_error():
 
 def test_only_this_machine_is_loaded():
     """Any other address is refused before a call is made."""
-    with pytest.raises(ValueError, match=r"127\.0\.0\.1 only"):
-        load.steady("http://192.0.2.1:80/", BODY, 1, 1)
+    for put in (lambda url: load.steady(url, BODY, 1, 1), lambda url: Crowd(url, b"{}", 1, 1)):
+        with pytest.raises(ValueError, match=r"127\.0\.0\.1 only"):
+            put("http://192.0.2.1:80/")
+
+
+def crowd(url, rate, connections):
+    """What comes of a second of calls."""
+
+    async def run():
+        calls = Crowd(url, BODY.read_bytes(), rate, 1)
+        await calls.open(connections)
+        return await calls.run()
+
+    return uvloop.run(run())
+
+
+def test_a_crowd_calls_when_calls_are_due_on_all_its_connections(floor):
+    """Each call is answered and timed once, though there are fewer calls than connections."""
+    came = crowd(floor, 200, 300)
+    assert (came.calls, came.statuses, came.given_up, came.lost) == (200, {200: 200}, 0, 0)
+    assert len(came.from_due) == len(came.from_sent) == 200
+    assert all(sent <= due for sent, due in zip(came.from_sent, came.from_due, strict=True))
+
+
+def test_a_crowd_counts_what_became_of_every_call():
+    """Of a server that hangs up after each answer: answered, lost, or given up for want of a connection."""
+    with one_at_a_time(status=503) as url:
+        came = crowd(url, 100, 20)
+    assert came.statuses[503] + came.lost + came.given_up == came.calls == 100
+    assert 0 < came.statuses[503] <= 20
+    assert came.from_due == []
