@@ -24,6 +24,7 @@ from fraud.rows import ScoredRow
 from fraud.schema import COLUMNS, Label
 from serving import process, refuse
 from serving.io import LabelStored, ManyPredictions, OneLabel, OnePrediction, many_transactions, one_transaction
+from serving.openapi import document
 from serving.pages import pages
 
 LOG = logging.getLogger("bentoml.fraud")
@@ -142,4 +143,6 @@ class FraudDetector:
         return list(map(ScoredRow, scores.tolist(), flagged.tolist(), repeat(self.served.version)))
 
 
-FraudDetector.mount_asgi_app(pages(lambda: bentoml.get_current_service().served), path="/")
+FraudDetector.mount_asgi_app(
+    pages(lambda: bentoml.get_current_service().served, lambda: document(SETTINGS, process.example())), path="/"
+)

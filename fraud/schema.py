@@ -66,6 +66,31 @@ class Predictions(BaseModel):
     predictions: list[Prediction]
 
 
+class ErrorDetail(BaseModel):
+    """One problem of a refused call."""
+
+    field: str = Field(description="The field at fault; in a batch with the place of its row: ``transactions.3.NAME``.")
+    message: str = Field(description="What is wrong with it.")
+
+
+class Error(BaseModel):
+    """The one shape of every error answer."""
+
+    error: str = Field(description="What is wrong, and what to do.")
+    details: list[ErrorDetail] = Field(description="The fields at fault, at most 20; empty where none is.")
+
+
+def batch_of(max_rows: int) -> type[BaseModel]:
+    """The model of many transactions, 1 to ``max_rows``, as ``POST /predict_batch`` takes them."""
+    rows = Field(min_length=1, max_length=max_rows, description="The transactions; they are answered in this order.")
+    return create_model(
+        "Transactions",
+        __base__=_Strict,
+        __doc__="Many card transactions.",
+        transactions=(list[Transaction], rows),
+    )
+
+
 def bounds(column: str) -> tuple[float, float]:
     """Lowest and highest value that ``column`` may hold, in its own unit."""
     limits: dict[str, Any] = {}
