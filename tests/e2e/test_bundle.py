@@ -26,8 +26,8 @@ workers[0].kill()
 """
 SHIPPED = {
     "": {"bentofile.yaml", "service.py", "sample_transaction.json"},
-    "serving": "__init__ answer batcher bento bounds counts decode edge io pages process protocol "
-    "refuse remembered shortcut",
+    "serving": "__init__ answer batcher bento bounds counts decode edge io openapi pages process "
+    "protocol refuse remembered shortcut",
     "fraud": "__init__ __main__ argument_types atomic checksums command errors features home keys manifest profile "
     "rows schema settings store",
     "fraud/verbs": "__init__ key score",
