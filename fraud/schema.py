@@ -5,6 +5,7 @@ import json
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.json_schema import SkipJsonSchema
 
 LABEL = "Class"
 ID_COLUMN = "transaction_id"
@@ -38,6 +39,11 @@ COLUMNS: tuple[str, ...] = tuple(name for name in Transaction.model_fields if na
 """The 30 numeric input columns, in the order of every row array."""
 
 
+def _never_null(told: dict[str, Any]) -> None:
+    """In the document a field that may be absent has no null as its default."""
+    del told["default"]
+
+
 class Prediction(BaseModel):
     """The answer to one transaction."""
 
@@ -46,8 +52,10 @@ class Prediction(BaseModel):
     fraud_probability: float = Field(ge=0, le=1, description="Mean vote of the trees.")
     is_fraud: bool = Field(description="Whether the probability reaches the model's threshold.")
     model_version: str = Field(description="Version of the model that scored it.")
-    transaction_id: str | None = Field(
-        None, description="The id given with the transaction; absent when none was given."
+    transaction_id: str | SkipJsonSchema[None] = Field(
+        None,
+        description="The id given with the transaction; absent when none was given.",
+        json_schema_extra=_never_null,
     )
 
 

@@ -80,6 +80,13 @@ def test_an_id_may_be_null(document):
     assert choices == [{"type": "string", "pattern": ID_PATTERN}, {"type": "null"}]
 
 
+def test_an_answer_has_an_id_or_none_at_all(document):
+    """It is never null there."""
+    prediction = document["components"]["schemas"]["Prediction"]
+    assert prediction["properties"][ID_COLUMN]["type"] == "string"
+    assert ID_COLUMN not in prediction["required"]
+
+
 def test_a_batch_has_the_bounds_of_the_settings(read, document):
     rows = schema_of(document, BATCH)["properties"]["transactions"]
     assert (rows["minItems"], rows["maxItems"]) == (1, read.max_batch_rows)
