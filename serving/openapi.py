@@ -8,19 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from fraud.manifest import Document, Manifest
 from fraud.schema import ID_COLUMN, Error, Label, Prediction, Predictions, Transaction, batch_of
 from fraud.settings import Settings
 from serving.decode import PREDICT_BYTES
 from serving.edge import BATCH, PREDICT
+from serving.pages import FEEDBACK, MODEL, TITLE, ModelCard
 
-MODEL, FEEDBACK = "/model", "/feedback"
-UNTOLD = frozenset({"profile", "files"})
-"""Parts of a manifest that ``GET /model`` leaves out."""
-TITLE = "Fraud detector"
 VERSION = "0.1.0"
 """The product's, as in pyproject.toml, which does not ship."""
 DESCRIPTION = """\
@@ -52,14 +48,6 @@ _REFUSALS: Mapping[int, tuple[str, str]] = {
 _CHALLENGE = {"WWW-Authenticate": {"description": "The kind of key.", "schema": {"type": "string", "const": "Bearer"}}}
 _RETRY = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
 _HEADERS: Mapping[int, Mapping[str, Any]] = {401: _CHALLENGE, 429: _RETRY, 503: _RETRY}
-
-ModelCard = create_model(
-    "ModelCard",
-    __base__=Document,
-    __doc__="The model that scores: what it is made of, and how good it was on rows it had not seen.",
-    **{name: (fact.annotation, fact) for name, fact in Manifest.model_fields.items() if name not in UNTOLD},  # type: ignore[call-overload]
-    engine=(str, Field(description="What computes its scores.")),
-)
 
 
 @dataclass(frozen=True)

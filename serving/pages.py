@@ -10,15 +10,28 @@ from functools import cache
 from hashlib import sha256
 from typing import Any
 
+from pydantic import Field, create_model
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from fraud.manifest import Document, Manifest
 from fraud.store import Served
 from serving import refuse
 from serving.edge import refused
-from serving.openapi import FEEDBACK, MODEL, TITLE, UNTOLD
+
+MODEL, FEEDBACK = "/model", "/feedback"
+TITLE = "Fraud detector"
+UNTOLD = frozenset({"profile", "files"})
+"""Parts of a manifest that ``GET /model`` leaves out."""
+ModelCard = create_model(
+    "ModelCard",
+    __base__=Document,
+    __doc__="The model that scores: what it is made of, and how good it was on rows it had not seen.",
+    **{name: (fact.annotation, fact) for name, fact in Manifest.model_fields.items() if name not in UNTOLD},  # type: ignore[call-overload]
+    engine=(str, Field(description="What computes its scores.")),
+)
 
 # without a validatorUrl of its own Swagger UI sends the address of this page to one on the web
 _SCRIPT = 'SwaggerUIBundle({url: "docs.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});'
@@ -87,5 +100,5 @@ def pages(served: Callable[[], Served | None], document: Callable[[], dict[str, 
 
 def card(model: Served) -> dict[str, object]:
     """What ``GET /model`` tells."""
-    manifest = model.manifest.model_dump(mode="json", exclude=set(UNTOLD))
-    return {**manifest, "engine": model.forest.engine}
+    told = {**model.manifest.model_dump(), "engine": model.forest.engine}
+    return ModelCard.model_validate(told).model_dump(mode="json")

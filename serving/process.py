@@ -29,7 +29,7 @@ from serving.batcher import Batcher
 from serving.bounds import Bounds, Refusals
 from serving.counts import BuiltinCounts
 from serving.edge import OPEN, PREDICT, STATIC, App, Edge, refused, send_in_two, unauthorized
-from serving.openapi import FEEDBACK, MODEL
+from serving.pages import FEEDBACK, MODEL
 from serving.protocol import bounded
 from serving.remembered import Remembered
 from serving.shortcut import ShortCut

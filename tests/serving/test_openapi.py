@@ -10,7 +10,7 @@ from openapi_spec_validator import validate
 from fraud.manifest import Manifest
 from fraud.schema import COLUMNS, ID_COLUMN, ID_PATTERN, bounds
 from fraud.settings import Settings
-from serving import openapi
+from serving import openapi, pages
 from serving.edge import BATCH, OPEN, PREDICT
 
 ROOT = Path(__file__).parents[2]
@@ -47,8 +47,8 @@ def test_it_is_valid_openapi(document):
 
 def test_every_path_is_in_it(read, document):
     """All that the Edge lets pass, and the methods of the service; feedback only where there is any."""
-    feedback = {openapi.FEEDBACK} if read.takes_feedback else set()
-    assert set(document["paths"]) == OPEN | {PREDICT, BATCH, openapi.MODEL} | feedback
+    feedback = {pages.FEEDBACK} if read.takes_feedback else set()
+    assert set(document["paths"]) == OPEN | {PREDICT, BATCH, pages.MODEL} | feedback
 
 
 def test_open_paths_need_no_key_and_others_do():
@@ -95,7 +95,7 @@ def test_a_batch_has_the_bounds_of_the_settings(read, document):
 
 def test_the_model_card_is_the_manifest_and_no_more(document):
     card = document["components"]["schemas"]["ModelCard"]
-    assert set(card["properties"]) == set(Manifest.model_fields) - openapi.UNTOLD | {"engine"}
+    assert set(card["properties"]) == set(Manifest.model_fields) - pages.UNTOLD | {"engine"}
 
 
 def test_every_refusal_has_the_shape_of_errors(document):
