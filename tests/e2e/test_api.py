@@ -1,4 +1,4 @@
-"""Each refusal of ``/docs.json`` is provoked, and answered with the status, headers and body that it has there."""
+"""Each refusal of ``/docs.json`` but 500 is provoked, and answered with the status, headers and body it has there."""
 
 import http.client
 import json
