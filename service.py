@@ -24,6 +24,7 @@ from fraud.rows import ScoredRow
 from fraud.schema import COLUMNS, Label
 from serving import process, refuse
 from serving.io import LabelStored, ManyPredictions, OneLabel, OnePrediction, many_transactions, one_transaction
+from serving.openapi import document
 from serving.pages import pages
 
 LOG = logging.getLogger("bentoml.fraud")
@@ -143,5 +144,10 @@ class FraudDetector:
 
 
 FraudDetector.mount_asgi_app(
-    pages(lambda: bentoml.get_current_service().served, keys_required=SETTINGS.api_keys is not None), path="/"
+    pages(
+        lambda: bentoml.get_current_service().served,
+        lambda: document(SETTINGS, process.example()),
+        keys_required=SETTINGS.api_keys is not None,
+    ),
+    path="/",
 )

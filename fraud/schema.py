@@ -5,6 +5,7 @@ import json
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.json_schema import SkipJsonSchema
 
 LABEL = "Class"
 ID_COLUMN = "transaction_id"
@@ -38,6 +39,11 @@ COLUMNS: tuple[str, ...] = tuple(name for name in Transaction.model_fields if na
 """The 30 numeric input columns, in the order of every row array."""
 
 
+def _never_null(told: dict[str, Any]) -> None:
+    """In the document a field that may be absent has no null as its default."""
+    del told["default"]
+
+
 class Prediction(BaseModel):
     """The answer to one transaction."""
 
@@ -46,8 +52,10 @@ class Prediction(BaseModel):
     fraud_probability: float = Field(ge=0, le=1, description="Mean vote of the trees.")
     is_fraud: bool = Field(description="Whether the probability reaches the model's threshold.")
     model_version: str = Field(description="Version of the model that scored it.")
-    transaction_id: str | None = Field(
-        None, description="The id given with the transaction; absent when none was given."
+    transaction_id: str | SkipJsonSchema[None] = Field(
+        None,
+        description="The id given with the transaction; absent when none was given.",
+        json_schema_extra=_never_null,
     )
 
 
@@ -64,6 +72,31 @@ class Predictions(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     predictions: list[Prediction]
+
+
+class ErrorDetail(BaseModel):
+    """One problem of a refused call."""
+
+    field: str = Field(description="The field at fault; in a batch with the place of its row: ``transactions.3.NAME``.")
+    message: str = Field(description="What is wrong with it.")
+
+
+class Error(BaseModel):
+    """The one shape of every error answer."""
+
+    error: str = Field(description="What is wrong, and what to do.")
+    details: list[ErrorDetail] = Field(description="The fields at fault, at most 20; empty where none is.")
+
+
+def batch_of(max_rows: int) -> type[BaseModel]:
+    """The model of many transactions, 1 to ``max_rows``, as ``POST /predict_batch`` takes them."""
+    rows = Field(min_length=1, max_length=max_rows, description="The transactions; they are answered in this order.")
+    return create_model(
+        "Transactions",
+        __base__=_Strict,
+        __doc__="Many card transactions.",
+        transactions=(list[Transaction], rows),
+    )
 
 
 def bounds(column: str) -> tuple[float, float]:

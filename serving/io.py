@@ -1,25 +1,24 @@
 """Bytes to rows and scores to bytes on BentoML's own path: what its API methods take and give.
 
 BentoML calls ``from_http_request`` before a method and ``to_http_response`` after it; the schema of each class is what
-``/docs.json`` shows.
+``/schema.json`` shows, which BentoML's own client reads; ``/docs.json`` is made by ``serving.openapi``.
 """
 
 import asyncio
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import bentoml
 import numpy as np
-from annotated_types import MaxLen, MinLen
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from fraud.rows import Rows, ScoredRow, pack
-from fraud.schema import Label, Prediction, Predictions, Transaction
+from fraud.schema import Label, Prediction, Predictions, Transaction, batch_of
 from serving import process, refuse
 from serving.answer import answer_many, answer_one
 from serving.decode import PREDICT_BYTES, parse_label, parse_many, parse_one
@@ -142,13 +141,11 @@ def one_transaction(example: dict[str, Any]) -> type[bentoml.IODescriptor]:
 def many_transactions(example: dict[str, Any], max_rows: int, max_bytes: int) -> type[bentoml.IODescriptor]:
     """What ``POST /predict_batch`` takes: at most so many rows and bytes."""
 
-    class ManyTransactions(bentoml.IODescriptor):
+    class ManyTransactions(bentoml.IODescriptor, batch_of(max_rows)):
         """Many card transactions."""
 
-        model_config = ConfigDict(json_schema_extra={"example": {"transactions": [example]}}, extra="forbid")
+        model_config = ConfigDict(json_schema_extra={"example": {"transactions": [example]}})
         __root_input__: ClassVar[bool] = True
-
-        transactions: Annotated[list[Transaction], MinLen(1), MaxLen(max_rows)]
 
         @classmethod
         async def from_http_request(cls, request: Request, _serde: object) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ from tests.components.github import GitHub
 from tests.components.postgres import Postgres
 from tests.components.process import ComponentError, Process, answers, free_port, free_ports, wait_until
 from tests.components.prometheus import Prometheus
-from tests.components.require import missing, require, require_engine
+from tests.components.require import missing, require, require_browser, require_engine
 from tests.components.s3 import SeaweedFS
 from tests.components.server import BentoServer
 
@@ -27,6 +27,7 @@ __all__ = [
     "free_ports",
     "missing",
     "require",
+    "require_browser",
     "require_engine",
     "wait_until",
 ]

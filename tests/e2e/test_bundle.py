@@ -26,7 +26,8 @@ workers[0].kill()
 """
 SHIPPED = {
     "": {"bentofile.yaml", "service.py", "sample_transaction.json"},
-    "serving": "__init__ access answer batcher bento counts decode edge io pages process refuse remembered shortcut",
+    "serving": "__init__ access answer batcher bento counts decode edge io openapi pages process refuse remembered "
+    "shortcut",
     "serving/connection": "__init__ bounds closing door protocol",
     "fraud": "__init__ __main__ argument_types atomic checksums command errors features home keys manifest profile "
     "rows schema settings store",

@@ -1,6 +1,9 @@
-"""What is switched off says so, and the model card tells nobody more than he needs."""
+"""What is switched off says so; the model card tells nobody more than he needs; the first page lets in what is ours."""
 
 import asyncio
+import re
+from base64 import b64encode
+from hashlib import sha256
 from types import SimpleNamespace
 
 import httpx
@@ -12,26 +15,56 @@ from serving.pages import card, pages
 from tests import manifests
 
 
-def ask(method, path, model=None, **settings):
-    async def one():
-        transport = httpx.ASGITransport(pages(lambda: model, **settings))
-        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-            return await client.request(method, path)
+class Made:
+    """What makes the document, and how often it did."""
 
-    return asyncio.run(one())
+    def __init__(self):
+        self.times = 0
+
+    def __call__(self):
+        self.times += 1
+        return {"openapi": "3.1.0"}
+
+
+def ask(method, *paths, model=None, made=None, **settings):
+    async def every():
+        transport = httpx.ASGITransport(pages(lambda: model, made or Made(), **settings))
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            return [await client.request(method, path) for path in paths]
+
+    return asyncio.run(every())
 
 
 def test_feedback_without_keys_or_database_says_what_is_missing():
-    answer = ask("POST", "/feedback")
+    (answer,) = ask("POST", "/feedback")
     assert answer.status_code == 404
     assert "FRAUD_DATABASE_URL" in answer.json()["error"]
     assert "FRAUD_API_KEYS" in answer.json()["error"]
 
 
 def test_the_model_card_without_a_model_says_that_there_is_none():
-    answer = ask("GET", "/model")
+    (answer,) = ask("GET", "/model")
     assert answer.status_code == 503
     assert "no model is ready" in answer.json()["error"]
+
+
+def test_the_document_is_made_once():
+    """When it is asked for first, whoever asks and however often."""
+    made = Made()
+    answers = ask("GET", "/docs.json", "/docs.json", made=made)
+    assert [answer.json() for answer in answers] == [{"openapi": "3.1.0"}] * 2
+    assert made.times == 1
+
+
+def test_the_first_page_lets_in_what_is_ours_alone():
+    """The policy names no other host and nothing unsafe, and the inline script by its hash."""
+    (page,) = ask("GET", "/")
+    policy = dict(rule.split(" ", 1) for rule in page.headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == "'self'"
+    (inline,) = re.findall(r"<script>(.*?)</script>", page.text, re.S)
+    digest = b64encode(sha256(inline.encode()).digest()).decode()
+    assert policy["script-src"] == f"'self' 'sha256-{digest}'"
+    assert set(" ".join(policy.values()).split()) == {"'self'", "'none'", "data:", f"'sha256-{digest}'"}
 
 
 @pytest.fixture
@@ -72,5 +105,5 @@ def test_with_keys_the_card_tells_all_but_where_the_data_lay(model):
 @pytest.mark.parametrize("keys_required", [False, True])
 def test_the_card_is_whole_where_keys_are_required(model, keys_required):
     """There the Edge lets nobody come here without one."""
-    answer = ask("GET", "/model", model, keys_required=keys_required)
+    (answer,) = ask("GET", "/model", model=model, keys_required=keys_required)
     assert answer.json() == card(model, whole=keys_required)
