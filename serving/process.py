@@ -22,6 +22,7 @@ from fraud.errors import FraudError, ModelError, SettingsError
 from fraud.keys import Guard
 from fraud.rows import Packed, ScoredRow, unpack
 from fraud.settings import Settings
+from monitoring import multiprocess
 from monitoring.log import Records, check_database, open_records
 from monitoring.metrics import FraudMetrics
 from serving import bento, refuse
@@ -58,7 +59,9 @@ def settings() -> Settings:
 
 @cache
 def metrics() -> FraudMetrics:
-    """The metrics of this worker process."""
+    """The metrics of this worker process. One that is started anew may find that their folder was removed."""
+    if place := multiprocess.folder():
+        place.mkdir(parents=True, exist_ok=True)
     return FraudMetrics(settings().rate_window_seconds)
 
 
@@ -133,14 +136,6 @@ def check_guarded() -> None:
     if settings().api_keys and wiring().edge is None:
         LOG.critical("FRAUD_API_KEYS is set, and this BentoML serves without what checks keys: nothing is served")
         raise SystemExit(1)
-
-
-def supervise() -> None:
-    """In the parent of the workers, before it starts them."""
-    if problem := bento.missing(bento.REVIVAL):
-        LOG.warning("a worker that dies is left to BentoML: %s", problem)
-    else:
-        bento.revive()
 
 
 class Wiring:

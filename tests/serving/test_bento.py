@@ -381,7 +381,7 @@ def respawns():
 def test_workers_of_a_container_are_started_anew(in_a_container):
     """Without our help they are not."""
     assert not respawns()
-    bento.revive()
+    bento.revive(print, 1, 1)
     assert respawns()
 
 
@@ -389,7 +389,7 @@ def test_the_parent_looks_often(in_a_container, monkeypatch):
     """Whatever delay BentoML asks for, the arbiter that it makes is ours."""
     given = {}
     monkeypatch.setattr(circus._Arbiter, "__init__", lambda *_, **kwargs: given.update(kwargs))
-    bento.revive()
+    bento.revive(print, 1, 1)
     circus.Arbiter([], endpoint="tcp://127.0.0.1:1", check_delay=10)
     assert given == {"endpoint": "tcp://127.0.0.1:1", "check_delay": bento.LOOK_SECONDS}
     assert "Arbiter" in circus.create_standalone_arbiter.__code__.co_names
