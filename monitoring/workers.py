@@ -89,10 +89,16 @@ class WorkerMetrics:
         self._ready.set(sum(beat.counts() for beat in (Beat(self._beat_at, self._is_ready), *others)))
 
     def look_after_files(self) -> None:
-        """Say once that the metrics of this worker cannot be read any more."""
+        """Say once that the metrics of this worker cannot be read any more; let those be made that are still to come.
+
+        Without the folder a call that is the first of its kind would fail, and so would a worker that is started.
+        """
         place = multiprocess.lost()
         if place and not self._is_lost:
             LOG.error("%s was removed under the server: /metrics answers 503 until it is started anew", place)
+        if place:
+            with suppress(OSError):
+                place.mkdir(parents=True, exist_ok=True)
         self._is_lost = place is not None
 
 

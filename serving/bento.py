@@ -96,8 +96,8 @@ NAMES = {
 LOOK_SECONDS = 2.0
 """How often the parent looks for dead workers. One that starts takes 2 to 4 seconds more."""
 
-LAST_SECONDS = 5.0
-"""How long a worker that was told twice to end may take."""
+LAST_SECONDS = 7.0
+"""How long a worker that was told twice to end may take: it still writes the prediction log, for up to 5 seconds."""
 
 _NO_REVIVAL = "BENTOML_CONTAINERIZED"  # bentoml.serving.running_inside_container asks for it and nothing else does
 

@@ -19,7 +19,7 @@ from serving import bento, process
 from serving.life.worker import HURRY, PARENT
 
 LOG = logging.getLogger("bentoml.fraud")
-SPARE_SECONDS = 5.0
+SPARE_SECONDS = 10.0
 """For what a worker does after its last answer: the prediction log, the metrics."""
 
 

@@ -28,6 +28,7 @@ SHIPPED = {
     "": {"bentofile.yaml", "service.py", "sample_transaction.json"},
     "serving": "__init__ answer batcher bento bounds counts decode edge io pages process protocol "
     "refuse remembered shortcut",
+    "serving/life": "__init__ parent worker",
     "fraud": "__init__ __main__ argument_types atomic checksums command errors features home keys manifest profile "
     "rows schema settings store",
     "fraud/verbs": "__init__ key score",
@@ -36,7 +37,7 @@ SHIPPED = {
         *("SHA256SUMS", "linux-x86_64.so", "linux-aarch64.so", "macos-x86_64.dylib", "macos-arm64.dylib"),
     },
     "monitoring": "__init__ __main__ database github labels live log metrics multiprocess pending quality "
-    "record_metrics ticker webhook window",
+    "record_metrics ticker webhook window workers",
     "monitoring/verbs": "__init__ drift labels webhook",
 }
 """By folder, every file; what ends in .py without its ending."""

@@ -183,6 +183,7 @@ def test_it_ends_although_a_worker_stands_still(server):
 def test_a_home_that_was_removed_is_said(server, tmp_path, gone):
     """/metrics says so, scores are still given, the log has it once a worker, and the server ends when told to."""
     one = server()
+    wait_until(lambda: len(list((tmp_path / "home" / "prometheus_multiproc_dir").glob("gauge_all_*"))) == 2)
     shutil.rmtree(tmp_path / "home" / gone)
     answer = wait_until(lambda: (found := ask(one, "/metrics")).status_code == 503 and found)
     words = "the folder with the metrics was removed under the service; start the service anew"
