@@ -416,3 +416,23 @@ def test_trailers_are_no_headers():
     """A key must not come after the body (RFC 9110, 6.5.1)."""
     written, _, _ = said(CHUNKED + b"1\r\nx\r\n0\r\nAuthorization: Bearer y\r\n\r\n")
     assert answers(written) == [["/predict", "x", 2]]
+
+
+def test_while_the_server_ends_each_answer_is_the_last_of_its_connection():
+    """Of a connection that was open before, too; what was asked is answered whole."""
+    call = HEAD + b"Content-Length: 2\r\n\r\n{}"
+
+    async def talk_on():
+        server = Server()
+        connection, transport = server.connect()
+        for leaving in (False, True):
+            server.kind.leaving = leaving
+            connection.data_received(call)
+            for _ in range(400):
+                await asyncio.sleep(0)
+            yield transport.written.count(b"connection: close\r\n"), transport.closed, len(answers(transport.written))
+
+    async def both():
+        return [state async for state in talk_on()]
+
+    assert asyncio.run(both()) == [(0, False, 1), (1, True, 2)]
