@@ -5,13 +5,17 @@ import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+import yaml
 
 from fraud.settings import Settings
 from monitoring.log import DRAIN_SECONDS
 from serving.bento import LAST_SECONDS, LOOK_SECONDS
 from serving.life.parent import Silence, Watch, stop_seconds
+
+ROOT = Path(__file__).parents[3]
 
 
 class Parent:
@@ -109,3 +113,16 @@ def test_a_worker_that_ends_has_time_for_all_that_it_does():
     assert LAST_SECONDS > DRAIN_SECONDS
     settings = Settings(drain_seconds=3, request_timeout_seconds=20)
     assert stop_seconds(settings) > 3 + 20 + DRAIN_SECONDS
+
+
+@pytest.mark.parametrize(
+    "name", ["deploy/compose.yaml", "monitoring/compose.yaml", "deploy/kubernetes/deployment.yaml"]
+)
+def test_whoever_runs_the_service_waits_longer_than_it_takes_to_end(name):
+    """Else the workers are killed with it, in the middle of an answer."""
+    facts = yaml.safe_load((ROOT / name).read_text())
+    if "services" in facts:
+        seconds = int(facts["services"]["fraud-detector"]["stop_grace_period"].removesuffix("s"))
+    else:
+        seconds = facts["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    assert seconds > stop_seconds(Settings())
