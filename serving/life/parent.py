@@ -59,6 +59,10 @@ class Silence:
         self._last = {pid: (at, self._silent(pid, at, awake)) for pid, at in heard.items()}
         return {pid: silent for pid, (_, silent) in self._last.items()}
 
+    def forgive(self, pid: int) -> None:
+        """Begin to count anew."""
+        self._last[pid] = (self._last[pid][0], 0.0)
+
     def _silent(self, pid: int, at: float, awake: float) -> float:
         before, silent = self._last.get(pid, (None, 0.0))
         return silent + awake if at == before else 0.0
@@ -67,9 +71,9 @@ class Silence:
 class Watch:
     """Kills workers of which nothing was heard for ``seconds``."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
-        self._silence = Silence()
+        self._silence = Silence(clock)
 
     def look(self, place: Path, workers: Collection[int]) -> None:
         """Once more; ``workers``: process ids of those whose hearts, in ``place``, should beat."""
@@ -80,3 +84,4 @@ class Watch:
                 LOG.error("worker (process %d) stood still for %.0f s: it is killed and started anew", pid, seconds)
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+                self._silence.forgive(pid)  # where the kernel holds it, it takes longer: this is not said each time
