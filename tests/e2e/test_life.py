@@ -166,7 +166,7 @@ def test_after_a_pause_of_all_nobody_is_killed(server):
     for pid in before:
         os.kill(pid, signal.SIGCONT)
     wait_until(lambda: ready_workers(one) == 2)
-    time.sleep(5)
+    time.sleep(5)  # two looks of the parent: whom it took for dead it would have killed by then
     assert sorted(one.worker_pids()) == sorted(before)
     assert "stood still" not in one.log()
 
