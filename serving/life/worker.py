@@ -53,11 +53,11 @@ class Life:
         self._loop.call_soon_threadsafe(self._leave, number)  # a handler runs in the middle of anything
 
     def _beat(self) -> None:
+        self._loop.call_later(BEAT_SECONDS, self._beat)
         self._metrics.beat()
         if os.getppid() != self._parent and not self.leaving:
             LOG.error("the parent of the workers (process %d) is gone: this worker ends", self._parent)
             signal.raise_signal(HURRY)
-        self._loop.call_later(BEAT_SECONDS, self._beat)
 
     def _leave(self, number: int) -> None:
         server = self._server
