@@ -24,6 +24,8 @@ from fraud.rows import ScoredRow
 from fraud.schema import COLUMNS, Label
 from serving import process, refuse
 from serving.io import LabelStored, ManyPredictions, OneLabel, OnePrediction, many_transactions, one_transaction
+from serving.life import parent
+from serving.life.worker import life
 from serving.openapi import document
 from serving.pages import pages
 
@@ -66,7 +68,7 @@ class FraudDetector:
     @staticmethod
     def supervise() -> None:
         """In the parent of the workers, before it starts them."""
-        process.supervise()
+        parent.supervise()
 
     def __init__(self) -> None:
         """Load the model. One that is damaged or not exact is not served: the worker stays not ready and says why."""
@@ -86,6 +88,7 @@ class FraudDetector:
         else:
             process.metrics().refuse_model()
         process.metrics().start(SETTINGS.workers)
+        life().begin()
         if records := process.records():
             records.start()
         # what was made until now stays: going through it again at each full collection would take 60 ms
@@ -101,7 +104,7 @@ class FraudDetector:
 
     async def __is_ready__(self) -> bool:
         """Whether ``/readyz`` answers 200."""
-        return self.served is not None
+        return self.served is not None and not life().leaving
 
     @bentoml.api(
         input_spec=one_transaction(process.example()),

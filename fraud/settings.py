@@ -69,6 +69,12 @@ class Settings(BaseModel):
         75.0, gt=0, le=86_400, description="An idle connection is closed after this time."
     )
     max_connections: int = Field(10_000, ge=16, le=1_000_000, description="Most connections a worker holds.")
+    drain_seconds: float = Field(
+        5.0, ge=0, le=3600, description="How long a server that was told to end still answers, as not ready."
+    )
+    hang_seconds: float = Field(
+        30.0, ge=0, le=3600, description="A worker that stands still for so long is replaced; 0: never."
+    )
     rate_window_seconds: int = Field(300, ge=2, le=86_400, description="Window of the fraud_rate gauge.")
 
     short_cut: bool = Field(True, description="Whether /predict takes the short way past BentoML's middleware.")

@@ -1,7 +1,7 @@
 """The service's own Prometheus metrics. What was scored is kept as it is and counted together, once a second.
 
 What becomes of the prediction log, of labels and of live quality is in ``record_metrics``, that of keys in
-``access_metrics``.
+``access_metrics``, which workers are ready in ``workers``.
 
 BentoML's ``/metrics`` adds the workers' counts up. ``fraud_rate`` is a ratio and cannot be added: each worker publishes
 how many rows it scored and flagged in the window (``livesum`` gauges), and each worker then sets the ratio of the sums
@@ -27,6 +27,7 @@ from monitoring.pending import Pending, taken
 from monitoring.record_metrics import RecordMetrics
 from monitoring.ticker import Ticker, attempt
 from monitoring.window import FLAGGED, SCORED, RateOverWorkers, RollingCounts
+from monitoring.workers import WorkerMetrics
 
 LOG = logging.getLogger("bentoml.fraud")
 DECISIONS = ("fraud", "legitimate")
@@ -76,6 +77,7 @@ class FraudMetrics:
         self._make(registry)
         self._scores, self._latencies = Pending(self._score), Pending(self._latency)
         self.records, self.access = RecordMetrics(registry), AccessMetrics(registry)
+        self.workers = WorkerMetrics(registry)
 
     def _make(self, registry: CollectorRegistry) -> None:
         predictions = Counter("fraud_predictions", "Transactions scored, by decision.", ["decision"], registry=registry)
@@ -111,7 +113,6 @@ class FraudMetrics:
         )
         gauge = partial(Gauge, registry=registry, multiprocess_mode="livemostrecent")
         self._rate = gauge("fraud_rate", "Share called fraud in the window; NaN when nothing was scored.")
-        self._configured = gauge("fraud_workers_configured", "Workers that there should be.")
         self._threshold = gauge("fraud_threshold", "Score from which a transaction is called fraud.")
         self._trained = gauge("fraud_model_trained_timestamp_seconds", "When the served model was trained.")
         self._info = gauge(
@@ -123,8 +124,6 @@ class FraudMetrics:
             ["model_version", "feature", "bin"],
         )
         live = partial(Gauge, registry=registry, multiprocess_mode="livesum")
-        self._ready = live("fraud_workers_ready", "Workers that hold an exact model.")
-        self._refused = live("fraud_workers_refused", "Workers that refused their model: damaged or not exact.")
         self._window_scored = live(SCORED, "Transactions scored in the window.")
         self._window_flagged = live(FLAGGED, "Transactions called fraud in the window.")
         self._rate.set(math.nan)
@@ -146,13 +145,13 @@ class FraudMetrics:
         self._threshold.set(manifest.threshold)
         self._trained.set(datetime.fromisoformat(manifest.created_at).timestamp())
         self._info.labels(version, str(manifest.synthetic).lower(), manifest.git_revision or "unknown").set(1)
-        self._ready.set(1)
-        self._refused.set(0)
+        self.workers.ready()
+        self.workers.refuse(False)
 
     def refuse_model(self) -> None:
         """Publish that this worker serves nothing, because its model is damaged or not exact."""
-        self._ready.set(0)
-        self._refused.set(1)
+        self.workers.ready(False)
+        self.workers.refuse()
 
     def observe_scores(
         self,
@@ -216,6 +215,7 @@ class FraudMetrics:
         self._window_scored.set(scored)
         self._window_flagged.set(flagged)
         self._rate.set(self._rate_over_workers.of(scored, flagged))
+        self.workers.publish()
         for other in self._flushed_too:
             other()
 
@@ -235,15 +235,15 @@ class FraudMetrics:
 
     def start(self, workers: int = 1) -> None:
         """Flush every second, also when idle, until ``close``; ``workers`` is how many there should be."""
-        self._configured.set(workers)
+        self.workers.expect(workers)
         self._rate_over_workers.check(workers)
         if problem := self._latencies.problem:
             LOG.warning("histograms are given their values one by one: %s", problem)
-        self._ticker = Ticker(TICK_SECONDS, remove_stale_workers, self.flush)
+        self._ticker = Ticker(TICK_SECONDS, remove_stale_workers, self.flush, self.workers.look_after_files)
         self._ticker.start()
 
     def close(self) -> None:
         """Stop the ticker and flush for the last time; a failing flush is logged and does not stop the shutdown."""
         self._ticker.close()
-        self._ready.set(0)
+        self.workers.ready(False)
         attempt(self.flush)

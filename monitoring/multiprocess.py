@@ -19,7 +19,9 @@ from prometheus_client import Histogram
 
 _LIVE_SUMS_FILE = "gauge_livesum_{}.db"
 """The file of one process, by its id, with its gauges of the mode ``livesum``."""
-_LIVE_FILE = re.compile(r"gauge_live[a-z]+_(\d+)\.db")
+_COUNTERS_FILE = "counter_{}.db"
+"""Likewise, with its counters; it stays when the process is gone."""
+_LIVE_FILE = re.compile(r"(?:gauge_live[a-z]+_(\d+)\.db)|fraud_heart_(\d+)")
 
 
 class Value(Protocol):
@@ -62,6 +64,12 @@ def folder() -> Path | None:
     return Path(name) if name else None
 
 
+def lost() -> Path | None:
+    """The folder, when the files of this process, which it writes on into, are no longer in it; None when they are."""
+    place = folder()
+    return place if place and not (place / _COUNTERS_FILE.format(os.getpid())).exists() else None
+
+
 def sums_of_others() -> dict[str, float]:
     """What the ``livesum`` gauges of the other worker processes add up to, by name."""
     place = folder()
@@ -100,11 +108,11 @@ def problem_of_files(gauge: str) -> str | None:
 
 
 def remove_stale_workers() -> None:
-    """Remove the live gauges of worker processes that are gone, so that they no longer count."""
+    """Remove the live gauges, and the heart, of worker processes that are gone, so that they no longer count."""
     place = folder()
-    for path in place.glob("gauge_live*_*.db") if place else ():
+    for path in place.iterdir() if place and place.is_dir() else ():
         name = _LIVE_FILE.fullmatch(path.name)
-        if name and not _alive(int(name[1])):
+        if name and not _alive(int(name[1] or name[2])):
             path.unlink(missing_ok=True)  # another worker may be quicker
 
 

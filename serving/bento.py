@@ -10,19 +10,23 @@ import logging
 import os
 from asyncio import Event, Transport
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
+from signal import SIGKILL, SIGTERM, getsignal
 from typing import Any, NamedTuple, Protocol
 
 from bentoml.exceptions import BentoMLException
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from monitoring.multiprocess import check_labels
-from serving.edge import App, Headers, Receive, Send, send_in_two
+from monitoring.multiprocess import check_labels, lost
+from serving import refuse
+from serving.edge import App, Headers, Message, Receive, Scope, Send, send_in_two
 
 try:
     from uvicorn.protocols.http.flow_control import FlowControl
@@ -31,7 +35,7 @@ except ImportError:  # ``missing`` says so, and answers are sent in two messages
     RequestResponseCycle = None  # type: ignore[assignment]
 
 EDGE, PROTOCOL, APPLICATION = "edge", "protocol", "application"
-SHORT_CUT, ONE_WRITE, REVIVAL, START = "short cut", "one write", "revival", "start"
+SHORT_CUT, ONE_WRITE, REVIVAL, START, END = "short cut", "one write", "revival", "start", "end"
 LOG = logging.getLogger("bentoml.fraud")
 NAMES = {
     EDGE: ("_bentoml_sdk:Service.to_asgi", "_bentoml_sdk:Service.apis", "bentoml:service.__kwdefaults__.service_class"),
@@ -52,6 +56,8 @@ NAMES = {
         "_bentoml_impl.server.app:ServiceAppFactory.create_instance",
         "_bentoml_impl.server.app:ServiceAppFactory.api_endpoint",
         "_bentoml_impl.server.app:ServiceAppFactory.batch_infer",
+        "_bentoml_impl.server.app:ServiceAppFactory.metrics",
+        "_bentoml_impl.server.app:ServiceAppFactory.middlewares",
     ),
     SHORT_CUT: (
         "_bentoml_impl.server.app:ServiceAppFactory.adaptive_batch_size_hist",
@@ -70,16 +76,28 @@ NAMES = {
         "uvicorn.protocols.http.httptools_impl:STATUS_LINE",
         "uvicorn.protocols.http.flow_control:FlowControl",
     ),
-    REVIVAL: ("bentoml._internal.utils.circus:Arbiter", "bentoml.serving:running_inside_container"),
+    REVIVAL: (
+        "bentoml._internal.utils.circus:Arbiter.manage_watchers",
+        "bentoml._internal.utils.circus:Arbiter.initialize",
+        "bentoml._internal.utils.circus:Arbiter.stop",
+        "bentoml.serving:running_inside_container",
+        "circus.exc:ConflictError",
+        "circus.sighandler:SysHandler.handle_int",
+        "circus.sighandler:SysHandler.quit",
+    ),
     START: (
         "bentoml.serving:ensure_prometheus_dir",
         "bentoml._internal.configuration.containers:BentoMLContainer.bentoml_home",
     ),
+    END: ("uvicorn:Server.handle_exit", "uvicorn.server:ServerState"),
 }
 """Each as ``module:name.attribute``."""
 
 LOOK_SECONDS = 2.0
 """How often the parent looks for dead workers. One that starts takes 2 to 4 seconds more."""
+
+LAST_SECONDS = 7.0
+"""How long a worker that was told twice to end may take: it still writes the prediction log, for up to 5 seconds."""
 
 _NO_REVIVAL = "BENTOML_CONTAINERIZED"  # bentoml.serving.running_inside_container asks for it and nothing else does
 
@@ -162,7 +180,40 @@ def _application_class(hooks: Hooks) -> Any:  # noqa: ANN401
                 return hooks.refused(request, error)
             return response
 
+        async def metrics(self, request: Request) -> Response:
+            if lost():  # what others still have would pass for all there is
+                return hooks.refused(request, refuse.metrics_gone())
+            response: Response = await super().metrics(request)
+            return response
+
+        @property
+        def middlewares(self) -> list[Middleware]:
+            return [*super().middlewares, Middleware(_Answering)]
+
     return Application
+
+
+class _Answering:
+    """Answers 500 when the application inside fails: BentoML's timeout would wait in vain, and lose the error."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answered = False
+
+        async def noted(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception:
+            if answered or scope["type"] != "http":
+                raise
+            LOG.exception("%s failed", scope["path"])
+            await send_in_two(send, 500, [(b"content-length", b"0")], b"")
 
 
 class _Dispatcher:
@@ -268,21 +319,96 @@ def before_start(check: Callable[[Path], None]) -> None:
     serving.ensure_prometheus_dir = checked  # serve_http looks the name up when it is called
 
 
-def revive() -> None:
+def revive(look: Callable[[Path, list[int]], None], stop_seconds: float, hurry: int) -> None:
     """Make this process, the parent of the workers, start one anew within seconds when it has died.
 
     BentoML looks after its workers every 10 seconds, and in a container not at all: it leaves that to the
     orchestrator. But no orchestrator restarts a container in which one of two workers has died.
+
+    ``look`` is called before each look for the dead, with the folder of the metrics and the workers' process ids, and
+    may kill some. One that is told to end is killed after ``stop_seconds``: BentoML waits for a day. Ctrl-C is handed
+    on as the signal ``hurry``; whoever asks a second time is not made to wait.
     """
     circus: Any = import_module("bentoml._internal.utils.circus")
     os.environ.pop(_NO_REVIVAL, None)
-    arbiter = circus.Arbiter
+    arbiter, conflict = circus.Arbiter, named("circus.exc:ConflictError")
 
     class Arbiter(arbiter):
+        _told = False
+
         def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - handed on as they come
             super().__init__(*args, **{**kwargs, "check_delay": LOOK_SECONDS})
 
+        def initialize(self) -> None:
+            super().initialize()
+            self.ctrl.sys_hdl.handle_int = self._interrupted
+            for watcher in self.watchers:
+                watcher.graceful_timeout = stop_seconds
+
+        def manage_watchers(self) -> Any:  # noqa: ANN401 - a future
+            for watcher in self.watchers:
+                if folder := (watcher.env or {}).get("PROMETHEUS_MULTIPROC_DIR"):
+                    look(Path(folder), [pid for pid, one in watcher.processes.items() if not one.stopping])
+            return super().manage_watchers()
+
+        def _interrupted(self) -> None:
+            for watcher in self.watchers:
+                watcher.stop_signal = hurry
+            self.ctrl.sys_hdl.quit()
+
+        def stop(self) -> Any:  # noqa: ANN401 - a future
+            if self._told:
+                self._signal(SIGTERM)
+                self.loop.call_later(LAST_SECONDS, self._signal, SIGKILL)
+                return None
+            self._told = True
+            return self._stop()
+
+        def _stop(self) -> Any:  # noqa: ANN401 - a future
+            try:
+                return super().stop()
+            except conflict:  # it is looking after its workers; circus would forget that it was told
+                self.loop.call_later(0.1, self._stop)
+
+        def _signal(self, number: int) -> None:
+            for pid in [pid for watcher in self.watchers for pid in watcher.processes]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+
     circus.Arbiter = Arbiter  # create_standalone_arbiter looks the name up when it is called
+
+
+class Server:
+    """uvicorn's that serves in this process, found by its handler of SIGTERM. Raises LookupError when it is not."""
+
+    def __init__(self) -> None:
+        if problem := missing(END):
+            raise LookupError(problem)
+        server: Any = getattr(getsignal(SIGTERM), "__self__", None)
+        if not isinstance(server, named("uvicorn:Server")) or not hasattr(server, "server_state"):
+            raise LookupError("uvicorn does not handle SIGTERM any more")
+        self._server = server
+
+    def connections(self) -> list[Any]:
+        """Those there are."""
+        return list(self._server.server_state.connections)
+
+    def end_connections_with_answers(self) -> None:
+        """Let no connection take another call after the one that is under way, or comes next."""
+        self._server.config.http_protocol_class.leaving = True  # of ours; uvicorn's own looks at nothing
+        for connection in self.connections():
+            if connection.cycle is not None:  # the last one that came
+                connection.cycle.keep_alive = False
+
+    def end(self) -> None:
+        """Take no more calls, and end when those under way are answered."""
+        self._server.handle_exit(SIGTERM, None)
+
+    def cut_off(self) -> None:
+        """End, whatever is under way."""
+        self.end()
+        for connection in self.connections():
+            connection.transport.abort()
 
 
 def body_is_there(receive: Receive) -> bool:

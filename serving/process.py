@@ -20,6 +20,7 @@ from fraud import home, store
 from fraud.errors import FraudError, ModelError, SettingsError
 from fraud.rows import Packed, ScoredRow, unpack
 from fraud.settings import Settings
+from monitoring import multiprocess
 from monitoring.log import Records, check_database, open_records
 from monitoring.metrics import FraudMetrics
 from serving import access, bento, refuse
@@ -56,7 +57,9 @@ def settings() -> Settings:
 
 @cache
 def metrics() -> FraudMetrics:
-    """The metrics of this worker process."""
+    """The metrics of this worker process. One that is started anew may find that their folder was removed."""
+    if place := multiprocess.folder():
+        place.mkdir(parents=True, exist_ok=True)
     return FraudMetrics(settings().rate_window_seconds)
 
 
@@ -139,14 +142,6 @@ def check_guarded() -> None:
     if (keys := settings().asks_for_keys) and wiring().edge is None:
         LOG.critical("%s is set, and this BentoML serves without what checks keys: nothing is served", keys)
         raise SystemExit(1)
-
-
-def supervise() -> None:
-    """In the parent of the workers, before it starts them."""
-    if problem := bento.missing(bento.REVIVAL):
-        LOG.warning("a worker that dies is left to BentoML: %s", problem)
-    else:
-        bento.revive()
 
 
 class Wiring:

@@ -61,6 +61,12 @@ def not_ready() -> RefusedError:
     return RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", words)
 
 
+def metrics_gone() -> RefusedError:
+    """The files with the metrics of this worker were removed."""
+    words = "the folder with the metrics was removed under the service; start the service anew"
+    return RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", words)
+
+
 def takes_no_labels() -> RefusedError:
     """There is no ``/feedback`` with these settings."""
     words = "this service takes no labels: it does where both FRAUD_DATABASE_URL and FRAUD_API_KEYS are set"

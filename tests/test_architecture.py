@@ -19,7 +19,7 @@ FILES = sorted([ROOT / "service.py", *(path for name in PACKAGES for path in (RO
 NAMES = [str(path.relative_to(ROOT)) for path in FILES]
 
 CORE = tuple(f"fraud.{path.stem}" for path in (ROOT / "fraud").glob("*.py") if not path.stem.startswith("__"))
-SHIPS = ("monitoring.metrics", "monitoring.log", "monitoring.pending", "monitoring.multiprocess")
+SHIPS = ("monitoring.metrics", "monitoring.log", "monitoring.pending", "monitoring.multiprocess", "monitoring.workers")
 MAY_IMPORT = {
     "fraud": ("fraud.scorer", "fraud.estimator", *CORE),
     "fraud.__main__": ("fraud.verbs", *CORE),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from monitoring.github import EVENT_TYPE
+from monitoring.receiver.github import EVENT_TYPE
 from tests.components import require
 from training import __main__ as program
 

@@ -47,8 +47,8 @@ def add_to(verbs: Verbs) -> None:
 def _webhook(arguments: argparse.Namespace) -> None:
     import uvicorn
 
-    from monitoring.github import Target
-    from monitoring.webhook import Memory, Receiver, application
+    from monitoring.receiver.github import Target
+    from monitoring.receiver.webhook import Memory, Receiver, application
 
     logging.getLogger("monitoring").setLevel(logging.INFO)
     target = Target.from_env()

@@ -37,7 +37,8 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals, door:
     class BoundedProtocol(base):
         """One connection."""
 
-        _sweeping = False
+        _sweeping = leaving = False
+        """Whether the connections are looked after; whether each is to end with its next answer."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - handed on as they come
             super().__init__(*args, **kwargs)
@@ -140,8 +141,8 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals, door:
             if not self.parser.should_upgrade():
                 headers_complete(self)
                 self.headers = list[tuple[bytes, bytes]]()  # of trailers, which are no headers
-                if not self.cycle.keep_alive:
-                    self.cycle.transport = Lingering(self)
+                if not self.cycle.keep_alive or self.leaving:
+                    self.cycle.keep_alive, self.cycle.transport = False, Lingering(self)
                 return
             self._offered = True
             if self.parser.get_method() == b"CONNECT":

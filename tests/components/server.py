@@ -12,12 +12,15 @@ WORKER_MODULE = "_bentoml_impl.worker.service"
 
 
 class BentoServer:
-    """A server started by ``command`` (which names ``port``), ready when ``GET /readyz`` answers 200."""
+    """A server started by ``command`` (which names ``port``), ready when ``GET /readyz`` answers 200.
+
+    Nobody is sent elsewhere before it ends, so it does not wait for that unless ``env`` says so.
+    """
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], cwd: Path, port: int, folder: Path) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
-        self._process = Process("bentoml", command, folder, env=env, cwd=cwd)
+        self._process = Process("bentoml", command, folder, env={"FRAUD_DRAIN_SECONDS": "0", **env}, cwd=cwd)
 
     @property
     def pid(self) -> int:
@@ -28,6 +31,10 @@ class BentoServer:
     def exit_code(self) -> int | None:
         """None while it runs."""
         return self._process.exit_code
+
+    def wait(self, seconds: float) -> int | None:
+        """Its exit code, or None when it still runs after ``seconds``."""
+        return self._process.wait(seconds)
 
     def worker_pids(self) -> list[int]:
         """The processes that serve requests."""

@@ -29,6 +29,7 @@ SHIPPED = {
     "serving": "__init__ access answer batcher bento counts decode edge io openapi pages process refuse remembered "
     "shortcut",
     "serving/connection": "__init__ bounds closing door protocol",
+    "serving/life": "__init__ parent worker",
     "fraud": "__init__ __main__ argument_types atomic checksums command errors features home keys manifest profile "
     "rows schema settings store",
     "fraud/verbs": "__init__ key score",
@@ -36,8 +37,9 @@ SHIPPED = {
     "fraud/scorer/kernels": {
         *("SHA256SUMS", "linux-x86_64.so", "linux-aarch64.so", "macos-x86_64.dylib", "macos-arm64.dylib"),
     },
-    "monitoring": "__init__ __main__ access_metrics database github labels live log metrics multiprocess pending "
-    "quality record_metrics ticker webhook window",
+    "monitoring": "__init__ __main__ access_metrics database labels live log metrics multiprocess pending quality "
+    "record_metrics ticker window workers",
+    "monitoring/receiver": "__init__ github webhook",
     "monitoring/verbs": "__init__ drift labels webhook",
 }
 """By folder, every file; what ends in .py without its ending."""

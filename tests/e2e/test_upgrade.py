@@ -32,7 +32,8 @@ def without(part, folder):
         ("application", "calls are batched by BentoML, and take its path"),
         ("short cut", "/predict takes BentoML's path"),
         ("one write", "answers are sent in two writes"),
-        ("revival", "a worker that dies is left to BentoML"),
+        ("revival", "a worker that dies, or stands still, is left to BentoML"),
+        ("end", "told to end, this worker does so at once"),
         ("start", "neither a second server nor a missing model is refused before the start"),
     ],
 )

@@ -21,6 +21,8 @@ OTHER = {
     "FRAUD_HEADER_TIMEOUT_SECONDS": ("2.5", 2.5),
     "FRAUD_KEEP_ALIVE_SECONDS": ("30", 30.0),
     "FRAUD_MAX_CONNECTIONS": ("500", 500),
+    "FRAUD_DRAIN_SECONDS": ("12.5", 12.5),
+    "FRAUD_HANG_SECONDS": ("0", 0.0),
     "FRAUD_RATE_WINDOW_SECONDS": ("60", 60),
     "FRAUD_SHORT_CUT": ("false", False),
     "FRAUD_BATCHING": ("0", False),

@@ -551,7 +551,7 @@ def scrape():
             if not sample.labels or "decision" in sample.labels and sample.labels["decision"] == "fraud"}
 
 commands = {"score": score, "flush": metrics.flush, "remove": remove_stale_workers, "scrape": scrape,
-            "ready": lambda: metrics._ready.set(1), "rate": lambda: metrics._rate._value.get()}
+            "ready": lambda: metrics.workers.ready(), "rate": lambda: metrics._rate._value.get()}
 for line in sys.stdin:
     name, *arguments = json.loads(line)
     print(json.dumps(commands[name](*arguments)), flush=True)

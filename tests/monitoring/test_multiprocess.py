@@ -286,7 +286,7 @@ NAMES = [f"{kind}_{{}}.db" for kind in ("counter", "histogram", *(f"gauge_{mode}
 
 
 def test_what_is_removed_is_what_prometheus_client_removes(tmp_path, monkeypatch):
-    """Of a process that is gone: every live gauge and nothing else; of one that lives, nothing."""
+    """Of a process that is gone: every live gauge, its heart, and nothing else; of one that lives, nothing."""
     folders = [tmp_path / name for name in ("ours", "theirs")]
     for folder in folders:
         folder.mkdir()
@@ -296,7 +296,10 @@ def test_what_is_removed_is_what_prometheus_client_removes(tmp_path, monkeypatch
         (folder / "gauge_livesum_x.db").touch()
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(folders[0]))
     monkeypatch.setattr(multiprocess, "_alive", lambda pid: pid == 18)
+    for pid in (17, 18):
+        (folders[0] / f"fraud_heart_{pid}").touch()
     remove_stale_workers()
+    (folders[0] / "fraud_heart_18").unlink()
     prometheus_client.multiprocess.mark_process_dead(17, str(folders[1]))
     ours, theirs = ({path.name for path in folder.iterdir()} for folder in folders)
     assert ours == theirs

@@ -7,6 +7,7 @@ import asyncio
 import inspect
 import logging
 import re
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -381,7 +382,7 @@ def respawns():
 def test_workers_of_a_container_are_started_anew(in_a_container):
     """Without our help they are not."""
     assert not respawns()
-    bento.revive()
+    bento.revive(print, 1, 1)
     assert respawns()
 
 
@@ -389,7 +390,68 @@ def test_the_parent_looks_often(in_a_container, monkeypatch):
     """Whatever delay BentoML asks for, the arbiter that it makes is ours."""
     given = {}
     monkeypatch.setattr(circus._Arbiter, "__init__", lambda *_, **kwargs: given.update(kwargs))
-    bento.revive()
+    bento.revive(print, 1, 1)
     circus.Arbiter([], endpoint="tcp://127.0.0.1:1", check_delay=10)
     assert given == {"endpoint": "tcp://127.0.0.1:1", "check_delay": bento.LOOK_SECONDS}
     assert "Arbiter" in circus.create_standalone_arbiter.__code__.co_names
+
+
+# --- how a worker ends
+
+
+def test_uvicorn_is_found_by_its_handler():
+    """And told to end as by SIGTERM; with connections as they are."""
+    server = uvicorn.Server(uvicorn.Config(lambda: None))
+    before = signal.signal(signal.SIGTERM, server.handle_exit)
+    try:
+        found = bento.Server()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert found.connections() == []
+    found.end()
+    assert server.should_exit
+
+
+def test_another_handler_is_not_taken_for_uvicorns():
+    """The worker then ends as BentoML has it, and the log says why."""
+    with pytest.raises(LookupError, match="uvicorn does not handle SIGTERM"):
+        bento.Server()
+
+
+# --- what fails inside
+
+
+def through_answering(app):
+    """What is sent to the caller of an application that fails."""
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    asyncio.run(bento._Answering(app)({"type": "http", "path": "/metrics"}, receive, send))
+    return sent
+
+
+def test_what_fails_is_answered_at_once(caplog):
+    """BentoML's timeout waits for an answer that does not come, for 30 seconds, and then gives none."""
+
+    async def fails(scope, receive, send):
+        raise ValueError("the folder is gone")
+
+    assert [message.get("status") for message in through_answering(fails)] == [500, None]
+    assert "/metrics failed" in caplog.text
+    assert "the folder is gone" in caplog.text
+
+
+def test_what_fails_in_the_middle_of_an_answer_is_not_answered_twice():
+    """Then only the end of the connection can say so."""
+
+    async def fails(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        through_answering(fails)

@@ -16,7 +16,7 @@ CAUSE = (
     "summary",
     "starts_at",
     "also",
-)  # as monitoring/webhook.py sends
+)  # as monitoring/receiver/webhook.py sends
 MAX_CAUSE_TEXT = 300
 
 FIGURES = ("average_precision", "precision", "recall", "roc_auc", "precision_at_100", "amount_caught_share")

@@ -522,3 +522,23 @@ def test_a_body_that_never_comes_after_its_refusal_is_not_waited_for(monkeypatch
     monkeypatch.setattr(protocol, "LINGER_SECONDS", -1.0)
     _, transport = turned_away(HEAD + b"Content-Length: 5\r\n\r\nhel")
     assert (transport.written, transport.closed) == (BUSY, True)
+
+
+def test_while_the_server_ends_each_answer_is_the_last_of_its_connection():
+    """Of a connection that was open before, too; what was asked is answered whole."""
+    call = HEAD + b"Content-Length: 2\r\n\r\n{}"
+
+    async def talk_on():
+        server = Server()
+        connection, transport = server.connect()
+        for leaving in (False, True):
+            server.kind.leaving = leaving
+            connection.data_received(call)
+            for _ in range(400):
+                await asyncio.sleep(0)
+            yield transport.written.count(b"connection: close\r\n"), transport.closed, len(answers(transport.written))
+
+    async def both():
+        return [state async for state in talk_on()]
+
+    assert asyncio.run(both()) == [(0, False, 1), (1, True, 2)]

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from fraud.errors import SettingsError
-from monitoring.webhook import (
+from monitoring.receiver.webhook import (
     CAUSE,
     MAX_BODY_BYTES,
     MAX_TEXT,
@@ -316,7 +316,7 @@ def test_each_notification_is_one_log_line(driven, caplog):
     """What a label says cannot start another."""
     caplog.set_level(logging.INFO, "monitoring")
     driven.one(payload(alert("A\nERROR forged")))
-    assert [record.getMessage() for record in caplog.records if record.name == "monitoring.webhook"] == [
+    assert [record.getMessage() for record in caplog.records if record.name == "monitoring.receiver.webhook"] == [
         f"retraining of {REPOSITORY} started, by A ERROR forged"
     ]
 

@@ -26,7 +26,7 @@ from starlette.routing import Route
 
 from fraud.atomic import replacing
 from fraud.errors import SettingsError
-from monitoring.github import Target, dispatch
+from monitoring.receiver.github import Target, dispatch
 
 LOG = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fraud.errors import SettingsError
-from monitoring import github
-from monitoring.github import Target, dispatch
+from monitoring.receiver import github
+from monitoring.receiver.github import Target, dispatch
 from tests.components.github import READ_ONLY_TOKEN, REPOSITORY, TOKEN, api
 
 GIVEN = {"GITHUB_REPOSITORY": REPOSITORY, "GITHUB_TOKEN": TOKEN}

@@ -1,0 +1,123 @@
+"""Which workers count as ready, by what their hearts say."""
+
+import os
+import shutil
+import struct
+import time
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from monitoring.workers import LATE_SECONDS, WorkerMetrics, beats
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Where the workers of one server meet."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def registry():
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def worker(folder, registry):
+    """This process."""
+    return WorkerMetrics(registry)
+
+
+def ready(registry):
+    return registry.get_sample_value("fraud_workers_ready")
+
+
+def other(folder, pid, age_seconds, is_ready=True):
+    """Another worker's heart."""
+    beat = struct.pack("<d?", time.monotonic() - age_seconds, is_ready)
+    (folder / f"fraud_heart_{pid}").write_bytes(beat)
+
+
+def test_this_worker_counts_once(worker, registry):
+    """By its own word, though its file is among the others'."""
+    worker.ready()
+    worker.beat()
+    worker.publish()
+    assert ready(registry) == 1
+
+
+def test_others_count_while_they_are_heard_of_and_ready(worker, registry, folder):
+    """Not those that stand still, nor those that said they are not ready."""
+    worker.ready()
+    other(folder, 2, 0.0)
+    other(folder, 3, LATE_SECONDS + 1)
+    other(folder, 4, 0.0, is_ready=False)
+    worker.publish()
+    assert ready(registry) == 2
+
+
+def test_a_worker_that_stood_still_counts_when_it_goes_on(worker, registry, folder):
+    """Nothing of it was removed."""
+    other(folder, 2, LATE_SECONDS + 1)
+    worker.publish()
+    assert ready(registry) == 0
+    other(folder, 2, 0.0)
+    worker.publish()
+    assert ready(registry) == 1
+
+
+def test_a_worker_whose_own_loop_stands_still_does_not_count(worker, registry, monkeypatch):
+    """The thread that publishes goes on when the event loop does not."""
+    worker.ready()
+    worker.publish()
+    assert ready(registry) == 1
+    later = time.monotonic() + LATE_SECONDS + 1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    worker.publish()
+    assert ready(registry) == 0
+
+
+def test_others_see_at_once_that_a_worker_leaves(worker, folder):
+    """Before its next beat."""
+    worker.ready()
+    worker.ready(False)
+    assert beats(folder)[os.getpid()].ready is False
+
+
+def test_what_is_no_heart_is_left_out(folder):
+    """Half a file, another name, the files of prometheus_client."""
+    other(folder, 2, 0.0)
+    (folder / "fraud_heart_3").write_bytes(b"\0\0")
+    (folder / "fraud_heart_x").write_bytes(bytes(9))
+    (folder / "gauge_livesum_4.db").write_bytes(bytes(9))
+    assert set(beats(folder)) == {2}
+
+
+def test_the_heart_of_an_earlier_process_does_not_count(folder, registry):
+    """It had the same id: until this one beats, it starts."""
+    other(folder, os.getpid(), 0.0)
+    WorkerMetrics(registry)
+    assert beats(folder) == {}
+
+
+def test_without_the_folder_a_worker_goes_on(worker, registry, folder):
+    """It counts itself, and nothing is raised."""
+    worker.ready()
+    shutil.rmtree(folder)
+    worker.beat()
+    worker.publish()
+    assert ready(registry) == 1
+    assert beats(folder) == {}
+
+
+def test_a_folder_that_was_removed_is_said_once_and_made_again(worker, folder, caplog):
+    """What is written for the first time later needs it."""
+    (folder / f"counter_{os.getpid()}.db").touch()
+    worker.look_after_files()
+    assert caplog.text == ""
+    shutil.rmtree(folder)
+    for _ in range(3):
+        worker.look_after_files()
+    assert caplog.text.count("was removed under the server") == 1
+    assert folder.is_dir()
