@@ -13,6 +13,7 @@ from typing import Any
 from starlette.responses import Response
 
 from serving.refuse import RefusedError, crowded, error_body
+from serving.telemetry import request_id, tracing
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -23,6 +24,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 """Names in lower case."""
 Quick = Callable[[Scope, Receive, Send, float], Awaitable[Receive | None]]
+NoteRefused = Callable[[Scope, int, str, str], None]
+"""Told of a refused call: its scope, status, reason and id."""
 
 CALL = "fraud.call"
 PREDICT, BATCH = "/predict", "/predict_batch"
@@ -51,8 +54,10 @@ class Call:
     ``refusal`` is set by whoever refuses it in our own words; ``gone``: the caller hung up before the answer.
     """
 
-    def __init__(self, started: float) -> None:
+    def __init__(self, started: float, own_id: str = "") -> None:
         self.started = started
+        self.request_id = own_id
+        self.status = 0
         self.refusal: RefusedError | None = None
         self.reason: str | None = None
         self.answered = False
@@ -86,6 +91,7 @@ class Edge:
         """Told of each ``/predict`` that was answered with scores by ``app``."""
         self.unauthorized: App = unauthorized
         """What answers a call without a key."""
+        self.note_refused: NoteRefused | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event, as ASGI applications do."""
@@ -104,7 +110,8 @@ class Edge:
                 return
             receive = heard
         app = self._few if scope["path"] == BATCH else self.app
-        await self._serve(scope, receive, send, Call(started), app if may_pass else self.unauthorized)
+        call = Call(started, request_id.of_headers(scope["headers"]).decode())
+        await self._serve(scope, receive, send, call, app if may_pass else self.unauthorized)
 
     def _is_open(self, scope: Scope) -> bool:
         """Whether no key is needed: for an OPEN path, one that does not exist, and a browser's question beforehand."""
@@ -135,6 +142,8 @@ class Edge:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, call: Call, app: App) -> None:
         """By the application, whatever it does; a prediction is counted once."""
+        asked = scope
+        request_id.current.set(call.request_id)
         if scope["path"] not in self.known:
             scope = {**scope, "path": UNKNOWN, "raw_path": UNKNOWN.encode()}
         scope[CALL] = call
@@ -153,6 +162,8 @@ class Edge:
                 elif call.reason is None and scope["path"] == PREDICT:
                     self.took_long()
                 self.observe(time.perf_counter() - call.started, call.reason)
+            if self.note_refused is not None and call.status >= 400:
+                self.note_refused(asked, call.status, call.reason or unanswered, call.request_id)
 
 
 def _is_preflight(scope: Scope) -> bool:
@@ -178,6 +189,7 @@ def refused(scope: Scope, refusal: RefusedError) -> Response:
     """The answer to a refused call of the application inside, which the Edge words and counts."""
     if CALL in scope:
         scope[CALL].refusal = refusal
+        tracing.describe(refused=refusal.reason)
     return Response(refusal.body(), refusal.status, media_type="application/json")
 
 
@@ -202,6 +214,9 @@ def _shaped(send: Send, call: Call) -> Send:
 
     async def shaped(message: Message) -> None:
         nonlocal replaced
+        if message["type"] == "http.response.start":
+            call.status = message["status"]
+            message = {**message, "headers": request_id.stamped(message["headers"], call.request_id)}
         if message["type"] == "http.response.start" and message["status"] >= 400:
             if message["status"] in (429, 503):
                 header = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())

@@ -28,11 +28,12 @@ from serving import bento, refuse
 from serving.batcher import Batcher
 from serving.bounds import Bounds, Refusals
 from serving.counts import BuiltinCounts
-from serving.edge import OPEN, PREDICT, STATIC, App, Edge, refused, send_in_two, unauthorized
+from serving.edge import OPEN, PREDICT, STATIC, App, Edge, NoteRefused, refused, send_in_two, unauthorized
 from serving.pages import FEEDBACK, MODEL
 from serving.protocol import bounded
 from serving.remembered import Remembered
 from serving.shortcut import ShortCut
+from serving.telemetry.refused_calls import RefusedCalls
 
 LOG = logging.getLogger("bentoml.fraud")
 
@@ -96,6 +97,7 @@ def _check_start(bentoml_home: Path) -> None:
     """End this process with one line when it cannot be the server: its workers would end one after another."""
     try:
         home.claim(bentoml_home)
+        bento.check_tracing()
         model = store.get(settings().model)
     except FraudError as error:
         sys.exit(f"error: {error}")
@@ -158,6 +160,7 @@ class Wiring:
         )
         if cors:
             self.edge.unauthorized = CORSMiddleware(unauthorized, **cors)
+        self.edge.note_refused = RefusedCalls().note if settings().log_refused else None
         if problem := bento.missing(bento.PROTOCOL):
             LOG.error("connections may send and wait without bounds: %s", problem)
         else:
@@ -192,7 +195,7 @@ class Wiring:
             if against := off or bento.missing(bento.SHORT_CUT) or bento.reason_against(factory):
                 LOG.info("/predict takes BentoML's path: %s", against)
             else:
-                edge.quick = _short_cut(factory, app)
+                edge.quick = _short_cut(factory, app, edge.note_refused)
         except Exception:
             LOG.exception("/predict takes BentoML's path: the short cut could not be made")
 
@@ -217,14 +220,11 @@ def _bounds() -> Bounds:
 
 
 def _batcher(score: Callable[[list[Any]], Any]) -> Batcher[Any, Any]:
-    return Batcher(
-        score,
-        max_latency_seconds=settings().max_latency_ms / 1e3,
-        max_batch_size=settings().max_batch_size,
-    )
+    read = settings()
+    return Batcher(score, max_latency_seconds=read.max_latency_ms / 1e3, max_batch_size=read.max_batch_size)
 
 
-def _short_cut(factory: Any, app: Starlette) -> ShortCut:  # noqa: ANN401
+def _short_cut(factory: Any, app: Starlette, note_refused: NoteRefused | None) -> ShortCut:  # noqa: ANN401
     service, counts = bento.instance(factory), BuiltinCounts(bento.request_series(factory, app, PREDICT))
     metrics().flush_with(counts.flush)
 
@@ -234,8 +234,7 @@ def _short_cut(factory: Any, app: Starlette) -> ShortCut:  # noqa: ANN401
         return scored
 
     async def score_one(row: Packed, _: bool) -> ScoredRow:
-        scored: list[ScoredRow] = service.score(unpack([row]))
-        return scored[0]
+        return list[ScoredRow](service.score(unpack([row])))[0]
 
     problem, log = bento.missing(bento.ONE_WRITE), records()
     if problem:
@@ -247,4 +246,5 @@ def _short_cut(factory: Any, app: Starlette) -> ShortCut:  # noqa: ANN401
         log=log.log.add if log else None,
         send=send_in_two if problem else bento.send_in_one,
         server=f"BentoML Service/{factory.service.name}",
+        refused=note_refused,
     )

@@ -28,6 +28,7 @@ SHIPPED = {
     "": {"bentofile.yaml", "service.py", "sample_transaction.json"},
     "serving": "__init__ answer batcher bento bounds counts decode edge io pages process protocol "
     "refuse remembered shortcut",
+    "serving/telemetry": "__init__ log_lines printed refused_calls request_id tracing",
     "fraud": "__init__ __main__ argument_types atomic checksums command errors features home keys manifest profile "
     "rows schema settings store",
     "fraud/verbs": "__init__ key score",
@@ -35,7 +36,7 @@ SHIPPED = {
     "fraud/scorer/kernels": {
         *("SHA256SUMS", "linux-x86_64.so", "linux-aarch64.so", "macos-x86_64.dylib", "macos-arm64.dylib"),
     },
-    "monitoring": "__init__ __main__ database github labels live log metrics multiprocess pending quality "
+    "monitoring": "__init__ __main__ added_column database github labels live log metrics multiprocess pending quality "
     "record_metrics ticker webhook window",
     "monitoring/verbs": "__init__ drift labels webhook",
 }
