@@ -23,7 +23,7 @@ from serving.telemetry import request_id
 
 PATIENCE_SECONDS = 1.0
 """A body that has not come by then is waited for on BentoML's path, which has the timeout."""
-_JSON = b"application/json"
+_JSON, _ID, _TRACE = b"application/json", request_id.HEADER, request_id.TRACEPARENT
 
 
 class ShortCut:
@@ -90,7 +90,7 @@ class ShortCut:
             (b"content-length", b"%d" % len(body)),
             (b"content-type", b"application/json"),
             self._server,
-            (request_id.HEADER, own),
+            (_ID, own),
         ]
         if status == 503:
             headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
@@ -108,9 +108,9 @@ def _id_if_plain(scope: Scope) -> bytes | None:
             media_type = value
         elif name == b"content-encoding":
             return None
-        elif name == request_id.HEADER:
+        elif name == _ID:
             given = value
-        elif name == request_id.TRACEPARENT:
+        elif name == _TRACE:
             traceparent = value
     if media_type == _JSON or media_type.partition(b";")[0].strip().lower() == _JSON:
         return request_id.of(given, traceparent)

@@ -1,8 +1,11 @@
 """Spans of calls bear what a caller needs; and an end does not wait for a collector that takes nothing."""
 
+import re
 import threading
+from pathlib import Path
 
 import pytest
+import yaml
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -61,3 +64,10 @@ def test_an_end_waits_for_no_collector(monkeypatch):
     tracing.close(Stuck())
     assert not answered.is_set()
     answered.set()
+
+
+def test_the_document_shows_the_configuration_that_ships():
+    """Which the tests of the running service use."""
+    root = Path(__file__).parents[3]
+    [shown] = re.findall(r"```yaml\n(.+?)```", (root / "docs" / "tracing.md").read_text(), re.S)
+    assert yaml.safe_load(shown) == yaml.safe_load((root / "deploy" / "tracing.yaml").read_text())
