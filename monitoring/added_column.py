@@ -27,7 +27,7 @@ def ensure(engine: Engine, lock: str) -> bool:
         with engine.begin() as connection:
             _add(connection, lock)
     except exc.DBAPIError as error:
-        if error.connection_invalidated or "locked" in str(error.orig):
+        if _may_pass(error):
             raise
         _tell_once(str(error.orig).strip().partition("\n")[0])
         return False
@@ -40,6 +40,12 @@ def _add(connection: Connection, lock: str) -> None:
     connection.exec_driver_sql(lock)
     if not _is_there(connection):  # another worker may have been first
         connection.exec_driver_sql(f"ALTER TABLE {TABLE} ADD COLUMN {COLUMN} VARCHAR({LONGEST})")
+
+
+def _may_pass(error: exc.DBAPIError) -> bool:
+    """Whether the database is away or, SQLite, busy: Postgres' own refusals, a reader in the way too, have a code."""
+    never_answered = getattr(error.orig, "sqlstate", "") is None
+    return error.connection_invalidated or never_answered or "locked" in str(error.orig)
 
 
 def _is_there(connection: Connection) -> bool:

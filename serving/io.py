@@ -56,7 +56,7 @@ def _answered(rows: Rows, scored: Sequence[ScoredRow], answer: str) -> Response:
     """Scores as JSON, once they are in the prediction log."""
     records = process.records()
     if records is not None:
-        records.log.add_many(pack(rows.values), rows.ids, scored, request_id.current.get())
+        records.log.add_many(pack(rows.values), rows.ids, scored, request_id.current.get() or None)
     tracing.describe(rows=len(scored))
     return Response(answer, media_type="application/json")
 

@@ -37,7 +37,7 @@ class RefusedCalls:
             "path": printable(scope["path"]),
             "status": int(status),
             "reason": reason,
-            "client": f"{host}:{port}",
+            "client": printable(f"{host}:{port}"),  # a proxy's word for it where there is one
         }
         words = "refused %(method)s %(path)s: %(status)s %(reason)s, client %(client)s"
         LOG.info(words, fields, extra={"fields": fields, "request": request_id})

@@ -9,15 +9,20 @@ import httpx
 import pytest
 
 from fraud import keys
+from monitoring import database
 from tests.components import Postgres, wait_until
 from tests.e2e.conftest import REPOSITORY
 from tests.e2e.test_shortcut import head, heard, sent
+from tests.monitoring.records import scored
 from tests.monitoring.test_added_column import LABELS, OLD
 
 pytestmark = pytest.mark.e2e
 
 SAMPLE = json.loads((REPOSITORY / "sample_transaction.json").read_text())
 KEY, DIGEST = keys.make()
+OLD_POSTGRES = (
+    OLD.replace("INTEGER PRIMARY KEY", "BIGSERIAL PRIMARY KEY").replace("BLOB", "BYTEA").replace("FLOAT", "FLOAT8")
+)
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
 
@@ -207,12 +212,7 @@ def test_an_older_database_is_given_the_column_by_whichever_worker_is_first(star
 def test_a_database_whose_owner_is_another_keeps_predictions_without_ids(start, tmp_path):
     """Postgres: who may not alter the table writes without the column, and each worker says so once; else with it."""
     with Postgres(tmp_path) as postgres:
-        old = (
-            OLD.replace("INTEGER PRIMARY KEY", "BIGSERIAL PRIMARY KEY")
-            .replace("BLOB", "BYTEA")
-            .replace("FLOAT", "FLOAT8")
-        )
-        for statement in (old, LABELS, "CREATE ROLE serving LOGIN PASSWORD 'serving'"):
+        for statement in (OLD_POSTGRES, LABELS, "CREATE ROLE serving LOGIN PASSWORD 'serving'"):
             postgres.query(statement)
         postgres.query("GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO serving")
         postgres.query("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO serving")
@@ -227,3 +227,22 @@ def test_a_database_whose_owner_is_another_keeps_predictions_without_ids(start, 
         wait_until(lambda: postgres.query("SELECT count(*) FROM predictions WHERE request_id = 'with-it'") == "1")
         post(server, x_request_id="still-without").raise_for_status()
         wait_until(lambda: postgres.query("SELECT count(*) FROM predictions") == "32", seconds=30)
+
+
+def test_a_reader_of_the_table_holds_up_no_prediction(tmp_path):
+    """Postgres: a backup lets no column be added; what comes is written without, the next start adds it."""
+    with Postgres(tmp_path) as postgres:
+        for statement in (OLD_POSTGRES, LABELS):
+            postgres.query(statement)
+        reader, engine = database.connect(postgres.url), database.connect(postgres.url)
+        with reader.begin() as connection:
+            connection.exec_driver_sql("SELECT * FROM predictions")
+            database.prepare(engine)
+            database.insert(engine, [scored("before")._replace(request_id="id-1")])
+        database.forget(engine)
+        database.prepare(engine)
+        database.insert(engine, [scored("after")._replace(request_id="id-2")])
+        kept_now = "SELECT transaction_id || ' ' || coalesce(request_id, '-') FROM predictions ORDER BY id"
+        assert postgres.query(kept_now).splitlines() == ["before -", "after id-2"]
+        reader.dispose()
+        engine.dispose()
