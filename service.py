@@ -23,13 +23,16 @@ from fraud.features import transform
 from fraud.rows import ScoredRow
 from fraud.schema import COLUMNS, Label
 from serving import process, refuse
+from serving.bento import tracer_provider
 from serving.io import LabelStored, ManyPredictions, OneLabel, OnePrediction, many_transactions, one_transaction
 from serving.life import parent
 from serving.life.worker import life
 from serving.openapi import document
 from serving.pages import pages
+from serving.telemetry import log_lines, tracing
 
 LOG = logging.getLogger("bentoml.fraud")
+log_lines.take_over()
 SETTINGS = process.settings()
 process.guard_start()
 AMOUNT = COLUMNS.index("Amount")
@@ -89,6 +92,7 @@ class FraudDetector:
             process.metrics().refuse_model()
         process.metrics().start(SETTINGS.workers)
         life().begin()
+        tracing.start(tracer_provider(), self.served.version if self.served else None)
         if records := process.records():
             records.start()
         # what was made until now stays: going through it again at each full collection would take 60 ms
@@ -100,6 +104,7 @@ class FraudDetector:
         """Write and publish what is left."""
         if records := process.records():
             records.close()
+        tracing.close(tracer_provider())
         process.metrics().close()
 
     async def __is_ready__(self) -> bool:

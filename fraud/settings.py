@@ -109,6 +109,8 @@ class Settings(BaseModel):
     unlabelled: Literal["legitimate", "unknown"] = Field(
         "legitimate", description="What a prediction is that has no label when it is judged."
     )
+    log_format: Literal["text", "json"] = Field("text", description="Form of each line of the service's log.")
+    log_refused: bool = Field(False, description="Whether the service's log has a line for each refused call.")
 
     @property
     def key_hashes(self) -> tuple[bytes, ...]:

@@ -35,6 +35,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from fraud.errors import FraudError, SettingsError
 from fraud.schema import schema_hash
 from fraud.settings import DATABASE_URL_FORM
+from monitoring import added_column
 
 CONNECT_SECONDS = 5
 """How long a connection, or a lock on a SQLite file, is waited for."""
@@ -69,6 +70,7 @@ PREDICTIONS_TABLE = Table(
     Column("schema_hash", String(12), nullable=False),
     Column("row", LargeBinary),
     Column("exported_at", Float(53)),  # when it became part of a training increment
+    Column(added_column.COLUMN, String(added_column.LONGEST)),
 )
 
 _WITH_ID = PREDICTIONS_TABLE.c.transaction_id.is_not(None)
@@ -100,6 +102,7 @@ _LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lo
 """What keeps two workers from making the same table at once: checking first is not enough."""
 
 _prepared: "weakref.WeakSet[Engine]" = weakref.WeakSet()
+_without_request_id: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 
 
 class DatabaseError(FraudError):
@@ -117,6 +120,7 @@ class LoggedPrediction(NamedTuple):
     amount: float
     schema_hash: str
     row: bytes | None
+    request_id: str | None = None
 
 
 def connect(url: str) -> Engine:
@@ -170,7 +174,7 @@ def _write_ahead(connection: Any) -> None:  # noqa: ANN401
 
 
 def prepare(engine: Engine) -> None:
-    """Make the tables and indexes that are missing, once for each engine. Raises what the database says."""
+    """Make the tables, indexes and columns that are missing, once for each engine. Raises what the database says."""
     if engine in _prepared:
         return
     if engine.dialect.name == "sqlite" and engine.url.database:
@@ -179,6 +183,9 @@ def prepare(engine: Engine) -> None:
         if not set(_METADATA.tables) <= set(inspect(connection).get_table_names()):
             connection.exec_driver_sql(_LOCKS[engine.dialect.name])
             _METADATA.create_all(connection)
+    _without_request_id.discard(engine)
+    if not added_column.ensure(engine, _LOCKS[engine.dialect.name]):
+        _without_request_id.add(engine)
     _prepared.add(engine)
 
 
@@ -190,18 +197,19 @@ def forget(engine: Engine) -> None:
 def insert(engine: Engine, rows: Sequence[LoggedPrediction]) -> None:
     """Add predictions in one transaction. Raises what the database says; nothing is added then."""
     mark = "?" if engine.dialect.paramstyle == "qmark" else "%s"
+    fields = len(LoggedPrediction._fields) - (engine in _without_request_id)
     with engine.begin() as connection:
         for start in range(0, len(rows), ROWS_A_STATEMENT):
-            part = rows[start : start + ROWS_A_STATEMENT]
-            connection.exec_driver_sql(_insert(mark, len(part)), tuple(chain.from_iterable(part)))
+            part = [row[:fields] for row in rows[start : start + ROWS_A_STATEMENT]]
+            connection.exec_driver_sql(_insert(mark, len(part), fields), tuple(chain.from_iterable(part)))
 
 
 @lru_cache(maxsize=16)
-def _insert(mark: str, rows: int) -> str:
+def _insert(mark: str, rows: int, fields: int) -> str:
     """The driver's own form, many rows in one: for each statement SQLite gives the interpreter to other threads and
     waits to get it back, which beside a busy event loop costs more than the writing."""
-    names = ", ".join(f'"{name}"' for name in LoggedPrediction._fields)
-    marks = ", ".join([f"({', '.join([mark] * len(LoggedPrediction._fields))})"] * rows)
+    names = ", ".join(f'"{name}"' for name in LoggedPrediction._fields[:fields])
+    marks = ", ".join([f"({', '.join([mark] * fields)})"] * rows)
     return f"INSERT INTO predictions ({names}) VALUES {marks}"  # noqa: S608 - our own names
 
 

@@ -71,8 +71,8 @@ class PredictionLog:
         """Rows added and not yet written or lost."""
         return self._added - self._settled
 
-    def add(self, row: Packed, name: str, score: ScoredRow) -> None:
-        """Log an answer; ``name`` is the transaction's id, or empty."""
+    def add(self, row: Packed, name: str, score: ScoredRow, request_id: str | None = None) -> None:
+        """Log an answer; ``name`` is the transaction's id, or empty, ``request_id`` that of the call."""
         if not self._has_room(1):
             return
         self._queue.append(
@@ -85,10 +85,13 @@ class PredictionLog:
                 _amount_of(row)[0],
                 self._schema,
                 row if self._features else None,
+                request_id,
             )
         )
 
-    def add_many(self, rows: Packed, names: Sequence[str], scores: Sequence[ScoredRow]) -> None:
+    def add_many(
+        self, rows: Packed, names: Sequence[str], scores: Sequence[ScoredRow], request_id: str | None = None
+    ) -> None:
         """Log the answers to a batch."""
         if not self._has_room(len(scores)):
             return
@@ -104,6 +107,7 @@ class PredictionLog:
                 [_amount_of(rows, start)[0] for start in starts],
                 repeat(self._schema),
                 [rows[start : start + ROW_BYTES] for start in starts] if self._features else repeat(None),
+                repeat(request_id),
             )
         )
 

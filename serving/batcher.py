@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeAlias, TypeVar
 
 from serving.refuse import overloaded
@@ -102,7 +103,7 @@ class Batcher(Generic[Row, Answer]):
         self._queue.append((time.perf_counter(), row, future))
         if not self._busy:
             self._busy = True
-            loop.call_soon(self._release)
+            loop.call_soon(self._release, context=Context())  # a batch is no call's: its lines bear no call's id
         return await future
 
     async def _score_alone(self, row: Row) -> Answer:
@@ -186,6 +187,6 @@ class Batcher(Generic[Row, Answer]):
 
     def _go_on(self) -> None:
         if self._queue:
-            asyncio.get_running_loop().call_soon(self._release)
+            asyncio.get_running_loop().call_soon(self._release, context=Context())
         else:
             self._busy = False

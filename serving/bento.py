@@ -24,6 +24,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from fraud.errors import SettingsError
 from monitoring.multiprocess import check_labels, lost
 from serving import refuse
 from serving.edge import App, Headers, Message, Receive, Scope, Send, send_in_two
@@ -36,6 +37,7 @@ except ImportError:  # ``missing`` says so, and answers are sent in two messages
 
 EDGE, PROTOCOL, APPLICATION = "edge", "protocol", "application"
 SHORT_CUT, ONE_WRITE, REVIVAL, START, END = "short cut", "one write", "revival", "start", "end"
+LOG_LINES, TRACING = "log lines", "tracing"
 LOG = logging.getLogger("bentoml.fraud")
 NAMES = {
     EDGE: ("_bentoml_sdk:Service.to_asgi", "_bentoml_sdk:Service.apis", "bentoml:service.__kwdefaults__.service_class"),
@@ -90,6 +92,15 @@ NAMES = {
         "bentoml._internal.configuration.containers:BentoMLContainer.bentoml_home",
     ),
     END: ("uvicorn:Server.handle_exit", "uvicorn.server:ServerState"),
+    LOG_LINES: (
+        "bentoml._internal.log:SERVER_LOGGING_CONFIG.handlers",
+        "bentoml._internal.log:SERVER_LOGGING_CONFIG.loggers",
+        "bentoml._internal.context:server_context.worker_index",
+    ),
+    TRACING: (
+        "bentoml._internal.configuration.containers:BentoMLContainer.config",
+        "bentoml._internal.configuration.containers:BentoMLContainer.tracer_provider",
+    ),
 }
 """Each as ``module:name.attribute``."""
 
@@ -258,6 +269,61 @@ def cors_options() -> dict[str, Any] | None:
         return None
     options: dict[str, Any] = container.access_control_options.get()
     return options if container.http.cors.enabled.get() else None
+
+
+_EXPORTERS = {
+    "otlp http": "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "otlp grpc": "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
+    "zipkin": "opentelemetry.exporter.zipkin.json",
+    "jaeger thrift": "opentelemetry.exporter.jaeger.thrift",
+    "jaeger grpc": "opentelemetry.exporter.jaeger.proto.grpc",
+}
+"""What BentoML imports for each kind and protocol of exporter; in_memory, which keeps every span, is for its tests."""
+
+
+def check_tracing() -> None:
+    """Raise SettingsError where BentoML's configuration asks for spans that its workers could not send: they would end
+    one after another."""
+    if problem := missing(TRACING):
+        LOG.warning("whether spans can be sent is not looked at before the start: %s", problem)
+        return
+    tracing = named("bentoml._internal.configuration.containers:BentoMLContainer").config.tracing.get()
+    kind = tracing["exporter_type"]
+    if not kind:
+        return
+    protocol = (tracing.get(kind) or {}).get("protocol")
+    asked = f"{kind} {protocol}" if kind in ("otlp", "jaeger") else kind
+    try:
+        import_module(_EXPORTERS[asked])
+    except (KeyError, ImportError):
+        raise SettingsError(
+            f"tracing.exporter_type of BENTOML_CONFIG is {kind}{f' with protocol {protocol}' if protocol else ''}, and "
+            "there is no exporter for it here: expected otlp with otlp.protocol http, see deploy/tracing.yaml"
+        ) from None
+
+
+def tracer_provider() -> Any:  # noqa: ANN401 - OpenTelemetry's
+    """What makes the spans of this worker; None where they are sent nowhere."""
+    if missing(TRACING):
+        return None
+    container = named("bentoml._internal.configuration.containers:BentoMLContainer")
+    return container.tracer_provider.get() if container.config.tracing.exporter_type.get() else None
+
+
+def server_handlers() -> list[logging.Handler]:
+    """Those of the log that BentoML set up for a server, each of its loggers writing once; none in other commands."""
+    config = named("bentoml._internal.log:SERVER_LOGGING_CONFIG")
+    handlers = [handler for handler in logging.getLogger().handlers if handler.name in config["handlers"]]
+    for logger in map(logging.getLogger, config["loggers"]) if handlers else ():
+        if set(logger.handlers) & set(handlers):
+            logger.propagate = False
+    return handlers
+
+
+def worker_number() -> int | None:
+    """Which of the workers this process is, from 1; None in their parent."""
+    number: int | None = named("bentoml._internal.context:server_context").worker_index
+    return number
 
 
 class RequestSeries(NamedTuple):

@@ -13,6 +13,7 @@ from typing import Any
 from starlette.responses import Response
 
 from serving.refuse import RefusedError, crowded, error_body
+from serving.telemetry import request_id, tracing
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -23,6 +24,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 """Names in lower case."""
 Quick = Callable[[Scope, Receive, Send, float], Awaitable[Receive | None]]
+NoteRefused = Callable[[Scope, int, str, str], None]
+"""Told of a refused call: its scope, status, reason and id."""
 
 CALL = "fraud.call"
 PREDICT, BATCH, METRICS = "/predict", "/predict_batch", "/metrics"
@@ -51,8 +54,10 @@ class Call:
     ``refusal`` is set by whoever refuses it in our own words; ``gone``: the caller hung up before the answer.
     """
 
-    def __init__(self, started: float) -> None:
+    def __init__(self, started: float, own_id: str = "") -> None:
         self.started = started
+        self.request_id = own_id
+        self.status = 0
         self.refusal: RefusedError | None = None
         self.reason: str | None = None
         self.answered = False
@@ -64,8 +69,7 @@ class Edge:
 
     ``known``: the paths that exist. ``observe(seconds, reason)``: told of each finished prediction call; ``reason``
     is None when it was answered with scores. ``guards``: by path, ``guard(headers)`` says whether a call may pass; what
-    has none is open. ``batches``: how many calls of BATCH may be under way, ``batch_bytes``: how many bytes of their
-    bodies are held; more are refused.
+    has none is open. ``batches``: what serves BATCH; ``app`` by default.
     """
 
     def __init__(
@@ -74,24 +78,22 @@ class Edge:
         known: frozenset[str],
         observe: Callable[[float, str | None], None],
         guards: Mapping[str, Callable[[Iterable[tuple[bytes, bytes]]], bool]] | None = None,
-        batches: int = 4,
-        batch_bytes: int = 64 * 1024 * 1024,
+        batches: App | None = None,
     ) -> None:
         self.app = app
         self.known = known
         self.observe = observe
         self.guards = guards or {}
-        self.batches_left, self.batch_bytes_left = batches, batch_bytes
+        self.batches = batches or app
         self.quick: Quick | None = None
         """A shorter way for ``/predict``; it answers and returns None, or returns what the application is to hear."""
         self.took_long: Callable[[], None] = lambda: None
         """Told of each ``/predict`` that was answered with scores by ``app``."""
         self.unauthorized: App = unauthorized
         """What answers a call without a key."""
-        self.crowded: App = too_many
-        """What answers a batch too many."""
         self.turned_away: Callable[[Scope], None] = lambda _: None
         """Told of each call without a key."""
+        self.note_refused: NoteRefused | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event, as ASGI applications do."""
@@ -112,37 +114,14 @@ class Edge:
             receive = heard
         if not may_pass:
             self.turned_away(scope)
-        app = self._few if scope["path"] == BATCH else self.app
-        await self._serve(scope, receive, send, Call(started), app if may_pass else self.unauthorized)
-
-    async def _few(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A batch, unless there are enough under way: each takes the time and memory of thousands of single calls.
-
-        One whose body is not there yet is not under way: a few slow callers would keep all others out. What has come
-        of all such bodies together is bounded.
-        """
-        held, taken = 0, False
-
-        async def heard() -> Message:
-            nonlocal held, taken
-            message = await receive()
-            if not taken and message["type"] == "http.request":
-                held += len(message["body"])
-                self.batch_bytes_left -= len(message["body"])
-                taken = not message.get("more_body", False)
-                self.batches_left -= taken
-                if self.batches_left < 0 or self.batch_bytes_left < 0:
-                    raise crowded()
-            return message
-
-        try:
-            await (self.app if self.batches_left > 0 else self.crowded)(scope, heard, send)
-        finally:
-            self.batches_left += taken
-            self.batch_bytes_left += held
+        app = self.batches if scope["path"] == BATCH else self.app
+        call = Call(started, request_id.of_headers(scope["headers"]).decode())
+        await self._serve(scope, receive, send, call, app if may_pass else self.unauthorized)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, call: Call, app: App) -> None:
         """By the application, whatever it does; a prediction is counted once."""
+        asked = scope
+        request_id.current.set(call.request_id)
         if scope["path"] not in self.known:
             scope = {**scope, "path": UNKNOWN, "raw_path": UNKNOWN.encode()}
         scope[CALL] = call
@@ -161,6 +140,8 @@ class Edge:
                 elif call.reason is None and scope["path"] == PREDICT:
                     self.took_long()
                 self.observe(time.perf_counter() - call.started, call.reason)
+            if self.note_refused is not None and call.status >= 400:
+                self.note_refused(asked, call.status, call.reason or unanswered, call.request_id)
 
 
 def _is_preflight(scope: Scope) -> bool:
@@ -176,11 +157,6 @@ async def unauthorized(scope: Scope, _: Receive, send: Send) -> None:
     await send_in_two(send, 401, [*_described(body), (b"www-authenticate", b"Bearer")], body)
 
 
-async def too_many(scope: Scope, receive: Receive, send: Send) -> None:
-    """The answer to a batch too many, before anything of it is read."""
-    await refused(scope, crowded())(scope, receive, send)
-
-
 async def send_in_two(send: Send, status: int, headers: Headers, body: bytes) -> None:
     """Send a whole answer as ASGI has it; the length of ``body`` is among ``headers``."""
     await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -191,6 +167,7 @@ def refused(scope: Scope, refusal: RefusedError) -> Response:
     """The answer to a refused call of the application inside, which the Edge words and counts."""
     if CALL in scope:
         scope[CALL].refusal = refusal
+        tracing.describe(refused=refusal.reason)
     return Response(refusal.body(), refusal.status, media_type="application/json")
 
 
@@ -215,6 +192,9 @@ def _shaped(send: Send, call: Call) -> Send:
 
     async def shaped(message: Message) -> None:
         nonlocal replaced
+        if message["type"] == "http.response.start":
+            call.status = message["status"]
+            message = {**message, "headers": request_id.stamped(message["headers"], call.request_id)}
         if message["type"] == "http.response.start" and message["status"] >= 400:
             if message["status"] in (429, 503):
                 header = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())

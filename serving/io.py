@@ -23,6 +23,7 @@ from serving import process, refuse
 from serving.answer import answer_many, answer_one
 from serving.decode import PREDICT_BYTES, parse_label, parse_many, parse_one
 from serving.edge import refused
+from serving.telemetry import request_id, tracing
 
 T = TypeVar("T")
 
@@ -72,7 +73,8 @@ def _answered(rows: Rows, scored: Sequence[ScoredRow], answer: str) -> Response:
     """Scores as JSON, once they are in the prediction log."""
     records = process.records()
     if records is not None:
-        records.log.add_many(pack(rows.values), rows.ids, scored)
+        records.log.add_many(pack(rows.values), rows.ids, scored, request_id.current.get() or None)
+    tracing.describe(rows=len(scored))
     return Response(answer, media_type="application/json")
 
 

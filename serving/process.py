@@ -29,10 +29,12 @@ from serving.connection.bounds import Bounds, Refusals
 from serving.connection.door import Door
 from serving.connection.protocol import bounded
 from serving.counts import BuiltinCounts
-from serving.edge import OPEN, PREDICT, STATIC, App, Edge, refused, send_in_two, too_many, unauthorized
+from serving.edge import OPEN, PREDICT, STATIC, App, Edge, NoteRefused, refused, send_in_two, unauthorized
+from serving.few import Few, too_many
 from serving.pages import FEEDBACK, MODEL
 from serving.remembered import Remembered
 from serving.shortcut import ShortCut
+from serving.telemetry.refused_calls import RefusedCalls
 
 LOG = logging.getLogger("bentoml.fraud")
 
@@ -106,6 +108,7 @@ def _check_start(bentoml_home: Path) -> None:
     """End this process with one line when it cannot be the server: its workers would end one after another."""
     try:
         home.claim(bentoml_home)
+        bento.check_tracing()
         model = store.get(settings().model)
     except FraudError as error:
         sys.exit(f"error: {error}")
@@ -153,13 +156,14 @@ class Wiring:
         """The Edge around BentoML's application."""
         known = frozenset([*routes, *OPEN, MODEL, FEEDBACK, *_STATIC])
         cors, guards = bento.cors_options(), access.guards(settings(), known)
-        batches = settings().max_batch_calls
-        limits = {"batches": batches, "batch_bytes": 2 * batches * settings().max_body_bytes}
-        self.edge = Edge(app if cors else Remembered(app), known, metrics().observe_call, guards, **limits)
+        calls = settings().max_batch_calls
+        batches = Few(app, calls, 2 * calls * settings().max_body_bytes)
+        self.edge = Edge(app if cors else Remembered(app), known, metrics().observe_call, guards, batches)
         access.watch(self.edge, metrics())
         if cors:
             self.edge.unauthorized = CORSMiddleware(unauthorized, **cors)
-            self.edge.crowded = CORSMiddleware(too_many, **cors)
+            batches.too_many = CORSMiddleware(too_many, **cors)
+        self.edge.note_refused = RefusedCalls().note if settings().log_refused else None
         if problem := bento.missing(bento.PROTOCOL):
             LOG.error("connections may send and wait without bounds: %s", problem)
         else:
@@ -195,7 +199,7 @@ class Wiring:
             if against := off or bento.missing(bento.SHORT_CUT) or bento.reason_against(factory):
                 LOG.info("/predict takes BentoML's path: %s", against)
             else:
-                edge.quick = _short_cut(factory, app)
+                edge.quick = _short_cut(factory, app, edge.note_refused)
         except Exception:
             LOG.exception("/predict takes BentoML's path: the short cut could not be made")
 
@@ -207,15 +211,16 @@ def wiring() -> Wiring:
 
 
 def _batcher(score: Callable[[list[Any]], Any]) -> Batcher[Any, Any]:
+    read = settings()
     return Batcher(
         score,
-        max_latency_seconds=settings().max_latency_ms / 1e3,
-        max_batch_size=settings().max_batch_size,
+        max_latency_seconds=read.max_latency_ms / 1e3,
+        max_batch_size=read.max_batch_size,
         connections=lambda: door().connections,
     )
 
 
-def _short_cut(factory: Any, app: Starlette) -> ShortCut:  # noqa: ANN401
+def _short_cut(factory: Any, app: Starlette, note_refused: NoteRefused | None) -> ShortCut:  # noqa: ANN401
     service, counts = bento.instance(factory), BuiltinCounts(bento.request_series(factory, app, PREDICT))
     turned_away = door().news()
     metrics().flush_with(lambda: counts.turned_away(turned_away()))
@@ -227,8 +232,7 @@ def _short_cut(factory: Any, app: Starlette) -> ShortCut:  # noqa: ANN401
         return scored
 
     async def score_one(row: Packed, _: bool) -> ScoredRow:
-        scored: list[ScoredRow] = service.score(unpack([row]))
-        return scored[0]
+        return list[ScoredRow](service.score(unpack([row])))[0]
 
     problem, log = bento.missing(bento.ONE_WRITE), records()
     if problem:
@@ -240,4 +244,5 @@ def _short_cut(factory: Any, app: Starlette) -> ShortCut:  # noqa: ANN401
         log=log.log.add if log else None,
         send=send_in_two if problem else bento.send_in_one,
         server=f"BentoML Service/{factory.service.name}",
+        refused=note_refused,
     )

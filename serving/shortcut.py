@@ -11,28 +11,28 @@ beyond that is looked for when the service starts, and where it is asked for the
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from random import getrandbits
 
 from fraud.rows import Packed, ScoredRow
 from serving.answer import answer_one
 from serving.bento import body_is_there, is_alone
 from serving.counts import BuiltinCounts
 from serving.decode import PREDICT_BYTES, decode_one
-from serving.edge import RETRY_AFTER_SECONDS, Headers, Message, Receive, Scope, Send
+from serving.edge import RETRY_AFTER_SECONDS, Headers, Message, NoteRefused, Receive, Scope, Send
 from serving.refuse import RefusedError
+from serving.telemetry import request_id
 
 PATIENCE_SECONDS = 1.0
 """A body that has not come by then is waited for on BentoML's path, which has the timeout."""
-_JSON = b"application/json"
+_JSON, _ID, _TRACE = b"application/json", request_id.HEADER, request_id.TRACEPARENT
 
 
 class ShortCut:
     """Answers calls of ``/predict``.
 
     ``score(row, alone)``: what the model says of a row, which may be gathered with others unless its call is alone;
-    raises RefusedError when there is no answer. ``log(row, id, scored)``: told of what is answered with scores.
-    ``observe(seconds, reason)``: told of each call, as the Edge's. ``send``: sends a whole answer. ``server``: the
-    value of the Server header.
+    raises RefusedError when there is no answer. ``log(row, id, scored, request id)``: told of what is answered with
+    scores. ``observe(seconds, reason)``: told of each call, as the Edge's. ``send``: sends a whole answer. ``server``:
+    the value of the Server header. ``refused(scope, status, reason, request id)``: told of each refused call.
     """
 
     def __init__(
@@ -40,9 +40,10 @@ class ShortCut:
         score: Callable[[Packed, bool], Awaitable[ScoredRow]],
         counts: BuiltinCounts,
         observe: Callable[[float, str | None], None],
-        log: Callable[[Packed, str, ScoredRow], None] | None,
+        log: Callable[[Packed, str, ScoredRow, str], None] | None,
         send: Callable[[Send, int, Headers, bytes], Awaitable[None]],
         server: str,
+        refused: NoteRefused | None = None,
     ) -> None:
         self._score = score
         self._counts = counts
@@ -50,10 +51,12 @@ class ShortCut:
         self._log = log
         self._send_whole = send
         self._server = (b"server", server.encode())
+        self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, started: float) -> Receive | None:
         """Answer the call and return None; or a ``receive`` from which BentoML's path hears it from its beginning."""
-        if not _is_plain(scope):
+        own = _id_if_plain(scope)
+        if own is None:
             return receive
         try:
             message = await (receive() if body_is_there(receive) else asyncio.wait_for(receive(), PATIENCE_SECONDS))
@@ -67,25 +70,27 @@ class ShortCut:
         try:
             scored = await self._score(row, is_alone(receive))
         except RefusedError as refusal:
-            await self._send(send, refusal.status, refusal.body(), started)
+            await self._send(send, refusal.status, refusal.body(), own, started)
             self._observe(time.perf_counter() - started, refusal.reason)
+            if self._refused is not None:
+                self._refused(scope, refusal.status, refusal.reason, own.decode())
             return None
         except Exception:  # noqa: BLE001 - BentoML's path tries again, logs it and words it
             return _again(message, receive)
         finally:
             self._counts.in_progress -= 1
         if self._log is not None:
-            self._log(row, name, scored)
-        await self._send(send, 200, answer_one(scored, name).encode(), started)
+            self._log(row, name, scored, own.decode())
+        await self._send(send, 200, answer_one(scored, name).encode(), own, started)
         self._observe(time.perf_counter() - started, None)
         return None
 
-    async def _send(self, send: Send, status: int, body: bytes, started: float) -> None:
+    async def _send(self, send: Send, status: int, body: bytes, own: bytes, started: float) -> None:
         headers = [
             (b"content-length", b"%d" % len(body)),
             (b"content-type", b"application/json"),
             self._server,
-            (b"x-bentoml-request-id", b"%016x" % getrandbits(64)),
+            (_ID, own),
         ]
         if status == 503:
             headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
@@ -93,17 +98,23 @@ class ShortCut:
         self._counts.answered(status, time.perf_counter() - started)
 
 
-def _is_plain(scope: Scope) -> bool:
-    """Whether it is a POST of plain JSON."""
+def _id_if_plain(scope: Scope) -> bytes | None:
+    """The call's id where it is a POST of plain JSON, else None."""
     if scope["method"] != "POST":
-        return False
-    media_type = _JSON
+        return None
+    media_type, given, traceparent = _JSON, b"", b""
     for name, value in scope["headers"]:
         if name == b"content-type":
             media_type = value
         elif name == b"content-encoding":
-            return False
-    return bool(media_type == _JSON or media_type.partition(b";")[0].strip().lower() == _JSON)
+            return None
+        elif name == _ID:
+            given = value
+        elif name == _TRACE:
+            traceparent = value
+    if media_type == _JSON or media_type.partition(b";")[0].strip().lower() == _JSON:
+        return request_id.of(given, traceparent)
+    return None
 
 
 def _read(message: Message) -> tuple[Packed, str] | None:

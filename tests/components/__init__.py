@@ -1,6 +1,7 @@
 """The real components that the e2e tests start: each in a folder of the test's own, on free ports, stopped after."""
 
 from tests.components.alertmanager import Alertmanager
+from tests.components.collector import Collector
 from tests.components.container import Container, Engine, container_engine
 from tests.components.github import GitHub
 from tests.components.postgres import Postgres
@@ -13,6 +14,7 @@ from tests.components.server import BentoServer
 __all__ = [
     "Alertmanager",
     "BentoServer",
+    "Collector",
     "ComponentError",
     "Container",
     "Engine",

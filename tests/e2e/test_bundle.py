@@ -12,7 +12,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.components import BentoServer, Container, free_port, require_engine, wait_until
+from tests.components import BentoServer, Collector, Container, free_port, require_engine, wait_until
 from tests.e2e.conftest import BUCKET, REPOSITORY, Image, engine_only, run
 
 pytestmark = pytest.mark.e2e
@@ -26,10 +26,11 @@ workers[0].kill()
 """
 SHIPPED = {
     "": {"bentofile.yaml", "service.py", "sample_transaction.json"},
-    "serving": "__init__ access answer batcher bento counts decode edge io openapi pages process refuse remembered "
+    "serving": "__init__ access answer batcher bento counts decode edge few io openapi pages process refuse remembered "
     "shortcut",
     "serving/connection": "__init__ bounds closing door protocol",
     "serving/life": "__init__ parent worker",
+    "serving/telemetry": "__init__ log_lines printed refused_calls request_id tracing",
     "fraud": "__init__ __main__ argument_types atomic checksums command errors features home keys manifest profile "
     "rows schema settings store",
     "fraud/verbs": "__init__ key score",
@@ -37,8 +38,8 @@ SHIPPED = {
     "fraud/scorer/kernels": {
         *("SHA256SUMS", "linux-x86_64.so", "linux-aarch64.so", "macos-x86_64.dylib", "macos-arm64.dylib"),
     },
-    "monitoring": "__init__ __main__ access_metrics database labels live log metrics multiprocess pending quality "
-    "record_metrics ticker window workers",
+    "monitoring": "__init__ __main__ access_metrics added_column database labels live log metrics multiprocess pending "
+    "quality record_metrics ticker window workers",
     "monitoring/receiver": "__init__ github webhook",
     "monitoring/verbs": "__init__ drift labels webhook",
 }
@@ -191,6 +192,32 @@ def test_a_killed_worker_is_back_within_ten_seconds(image, tmp_path):
         predict(20)
         wait_until(lambda: say('fraud_predictions_total{decision="legitimate"} 40.0'))
         assert container.terminate() == 0
+
+
+def test_the_container_sends_spans_and_logs_as_json(image, crowded, tmp_path):
+    """With the configuration that ships: a caller's trace goes on, and every line of the log is an object."""
+    (tmp_path / "tracing.yaml").write_text((REPOSITORY / "deploy/tracing.yaml").read_text())
+    tmp_path.chmod(0o755)
+    trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    with Collector() as collector:
+        env = {
+            "FRAUD_LOG_FORMAT": "json",
+            "BENTOML_CONFIG": "/config/tracing.yaml",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        }
+        options = [f"--volume={tmp_path}:/config:ro", "--network=host", "--read-only", "--tmpfs=/tmp"]
+        with Container(image.engine, image.tag, free_port(), tmp_path, env=env, options=options) as container:
+            headers = {"traceparent": f"00-{trace}-{span}-01", "x-request-id": "in-the-image"}
+            url = f"{container.url}/predict"
+            httpx.post(url, json=SAMPLE, headers=headers, trust_env=False).raise_for_status()
+            [call] = wait_until(collector.calls, seconds=30)
+            assert container.terminate() == 0
+            said = [
+                json.loads(line) for line in container.log().splitlines() if "discarded" not in line
+            ]  # the engine's
+    assert (call["trace"], call["parent"], call["fraud.request_id"]) == (trace, span, "in-the-image")
+    assert call["fraud.model_version"] == crowded.version
+    assert {one["process"] for one in said} == {"parent", "worker 1", "worker 2"}
 
 
 def test_a_bad_setting_ends_the_container(image):

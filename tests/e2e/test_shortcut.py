@@ -17,7 +17,7 @@ from tests.e2e.test_records import transactions
 pytestmark = pytest.mark.e2e
 
 SAMPLE = json.loads((REPOSITORY / "sample_transaction.json").read_text())
-OWN = ("date", "x-bentoml-request-id")
+OWN = ("date", "x-request-id")
 """Headers that differ from call to call."""
 
 

@@ -35,6 +35,8 @@ def without(part, folder):
         ("revival", "a worker that dies, or stands still, is left to BentoML"),
         ("end", "told to end, this worker does so at once"),
         ("start", "neither a second server nor a missing model is refused before the start"),
+        ("log lines", "lines of the log are in BentoML's form, and name no call"),
+        ("tracing", "whether spans can be sent is not looked at before the start"),
     ],
 )
 def test_what_is_slower_serves(start, tmp_path, part, words):

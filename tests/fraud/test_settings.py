@@ -35,6 +35,8 @@ OTHER = {
     "FRAUD_LABEL_DELAY_DAYS": ("0.5", 0.5),
     "FRAUD_LIVE_WINDOW_DAYS": ("60", 60.0),
     "FRAUD_UNLABELLED": ("unknown", "unknown"),
+    "FRAUD_LOG_FORMAT": ("json", "json"),
+    "FRAUD_LOG_REFUSED": ("true", True),
 }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextvars import ContextVar
 
 import numpy as np
 import pytest
@@ -393,3 +394,23 @@ def test_a_row_alone_that_is_awaited_is_a_batch_under_way():
 def test_nothing_is_known_at_first():
     """And so nothing is shed."""
     assert LinearCost().seconds(1000) == 0.0
+
+
+def test_a_batch_bears_no_callers_context():
+    """What is said while many are scored is about none of them; a chain of batches keeps no call's for ever."""
+    call, seen = ContextVar("call", default="none"), []
+
+    def score(rows):
+        seen.append(call.get())
+        return rows
+
+    async def one(batcher, name):
+        call.set(name)
+        return await batcher.submit(name)
+
+    async def run():
+        batcher = made(score, max_batch_size=2)
+        await asyncio.gather(*(one(batcher, f"call {number}") for number in range(6)))
+
+    asyncio.run(run())
+    assert seen == ["none"] * 3

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from serving.shortcut import ShortCut
 SAMPLE = json.loads((Path(__file__).parents[2] / "sample_transaction.json").read_text())
 BODY = json.dumps(SAMPLE).encode()
 JSON = (b"content-type", b"application/json")
+TRACE = b"0af7651916cd43dd8448eb211c80319c"
+TRACEPARENT = (b"traceparent", b"00-%b-b7ad6b7169203331-01" % TRACE)
 
 
 class Counts:
@@ -34,19 +37,25 @@ class Driven:
 
     def __init__(self, messages=(), headers=(JSON,), method="POST", score=None):
         self.sent, self.logged, self.observed, self.counts = [], [], [], Counts()
-        self.alone = []
+        self.alone, self.refused = [], []
         self.scored, self._answer = [], score or ScoredRow(0.12, False, "v1")
         self._messages = list(messages) or [{"type": "http.request", "body": BODY, "more_body": False}]
         quick = ShortCut(
             score=self._score,
             counts=self.counts,
             observe=lambda _, reason: self.observed.append(reason),
-            log=lambda row, name, scored: self.logged.append((row, name, scored)),
+            log=lambda row, name, scored, own: self.logged.append((row, name, scored, own)),
             send=send_in_two,
             server="BentoML Service/fraud_detector",
+            refused=lambda scope, status, reason, own: self.refused.append((scope, status, reason, own)),
         )
         self.scope = {"type": "http", "method": method, "path": "/predict", "headers": list(headers)}
         self.heard = asyncio.run(self._run(quick))
+
+    @property
+    def request_id(self):
+        """That of the answer."""
+        return dict(self.sent[0]["headers"])[b"x-request-id"].decode()
 
     async def _run(self, quick):
         handed_back = await quick(self.scope, self._receive, self._send, 0.0)
@@ -92,7 +101,7 @@ def test_the_answer_is_bentomls_byte_for_byte(probability, name, is_fraud):
     assert headers[b"content-length"] == str(len(expected.body)).encode()
     assert headers[b"content-type"] == b"application/json"
     assert headers[b"server"] == b"BentoML Service/fraud_detector"
-    assert len(headers[b"x-bentoml-request-id"]) == 16
+    assert re.fullmatch(rb"[0-9a-f]{32}", headers[b"x-request-id"])
 
 
 def test_a_call_is_scored_logged_and_counted_once():
@@ -101,7 +110,7 @@ def test_a_call_is_scored_logged_and_counted_once():
     assert driven.heard is None
     row = pack(parse_one(BODY).values)
     assert driven.scored == [row]
-    assert driven.logged == [(row, "a", ScoredRow(0.12, False, "v1"))]
+    assert driven.logged == [(row, "a", ScoredRow(0.12, False, "v1"), driven.request_id)]
     assert driven.observed == [None]
     assert [status for status, _ in driven.counts.calls] == [200]
     assert driven.counts.in_progress == 0
@@ -128,6 +137,25 @@ def test_a_refused_call_is_503_with_retry_after(make):
     assert driven.observed == [make().reason]
     assert [status for status, _ in driven.counts.calls] == [503]
     assert driven.logged == []
+
+
+@pytest.mark.parametrize("score", [None, overloaded()], ids=["scored", "refused"])
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([(b"x-request-id", b"id-1")], b"id-1"),
+        ([(b"x-request-id", b"id-1"), TRACEPARENT], b"id-1"),
+        ([TRACEPARENT], TRACE),
+        ([(b"x-request-id", b'no"t sound')], None),
+    ],
+)
+def test_a_call_has_one_id_from_its_header_to_its_end(headers, expected, score):
+    """In the answer, in the prediction log, and told with a refusal; a fresh one where the caller's is not sound."""
+    driven = Driven(headers=[*headers, JSON], score=score)
+    own = driven.request_id
+    assert own == expected.decode() if expected else re.fullmatch("[0-9a-f]{32}", own)
+    assert [logged[3] for logged in driven.logged] == ([] if score else [own])
+    assert driven.refused == ([(driven.scope, 503, "overloaded", own)] if score else [])
 
 
 NOT_UNDERSTOOD = {

@@ -1,0 +1,248 @@
+"""One id from the caller's header to answer, log and prediction log, whichever way a call takes."""
+
+import json
+import re
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from fraud import keys
+from monitoring import database
+from tests.components import Postgres, wait_until
+from tests.e2e.conftest import REPOSITORY
+from tests.e2e.test_shortcut import head, heard, sent
+from tests.monitoring.records import scored
+from tests.monitoring.test_added_column import LABELS, OLD
+
+pytestmark = pytest.mark.e2e
+
+SAMPLE = json.loads((REPOSITORY / "sample_transaction.json").read_text())
+KEY, DIGEST = keys.make()
+OLD_POSTGRES = (
+    OLD.replace("INTEGER PRIMARY KEY", "BIGSERIAL PRIMARY KEY").replace("BLOB", "BYTEA").replace("FLOAT", "FLOAT8")
+)
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("databases")
+
+
+@pytest.fixture(scope="module")
+def short(start, folder):
+    return start(FRAUD_DATABASE_URL=f"sqlite:///{folder}/short.sqlite", FRAUD_API_KEYS=DIGEST, **LIMITS)
+
+
+@pytest.fixture(scope="module")
+def stock(start, folder):
+    """BentoML's own path, with its access log."""
+    config = folder / "config.yaml"
+    config.write_text("services: {fraud_detector: {logging: {access: {enabled: true}}}}\n")
+    url = f"sqlite:///{folder}/stock.sqlite"
+    return start(FRAUD_DATABASE_URL=url, FRAUD_API_KEYS=DIGEST, BENTOML_CONFIG=str(config), **LIMITS)
+
+
+LIMITS = {"FRAUD_REQUEST_TIMEOUT_SECONDS": "1", "FRAUD_MAX_BATCH_CALLS": "1", "FRAUD_LOG_REFUSED": "true"}
+BOTH = pytest.mark.parametrize("way", ["short", "stock"])
+
+
+@pytest.fixture
+def server(way, request):
+    return request.getfixturevalue(way)
+
+
+def post(server, path="/predict", body=SAMPLE, key=KEY, **headers):
+    headers = {"authorization": f"Bearer {key}", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return httpx.post(f"{server.url}{path}", json=body, headers=headers, trust_env=False, timeout=30)
+
+
+def kept(folder, way, request_id):
+    connection = sqlite3.connect(folder / f"{way}.sqlite")
+    try:
+        question = "SELECT transaction_id FROM predictions WHERE request_id = ? ORDER BY id"
+        return [name for (name,) in connection.execute(question, (request_id,))]
+    except sqlite3.OperationalError:  # no table yet
+        return []
+    finally:
+        connection.close()
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"x_request_id": "proxy-1"}, "proxy-1"),
+        ({"x_request_id": "proxy-2", "traceparent": TRACEPARENT}, "proxy-2"),
+        ({"traceparent": TRACEPARENT}, TRACE),
+        ({}, None),
+        ({"x_request_id": 'a"b'}, None),
+        ({"x_request_id": "x" * 129}, None),
+    ],
+)
+def test_a_prediction_is_kept_with_the_id_of_its_answer(server, way, folder, headers, expected):
+    """The caller's, or a fresh one."""
+    answer = post(server, **headers)
+    own = answer.headers["x-request-id"]
+    assert own == expected if expected else re.fullmatch("[0-9a-f]{32}", own)
+    assert "x-bentoml-request-id" not in answer.headers
+    wait_until(lambda: kept(folder, way, own) == [None])
+
+
+@BOTH
+def test_a_batch_has_one_id_for_all_of_its_rows(server, way, folder):
+    """Those of another call beside it have another."""
+    rows = [SAMPLE | {"transaction_id": f"{way}-{number}"} for number in range(1500)]
+    answer = post(server, "/predict_batch", {"transactions": rows}, x_request_id=f"batch-{way}")
+    assert answer.status_code == 200
+    wait_until(lambda: kept(folder, way, f"batch-{way}") == [row["transaction_id"] for row in rows])
+
+
+@BOTH
+def test_calls_beside_each_other_keep_their_own(server, way, folder):
+    """64 callers whose rows are scored together: each row is kept with the id of its call."""
+
+    def call(number):
+        body = SAMPLE | {"transaction_id": f"beside-{number}"}
+        return post(server, body=body, x_request_id=f"beside-{number}").headers["x-request-id"]
+
+    with ThreadPoolExecutor(64) as pool:
+        assert list(pool.map(call, range(300))) == [f"beside-{number}" for number in range(300)]
+    for number in range(300):
+        wait_until(lambda number=number: kept(folder, way, f"beside-{number}") == [f"beside-{number}"])
+
+
+@BOTH
+def test_every_refusal_bears_the_id_and_is_told_with_it(server, way):
+    """400, 401, 404, 405, 413, 415: in the answer, and in the short line of the log."""
+    url, good = f"{server.url}/predict", {"authorization": f"Bearer {KEY}"}
+    calls = {
+        400: ("POST", url, {"json": {}, "headers": good}),
+        401: ("POST", url, {"json": SAMPLE, "headers": {}}),
+        404: ("GET", f"{server.url}/nowhere%0A%1b[31m", {"headers": good}),
+        405: ("GET", url, {"headers": good}),
+        413: ("POST", url, {"content": b"[" * 20_000, "headers": good}),
+        415: ("POST", url, {"content": b"{}", "headers": {**good, "content-type": "text/plain"}}),
+    }
+    for status, (method, address, more) in calls.items():
+        headers = {**more.pop("headers"), "x-request-id": f"{way}-{status}"}
+        answer = httpx.request(method, address, headers=headers, trust_env=False, **more)
+        assert (answer.status_code, answer.headers["x-request-id"]) == (status, f"{way}-{status}")
+        line = rf"\[worker 1\] refused {method} \S+: {status} \w+, client 127\.0\.0\.1:\d+ \(request_id={way}-{status}"
+        wait_until(lambda line=line: re.search(line, server.log()))
+    assert "refused GET /nowhere??[31m: 404" in server.log()
+
+
+@BOTH
+def test_a_call_given_up_bears_the_id(server, way):
+    """504, when a body does not come to its end; 429, when there are as many batches as may be."""
+    more = f"Authorization: Bearer {KEY}\r\nX-Request-Id: slow-{way}\r\n"
+    answer = heard(sent(server, head(1000, more=more) + b"{"))
+    assert answer.startswith(b"HTTP/1.1 504")
+    assert f"\r\nx-request-id: slow-{way}\r\n".encode() in answer
+    rows = {"transactions": [SAMPLE] * 9000}
+
+    def call(number):
+        answer = post(server, "/predict_batch", rows, x_request_id=f"crowd-{number}")
+        return answer.status_code, answer.headers["x-request-id"] == f"crowd-{number}"
+
+    def crowded():
+        with ThreadPoolExecutor(8) as pool:
+            answers = set(pool.map(call, range(8)))
+        assert {held for _, held in answers} == {True}
+        return {status for status, _ in answers} >= {429}
+
+    wait_until(crowded, seconds=60)
+
+
+def test_an_access_log_bears_the_id(stock):
+    """BentoML's, where it is on."""
+    assert "/predict takes BentoML's path: the access log is on" in stock.log()
+    post(stock, x_request_id="access-1")
+    wait_until(
+        lambda: re.search(
+            r"\[worker 1\] 127\.0\.0\.1:\d+ \(.*path=/predict.*status=200.*request_id=access-1", stock.log()
+        )
+    )
+
+
+BREAKING = """
+from fraud import features
+whole = features.transform
+def transform(rows):
+    if rows[0, -1] == 666:
+        raise ArithmeticError("broken on purpose")
+    return whole(rows)
+features.transform = transform
+"""
+
+
+def test_an_unexpected_error_bears_the_id(start, tmp_path):
+    """500, and the line above its traceback, of a call that the short way could not answer."""
+    (tmp_path / "sitecustomize.py").write_text(BREAKING)
+    server = start(PYTHONPATH=f"{tmp_path}:{REPOSITORY}")
+    for number in range(3):
+        answer = post(server, body=SAMPLE | {"Amount": 666}, x_request_id=f"worst-{number}")
+        assert (answer.status_code, answer.headers["x-request-id"]) == (500, f"worst-{number}")
+        assert post(server, body=SAMPLE, x_request_id="good").status_code == 200
+    for number in range(3):
+        line = rf"Exception on /predict \[POST\] \(request_id=worst-{number}\)\nTraceback"
+        wait_until(lambda line=line: re.search(line, server.log()))
+    assert server.log().count("ArithmeticError: broken on purpose") == 3
+
+
+def test_an_older_database_is_given_the_column_by_whichever_worker_is_first(start, tmp_path):
+    """SQLite, two workers, predictions in it: all goes on, and what is new has its id."""
+    with sqlite3.connect(tmp_path / "short.sqlite") as connection:
+        connection.execute(OLD)
+        connection.execute(LABELS)
+        connection.execute("INSERT INTO predictions VALUES (1, 1, 'before', 'v0', 0.5, 1, 2, 'x', NULL, NULL)")
+    connection.close()
+    server = start(FRAUD_DATABASE_URL=f"sqlite:///{tmp_path}/short.sqlite", FRAUD_WORKERS="2")
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda number: post(server, x_request_id=f"new-{number}"), range(100)))
+    for number in range(100):
+        wait_until(lambda number=number: kept(tmp_path, "short", f"new-{number}") == [None])
+    assert "cannot be written" not in server.log()
+
+
+def test_a_database_whose_owner_is_another_keeps_predictions_without_ids(start, tmp_path):
+    """Postgres: who may not alter the table writes without the column, and each worker says so once; else with it."""
+    with Postgres(tmp_path) as postgres:
+        for statement in (OLD_POSTGRES, LABELS, "CREATE ROLE serving LOGIN PASSWORD 'serving'"):
+            postgres.query(statement)
+        postgres.query("GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO serving")
+        postgres.query("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO serving")
+        address = postgres.url.partition("@")[2]
+        server = start(FRAUD_DATABASE_URL=f"postgresql://serving:serving@{address}")
+        for number in range(30):
+            post(server, x_request_id=f"id-{number}").raise_for_status()
+        wait_until(lambda: postgres.query("SELECT count(*) FROM predictions") == "30", seconds=30)
+        assert server.log().count("ALTER TABLE predictions ADD COLUMN request_id VARCHAR(128)") == 1
+        owner = start(FRAUD_DATABASE_URL=postgres.url, FRAUD_WORKERS="2")
+        post(owner, x_request_id="with-it").raise_for_status()
+        wait_until(lambda: postgres.query("SELECT count(*) FROM predictions WHERE request_id = 'with-it'") == "1")
+        post(server, x_request_id="still-without").raise_for_status()
+        wait_until(lambda: postgres.query("SELECT count(*) FROM predictions") == "32", seconds=30)
+
+
+def test_a_reader_of_the_table_holds_up_no_prediction(tmp_path):
+    """Postgres: a backup lets no column be added; what comes is written without, the next start adds it."""
+    with Postgres(tmp_path) as postgres:
+        for statement in (OLD_POSTGRES, LABELS):
+            postgres.query(statement)
+        reader, engine = database.connect(postgres.url), database.connect(postgres.url)
+        with reader.begin() as connection:
+            connection.exec_driver_sql("SELECT * FROM predictions")
+            database.prepare(engine)
+            database.insert(engine, [scored("before")._replace(request_id="id-1")])
+        database.forget(engine)
+        database.prepare(engine)
+        database.insert(engine, [scored("after")._replace(request_id="id-2")])
+        kept_now = "SELECT transaction_id || ' ' || coalesce(request_id, '-') FROM predictions ORDER BY id"
+        assert postgres.query(kept_now).splitlines() == ["before -", "after id-2"]
+        reader.dispose()
+        engine.dispose()
