@@ -37,6 +37,7 @@ SHIPPED = {
     },
     "monitoring": "__init__ __main__ database github labels live log metrics multiprocess pending quality "
     "record_metrics ticker webhook window",
+    "monitoring/storage": "__init__ sqlite_engine sqlite_file writer",
     "monitoring/verbs": "__init__ drift labels webhook",
 }
 """By folder, every file; what ends in .py without its ending."""
