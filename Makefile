@@ -49,7 +49,7 @@ engines: .venv-bench/engines/.ready ## compare the scorer with other engines on 
 	.venv-bench/engines/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements/engines.in
 	@touch $@
 
-build: setup ## build the Bento of the newest model (or of FRAUD_MODEL)
+build: setup ## build the Bento of the local model that was chosen, or the newest (or of FRAUD_MODEL)
 	$(BIN)/bentoml build
 
 image: setup ## build the image of the champion, or of a local model without FRAUD_S3_URI

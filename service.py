@@ -25,6 +25,7 @@ from fraud.schema import COLUMNS, Label
 from serving import process, refuse
 from serving.io import LabelStored, ManyPredictions, OneLabel, OnePrediction, many_transactions, one_transaction
 from serving.pages import pages
+from serving.start.model import tag
 
 LOG = logging.getLogger("bentoml.fraud")
 SETTINGS = process.settings()
@@ -59,7 +60,7 @@ IMAGE = bentoml.images.Image(
 class FraudDetector:
     """Scores card transactions with a Random Forest."""
 
-    model = BentoModel(SETTINGS.model)
+    model = BentoModel(tag(SETTINGS))
 
     @bentoml.on_deployment
     @staticmethod

@@ -30,10 +30,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str = Field(
-        f"{MODEL_NAME}:latest",
+    model: str | None = Field(
+        None,
         pattern=rf"^{MODEL_NAME}:[a-z0-9][a-z0-9._-]*$",
-        description="Tag of the model to serve, from the BentoML model store.",
+        description="Tag of the model to serve, from the BentoML model store; by default the chosen, or newest.",
     )
     s3_uri: str | None = Field(
         None,

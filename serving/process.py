@@ -33,6 +33,7 @@ from serving.pages import FEEDBACK, MODEL
 from serving.protocol import bounded
 from serving.remembered import Remembered
 from serving.shortcut import ShortCut
+from serving.start.model import settle
 
 LOG = logging.getLogger("bentoml.fraud")
 
@@ -96,10 +97,9 @@ def _check_start(bentoml_home: Path) -> None:
     """End this process with one line when it cannot be the server: its workers would end one after another."""
     try:
         home.claim(bentoml_home)
-        model = store.get(settings().model)
+        LOG.info("%s", _introduction(settle(settings())))
     except FraudError as error:
         sys.exit(f"error: {error}")
-    LOG.info("%s", _introduction(model))
 
 
 def _database(url: str) -> str:

@@ -28,8 +28,10 @@ SHIPPED = {
     "": {"bentofile.yaml", "service.py", "sample_transaction.json"},
     "serving": "__init__ answer batcher bento bounds counts decode edge io pages process protocol "
     "refuse remembered shortcut",
+    "serving/start": "__init__ model",
     "fraud": "__init__ __main__ argument_types atomic checksums command errors features home keys manifest profile "
     "rows schema settings store",
+    "fraud/choice": "__init__ local",
     "fraud/verbs": "__init__ key score",
     "fraud/scorer": "__init__ file forest from_sklearn kernel numpy_walk order",
     "fraud/scorer/kernels": {
