@@ -57,6 +57,8 @@ image: setup ## build the image of the champion, or of a local model without FRA
 
 stack: ## bring up IMAGE= with Prometheus, Alertmanager, Grafana and the retrain receiver (needs Docker)
 	@test -n "$(IMAGE)" || { echo "error: set IMAGE=fraud_detector:<model version>; make image builds it and says its name" >&2; exit 2; }
+	@test -z "$$(find monitoring -name __pycache__ -prune -o \( -type d ! -perm -005 -o -type f ! -perm -004 \) -print)" || \
+	  { echo "error: monitoring/ cannot be read by others, and the containers are others: chmod -R go+rX monitoring" >&2; exit 1; }
 	IMAGE="$(IMAGE)" PORT="$(PORT)" $(COMPOSE) -f monitoring/compose.yaml up --wait
 	@printf '%s\n' "service       http://localhost:$(PORT)" "Grafana       http://localhost:$${GRAFANA_PORT:-3001}" \
 	  "Prometheus    http://localhost:$${PROMETHEUS_PORT:-9090}" "Alertmanager  http://localhost:$${ALERTMANAGER_PORT:-9093}"
