@@ -119,12 +119,13 @@ class PredictionLog:
         self._stop.set()
         self._writer.join(DRAIN_SECONDS)
         self._give_up.set()
-        if self.pending:
-            LOG.error("the database could not be written in time: %d predictions are not in the log", self.pending)
-            self._metrics.dropped("shutdown", self.pending)
+        if lost := self.pending:
+            LOG.error("the database could not be written in time: %d predictions are not in the log", lost)
+            self._metrics.dropped("shutdown", lost)
         self._metrics.pending(0)
 
     def _write_all(self) -> None:
+        self._batches.open()
         while not self._stop.wait(PAUSE_SECONDS):
             self._write_queued()
         self._write_queued()
@@ -136,6 +137,8 @@ class PredictionLog:
             self._publish_pending()
             batch = self._take()
             self._batches.write(batch)
+            if self._give_up.is_set():
+                return  # what was not written is counted as lost, by ``close``
             self._settled += len(batch)
             if len(batch) < BATCH_ROWS and not self._stop.is_set():
                 break  # nothing was left; what has come since gathers, for small batches cost the most

@@ -44,8 +44,12 @@ class SQLiteFile:
         """Make way for a file that may be new: its folder, and nothing written ahead for the one before.
 
         SQLite would put that into the new one. After the last connection was closed there is none, unless others read.
+        Raises OSError where the folder cannot be made or written, or the file: in better words than SQLite's.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        _check_writable(self.path.parent)
+        if self.path.exists():
+            _check_writable(self.path)
         now = _look(self._ahead[0])
         if now is not None and self.is_lost and _are_one(now, self._known_ahead):
             for path in self._ahead:
@@ -78,6 +82,14 @@ class SQLiteFile:
     def __del__(self) -> None:
         """With its engine."""
         self._let_go()
+
+
+def _check_writable(path: Path) -> None:
+    if not os.access(path, os.W_OK):
+        raise PermissionError(
+            f"{path} belongs to user {path.stat().st_uid} and cannot be written by user {os.geteuid()}, the service's; "
+            f"`chown {os.geteuid()} {path}`, or mount it to be written"
+        )
 
 
 def _look(path: Path) -> os.stat_result | None:

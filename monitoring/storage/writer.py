@@ -58,10 +58,17 @@ class BatchWriter:
                 self._metrics.written(len(batch))
                 return
 
+    def open(self) -> None:
+        """Make the database before the first row: what is wrong with it is said at the start."""
+        self._attempt(database.prepare)
+
     def look(self) -> None:
         """Without rows: have a database that was deleted or replaced made again, so that it shows within seconds."""
+        self._attempt(database.look)
+
+    def _attempt(self, work: Callable[[Engine, Callable[[], None]], None]) -> None:
         try:
-            database.look(self._engine, self._metrics.reopened)
+            work(self._engine, self._metrics.reopened)
         except database.AWAY + database.REFUSED as error:
             self._say("the prediction log cannot be written (%s)", database.line(error))
 

@@ -2,10 +2,12 @@
 
 import gc
 import logging
+import os
 import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -16,6 +18,7 @@ from monitoring import database, log
 from monitoring.log import open_records
 from monitoring.record_metrics import RecordMetrics
 from monitoring.storage import writer
+from monitoring.storage.sqlite_file import SQLiteFile
 from tests.components import wait_until
 from tests.monitoring.records import features, scored
 
@@ -237,6 +240,50 @@ def test_rows_wait_for_room_and_for_the_right_to_write(kept, caplog, trouble, wo
     kept.wait()
     assert len(kept.names()) == 201
     assert kept.lost() == 0
+
+
+def as_nobody(path):
+    """What user 65534 is told of a file, in a process of its own."""
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setuid(65534)
+            SQLiteFile(path).clear()
+        except OSError as error:
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as said:
+        return said.read().decode(), os.wait()
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+def test_a_place_that_cannot_be_written_is_said_with_its_owner(is_file):
+    """As a folder of root's that is mounted into a container: one line says whose it is and what to do."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        path = folder / "fraud.sqlite"
+        if is_file:
+            path.touch(mode=0o444)
+        folder.chmod(0o777 if is_file else 0o555)
+        said, _ = as_nobody(path)
+        owner, other = os.geteuid(), os.geteuid() or 65534
+        place = path if is_file else folder
+        assert said == (
+            f"{place} belongs to user {owner} and cannot be written by user {other}, the service's; "
+            f"`chown {other} {place}`, or mount it to be written"
+        )
+        folder.chmod(0o777)
+
+
+def test_the_database_is_made_before_the_first_row(tmp_path, caplog):
+    """So that what is wrong with it is said when the service starts."""
+    (tmp_path / "fraud.sqlite").mkdir()
+    made = Kept(tmp_path)
+    wait_until(lambda: "the prediction log cannot be written (unable to open database file)" in caplog.text)
+    made.log.close()
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
