@@ -22,13 +22,18 @@ def versions(saved, model, scorer, probes, facts):
 
 def test_without_a_choice_it_is_the_newest_and_the_others_are_named(versions):
     """With the command that chooses."""
-    older, newer = versions
+    newer = versions[1]
     choice = local.choose(None)
     assert choice.tag == f"fraud_detector:{newer}"
     count = len(store.versions())
-    assert choice.why.startswith(f"the newest of {count} local models (the others: ")
-    assert older in choice.why
+    assert choice.why.startswith(f"the newest of {count} local models (the others: {store.versions()[1]}")
     assert choice.why.endswith("`python -m training use VERSION` chooses")
+
+
+def test_of_many_others_the_newest_five_are_named(versions, monkeypatch):
+    """And how many more there are."""
+    monkeypatch.setattr(store, "versions", lambda: [versions[1], *"abcdefg"])
+    assert "(the others: a, b, c, d, e and 2 more)" in local.choose(None).why
 
 
 def test_an_only_model_is_said_to_be_so(versions, monkeypatch):
