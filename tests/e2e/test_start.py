@@ -207,3 +207,15 @@ def test_an_image_is_built_of_the_chosen_model(chosen):
         "print(image._copy(None, {**os.environ, 'BENTOML_HOME': tempfile.mkdtemp()}, Steps()))"
     )
     assert run([sys.executable, "-c", code], own.env).strip() == f"fraud_detector:{older}"
+
+
+def test_the_list_marks_the_chosen_model(chosen):
+    """And says so in words when it was deleted."""
+    own, older, _ = chosen
+    listed = json.loads(run([*TRAINING, "list"], own.env))
+    assert listed["chosen"] == older
+    assert [model["model_version"] for model in listed["models"] if model["chosen"]] == [older]
+    (own.home / "fraud_chosen").write_text("gone")
+    done = subprocess.run([*TRAINING, "list"], cwd=REPOSITORY, env=own.env, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "fraud_detector:gone is chosen and not here" in done.stderr

@@ -114,6 +114,8 @@ def _list(_: argparse.Namespace) -> dict[str, Any]:
         for manifest in sorted((published | local).values(), key=lambda manifest: manifest.created_at, reverse=True)
     ]
     _show(models)
+    if (choice := chosen()) is not None and choice not in local:
+        LOG.warning("%s:%s is chosen and not here: nothing local is served until another is", MODEL_NAME, choice)
     return {
         "champion": champion,
         "chosen": chosen(),
