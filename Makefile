@@ -25,7 +25,7 @@ run: setup ## serve the champion, or a local model, or one trained on the sample
 	  $(BIN)/python -m training serve --host "$(HOST)" --port "$(PORT)"
 
 test: setup ## run the tests that need nothing but Python
-	$(BIN)/python -m pytest -m "not e2e"
+	$(BIN)/python -m pytest -m "not e2e" --numprocesses auto --maxprocesses 4
 
 lint: setup ## check format, lint and types
 	$(BIN)/ruff format --check .
@@ -49,7 +49,7 @@ engines: .venv-bench/engines/.ready ## compare the scorer with other engines on 
 	.venv-bench/engines/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements/engines.in
 	@touch $@
 
-build: setup ## build the Bento of the newest model (or of FRAUD_MODEL)
+build: setup ## build the Bento of the local model that was chosen, or the newest (or of FRAUD_MODEL)
 	$(BIN)/bentoml build
 
 image: setup ## build the image of the champion, or of a local model without FRAUD_S3_URI
@@ -57,6 +57,8 @@ image: setup ## build the image of the champion, or of a local model without FRA
 
 stack: ## bring up IMAGE= with Prometheus, Alertmanager, Grafana and the retrain receiver (needs Docker)
 	@test -n "$(IMAGE)" || { echo "error: set IMAGE=fraud_detector:<model version>; make image builds it and says its name" >&2; exit 2; }
+	@test -z "$$(find monitoring -name __pycache__ -prune -o \( -type d ! -perm -005 -o -type f ! -perm -004 \) -print)" || \
+	  { echo "error: monitoring/ cannot be read by others, and the containers are others: chmod -R go+rX monitoring" >&2; exit 1; }
 	IMAGE="$(IMAGE)" PORT="$(PORT)" $(COMPOSE) -f monitoring/compose.yaml up --wait
 	@printf '%s\n' "service       http://localhost:$(PORT)" "Grafana       http://localhost:$${GRAFANA_PORT:-3001}" \
 	  "Prometheus    http://localhost:$${PROMETHEUS_PORT:-9090}" "Alertmanager  http://localhost:$${ALERTMANAGER_PORT:-9093}"

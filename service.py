@@ -29,6 +29,7 @@ from serving.life import parent
 from serving.life.worker import life
 from serving.openapi import document
 from serving.pages import pages
+from serving.start.model import tag
 from serving.telemetry import log_lines, tracing
 
 LOG = logging.getLogger("bentoml.fraud")
@@ -65,7 +66,7 @@ IMAGE = bentoml.images.Image(
 class FraudDetector:
     """Scores card transactions with a Random Forest."""
 
-    model = BentoModel(SETTINGS.model)
+    model = BentoModel(tag(SETTINGS))
 
     @bentoml.on_deployment
     @staticmethod

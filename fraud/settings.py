@@ -21,6 +21,12 @@ _SECRET = {
     "FRAUD_DATABASE_URL": DATABASE_URL_FORM,
 }
 """What is expected of variables whose value is never shown."""
+_WORDS = {
+    "FRAUD_MODEL": f"{MODEL_NAME}:VERSION in lower case, such as {MODEL_NAME}:latest",
+    "FRAUD_S3_URI": "s3://bucket/prefix, such as s3://my-bucket/fraud; a bucket's name has 3 to 63 lower-case letters, "
+    "digits, dots, hyphens and underscores, and begins and ends with a letter or digit",
+}
+"""What is expected of variables that a pattern checks: nobody reads those."""
 _NEEDED = {"FRAUD_S3_URI": "s3://bucket/prefix", "FRAUD_DATABASE_URL": DATABASE_URL_FORM}
 """What is expected of variables that some commands cannot do without."""
 _SERVICE = re.compile(r"(.+)_SERVICE_HOST")
@@ -33,14 +39,14 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str = Field(
-        f"{MODEL_NAME}:latest",
+    model: str | None = Field(
+        None,
         pattern=rf"^{MODEL_NAME}:[a-z0-9][a-z0-9._-]*$",
-        description="Tag of the model to serve, from the BentoML model store.",
+        description="Tag of the model to serve, from the BentoML model store; by default the chosen, or newest.",
     )
     s3_uri: str | None = Field(
         None,
-        pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$",
+        pattern=r"^s3://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/.*)?$",
         description="Where models and data are published, as s3://bucket/prefix.",
     )
     workers: int = Field(2, ge=1, le=256, description="Server processes.")
@@ -181,4 +187,5 @@ def _problem(details: Mapping[str, object]) -> str:
     expected = _SECRET.get(name)
     if expected:
         return f"{name}: expected {expected}; its value is not shown"
-    return f"{name}={details['input']!r}: {details['msg']}"
+    words = f"expected {_WORDS[name]}" if name in _WORDS else details["msg"]
+    return f"{name}={details['input']!r}: {words}"

@@ -4,9 +4,9 @@ Imported only where ``FRAUD_DATABASE_URL`` is set, because SQLAlchemy is. Times 
 """
 
 import sqlite3
-import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -16,6 +16,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     Engine,
     Float,
     Index,
@@ -25,7 +26,6 @@ from sqlalchemy import (
     String,
     Table,
     create_engine,
-    event,
     exc,
     inspect,
     make_url,
@@ -35,25 +35,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from fraud.errors import FraudError, SettingsError
 from fraud.schema import schema_hash
 from fraud.settings import DATABASE_URL_FORM
-from monitoring import added_column
-
-CONNECT_SECONDS = 5
-"""How long a connection, or a lock on a SQLite file, is waited for."""
+from monitoring.storage import added_column, sqlite_engine
+from monitoring.storage.sqlite_engine import CONNECT_SECONDS
+from monitoring.storage.sqlite_file import SQLiteFile
 
 ROWS_A_STATEMENT = 500 if sqlite3.sqlite_version_info >= (3, 32) else 100  # older ones take 999 values
-_SQLITE = {"timeout": CONNECT_SECONDS, "cached_statements": 16}  # those of many rows are large
 
-AWAY = (
-    exc.OperationalError,
-    exc.InterfaceError,
-    exc.InternalError,  # Postgres' word for a server that is a read-only replica now
-    exc.TimeoutError,
-    exc.DisconnectionError,
-    OSError,
-)
-"""The database cannot be reached, or is busy: the same may work later."""
-REFUSED = (exc.SQLAlchemyError,)
-"""Anything else that the database says no to."""
+REFUSED = (exc.IntegrityError, exc.DataError)
+"""The database says no to what a row holds: it will never take it. To be caught before AWAY."""
+AWAY = (exc.SQLAlchemyError, OSError)
+"""Anything else: it cannot be reached, is busy, full, damaged, another one than before: the same may work later."""
 
 _METADATA = MetaData()
 
@@ -103,6 +94,8 @@ _LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lo
 
 _prepared: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 _without_request_id: "weakref.WeakSet[Engine]" = weakref.WeakSet()
+_files: "weakref.WeakKeyDictionary[Engine, SQLiteFile]" = weakref.WeakKeyDictionary()
+"""Of each engine of SQLite."""
 
 
 class DatabaseError(FraudError):
@@ -126,8 +119,7 @@ class LoggedPrediction(NamedTuple):
 def connect(url: str) -> Engine:
     """An engine for ``url``; it connects when it is first used.
 
-    SQLite writes ahead (WAL), so that readers and a writer do not wait for each other, and overwrites
-    what it deletes. Raises SettingsError, which never shows the URL: it may hold a password.
+    Raises SettingsError, which never shows the URL: it may hold a password.
     """
     try:
         address = make_url(url)
@@ -136,7 +128,9 @@ def connect(url: str) -> Engine:
         if address.get_backend_name() not in _LOCKS:
             raise exc.ArgumentError("neither SQLite nor Postgres")
         if address.get_backend_name() == "sqlite":
-            return _sqlite(create_engine(address, hide_parameters=True, connect_args=_SQLITE))
+            engine = sqlite_engine.make(address)
+            _files[engine] = SQLiteFile(Path(str(address.database)))
+            return engine
         return create_engine(
             address,
             hide_parameters=True,
@@ -149,44 +143,47 @@ def connect(url: str) -> Engine:
         raise SettingsError(f"FRAUD_DATABASE_URL is no database: expected {DATABASE_URL_FORM}") from None
 
 
-def _sqlite(engine: Engine) -> Engine:
-    @event.listens_for(engine, "connect")
-    def set_up(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's own
-        _write_ahead(connection)
-        for pragma in ("synchronous=NORMAL", "secure_delete=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    return engine
+def _nobody() -> None:
+    """Who is told when nobody asked."""
 
 
-def _write_ahead(connection: Any) -> None:  # noqa: ANN401
-    """Turn a SQLite file to WAL. While another does so SQLite refuses at once, whatever the timeout: try again."""
-    ends = time.monotonic() + CONNECT_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > ends:
-                raise
-            time.sleep(0.01)
-        else:
-            return
+def prepare(engine: Engine, reopened: Callable[[], None] = _nobody) -> None:
+    """Make the tables and indexes that are missing. Raises what the database says.
 
-
-def prepare(engine: Engine) -> None:
-    """Make the tables, indexes and columns that are missing, once for each engine. Raises what the database says."""
-    if engine in _prepared:
+    SQLite's file is looked at each time. Where it is another than before, that is said, and ``reopened`` called.
+    """
+    file = _files.get(engine)
+    if engine in _prepared and (file is None or file.is_same()):
         return
-    if engine.dialect.name == "sqlite" and engine.url.database:
-        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+    if file is None:
+        _make_tables(engine)
+    else:
+        with file.opening:
+            file.clear()
+            if file.remember(emptied=_make_tables(engine)):
+                reopened()
+    _prepared.add(engine)
+
+
+def _make_tables(engine: Engine) -> bool:
+    """Whether any was missing. An older one gets the column that it lacks."""
+    lock = _LOCKS[engine.dialect.name]
     with engine.begin() as connection:
-        if not set(_METADATA.tables) <= set(inspect(connection).get_table_names()):
-            connection.exec_driver_sql(_LOCKS[engine.dialect.name])
+        missing = not set(_METADATA.tables) <= set(inspect(connection).get_table_names())
+        if missing:
+            connection.exec_driver_sql(lock)
             _METADATA.create_all(connection)
     _without_request_id.discard(engine)
-    if not added_column.ensure(engine, _LOCKS[engine.dialect.name]):
+    if not added_column.ensure(engine, lock, LoggedPrediction._fields):
         _without_request_id.add(engine)
-    _prepared.add(engine)
+    return missing
+
+
+def look(engine: Engine, reopened: Callable[[], None]) -> None:
+    """Prepare a SQLite file anew that is no more what it was; one that nobody has used is left alone."""
+    file = _files.get(engine)
+    if file is not None and file.is_lost:
+        prepare(engine, reopened)
 
 
 def forget(engine: Engine) -> None:
@@ -194,11 +191,19 @@ def forget(engine: Engine) -> None:
     _prepared.discard(engine)
 
 
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction. Raises ReplacedError where it went into a SQLite file that is gone."""
+    file = _files.get(engine)
+    with file.written() if file else nullcontext(), engine.begin() as connection:
+        yield connection
+
+
 def insert(engine: Engine, rows: Sequence[LoggedPrediction]) -> None:
     """Add predictions in one transaction. Raises what the database says; nothing is added then."""
     mark = "?" if engine.dialect.paramstyle == "qmark" else "%s"
     fields = len(LoggedPrediction._fields) - (engine in _without_request_id)
-    with engine.begin() as connection:
+    with writing(engine) as connection:
         for start in range(0, len(rows), ROWS_A_STATEMENT):
             part = [row[:fields] for row in rows[start : start + ROWS_A_STATEMENT]]
             connection.exec_driver_sql(_insert(mark, len(part), fields), tuple(chain.from_iterable(part)))
@@ -224,7 +229,7 @@ def put_labels(engine: Engine, labels: Sequence[tuple[str, bool]], source: str, 
     statement = dialect.insert(LABELS_TABLE)
     changed = {name: statement.excluded[name] for name in ("is_fraud", "labelled_at", "source")}
     statement = statement.on_conflict_do_update(index_elements=["transaction_id"], set_=changed)
-    with engine.begin() as connection:
+    with writing(engine) as connection:
         connection.execute(
             statement,
             [

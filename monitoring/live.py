@@ -54,7 +54,7 @@ class QualityPublisher:
 
         settings = self._settings
         try:
-            database.prepare(self._engine)
+            database.prepare(self._engine, self._metrics.reopened)
             qualities = quality.measure(
                 self._engine,
                 now=time.time(),

@@ -34,8 +34,6 @@ BATCH_ROWS = 2_000
 """Most rows written in one transaction."""
 PAUSE_SECONDS = 0.5
 """How long rows gather: a transaction costs as much as 15 rows, and an end by force loses those that wait."""
-RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
-"""Pauses after one failure, two, ...; the last goes on."""
 DRAIN_SECONDS = 5.0
 
 _AMOUNT = COLUMNS.index("Amount")
@@ -50,6 +48,7 @@ class PredictionLog:
 
     def __init__(self, engine: "Engine", metrics: RecordMetrics, *, features: bool, max_pending: int) -> None:
         from monitoring.database import SCHEMA_HASH, LoggedPrediction
+        from monitoring.storage.writer import BatchWriter
 
         self.engine = engine
         self._logged, self._schema = LoggedPrediction, SCHEMA_HASH
@@ -60,6 +59,7 @@ class PredictionLog:
         self._added = self._settled = 0  # each is written by one thread alone
         self._stop = threading.Event()
         self._give_up = threading.Event()
+        self._batches = BatchWriter(engine, metrics, self._stop, self._give_up, self._publish_pending)
         self._writer = threading.Thread(target=self._write_all, name="fraud-log", daemon=True)
 
     def start(self) -> None:
@@ -123,71 +123,37 @@ class PredictionLog:
         self._stop.set()
         self._writer.join(DRAIN_SECONDS)
         self._give_up.set()
-        if self.pending:
-            LOG.error("the database could not be written in time: %d predictions are not in the log", self.pending)
-            self._metrics.dropped("shutdown", self.pending)
+        if lost := self.pending:
+            LOG.error("the database could not be written in time: %d predictions are not in the log", lost)
+            self._metrics.dropped("shutdown", lost)
         self._metrics.pending(0)
 
     def _write_all(self) -> None:
+        self._batches.open()
         while not self._stop.wait(PAUSE_SECONDS):
             self._write_queued()
         self._write_queued()
 
     def _write_queued(self) -> None:
+        if not self._queue:
+            self._batches.look()
         while self._queue and not self._give_up.is_set():
-            self._metrics.pending(self.pending)
+            self._publish_pending()
             batch = self._take()
-            self._write(batch)
+            self._batches.write(batch)
+            if self._give_up.is_set():
+                return  # what was not written is counted as lost, by ``close``
             self._settled += len(batch)
             if len(batch) < BATCH_ROWS and not self._stop.is_set():
                 break  # nothing was left; what has come since gathers, for small batches cost the most
+        self._publish_pending()
+
+    def _publish_pending(self) -> None:
         self._metrics.pending(self.pending)
 
     def _take(self) -> list["database.LoggedPrediction"]:
         """The oldest rows."""
         return [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_ROWS))]
-
-    def _write(self, batch: list["database.LoggedPrediction"]) -> None:
-        """Write ``batch``, however long the database is away; gives up when ``close`` says so."""
-        from monitoring import database
-
-        failures = 0
-        while not self._give_up.is_set():
-            try:
-                database.prepare(self.engine)
-                database.insert(self.engine, batch)
-            except database.AWAY as error:
-                pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
-                failures += 1
-                LOG.warning("the prediction log cannot be written (%s); again in %g s", database.line(error), pause)
-                self._metrics.pending(self.pending)
-                database.forget(self.engine)
-                self._rest(pause)
-            except database.REFUSED as error:
-                LOG.error("the database refuses a prediction: %s", database.line(error))
-                self._write_singly(batch)
-                return
-            else:
-                self._metrics.written(len(batch))
-                return
-
-    def _rest(self, seconds: float) -> None:
-        """Wait before the next try; shorter once the service ends."""
-        if not self._stop.wait(seconds):
-            return
-        self._give_up.wait(PAUSE_SECONDS)
-
-    def _write_singly(self, batch: list["database.LoggedPrediction"]) -> None:
-        """One bad row must not cost the others."""
-        from monitoring import database
-
-        for row in batch:
-            try:
-                database.insert(self.engine, [row])
-            except database.AWAY + database.REFUSED:
-                self._metrics.dropped("invalid", 1)
-            else:
-                self._metrics.written(1)
 
 
 class Records:
@@ -214,7 +180,7 @@ class Records:
         from monitoring import database
 
         try:
-            database.prepare(self._engine)
+            database.prepare(self._engine, self._metrics.reopened)
             database.put_labels(self._engine, [(transaction_id, is_fraud)], source="feedback", now=time.time())
         except database.AWAY + database.REFUSED as error:
             LOG.error("a label was not kept: %s", database.line(error))

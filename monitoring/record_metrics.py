@@ -22,6 +22,9 @@ class RecordMetrics:
         self._written = Counter("fraud_log_written", "Predictions written to the database.", registry=registry)
         dropped = Counter("fraud_log_dropped", "Predictions lost to the log, by reason.", ["reason"], registry=registry)
         self._dropped = {reason: dropped.labels(reason) for reason in LOST}
+        self._reopened = Counter(
+            "fraud_log_reopened", "Times that the file of the database was another than before.", registry=registry
+        )
         self._pending = Gauge(
             "fraud_log_pending",
             "Predictions waiting to be written.",
@@ -52,6 +55,10 @@ class RecordMetrics:
     def dropped(self, reason: str, rows: int) -> None:
         """Count rows that are lost; ``reason`` is one of LOST."""
         self._dropped[reason].inc(rows)
+
+    def reopened(self) -> None:
+        """Count that the database's file was deleted, emptied or replaced, and opened anew."""
+        self._reopened.inc()
 
     def pending(self, rows: int) -> None:
         """Publish how many rows this worker has not written yet."""

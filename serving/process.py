@@ -34,6 +34,7 @@ from serving.few import Few, too_many
 from serving.pages import FEEDBACK, MODEL
 from serving.remembered import Remembered
 from serving.shortcut import ShortCut
+from serving.start.model import settle
 from serving.telemetry.refused_calls import RefusedCalls
 
 LOG = logging.getLogger("bentoml.fraud")
@@ -109,10 +110,9 @@ def _check_start(bentoml_home: Path) -> None:
     try:
         home.claim(bentoml_home)
         bento.check_tracing()
-        model = store.get(settings().model)
+        LOG.info("%s", _introduction(settle(settings())))
     except FraudError as error:
         sys.exit(f"error: {error}")
-    LOG.info("%s", _introduction(model))
 
 
 def _database(url: str) -> str:

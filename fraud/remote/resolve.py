@@ -1,19 +1,20 @@
 """Which registry and which model are meant: ``FRAUD_S3_URI``, and a name as a user writes it.
 
 A model is named by its version, by its tag ``fraud_detector:VERSION``, as ``latest``, the newest in the local store, or
-as ``champion``, which the registry knows; without one it is the champion last seen.
+as ``champion``, which the registry knows; without one it is the champion last seen. Where nobody names one, it is what
+``FRAUD_MODEL`` names, else the one chosen with ``training use``, else the newest.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 from fraud import store
+from fraud.choice.local import LATEST, choose
 from fraud.errors import ModelError, RegistryError
 from fraud.remote.registry import Registry
 from fraud.settings import MODEL_NAME, Settings, not_set
 
 CHAMPION = "champion"
-LATEST = "latest"
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,16 @@ def registry_if_set(settings: Settings | None = None) -> Registry | None:
     return None if uri is None else Registry(uri.rstrip("/"))
 
 
-def resolve(name: str, remote: Registry | None = None, *, pull: bool = False) -> Resolved:
-    """Which version ``name`` is. With ``pull`` it is brought from ``remote`` unless the local store has it.
+def resolve(name: str | None, remote: Registry | None = None, *, pull: bool = False) -> Resolved:
+    """Which version ``name`` is; where it is None, the one that is meant then.
 
-    That a version exists is not checked otherwise. Raises ModelError for the tag of something else, for ``latest`` of
-    an empty store, and for ``champion`` when neither a registry nor our memory knows one; RegistryError when there is
-    none yet, or S3 fails.
+    With ``pull`` it is brought from ``remote`` unless the local store has it. That a version exists is not checked
+    otherwise. Raises ModelError for the tag of something else, for ``latest`` of an empty store, for a choice that is
+    gone, and for ``champion`` when neither a registry nor our memory knows one; RegistryError when there is none yet,
+    or S3 fails.
     """
-    version = bare_name(name)
+    name = name or Settings.from_env().model
+    version = choose(None).version if name is None else bare_name(name)
     if version == CHAMPION:
         model = _champion(remote)
     elif version == LATEST:

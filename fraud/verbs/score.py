@@ -7,7 +7,6 @@ from typing import Any
 from fraud import command
 from fraud.argument_types import MODEL_NAMES, positive
 from fraud.command import CommandResult, Verbs
-from fraud.settings import Settings
 from fraud.verbs import PROGRAM
 
 
@@ -31,7 +30,8 @@ def add_to(verbs: Verbs) -> None:
     score.add_argument(
         "--model",
         metavar="MODEL",
-        help=f"{MODEL_NAMES}; pulled from FRAUD_S3_URI when it is not here (default: FRAUD_MODEL, else the newest)",
+        help=f"{MODEL_NAMES}; pulled from FRAUD_S3_URI when it is not here "
+        "(default: FRAUD_MODEL, else the chosen one, else the newest)",
     )
     score.add_argument("--jobs", type=positive, metavar="N", help="threads that score (default: all cores)")
     score.add_argument(
@@ -76,8 +76,7 @@ def _score(arguments: argparse.Namespace) -> dict[str, Any] | CommandResult:
 def _tag(name: str | None) -> str:
     from fraud.remote.resolve import registry_if_set, resolve
 
-    settings = Settings.from_env()
-    return resolve(name or settings.model, registry_if_set(settings), pull=True).tag
+    return resolve(name, registry_if_set(), pull=True).tag
 
 
 def _is_one_file(arguments: argparse.Namespace) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from tests.components.container import Engine, container_engine
 
 INSTALL = {
+    "busybox": "apt-get install busybox",
     "prometheus": "apt-get install prometheus",
     "promtool": "apt-get install prometheus",
     "prometheus-alertmanager": "apt-get install prometheus-alertmanager",

@@ -30,17 +30,20 @@ SHIPPED = {
     "shortcut",
     "serving/connection": "__init__ bounds closing door protocol",
     "serving/life": "__init__ parent worker",
+    "serving/start": "__init__ model",
     "serving/telemetry": "__init__ log_lines printed refused_calls request_id tracing",
     "fraud": "__init__ __main__ argument_types atomic checksums command errors features home keys manifest profile "
     "rows schema settings store",
+    "fraud/choice": "__init__ local",
     "fraud/verbs": "__init__ key score",
     "fraud/scorer": "__init__ file forest from_sklearn kernel numpy_walk order",
     "fraud/scorer/kernels": {
         *("SHA256SUMS", "linux-x86_64.so", "linux-aarch64.so", "macos-x86_64.dylib", "macos-arm64.dylib"),
     },
-    "monitoring": "__init__ __main__ access_metrics added_column database labels live log metrics multiprocess pending "
-    "quality record_metrics ticker window workers",
+    "monitoring": "__init__ __main__ access_metrics database labels live log metrics multiprocess pending quality "
+    "record_metrics ticker window workers",
     "monitoring/receiver": "__init__ github webhook",
+    "monitoring/storage": "__init__ added_column sqlite_engine sqlite_file writer",
     "monitoring/verbs": "__init__ drift labels webhook",
 }
 """By folder, every file; what ends in .py without its ending."""

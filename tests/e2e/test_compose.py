@@ -6,6 +6,7 @@ binaries stand in for the first two, with the stack's command lines, mounts and 
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,28 @@ def compose(*arguments, files=(STACK,), project="e2e-config", check=True, **env)
     )
     assert not check or done.returncode == 0, f"{arguments} exited {done.returncode}:\n{done.stdout}{done.stderr}"
     return done
+
+
+def health_checks():
+    """File, service and words of each."""
+    for file in (STACK, REPOSITORY / "deploy" / "compose.yaml"):
+        for name, service in yaml.safe_load(file.read_text())["services"].items():
+            if "healthcheck" in service:
+                yield pytest.param(service["healthcheck"]["test"][1:], id=f"{file.parent.name}-{name}")
+
+
+@pytest.mark.parametrize("words", [*health_checks()])
+def test_health_checks_ask_without_a_proxy(server, words):
+    """In a container that was given one 127.0.0.1 is asked itself; what does not answer is not healthy."""
+    program = [sys.executable] if words[0] == "python" else [require("busybox"), "wget"]
+    env = {**os.environ, "http_proxy": "http://127.0.0.1:9", "no_proxy": "localhost"}
+
+    def healthy(port):
+        asked = [re.sub(r":\d{4}/[^'\"]*", f":{port}/readyz", word) for word in words[1:]]
+        return subprocess.run([*program, *asked], env=env, capture_output=True, timeout=30).returncode == 0
+
+    assert healthy(server.port)
+    assert not healthy(free_ports(1)[0])
 
 
 def test_the_file_is_accepted():

@@ -149,7 +149,7 @@ def test_live_quality_is_that_of_sqlite(engine, tmp_path, unlabelled):
 
 def test_the_loop_closes(postgres, engine, s3, tmp_path, monkeypatch):
     """Rows that were served, labelled by a file, reported and pushed are what training loads, value for value."""
-    now, uri = time.time(), f"s3://{BUCKET}/labels"
+    now, uri = time.time() // DAY * DAY, f"s3://{BUCKET}/labels"  # a midnight: all rows are of one day
     sample = data.load(["sample:2000"])
     insert(
         engine,

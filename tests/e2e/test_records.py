@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import httpx
 import numpy as np
@@ -252,6 +254,76 @@ def test_a_dead_database_costs_no_answer_and_loses_nothing_when_it_is_back(start
             assert postgres.query("select is_fraud from labels") == "t"
             assert metric(server.url, 'fraud_log_dropped_total{reason="full"}') == 0
         os.kill(server.pid, signal.SIGTERM)
+
+
+def test_what_is_done_to_postgres_loses_no_row(start, tmp_path):
+    """Connections killed, the table dropped, a column changed and changed back: every answer is kept."""
+    with Postgres(tmp_path) as postgres:
+        server = start(FRAUD_DATABASE_URL=postgres.url)
+
+        def predict(name, count=20):
+            for number in range(count):
+                body = SAMPLE | {"transaction_id": f"{name}-{number}"}
+                httpx.post(f"{server.url}/predict", json=body, trust_env=False, timeout=30).raise_for_status()
+
+        def kept(name):
+            return postgres.query("select transaction_id from predictions").count(f"{name}-") == 20
+
+        predict("first")
+        wait_until(lambda: kept("first"))
+        postgres.query("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()")
+        predict("killed")
+        wait_until(lambda: kept("killed"), seconds=30)
+        postgres.query("drop table predictions")
+        predict("dropped")
+        wait_until(lambda: kept("dropped"), seconds=30)
+        postgres.query("alter table predictions rename column amount to other")
+        predict("changed")
+        wait_until(lambda: "the prediction log cannot be written" in server.log(), seconds=30)
+        postgres.query("alter table predictions rename column other to amount")
+        wait_until(lambda: kept("changed"), seconds=40)
+        assert metric(server.url, 'fraud_log_dropped_total{reason="invalid"}') == 0
+        wait_until(lambda: metric(server.url, "fraud_log_written_total") == 80)
+
+
+def test_a_file_that_is_replaced_keeps_what_comes(start, tmp_path):
+    """Deleted with its folder, and an older one moved in its place, under two workers: said, counted, nothing lost."""
+    path, older = tmp_path / "data" / "fraud.sqlite", tmp_path / "older.sqlite"
+    server = start(FRAUD_DATABASE_URL=f"sqlite:///{path}", FRAUD_WORKERS="2")
+
+    def predict(name):
+        def call(number):
+            body = SAMPLE | {"transaction_id": f"{name}-{number}"}
+            httpx.post(f"{server.url}/predict", json=body, trust_env=False, timeout=30).raise_for_status()
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(call, range(60)))
+
+    def kept(name):
+        found = rows_of(path, "select transaction_id from predictions") if path.exists() else []
+        return sum(row[0].startswith(name) for row in found) == 60
+
+    def reopened():
+        return metric(server.url, "fraud_log_reopened_total")
+
+    predict("first")
+    wait_until(lambda: kept("first"))
+    wait_until(lambda: metric(server.url, "fraud_log_written_total") == 60)
+    with closing(sqlite3.connect(path)) as one, closing(sqlite3.connect(older)) as other:
+        one.backup(other)
+    shutil.rmtree(path.parent)
+    wait_until(lambda: path.exists() and reopened())
+    predict("second")
+    wait_until(lambda: kept("second"))
+    seen = reopened()
+    older.rename(path)
+    wait_until(lambda: reopened() > seen)
+    predict("third")
+    wait_until(lambda: kept("third"))
+    assert kept("first")
+    assert rows_of(path, "pragma integrity_check") == [("ok",)]
+    assert "was deleted, emptied or replaced" in server.log()
+    assert metric(server.url, 'fraud_log_dropped_total{reason="invalid"}') == 0
 
 
 def test_a_bad_database_url_stops_the_start_without_showing_it(store, tmp_path):

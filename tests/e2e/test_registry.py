@@ -363,7 +363,7 @@ def test_serving_takes_the_champion_and_falls_back_to_it_when_s3_is_down(
     assert serve.choose_model(settings, Steps()) == f"fraud_detector:{first}"
     said = capsys.readouterr().err
     assert "Could not connect" in said
-    assert "serving the local model instead: the last champion" in said
+    assert f"serving the local model instead: fraud_detector:{first}, the last champion" in said
 
 
 def test_serving_without_s3_and_without_a_local_model_is_a_stated_error(empty_store, uri, monkeypatch):

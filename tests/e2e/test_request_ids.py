@@ -14,7 +14,7 @@ from tests.components import Postgres, wait_until
 from tests.e2e.conftest import REPOSITORY
 from tests.e2e.test_shortcut import head, heard, sent
 from tests.monitoring.records import scored
-from tests.monitoring.test_added_column import LABELS, OLD
+from tests.monitoring.storage.test_added_column import LABELS, OLD
 
 pytestmark = pytest.mark.e2e
 

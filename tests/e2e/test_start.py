@@ -1,6 +1,8 @@
 """What may not serve says so in one line, however it is started, and takes nothing away from what serves already."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,11 +10,14 @@ import sys
 import httpx
 import psutil
 import pytest
+import yaml
 
-from tests.components import BentoServer, free_port
-from tests.e2e.conftest import REPOSITORY, serve_command
+from tests.components import BentoServer, answers, free_port, wait_until
+from tests.e2e.conftest import REPOSITORY, run, serve_command
 
 pytestmark = pytest.mark.e2e
+
+TRAINING = (sys.executable, "-m", "training")
 
 
 def serving(home, folder):
@@ -95,3 +100,122 @@ def test_a_home_is_free_when_its_server_was_killed(store, tmp_path):
         killed.terminate()
         if worker.is_running():
             worker.kill()
+
+
+@pytest.fixture(scope="module")
+def two(store, tmp_path_factory):
+    """A store with an older model, which is chosen, and a newer one; and both versions."""
+    own = store.copy(tmp_path_factory.mktemp("two") / "home")
+    newer = json.loads(run([*TRAINING, "run", "--data", "sample:8000", "--trees", "5"], own.env))["model_version"]
+    return own, store.version, newer
+
+
+@pytest.fixture
+def chosen(two):
+    """The same with the older one chosen; the choice is taken back afterwards."""
+    own, older, newer = two
+    assert json.loads(run([*TRAINING, "use", older], own.env)) == {"chosen": older, "before": None}
+    yield own, older, newer
+    run([*TRAINING, "use", "--newest"], own.env)
+
+
+def served(server):
+    return httpx.get(f"{server.url}/model", trust_env=False).json()["model_version"]
+
+
+@pytest.mark.parametrize("how", ["bentoml serve", "make run"])
+def test_without_a_choice_the_newest_is_served_and_the_others_are_named(two, tmp_path, how):
+    """With the command that chooses; FRAUD_S3_URI, which the service does not use, is said as well."""
+    own, older, newer = two
+    port = free_port()
+    env = {**own.env, "FRAUD_WORKERS": "1"}
+    if how == "bentoml serve":
+        env["FRAUD_S3_URI"] = "s3://my_bucket/fraud"
+    with BentoServer([sys.executable, *ways(str(port))[how]], env, REPOSITORY, port, tmp_path) as server:
+        assert served(server) == newer
+        assert f"the newest of 2 local models (the others: {older}); `python -m training use VERSION`" in server.log()
+        said = f"FRAUD_S3_URI is set, and the service does not use it: it serves fraud_detector:{newer}"
+        assert (said in server.log()) is (how == "bentoml serve")
+
+
+@pytest.mark.parametrize("how", ["bentoml serve", "make run"])
+def test_the_chosen_model_is_served(chosen, tmp_path, how):
+    """Not the newest; and one that FRAUD_MODEL names comes before it."""
+    own, older, newer = chosen
+    for named, expected in ({}, older), ({"FRAUD_MODEL": f"fraud_detector:{newer}"}, newer):
+        port = free_port()
+        folder = tmp_path / expected
+        folder.mkdir()
+        env = {**own.env, "FRAUD_WORKERS": "1", **named}
+        with BentoServer([sys.executable, *ways(str(port))[how]], env, REPOSITORY, port, folder) as server:
+            assert served(server) == expected
+
+
+def test_a_worker_that_is_started_anew_serves_what_the_others_do(two, tmp_path):
+    """A newer model, or another choice, that came meanwhile is for the next start."""
+    own, older, newer = two
+    home = own.copy(tmp_path / "home")
+    with serving(home.home, tmp_path) as server:
+        assert served(server) == newer
+        run([*TRAINING, "use", older], home.env)
+        [worker] = server.worker_pids()
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: server.worker_pids() not in ([], [worker]), seconds=30)
+        wait_until(lambda: answers(f"{server.url}/readyz"), seconds=30)
+        assert served(server) == newer
+
+
+def test_a_bento_is_built_of_the_chosen_model_and_serves_it(chosen, tmp_path):
+    """Also where the store has a newer one, and another is chosen by then."""
+    own, older, newer = chosen
+    said = run([sys.executable, "-m", "bentoml", "build", "--output", "tag"], own.env)
+    tag = said.strip().removeprefix("__tag__:")
+    facts = yaml.safe_load((own.home / "bentos" / tag.replace(":", "/") / "bento.yaml").read_text())
+    assert [model["tag"] for model in facts["services"][0]["models"]] == [f"fraud_detector:{older}"]
+    run([*TRAINING, "use", newer], own.env)
+    port = free_port()
+    command = [sys.executable, "-m", "bentoml", "serve", tag, "--host", "127.0.0.1", "--port", str(port)]
+    with BentoServer(command, {**own.env, "FRAUD_WORKERS": "1"}, tmp_path, port, tmp_path) as server:
+        assert served(server) == older
+
+
+@pytest.mark.parametrize("how", ["bentoml serve", "Python", "make run", "build", "evaluate", "score"])
+def test_a_chosen_model_that_was_deleted_stops_all_that_would_take_it(two, tmp_path, how):
+    """With one line; no other model is taken in its place."""
+    own, older, _ = two
+    home = own.copy(tmp_path / "home")
+    shutil.rmtree(home.home / "bentos")  # BentoML deletes no model that one of these holds
+    run([*TRAINING, "use", older], home.env)
+    run([sys.executable, "-m", "bentoml", "models", "delete", f"fraud_detector:{older}", "--yes"], home.env)
+    others = {
+        "build": ("-m", "bentoml", "build"),
+        "evaluate": ("-m", "training", "evaluate", "--data", "sample:2000"),
+        "score": ("-m", "fraud", "score", "sample_transaction.csv", str(tmp_path / "out.csv")),
+    }
+    code, said = start_in_vain(home.home, *(ways(str(free_port())) | others)[how])
+    assert code == 1
+    assert f"error: fraud_detector:{older} was chosen to be served and the model store does not have it" in said
+    assert "Traceback" not in said
+
+
+def test_an_image_is_built_of_the_chosen_model(chosen):
+    """What ``training image`` copies into its fresh store where there is no FRAUD_S3_URI; the image itself is in
+    tests/e2e/test_bundle.py."""
+    own, older, _ = chosen
+    code = (
+        "import os, tempfile; from training.shipping import image; from training.console import Steps;"
+        "print(image._copy(None, {**os.environ, 'BENTOML_HOME': tempfile.mkdtemp()}, Steps()))"
+    )
+    assert run([sys.executable, "-c", code], own.env).strip() == f"fraud_detector:{older}"
+
+
+def test_the_list_marks_the_chosen_model(chosen):
+    """And says so in words when it was deleted."""
+    own, older, _ = chosen
+    listed = json.loads(run([*TRAINING, "list"], own.env))
+    assert listed["chosen"] == older
+    assert [model["model_version"] for model in listed["models"] if model["chosen"]] == [older]
+    (own.home / "fraud_chosen").write_text("gone")
+    done = subprocess.run([*TRAINING, "list"], cwd=REPOSITORY, env=own.env, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "fraud_detector:gone is chosen and not here" in done.stderr

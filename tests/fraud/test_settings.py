@@ -175,6 +175,8 @@ BAD = [
     ("FRAUD_S3_URI", "https://bucket"),
     ("FRAUD_S3_URI", "s3://"),
     ("FRAUD_S3_URI", "s3://Bucket"),
+    ("FRAUD_S3_URI", "s3://_bucket"),
+    ("FRAUD_S3_URI", "s3://ab"),
     ("FRAUD_WORKERS", "0"),
     ("FRAUD_WORKERS", "257"),
     ("FRAUD_WORKERS", "two"),
@@ -215,6 +217,27 @@ def test_a_bad_value_is_refused_by_name_and_value(name, value):
         Settings.from_env({name: value})
     assert str(caught.value).startswith(f"{name}={value!r}: ")
     assert "\n" not in str(caught.value)
+
+
+def test_words_and_an_example_are_said_in_place_of_a_pattern():
+    """For each setting that a pattern checks."""
+    checked = {
+        PREFIX + name.upper()
+        for name, given in Settings.model_fields.items()
+        if any(getattr(one, "pattern", None) for one in given.metadata)
+    }
+    assert checked == {"FRAUD_MODEL", "FRAUD_S3_URI", "FRAUD_API_KEYS", "FRAUD_METRICS_KEYS", "FRAUD_DATABASE_URL"}
+    for name, value in [*BAD, *SECRET]:
+        if name in checked:
+            with pytest.raises(SettingsError, match=": expected ") as caught:
+                Settings.from_env({name: value})
+            assert "pattern" not in str(caught.value)
+            assert not {"^", "$", "[", "\\"} & set(str(caught.value).partition("expected")[2])
+
+
+def test_a_bucket_with_an_underscore_is_taken():
+    """AWS allows none in new names; other servers do."""
+    assert Settings.from_env({"FRAUD_S3_URI": "s3://my_bucket/fraud"}).s3_uri == "s3://my_bucket/fraud"
 
 
 @pytest.mark.parametrize(("name", "value"), SECRET)

@@ -1,6 +1,8 @@
 """The stack's file: pinned, hardened, closed to other machines, and its parts find each other by name."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -196,3 +198,28 @@ def test_prometheus_may_have_a_key_in_a_file():
     service = overlay["services"]["fraud-detector"]["environment"]
     assert service["FRAUD_METRICS_KEYS"].startswith("${FRAUD_METRICS_KEYS:?")
     assert set(overlay["services"]) == {"fraud-detector", "prometheus"}
+
+
+def stack(folder, mode):
+    """What ``make stack`` says in a checkout whose ``monitoring/`` has this mode; COMPOSE starts nothing."""
+    shutil.copy(MONITORING.with_name("Makefile"), folder)
+    shutil.copytree(MONITORING / "prometheus", folder / "monitoring" / "prometheus")
+    for path in [folder / "monitoring", *(folder / "monitoring").rglob("*")]:
+        path.chmod(mode | 0o111 if path.is_dir() and mode & 0o4 else mode | 0o700)
+    command = ["make", "stack", "IMAGE=fraud_detector:x", "COMPOSE=echo"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+def test_a_checkout_that_others_cannot_read_is_said(tmp_path):
+    """Before anything is started: Prometheus would end without its configuration."""
+    done = stack(tmp_path, 0o600)
+    assert done.returncode != 0
+    assert "error: monitoring/ cannot be read by others" in done.stderr
+    assert "up --wait" not in done.stdout
+
+
+def test_a_checkout_that_others_can_read_is_started(tmp_path):
+    """As git makes it."""
+    done = stack(tmp_path, 0o644)
+    assert done.returncode == 0, done.stderr
+    assert "up --wait" in done.stdout

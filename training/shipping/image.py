@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fraud import store
+from fraud.choice.local import LATEST, Choice, choose
 from fraud.errors import FraudError, RegistryError
 from fraud.remote.registry import Registry
-from fraud.remote.resolve import CHAMPION, LATEST, bare_name, registry_if_set, resolve
+from fraud.remote.resolve import CHAMPION, bare_name, registry_if_set
 from fraud.settings import MODEL_NAME, Settings
 from training.console import Steps
 
@@ -40,7 +41,7 @@ def build(version: str | None, tag: str | None, backend: str | None, steps: Step
     with tempfile.TemporaryDirectory(prefix="fraud-image-") as home:
         env = {**os.environ, "BENTOML_HOME": home}
         steps.start("model", "Filling a fresh model store")
-        model = _pull(version or CHAMPION, env) if remote else _copy(version, env)
+        model = _pull(version or CHAMPION, env) if remote else _copy(version, env, steps)
         steps.done(model)
         shipped = model.removeprefix(f"{MODEL_NAME}:")
         env["FRAUD_MODEL"] = model
@@ -82,12 +83,14 @@ def _pull(name: str, env: Mapping[str, str]) -> str:
     return str(json.loads(said)["tag"])
 
 
-def _copy(version: str | None, env: Mapping[str, str]) -> str:
+def _copy(version: str | None, env: Mapping[str, str], steps: Steps) -> str:
     """Tag of the local model, once it is in the store of ``env``. Raises ModelError for one that would not serve."""
     import bentoml
 
-    entry = store.get(resolve(version or Settings.from_env().model).tag)
+    choice = Choice(version, "as --version says") if version else choose(Settings.from_env().model)
+    entry = store.get(choice.tag)
     store.open_served(entry)
+    steps.say(f"  the local {entry.tag}, {choice.why}")
     with tempfile.TemporaryDirectory(prefix="fraud-export-") as folder:
         archive = bentoml.models.export_model(entry.tag, str(Path(folder) / "model.bentomodel"))
         _run("bentoml models import", [*_BENTOML, "models", "import", archive], env)

@@ -5,9 +5,10 @@ import socket
 import sys
 
 from fraud import home, store
+from fraud.choice.local import LATEST, Choice, choose, chosen
 from fraud.errors import RegistryError, SettingsError
-from fraud.remote.resolve import CHAMPION, LATEST, bare_name, registry, registry_if_set, resolve
-from fraud.settings import Settings
+from fraud.remote.resolve import CHAMPION, bare_name, registry, resolve
+from fraud.settings import MODEL_NAME, Settings
 from training.console import Steps
 
 
@@ -15,21 +16,22 @@ def choose_model(settings: Settings, steps: Steps) -> str:
     """Tag of the model to serve; one that is damaged or not exact is not chosen.
 
     A version that ``FRAUD_MODEL`` names. Else, with ``FRAUD_S3_URI``, the champion, pulled and verified; when S3 cannot
-    give it, the champion last seen, or the newest local model. Without ``FRAUD_S3_URI`` the newest local model, and
-    when there is none at all, one trained on the sample. Raises ModelError or RegistryError when nothing can be served.
+    give it, the champion last seen, or the local choice. Without ``FRAUD_S3_URI`` the local choice: the model chosen
+    with ``training use``, else the newest, and when there is none at all, one trained on the sample. Raises ModelError
+    or RegistryError when nothing can be served.
     """
-    pinned = bare_name(settings.model) != LATEST
+    pinned = settings.model is not None and bare_name(settings.model) != LATEST
     if settings.s3_uri and not pinned:
         tag = _champion_or_local(settings, steps)
     else:
-        if not pinned and not store.versions():
+        if not pinned and not store.versions() and chosen() is None:
             from training.run import TrainingPlan, run
 
             steps.warn("no model yet: training one on the embedded sample (synthetic, for trying things out)")
             run(TrainingPlan(["sample"]), steps)
-        tag = resolve(settings.model, registry_if_set(settings)).tag
-        store.get(tag)  # or it is an error, before anything is said
-        steps.say(f"serving the local {tag}")
+        choice = choose(settings.model)
+        tag = f"{MODEL_NAME}:{store.get(choice.tag).tag.version}"  # or it is an error, before anything is said
+        steps.say(f"serving the local {tag}, {choice.why}")
     store.open_served(store.get(tag))
     return tag
 
@@ -45,10 +47,10 @@ def _champion_or_local(settings: Settings, steps: Steps) -> str:
     except RegistryError as error:
         if not store.versions():
             raise RegistryError(f"{error}; and there is no local model to serve instead") from None
-        model = resolve(CHAMPION if store.remembered_champion() else LATEST)
-        which = "the last champion" if model.source == "memory" else "the newest"
-        steps.warn(f"{error}; serving the local model instead: {which}, {model.tag}")
-        return model.tag
+        last = store.remembered_champion()
+        choice = Choice(last, "the last champion") if last else choose(None)
+        steps.warn(f"{error}; serving the local model instead: {choice.tag}, {choice.why}")
+        return choice.tag
 
 
 def serve(host: str, port: int) -> None:
@@ -61,8 +63,9 @@ def serve(host: str, port: int) -> None:
     home.check_unclaimed(home.folder())
     tag = choose_model(Settings.from_env(), Steps())
     arguments = ["serve", "service:FraudDetector", "--host", address, "--port", str(port)]
+    env = {name: value for name, value in os.environ.items() if name != "FRAUD_S3_URI"}  # it has done its part
     os.execve(  # noqa: S606 - the server takes this process's place, its signals and its exit code
-        sys.executable, [sys.executable, "-m", "bentoml", *arguments], {**os.environ, "FRAUD_MODEL": tag}
+        sys.executable, [sys.executable, "-m", "bentoml", *arguments], {**env, "FRAUD_MODEL": tag}
     )
 
 

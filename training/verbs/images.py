@@ -25,7 +25,9 @@ def add_to(verbs: Verbs) -> None:
         f"{PROGRAM} image --version abcdef123456 --tag registry.example/fraud:candidate",
     )
     build.add_argument(
-        "--version", metavar="V", help="model version; the champion, FRAUD_MODEL or the newest by default"
+        "--version",
+        metavar="V",
+        help="model version; by default the champion, else FRAUD_MODEL, the chosen or the newest",
     )
     build.add_argument("--tag", metavar="NAME:TAG", help=f"name of the image; {MODEL_NAME}:<model version> by default")
     build.add_argument("--backend", choices=image.ENGINES, help="container engine; the first that answers by default")

@@ -8,9 +8,9 @@ from typing import Any
 from fraud import command, store
 from fraud.argument_types import MODEL_NAMES, port, positive, seed
 from fraud.command import CommandResult, Verbs
-from fraud.remote.resolve import CHAMPION, LATEST, registry, registry_if_set, resolve
+from fraud.remote.resolve import CHAMPION, registry, registry_if_set, resolve
 from training.console import Steps
-from training.verbs import PROGRAM, options, releases
+from training.verbs import PROGRAM, choice, options, releases
 
 
 def add_to(verbs: Verbs) -> None:
@@ -70,9 +70,9 @@ def add_to(verbs: Verbs) -> None:
     )
     evaluate.add_argument(
         "--model",
-        default=LATEST,
         metavar="MODEL",
-        help=f"{MODEL_NAMES}; pulled from FRAUD_S3_URI when it is not here (default: the newest)",
+        help=f"{MODEL_NAMES}; pulled from FRAUD_S3_URI when it is not here "
+        "(default: FRAUD_MODEL, else the chosen one, else the newest)",
     )
     options.add_data(evaluate)
     evaluate.add_argument(
@@ -83,7 +83,8 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "serve",
         _serve,
-        "Serve the champion, else the newest local model, else one trained on the sample.",
+        "Serve the champion of FRAUD_S3_URI; without it the local model that was chosen, else the newest, else one "
+        "trained on the sample.",
         f"{PROGRAM} serve --port 3000",
     )
     serve.add_argument("--host", default="127.0.0.1", help="address, or name of this machine, to listen on")
@@ -103,6 +104,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     result = manifest.model_dump(mode="json", exclude={"profile"})
     if remote:
         result |= releases.upload(remote, manifest.model_version)
+    choice.tell_served(manifest.model_version, Steps(), result.get("champion"))
     return result
 
 
@@ -120,6 +122,7 @@ def _retrain(arguments: argparse.Namespace) -> CommandResult:
         plan = TrainingPlan(sources, arguments.split, recipe, jobs=arguments.jobs, split_seed=arguments.split_seed)
         result = retrain.retrain(remote, plan, Policy(), Steps(), schema_change_declared=arguments.allow_schema_change)
     document = result.as_dict()
+    choice.tell_champion(result.champion, Steps(), moved=result.promoted)
     if result.promoted and not arguments.no_pull:
         # in a process of its own: the bentoml of this one still knows the staging store
         fetch = [sys.executable, "-m", "training", "pull", CHAMPION]

@@ -7,6 +7,7 @@ from typing import Any
 
 from fraud import command, store
 from fraud.argument_types import MODEL_NAMES
+from fraud.choice.local import chosen
 from fraud.command import Verbs
 from fraud.errors import ModelError, RegistryError
 from fraud.manifest import Manifest
@@ -108,11 +109,19 @@ def _list(_: argparse.Namespace) -> dict[str, Any]:
             "published": manifest.model_version in published,
             "verdict": _word(remote, manifest.model_version) if manifest.model_version in published else None,
             "champion": manifest.model_version == champion,
+            "chosen": manifest.model_version == chosen(),
         }
         for manifest in sorted((published | local).values(), key=lambda manifest: manifest.created_at, reverse=True)
     ]
     _show(models)
-    return {"champion": champion, "models": models, "history": [event.model_dump() for event in history]}
+    if (choice := chosen()) is not None and choice not in local:
+        LOG.warning("%s:%s is chosen and not here: nothing local is served until another is", MODEL_NAME, choice)
+    return {
+        "champion": champion,
+        "chosen": chosen(),
+        "models": models,
+        "history": [event.model_dump() for event in history],
+    }
 
 
 def _local() -> dict[str, Manifest]:
@@ -139,7 +148,7 @@ def _show(models: list[dict[str, Any]]) -> None:
         where = ", ".join(place for place in ("local", "published") if model[place])
         shown = (f"{model[name]:.3f}" if model[name] is not None else "-" for name in figures)
         data = (str(model["rows"]) + (" synthetic" if model["synthetic"] else ""), str(model["frauds"]), model["split"])
-        mark = "champion" if model["champion"] else ""
+        mark = ", ".join(word for word in ("champion", "chosen") if model[word])
         table.add_row(model["model_version"], model["created_at"], *data, *shown, model["verdict"] or "-", where, mark)
     Console(stderr=True, width=None if sys.stderr.isatty() else _LOG_WIDTH).print(table)
 

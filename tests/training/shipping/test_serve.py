@@ -39,7 +39,7 @@ class Remote:
 def choose(monkeypatch):
     """Chooses with a registry, among local versions that are newest first; gives the tag and what is remembered."""
 
-    def call(remote, local=(), champion=None, model="fraud_detector:latest"):
+    def call(remote, local=(), champion=None, model=None):
         def get(tag):
             version = tag.removeprefix("fraud_detector:")
             if version not in {"latest", *local, *remote.pulled}:
@@ -81,13 +81,13 @@ def test_a_champion_that_is_here_is_verified_too(choose):
 @pytest.mark.parametrize(
     ("champion", "tag", "words"),
     [
-        ("old", "fraud_detector:old", "the last champion, fraud_detector:old"),
-        (None, "fraud_detector:new", "the newest, fraud_detector:new"),
+        ("old", "fraud_detector:old", "fraud_detector:old, the last champion"),
+        (None, "fraud_detector:new", "fraud_detector:new, the newest of 2 local models (the others: old); `python -m"),
     ],
 )
 @pytest.mark.parametrize("remote", [Remote(error="S3 is down"), Remote()], ids=["down", "no champion"])
 def test_without_the_registrys_word_a_local_model_is_served(choose, capsys, remote, champion, tag, words):
-    """The champion last seen comes before the newest; why is said."""
+    """The champion last seen comes before the local choice; why is said."""
     assert choose(remote, ["new", "old"], champion) == (tag, [])
     said = " ".join(capsys.readouterr().err.split())
     assert f"{remote.error or 'there is no champion yet'}" in said

@@ -6,7 +6,8 @@ import threading
 import pytest
 from sqlalchemy import exc
 
-from monitoring import added_column, database
+from monitoring import database
+from monitoring.storage import added_column, sqlite_engine
 from tests.monitoring.records import scored
 
 OLD = """
@@ -88,15 +89,28 @@ def test_where_it_may_not_be_added_that_is_said_once(tmp_path, caplog):
     connection.close()
     added_column._tell_once.cache_clear()
     engine = database.connect(f"sqlite:///{tmp_path}/view.sqlite")
-    assert [added_column.ensure(engine, "BEGIN IMMEDIATE") for _ in range(3)] == [False] * 3
+    assert [added_column.ensure(engine, "BEGIN IMMEDIATE", ["id"]) for _ in range(3)] == [False] * 3
     engine.dispose()
     assert len(caplog.messages) == 1
     assert "ALTER TABLE predictions ADD COLUMN request_id VARCHAR(128)" in caplog.text
 
 
+def test_a_table_of_somebody_else_is_left_alone(tmp_path):
+    """One that has our name and not our columns."""
+    with sqlite3.connect(tmp_path / "foreign.sqlite") as connection:
+        connection.execute("CREATE TABLE predictions (id INTEGER PRIMARY KEY, horse TEXT)")
+    connection.close()
+    engine = database.connect(f"sqlite:///{tmp_path}/foreign.sqlite")
+    database.prepare(engine)
+    engine.dispose()
+    with sqlite3.connect(tmp_path / "foreign.sqlite") as connection:
+        assert [row[1] for row in connection.execute("PRAGMA table_info(predictions)")] == ["id", "horse"]
+    connection.close()
+
+
 def test_a_database_that_is_busy_is_tried_again(old, monkeypatch):
     """Its column is not given up for good because somebody writes just then."""
-    monkeypatch.setitem(database._SQLITE, "timeout", 0.01)
+    monkeypatch.setitem(sqlite_engine._OPTIONS, "timeout", 0.01)
     engine = database.connect(f"sqlite:///{old}")
     with engine.connect():  # has set WAL, which wants the file for itself
         pass

@@ -4,6 +4,7 @@ Where that is not allowed, predictions are written without it; the log says so o
 """
 
 import logging
+from collections.abc import Collection
 from functools import cache
 
 from sqlalchemy import Connection, Engine, exc, inspect
@@ -15,14 +16,18 @@ _WAIT_SECONDS = 2
 """For readers of the table, in Postgres: who writes must not wait for a backup."""
 
 
-def ensure(engine: Engine, lock: str) -> bool:
+def ensure(engine: Engine, lock: str, columns: Collection[str]) -> bool:
     """Whether the column is there, or could be added; ``lock`` is the statement that keeps others from doing the same.
 
-    Raises what the database says when it is away or busy.
+    A table that lacks another of ``columns`` is somebody else's, and left alone. Raises what the database says when it
+    is away or busy.
     """
     with engine.connect() as connection:
-        if _is_there(connection):
-            return True
+        there = _columns(connection)
+    if COLUMN in there:
+        return True
+    if not there >= set(columns) - {COLUMN}:
+        return False
     try:
         with engine.begin() as connection:
             _add(connection, lock)
@@ -38,7 +43,7 @@ def _add(connection: Connection, lock: str) -> None:
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_WAIT_SECONDS}s'")
     connection.exec_driver_sql(lock)
-    if not _is_there(connection):  # another worker may have been first
+    if COLUMN not in _columns(connection):  # another worker may have been first
         connection.exec_driver_sql(f"ALTER TABLE {TABLE} ADD COLUMN {COLUMN} VARCHAR({LONGEST})")
 
 
@@ -48,8 +53,8 @@ def _may_pass(error: exc.DBAPIError) -> bool:
     return error.connection_invalidated or never_answered or "locked" in str(error.orig)
 
 
-def _is_there(connection: Connection) -> bool:
-    return COLUMN in {column["name"] for column in inspect(connection).get_columns(TABLE)}
+def _columns(connection: Connection) -> set[str]:
+    return {column["name"] for column in inspect(connection).get_columns(TABLE)}
 
 
 @cache

@@ -1,0 +1,103 @@
+"""The file of a SQLite database, watched: another one in its place is noticed, said, and written to from its start."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+
+LOG = logging.getLogger("bentoml.fraud")
+
+_HOLD = getattr(os, "O_PATH", None)  # Linux; closing such a descriptor lets go of none of SQLite's locks
+
+
+class ReplacedError(OSError):
+    """Another file has come in the place of the one that was written to."""
+
+
+class SQLiteFile:
+    """Whether ``path`` is still the file that was remembered.
+
+    Where the system can, the file is held meanwhile: the number of a deleted one would be given to the next.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.opening = Lock()
+        self._ahead = [path.with_name(f"{path.name}-{part}") for part in ("wal", "shm")]
+        self._known: os.stat_result | None = None
+        self._known_ahead: os.stat_result | None = None
+        self._held: int | None = None
+
+    def is_same(self) -> bool:
+        """Whether the file is there, is the one that was remembered, and was not emptied."""
+        now = _look(self.path)
+        return now is not None and now.st_size > 0 and _are_one(now, self._known)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether a file was remembered and is there no more."""
+        return self._known is not None and not self.is_same()
+
+    def clear(self) -> None:
+        """Make way for a file that may be new: its folder, and nothing written ahead for the one before.
+
+        SQLite would put that into the new one. After the last connection was closed there is none, unless others read.
+        Raises OSError where the folder cannot be made or written, or the file: in better words than SQLite's.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _check_writable(self.path.parent)
+        if self.path.exists():
+            _check_writable(self.path)
+        now = _look(self._ahead[0])
+        if now is not None and self.is_lost and _are_one(now, self._known_ahead):
+            for path in self._ahead:
+                path.unlink(missing_ok=True)
+
+    def remember(self, *, emptied: bool) -> bool:
+        """Take the file that is there now for the right one; whether it is another than before, which is said."""
+        is_other = self._known is not None and (emptied or self.is_lost)
+        if is_other:
+            LOG.warning("%s was deleted, emptied or replaced: what it held is not there, new rows go on", self.path)
+        self._let_go()
+        self._known = _look(self.path)
+        if _HOLD is not None and self._known is not None:
+            self._held = os.open(self.path, _HOLD)
+        return is_other
+
+    @contextmanager
+    def written(self) -> Iterator[None]:
+        """Around a transaction and its connection. Raises ReplacedError where it went into a file that is gone."""
+        yield
+        self._known_ahead = _look(self._ahead[0])
+        if self.is_lost:
+            raise ReplacedError(f"{self.path} was deleted, emptied or replaced while it was written")
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+    def __del__(self) -> None:
+        """With its engine."""
+        self._let_go()
+
+
+def _check_writable(path: Path) -> None:
+    if not os.access(path, os.W_OK):
+        raise PermissionError(
+            f"{path} belongs to user {path.stat().st_uid} and cannot be written by user {os.geteuid()}, the service's; "
+            f"`chown {os.geteuid()} {path}`, or mount it to be written"
+        )
+
+
+def _look(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
+def _are_one(one: os.stat_result, other: os.stat_result | None) -> bool:
+    return other is not None and os.path.samestat(one, other)

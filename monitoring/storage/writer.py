@@ -1,0 +1,93 @@
+"""Batches of predictions, written however long the database is away. Imported only where there is one."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from threading import Event
+
+from sqlalchemy import Engine
+
+from monitoring import database
+from monitoring.database import LoggedPrediction
+from monitoring.record_metrics import RecordMetrics
+
+LOG = logging.getLogger("bentoml.fraud")
+
+RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
+"""Pauses after one failure, two, ...; the last goes on."""
+LAST_RETRY_SECONDS = 0.5
+"""The pause once the service ends."""
+SAY_SECONDS = 60.0
+"""A trouble that lasts is said at most so often."""
+
+
+class BatchWriter:
+    """Writes batches to ``engine`` in the thread that calls.
+
+    ``stop``: the service ends, so hurry. ``give_up``: its time is over. ``waiting`` is called at each failure.
+    """
+
+    def __init__(
+        self, engine: Engine, metrics: RecordMetrics, stop: Event, give_up: Event, waiting: Callable[[], None]
+    ) -> None:
+        self._engine = engine
+        self._metrics = metrics
+        self._stop = stop
+        self._give_up = give_up
+        self._waiting = waiting
+        self._said_at = -SAY_SECONDS
+
+    def write(self, batch: Sequence[LoggedPrediction]) -> None:
+        """Write ``batch``; a row that the database refuses is lost and counted, and costs no other."""
+        failures = 0
+        while not self._give_up.is_set():
+            try:
+                database.prepare(self._engine, self._metrics.reopened)
+                database.insert(self._engine, batch)
+            except database.REFUSED as error:
+                self._write_apart(batch, error)
+                return
+            except database.AWAY as error:
+                pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
+                failures += 1
+                self._say("the prediction log cannot be written (%s); again in %g s", database.line(error), pause)
+                self._waiting()
+                database.forget(self._engine)
+                self._rest(pause)
+            else:
+                self._metrics.written(len(batch))
+                return
+
+    def open(self) -> None:
+        """Make the database before the first row: what is wrong with it is said at the start."""
+        self._attempt(database.prepare)
+
+    def look(self) -> None:
+        """Without rows: have a database that was deleted or replaced made again, so that it shows within seconds."""
+        self._attempt(database.look)
+
+    def _attempt(self, work: Callable[[Engine, Callable[[], None]], None]) -> None:
+        try:
+            work(self._engine, self._metrics.reopened)
+        except database.AWAY + database.REFUSED as error:
+            self._say("the prediction log cannot be written (%s)", database.line(error))
+
+    def _write_apart(self, batch: Sequence[LoggedPrediction], error: Exception) -> None:
+        """Halve until the rows that are refused stand alone."""
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            self.write(batch[:middle])
+            self.write(batch[middle:])
+            return
+        self._say("the database refuses a prediction: %s", database.line(error))
+        self._metrics.dropped("invalid", 1)
+
+    def _say(self, words: str, *facts: object) -> None:
+        if time.monotonic() - self._said_at >= SAY_SECONDS:
+            self._said_at = time.monotonic()
+            LOG.warning(words, *facts)
+
+    def _rest(self, seconds: float) -> None:
+        """Wait before the next try; shorter once the service ends."""
+        if self._stop.wait(seconds):
+            self._give_up.wait(LAST_RETRY_SECONDS)

@@ -1,0 +1,316 @@
+"""A SQLite file that is deleted, emptied or replaced under the log: noticed, said, counted, and no waiting row lost."""
+
+import gc
+import logging
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import event
+
+from fraud.settings import Settings
+from monitoring import database, log
+from monitoring.log import open_records
+from monitoring.record_metrics import RecordMetrics
+from monitoring.storage import writer
+from monitoring.storage.sqlite_file import SQLiteFile
+from tests.components import wait_until
+from tests.monitoring.records import features, scored
+
+
+class Kept:
+    """A log on a file; what it counts and what is in the file."""
+
+    def __init__(self, folder):
+        self.registry = CollectorRegistry()
+        self.path = folder / "fraud.sqlite"
+        self.records = open_records(Settings(database_url=f"sqlite:///{self.path}"), RecordMetrics(self.registry))
+        self.log = self.records.log
+        self.log.start()
+
+    def add(self, *names):
+        """Log a row for each name, as the service does."""
+        self.log.add_many(features() * len(names), names, [scored(name) for name in names])
+
+    def wait(self):
+        """Until no row waits."""
+        wait_until(lambda: self.log.pending == 0)
+
+    def count(self, name):
+        return self.registry.get_sample_value(f"fraud_log_{name}_total")
+
+    def names(self):
+        with closing(sqlite3.connect(self.path)) as connection:
+            assert connection.execute("pragma integrity_check").fetchall() == [("ok",)]
+            return [row[0] for row in connection.execute("select transaction_id from predictions order by id")]
+
+    def lost(self):
+        reasons = ("full", "shutdown", "invalid")
+        values = [self.registry.get_sample_value("fraud_log_dropped_total", {"reason": one}) for one in reasons]
+        return sum(values)
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """A log that has written the row ``first``, and hurries."""
+    monkeypatch.setattr(log, "PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(writer, "RETRY_SECONDS", (0.02,))
+    (tmp_path / "data").mkdir()
+    made = Kept(tmp_path / "data")
+    made.add("first")
+    made.wait()
+    yield made
+    made.log.close()
+
+
+def backup(kept):
+    """A copy of the database as it is now, beside it."""
+    target = kept.path.parent.with_name("backup.sqlite")
+    with closing(sqlite3.connect(kept.path)) as one, closing(sqlite3.connect(target)) as other:
+        one.backup(other)
+    return target
+
+
+def delete(kept):
+    kept.path.unlink()
+
+
+def delete_folder(kept):
+    shutil.rmtree(kept.path.parent)
+
+
+def empty(kept):
+    kept.path.write_bytes(b"")
+
+
+def drop(kept):
+    with closing(sqlite3.connect(kept.path)) as connection:
+        connection.execute("drop table predictions")
+
+
+def restore(kept):
+    backup(kept).rename(kept.path)
+
+
+def restore_under_the_same_number(kept):
+    """As ``rm`` and ``cp`` do: file systems give the number of a deleted file to the next one."""
+    copy = backup(kept)
+    kept.path.unlink()
+    shutil.copyfile(copy, kept.path)
+
+
+@pytest.mark.parametrize(
+    ("harm", "left"),
+    [
+        (delete, []),
+        (delete_folder, []),
+        (empty, []),
+        (drop, []),
+        (restore, ["first"]),
+        (restore_under_the_same_number, ["first"]),
+    ],
+)
+def test_another_file_in_its_place_is_noticed(kept, caplog, harm, left):
+    """What comes then is written to the file that is there; said once, counted once, and nothing is lost."""
+    harm(kept)
+    kept.add("second")
+    kept.wait()
+    kept.add("third")
+    kept.wait()
+    assert kept.names() == [*left, "second", "third"]
+    assert (kept.count("written"), kept.count("reopened"), kept.lost()) == (3, 1, 0)
+    assert caplog.text.count("was deleted, emptied or replaced") == 1
+
+
+def test_it_is_noticed_without_a_call(kept, caplog):
+    """A quiet service has its file made again within a second or two, too."""
+    kept.path.unlink()
+    wait_until(lambda: kept.count("reopened") == 1)
+    assert kept.names() == []
+
+
+def test_a_file_that_stays_is_not_said_to_be_another(kept, caplog):
+    """Other connections, growth, and the table of labels change nothing."""
+    for number in range(20):
+        kept.add(*(f"{number}-{one}" for one in range(50)))
+        kept.wait()
+        kept.records.put_label(f"{number}-1", is_fraud=True)
+    assert (kept.count("written"), kept.count("reopened")) == (1001, 0)
+    assert caplog.records == []
+
+
+def test_rows_written_while_it_is_replaced_are_written_again(kept):
+    """A transaction that went into a file that is gone is not counted as written."""
+    copy = backup(kept)
+
+    def swap(_):
+        if copy.exists():
+            copy.rename(kept.path)
+
+    event.listen(kept.log.engine, "commit", swap)
+    kept.add("second", "third")
+    kept.wait()
+    assert kept.names() == ["first", "second", "third"]
+    assert (kept.count("written"), kept.count("reopened"), kept.lost()) == (3, 1, 0)
+
+
+def test_what_was_written_ahead_for_the_old_file_stays_out_of_the_new_one(kept):
+    """SQLite would put it in, page by page, where somebody reads while the file is replaced."""
+    copy = backup(kept)
+    with closing(sqlite3.connect(kept.path, isolation_level=None)) as reader:
+        reader.execute("begin")
+        reader.execute("select count(*) from predictions").fetchall()
+        kept.add(*(f"row-{number}" for number in range(500)))
+        kept.wait()
+        copy.rename(kept.path)
+        kept.add("second")
+        kept.wait()
+        assert kept.names() == ["first", "second"]
+
+
+def test_a_label_is_not_kept_in_a_file_that_is_gone(kept):
+    """Feedback goes to the file that is there."""
+    kept.path.unlink()
+    assert kept.records.put_label("a", is_fraud=True)
+    with closing(sqlite3.connect(kept.path)) as connection:
+        assert connection.execute("select transaction_id from labels").fetchall() == [("a",)]
+
+
+def halve(kept):
+    kept.add(*(f"row-{number}" for number in range(300)))
+    kept.wait()
+    with kept.path.open("r+b") as file:
+        file.truncate(kept.path.stat().st_size // 2)
+
+
+def overwrite(kept):
+    with kept.path.open("r+b") as file:
+        file.write(b"no database" * 1000)
+
+
+def replace_by_nonsense(kept):
+    kept.path.unlink()
+    kept.path.write_bytes(b"no database" * 1000)
+
+
+def replace_by_a_folder(kept):
+    kept.path.unlink()
+    kept.path.mkdir()
+
+
+@pytest.mark.parametrize("harm", [halve, overwrite, replace_by_nonsense, replace_by_a_folder])
+def test_rows_wait_for_a_file_that_can_be_written(kept, caplog, harm):
+    """A damaged one is said, not written to, and nothing is lost: once it was moved away, all rows are written."""
+    harm(kept)
+    before = kept.count("written")
+    kept.add("second", "third")
+    wait_until(lambda: "the prediction log cannot be written" in caplog.text)
+    assert kept.log.pending == 2
+    assert kept.count("written") == before
+    kept.path.rename(kept.path.with_name("damaged"))
+    kept.wait()
+    assert kept.names() == ["second", "third"]
+    assert (kept.count("reopened"), kept.lost()) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"), [("query_only=ON", "readonly database"), ("max_page_count=1", "database or disk is full")]
+)
+def test_rows_wait_for_room_and_for_the_right_to_write(kept, caplog, trouble, words):
+    """SQLite's own errors of a full disk and of a read-only file; said once though tried again and again."""
+
+    def limit(connection, _):
+        connection.execute(f"pragma {trouble}")
+
+    event.listen(kept.log.engine, "connect", limit)
+    with closing(sqlite3.connect(kept.path)) as connection:
+        connection.execute("pragma journal_mode=wal")
+    tries = []
+    event.listen(kept.log.engine, "connect", lambda *_: tries.append(1))
+    kept.add(*(f"row-{number}" for number in range(200)))
+    wait_until(lambda: len(tries) > 10)
+    assert kept.log.pending == 200
+    assert caplog.text.count("cannot be written") == caplog.text.count(words) == 1
+    event.remove(kept.log.engine, "connect", limit)
+    kept.wait()
+    assert len(kept.names()) == 201
+    assert kept.lost() == 0
+
+
+def as_nobody(path):
+    """What user 65534 is told of a file, in a process of its own."""
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setuid(65534)
+            SQLiteFile(path).clear()
+        except OSError as error:
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as said:
+        return said.read().decode(), os.wait()
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+def test_a_place_that_cannot_be_written_is_said_with_its_owner(is_file):
+    """As a folder of root's that is mounted into a container: one line says whose it is and what to do."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        path = folder / "fraud.sqlite"
+        if is_file:
+            path.touch(mode=0o444)
+        folder.chmod(0o777 if is_file else 0o555)
+        said, _ = as_nobody(path)
+        owner, other = os.geteuid(), os.geteuid() or 65534
+        place = path if is_file else folder
+        assert said == (
+            f"{place} belongs to user {owner} and cannot be written by user {other}, the service's; "
+            f"`chown {other} {place}`, or mount it to be written"
+        )
+        folder.chmod(0o777)
+
+
+def test_the_database_is_made_before_the_first_row(tmp_path, caplog):
+    """So that what is wrong with it is said when the service starts."""
+    (tmp_path / "fraud.sqlite").mkdir()
+    made = Kept(tmp_path)
+    wait_until(lambda: "the prediction log cannot be written (unable to open database file)" in caplog.text)
+    made.log.close()
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_database_in_memory_is_none(url):
+    """Every connection would have its own, and nobody could read it."""
+    with pytest.raises(database.SettingsError, match="expected sqlite"):
+        database.connect(url)
+
+
+def test_descriptors_go_with_the_engine(tmp_path):
+    """An engine that is no longer used holds no file."""
+
+    def held():
+        gc.collect()
+        return len(list(Path("/dev/fd").iterdir()))
+
+    before = held()
+    for number in range(5):
+        engine = database.connect(f"sqlite:///{tmp_path}/{number}.sqlite")
+        database.prepare(engine)
+        engine.dispose()
+        del engine
+    assert held() <= before
+
+
+def test_the_level_is_one_that_is_shown(kept, caplog):
+    """Warnings: BentoML shows them by default."""
+    kept.path.unlink()
+    wait_until(lambda: kept.count("reopened") == 1)
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
