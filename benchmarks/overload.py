@@ -33,6 +33,7 @@ from tests.components.process import Process, answers, free_port
 SERVER_CORE, GENERATOR_CORE = 0, 1
 BODY = ROOT / "sample_transaction.json"
 _MORE_THAN_ANY, _LOW_RATE = 40_000.0, 100.0  # calls a second
+_ENOUGH_CONNECTIONS = 500  # that batches are as large as they may be, and nothing is refused
 _USUAL_TREES = 100
 _SETTLE_SECONDS = 3.0
 _HEADINGS = (
@@ -62,8 +63,8 @@ def _singles(folder: Path, arguments: argparse.Namespace) -> list[dict[str, Any]
     records = list[dict[str, Any]]()
     with _server(folder, arguments.trees) as (url, process):
         service = _Service(url, process, arguments.seconds)
-        service.under(_MORE_THAN_ANY, 64)  # to warm up
-        capacity = service.under(_MORE_THAN_ANY, 64)["good"]
+        service.under(_MORE_THAN_ANY, _ENOUGH_CONNECTIONS)  # to warm up
+        capacity = service.under(_MORE_THAN_ANY, _ENOUGH_CONNECTIONS)["good"]
         print(f"capacity: {capacity:.0f} calls a second", file=sys.stderr, flush=True)
         for connections in arguments.connections:
             for load in arguments.loads:
@@ -96,7 +97,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--connections", type=_integers, default=[64, 1_000, 16_000], help="joined by commas")
     parser.add_argument("--loads", type=_numbers, default=[0.5, 1, 2, 4], help="times the capacity, joined by commas")
     parser.add_argument("--seconds", type=float, default=10, help="of each load")
-    parser.add_argument("--trees", type=int, default=8_000, help="of the forest")
+    parser.add_argument("--trees", type=int, default=24_000, help="of the forest")
     parser.add_argument("--batch-callers", type=int, default=64)
     parser.add_argument("--batch-rows", type=int, default=10_000)
     parser.add_argument("--json", action="store_true", help="print the records instead of the table")
@@ -173,7 +174,7 @@ def _server(folder: Path, trees: int) -> Iterator[tuple[str, psutil.Process]]:
     """A service of one worker on its core, with a forest of so many trees; its URL and process."""
     home = folder / "bentoml"
     home.mkdir(parents=True)
-    env = clean_environment(BENTOML_HOME=str(home), FRAUD_WORKERS="1")
+    env = clean_environment(BENTOML_HOME=str(home), FRAUD_WORKERS="1", FRAUD_MAX_CONNECTIONS="18000")
     subprocess.run([sys.executable, "-m", "benchmarks.serving.heavy", str(trees)], env=env, cwd=ROOT, check=True)
     port = free_port()
     command = [sys.executable, "-m", "bentoml", "serve", "service:FraudDetector", "--host", "127.0.0.1"]

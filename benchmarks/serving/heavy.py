@@ -1,4 +1,4 @@
-"""A forest of any size at once: a few trees of the sample, many times over. 8,000 take half a millisecond a row.
+"""A forest of any size at once: a few trees of the sample, many times over. 24,000 take half a millisecond a row.
 
 BENTOML_HOME=FOLDER python -m benchmarks.serving.heavy TREES
 """

@@ -11,6 +11,11 @@ STALLED_SECONDS = 30.0
 """Who takes nothing of an answer for so long is not waited for."""
 SWEEP_SECONDS = 1.0
 
+LINGER_BYTES = 64 * 1_048_576
+"""So much is read, and dropped, of a caller who was answered in the middle of a body or head."""
+READS_A_SECOND, LONGEST_PAUSE_SECONDS = 100, 0.2
+"""What is dropped is read so often, of all connections together, but of each at least five times a second."""
+
 Connections: TypeAlias = set[Any]
 """Of ``serving.connection.protocol.bounded``."""
 
@@ -56,3 +61,31 @@ class Lingering:
             self._connection.linger()
         else:
             self._connection.transport.close()
+
+
+class Dropping:
+    """Reads what nobody will look at a little at a time, so that many who send in vain do not keep others waiting."""
+
+    def __init__(self) -> None:
+        self._paused = 0
+
+    def take(self, connection: Any, size: int) -> None:  # noqa: ANN401 - of ``serving.connection.protocol.bounded``
+        """Drop ``size`` bytes of a connection that nothing is read of any more."""
+        connection.dropped += size
+        if connection.dropped > LINGER_BYTES:
+            connection.transport.abort()
+        else:
+            self.pause(connection)
+
+    def pause(self, connection: Any) -> None:  # noqa: ANN401
+        """Read no more of ``connection`` for a while: the longer, the more of them wait."""
+        if connection.transport.is_closing():
+            return
+        self._paused += 1
+        connection.transport.pause_reading()
+        connection.loop.call_later(min(LONGEST_PAUSE_SECONDS, self._paused / READS_A_SECOND), self._resume, connection)
+
+    def _resume(self, connection: Any) -> None:  # noqa: ANN401
+        self._paused -= 1
+        if not connection.transport.is_closing():
+            connection.transport.resume_reading()

@@ -17,7 +17,8 @@ from serving.connection.bounds import Refused
 SPAN_SECONDS = 0.05
 """Answers are counted over at least so long for one measure of how long a call takes."""
 SPANS = 5
-"""Of so many measures the middle one holds: a pause of the machine is not what the next calls cost."""
+"""Of so many measures the middle one holds, and of pauses the second longest: a stop of the machine is not what the next
+calls cost."""
 _FIRST_GUESS_SECONDS = 1e-4
 
 _BUSY = Refused(503, "the service is overloaded or not ready; try again shortly")
@@ -47,7 +48,7 @@ class Door:
         self._pause = 0.0
         """Longest time between two answers of this span: in a turn of the loop all answers go out together."""
         self._costs = deque([_FIRST_GUESS_SECONDS], maxlen=SPANS)
-        self._pauses = deque([0.0], maxlen=SPANS)
+        self._pauses = deque([0.0] * SPANS, maxlen=SPANS)
         self.most = self._most()
         """From so many calls under way on the next is refused."""
 
@@ -89,7 +90,7 @@ class Door:
 
     def _most(self) -> int:
         """One call at least: alone, it takes as long as it takes."""
-        left = self._max_latency_seconds - median(self._pauses)
+        left = self._max_latency_seconds - sorted(self._pauses)[-2]
         return max(1, int(left / median(self._costs)))
 
 

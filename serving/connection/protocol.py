@@ -13,7 +13,7 @@ closed on unread bytes is reset, and its caller never sees the answer.
 from typing import Any
 
 from serving.connection.bounds import Bounds, Refusals, Refused, problem_of, without_upgrade
-from serving.connection.closing import Lingering, make_room, sweep
+from serving.connection.closing import Dropping, Lingering, make_room, sweep
 from serving.connection.door import BUSY, BUSY_LAST, Door, TurnedAway
 
 SLICE_BYTES, BODY_SLICE_BYTES = 8_192, 65_536
@@ -22,8 +22,8 @@ DOOR = "/predict"
 PROBES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 SPARE_CONNECTIONS = 16
 """Beyond the bound, for probes alone."""
-LINGER_SECONDS, LINGER_BYTES = 30.0, 64 * 1_048_576
-"""What is still read, and dropped, of a caller who was answered in the middle of a body or head."""
+LINGER_SECONDS = 30.0
+"""How long is still read, and dropped, what comes of a caller who was answered in the middle of a body or head."""
 
 
 def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals, door: Door) -> Any:  # noqa: ANN401
@@ -32,7 +32,7 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals, door:
 
     headers_complete, message_complete = base.on_headers_complete, base.on_message_complete
     response_complete, most_headers, idle_seconds = base.on_response_complete, bounds.headers, bounds.idle_seconds
-    too_many = f"there are more than {most_headers} headers"
+    dropping, too_many = Dropping(), f"there are more than {most_headers} headers"
 
     class BoundedProtocol(base):
         """One connection."""
@@ -72,9 +72,7 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals, door:
 
         def data_received(self, data: bytes) -> None:
             if self.dropped is not None:
-                self.dropped += len(data)
-                if self.dropped > LINGER_BYTES:
-                    self.transport.abort()
+                dropping.take(self, len(data))
                 return
             if len(data) <= SLICE_BYTES:
                 self._feed(data)
@@ -83,6 +81,8 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals, door:
             for start in range(0, len(data), size):
                 if not self._feed(data[start : start + size]):
                     return
+            if self._in_body and self.cycle.response_complete:
+                dropping.pause(self)
 
         def _feed(self, data: bytes) -> bool:
             """Give the parser a slice; whether the connection goes on."""

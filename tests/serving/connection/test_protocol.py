@@ -350,7 +350,7 @@ def test_who_is_answered_early_is_listened_to_until_the_answer_was_read():
     assert not transport.closed
 
 
-@pytest.mark.parametrize(("sent", "waits"), [(protocol.LINGER_BYTES + 65_536, 0), (0, protocol.LINGER_SECONDS + 1)])
+@pytest.mark.parametrize(("sent", "waits"), [(closing.LINGER_BYTES + 65_536, 0), (0, protocol.LINGER_SECONDS + 1)])
 def test_but_not_for_ever(sent, waits):
     """Neither for any number of bytes nor for any time."""
     assert listened_to(1_000_000_000, sent, waits).closed
