@@ -17,8 +17,7 @@ from serving.connection.bounds import Refused
 SPAN_SECONDS = 0.05
 """Answers are counted over at least so long for one measure of how long a call takes."""
 SPANS = 5
-"""Of so many measures the middle one holds, and of pauses the second longest: a stop of the machine is not what the next
-calls cost."""
+"""Of so many measures the middle one holds, of pauses the second longest: a stop of the machine is no cost of calls."""
 _FIRST_GUESS_SECONDS = 1e-4
 
 _BUSY = Refused(503, "the service is overloaded or not ready; try again shortly")
