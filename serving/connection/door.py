@@ -29,8 +29,9 @@ BUSY = BUSY_LAST.replace(b"connection: close\r\n", b"")
 class Door:
     """Counts the calls under way, and says how many there may be.
 
-    Each is answered ``max_latency_seconds`` after its last byte came, at the latest: those before it take ``cost``
-    each, all of what the worker does meanwhile included, and its bytes may have lain unread for one turn of the loop.
+    Each is answered ``max_latency_seconds`` after its last byte came, at the latest: those before it take a cost each,
+    with all that the worker does meanwhile; its bytes may have lain unread for one turn of the loop, and its answer
+    goes out at the end of another.
     """
 
     def __init__(self, max_latency_seconds: float, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -89,7 +90,7 @@ class Door:
 
     def _most(self) -> int:
         """One call at least: alone, it takes as long as it takes."""
-        left = self._max_latency_seconds - sorted(self._pauses)[-2]
+        left = self._max_latency_seconds - 2 * sorted(self._pauses)[-2]
         return max(1, int(left / median(self._costs)))
 
 
