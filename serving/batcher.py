@@ -70,7 +70,8 @@ class Batcher(Generic[Row, Answer]):
     ``score(rows)`` gives an answer for each row, or an awaitable of them. Of several rows the oldest is shed when it
     would be answered later than ``max_latency_seconds`` after its arrival: ``submit`` raises RefusedError.
     ``connections()``: how many there have been. While they come, batches wait: a turn of the event loop lets in one,
-    and with a batch in each turn thousands would wait for minutes, probes among them.
+    and with a batch in each turn thousands would wait for minutes, probes among them. ``turned(rows, seconds)``: told
+    how long it took from batch to batch, all else included, while there were rows that waited.
     """
 
     def __init__(
@@ -80,9 +81,12 @@ class Batcher(Generic[Row, Answer]):
         max_latency_seconds: float,
         max_batch_size: int,
         connections: Callable[[], int] = lambda: 0,
+        turned: Callable[[int, float], None] = lambda *_: None,
     ) -> None:
         self._score = score
-        self._connections = connections
+        self._connections, self._turned = connections, turned
+        self._turn_began: float | None = None
+        """When the batch before ended; None when nobody waited then."""
         self._seen = self._turns = 0
         """Connections at the last look, and turns waited for more."""
         self._max_latency_seconds = max_latency_seconds
@@ -115,7 +119,7 @@ class Batcher(Generic[Row, Answer]):
             try:
                 answers = await answers
             finally:
-                self._go_on()
+                self._go_on(1)
         self._cost.note(1, time.perf_counter() - started)
         return answers[0]
 
@@ -127,7 +131,7 @@ class Batcher(Generic[Row, Answer]):
         self._shed_late()
         waiting = self._queue
         if not waiting:
-            self._busy = False
+            self._busy, self._turn_began = False, None
             return
         _, rows, futures = zip(
             *(waiting.popleft() for _ in range(min(len(waiting), self._max_batch_size))), strict=True
@@ -173,7 +177,7 @@ class Batcher(Generic[Row, Answer]):
         for future, answer in zip(futures, answers, strict=True):
             if not future.done():  # its caller was cancelled
                 future.set_result(answer)
-        self._go_on()
+        self._go_on(len(futures))
 
     def _fail(self, futures: Futures[Answer], error: BaseException) -> None:
         """Tell each caller, whatever ended the scoring; what is no Exception goes on to end more than that."""
@@ -181,12 +185,17 @@ class Batcher(Generic[Row, Answer]):
         for future in futures:
             if not future.done():
                 future.set_exception(ours)
-        self._go_on()
+        self._go_on(len(futures))
         if ours is not error:
             raise error
 
-    def _go_on(self) -> None:
+    def _go_on(self, scored: int) -> None:
+        """What waits is the next batch."""
+        now = time.perf_counter()
+        if self._turn_began is not None:
+            self._turned(scored, now - self._turn_began)
         if self._queue:
+            self._turn_began = now
             asyncio.get_running_loop().call_soon(self._release, context=Context())
         else:
-            self._busy = False
+            self._busy, self._turn_began = False, None

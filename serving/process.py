@@ -217,6 +217,7 @@ def _batcher(score: Callable[[list[Any]], Any]) -> Batcher[Any, Any]:
         max_latency_seconds=read.max_latency_ms / 1e3,
         max_batch_size=read.max_batch_size,
         connections=lambda: door().connections,
+        turned=door().learn,
     )
 
 

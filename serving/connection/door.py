@@ -2,12 +2,11 @@
 
 A worker that has more calls than it can answer in time can only choose whom it refuses, and what that costs. A refusal
 after reading, parsing and waiting costs as much as an answer: past capacity, work on refusals takes the answers away.
-So calls under way are counted, how long one takes is learnt from the answers that go out while others wait, and beyond
+So calls under way are counted, how long one takes is learnt from batches that are scored while others wait, and beyond
 as many as can be answered within the bound the next is told so by a few bytes that are ready.
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 from statistics import median
@@ -15,9 +14,9 @@ from statistics import median
 from serving.connection.bounds import Refused
 
 SPAN_SECONDS = 0.05
-"""Answers are counted over at least so long for one measure of how long a call takes."""
+"""Turns of the event loop make one measure of how long a call takes when they are so long together."""
 SPANS = 5
-"""Of so many measures the middle one holds, of pauses the second longest: a stop of the machine is no cost of calls."""
+"""Of so many measures the middle one holds, of turns the second longest: a stop of the machine is no cost of calls."""
 _FIRST_GUESS_SECONDS = 1e-4
 
 _BUSY = Refused(503, "the service is overloaded or not ready; try again shortly")
@@ -34,42 +33,31 @@ class Door:
     goes out at the end of another.
     """
 
-    def __init__(self, max_latency_seconds: float, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, max_latency_seconds: float) -> None:
         self._max_latency_seconds = max_latency_seconds
-        self._clock = clock
         self.connections = 0
         """How many there have been."""
         self.waiting = 0
         """Calls that are there whole and not answered."""
         self.refused = 0
         """Calls turned away."""
-        self._began = self._last = clock()
-        self._answers = 0
-        self._pause = 0.0
-        """Longest time between two answers of this span: in a turn of the loop all answers go out together."""
+        self._answers, self._seconds, self._longest = 0, 0.0, 0.0
+        """Of the turns since the last measure."""
         self._costs = deque([_FIRST_GUESS_SECONDS], maxlen=SPANS)
-        self._pauses = deque([0.0] * SPANS, maxlen=SPANS)
+        self._turns = deque([0.0] * SPANS, maxlen=SPANS)
         self.most = self._most()
         """From so many calls under way on the next is refused."""
 
-    def enter(self) -> None:
-        """One more call is there."""
-        if not self.waiting:
-            self._began = self._last = self._clock()
-            self._answers, self._pause = 0, 0.0
-        self.waiting += 1
-
-    def leave(self) -> None:
-        """One is answered, or nobody waits for its answer any more."""
-        self.waiting -= 1
-        self._answers += 1
-        if self.waiting:
-            now = self._clock()
-            if now - self._last > self._pause:
-                self._pause = now - self._last
-            self._last = now
-            if now - self._began >= SPAN_SECONDS:
-                self._learn(now)
+    def learn(self, answers: int, seconds: float) -> None:
+        """A turn of the loop took ``seconds`` and gave ``answers``, and others waited all the while."""
+        self._answers += answers
+        self._seconds += seconds
+        self._longest = max(self._longest, seconds)
+        if self._seconds >= SPAN_SECONDS:
+            self._costs.append(self._seconds / self._answers)
+            self._turns.append(self._longest)
+            self._answers, self._seconds, self._longest = 0, 0.0, 0.0
+            self.most = self._most()
 
     def news(self) -> Callable[[], int]:
         """What tells, when called, how many were turned away since it was called last."""
@@ -82,15 +70,9 @@ class Door:
 
         return new
 
-    def _learn(self, now: float) -> None:
-        self._costs.append((now - self._began) / self._answers)
-        self._pauses.append(self._pause)
-        self._began, self._answers, self._pause = now, 0, 0.0
-        self.most = self._most()
-
     def _most(self) -> int:
         """One call at least: alone, it takes as long as it takes."""
-        left = self._max_latency_seconds - 2 * sorted(self._pauses)[-2]
+        left = self._max_latency_seconds - 2 * sorted(self._turns)[-2]
         return max(1, int(left / median(self._costs)))
 
 

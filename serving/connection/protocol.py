@@ -156,7 +156,7 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals, door:
                     self.cycle.more_body, self.deadline = False, self.loop.time() + idle_seconds
                 elif self.scope["path"] == DOOR:
                     self._under_way += 1
-                    door.enter()
+                    door.waiting += 1
 
         def _turned_away(self) -> bool:
             """Answer a call at once that would be answered too late, unless others are before it on its connection."""
@@ -180,15 +180,14 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals, door:
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
-            for _ in range(self._under_way):
-                door.leave()
+            door.waiting -= self._under_way
             self._under_way = 0
 
         def on_response_complete(self) -> None:
             """Wait for the next call, by the sweep and not by a timer for each; for the rest of a body not as long."""
             if self._under_way:
                 self._under_way -= 1
-                door.leave()
+                door.waiting -= 1
             if self.pipeline or self.transport.is_closing():
                 response_complete(self)
                 return

@@ -224,6 +224,18 @@ def test_rows_that_are_not_of_the_next_batch_cost_it_nothing():
     assert asyncio.run(run()) == [2] * 10
 
 
+def test_turns_are_told_while_rows_wait(score):
+    """From the end of a batch to the end of the next, with all that is done between; none where nobody waited."""
+    turns = []
+    batcher = Batcher(
+        score, max_latency_seconds=9, max_batch_size=4, turned=lambda rows, seconds: turns.append((rows, seconds > 0))
+    )
+    assert together(batcher, range(10)) == [2 * row for row in range(10)]
+    assert turns == [(4, True), (2, True)]
+    assert together(batcher, range(3)) == [0, 2, 4]
+    assert len(turns) == 2
+
+
 @pytest.mark.parametrize("come", [0, 5, 10_000])
 def test_connections_are_let_in_before_the_next_batch(come):
     """A turn of the loop for each that comes, and one more; not for ever."""

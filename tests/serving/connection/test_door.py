@@ -6,113 +6,51 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.connection.door import BUSY, BUSY_LAST, SPAN_SECONDS, SPANS, Door
+from serving.connection.door import BUSY, BUSY_LAST, Door
 
 
-class Clock:
-    """A time that stands still unless it is told to go on."""
-
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self):
-        return self.now
-
-
-def served(door, clock, calls, seconds_each, at_once=1):
-    """Answer ``calls`` calls, ``at_once`` in each turn of the loop, while others wait."""
-    for _ in range(calls // at_once):
-        for _ in range(at_once):
-            door.enter()
-        clock.now += seconds_each * at_once
-        for _ in range(at_once):
-            door.leave()
+def after(*turns, max_latency_seconds=1.0):
+    """A door that has learnt from such turns: ``(how many, answers of each, seconds of each)``."""
+    door = Door(max_latency_seconds)
+    for times, answers, seconds in turns:
+        for _ in range(times):
+            door.learn(answers, seconds)
+    return door
 
 
-def behind_a_queue(max_latency_seconds=1.0):
-    """A door with ten calls that wait for ever, so that there is always somebody."""
-    clock = Clock()
-    door = Door(max_latency_seconds, clock)
-    for _ in range(10):
-        door.enter()
-    return door, clock
+@pytest.mark.parametrize(("answers", "turn_seconds"), [(128, 0.001), (128, 0.01), (1, 0.02)])
+def test_as_many_may_wait_as_can_be_answered_in_time(answers, turn_seconds):
+    """A second's worth of calls, less a turn in which one lies unread and another at whose end its answer goes out."""
+    door = after((1_000, answers, turn_seconds))
+    assert door.most == pytest.approx((1 - 2 * turn_seconds) / (turn_seconds / answers), rel=1e-4)
 
 
-@pytest.mark.parametrize("seconds_each", [1e-5, 1e-3, 0.02])
-def test_as_many_may_wait_as_can_be_answered_in_time(seconds_each):
-    """A second's worth of calls, less what one lies unread."""
-    door, clock = behind_a_queue()
-    served(
-        door,
-        clock,
-        calls=int(SPANS * 2 * max(SPAN_SECONDS, seconds_each * 2) / seconds_each),
-        seconds_each=seconds_each,
-    )
-    assert door.most == pytest.approx(1 / seconds_each, rel=0.05)
+def test_nothing_is_known_at_first_and_much_let_in():
+    """Ten thousand: what the first burst costs is learnt from it."""
+    assert Door(1.0).most == 10_000
+    assert after((3, 128, 0.064)).most == pytest.approx((1 - 2 * 0.064) / 0.0005, rel=0.01)
 
 
-def test_a_call_may_lie_unread_for_a_turn_and_is_answered_at_the_end_of_another():
-    """Answers that go out together, 128 every 100 ms, leave 800 ms for those before the next."""
-    door, clock = behind_a_queue()
-    served(door, clock, calls=128 * 30, seconds_each=0.1 / 128, at_once=128)
-    assert door.most == pytest.approx(0.8 / (0.1 / 128), rel=0.05)
-
-
-def test_time_without_calls_is_no_cost():
-    """A service that was idle for an hour lets in as many as before."""
-    clock = Clock()
-    door = Door(1.0, clock)
-    for _ in range(10 * SPANS):
-        clock.now += 3_600
-        for _ in range(200):
-            door.enter()
-        for _ in range(200):
-            clock.now += 0.001
-            door.leave()
-    assert door.most == pytest.approx(1_000, rel=0.05)
-
-
-def test_a_pause_of_the_machine_is_not_what_the_next_calls_cost():
+def test_a_stop_of_the_machine_is_not_what_the_next_calls_cost():
     """Three seconds in which nothing was answered change nothing."""
-    door, clock = behind_a_queue()
-    served(door, clock, calls=1_000, seconds_each=0.001)
-    before = door.most
-    clock.now += 3
-    served(door, clock, calls=100, seconds_each=0.001)
-    assert door.most == pytest.approx(before, rel=0.05)
+    usual = after((1_000, 10, 0.01))
+    assert after((1_000, 10, 0.01), (1, 10, 3.0)).most == pytest.approx(usual.most, rel=0.05)
 
 
 def test_work_that_has_become_slow_is_known_soon():
-    """After some spans a tenfold cost lets in a tenth."""
-    door, clock = behind_a_queue()
-    served(door, clock, calls=1_000, seconds_each=0.001)
-    served(door, clock, calls=100, seconds_each=0.01)
-    assert door.most == pytest.approx(100, rel=0.1)
+    """After some measures a tenfold cost lets in a tenth."""
+    assert after((1_000, 10, 0.01), (10, 10, 0.1)).most == 80
 
 
 def test_one_is_always_let_in():
     """A model that takes longer than the bound answers one call at a time."""
-    door, clock = behind_a_queue(max_latency_seconds=0.01)
-    served(door, clock, calls=50, seconds_each=0.2)
-    assert door.most == 1
+    assert after((10, 1, 0.2), max_latency_seconds=0.01).most == 1
 
 
-@given(st.lists(st.sampled_from(["enter", "leave", "time"]), max_size=300))
-def test_it_counts_whatever_comes(steps):
-    """Calls under way are those that came and did not go, and at least one is always let in."""
-    clock, waiting = Clock(), 0
-    door = Door(0.5, clock)
-    for step in steps:
-        if step == "time":
-            clock.now += 0.03
-        elif step == "enter":
-            door.enter()
-            waiting += 1
-        elif waiting:
-            door.leave()
-            waiting -= 1
-        assert door.waiting == waiting
-        assert door.most >= 1
+@given(st.lists(st.tuples(st.integers(1, 10_000), st.floats(0, 10)), max_size=50), st.floats(0.01, 60))
+def test_whatever_is_learnt_there_is_a_number(turns, bound):
+    """And it is 1 at least."""
+    assert after(*((1, *turn) for turn in turns), max_latency_seconds=bound).most >= 1
 
 
 def test_each_who_asks_hears_of_those_turned_away_once():
