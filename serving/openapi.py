@@ -48,6 +48,8 @@ _REFUSALS: Mapping[int, tuple[str, str]] = {
 _CHALLENGE = {"WWW-Authenticate": {"description": "The kind of key.", "schema": {"type": "string", "const": "Bearer"}}}
 _RETRY = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
 _HEADERS: Mapping[int, Mapping[str, Any]] = {401: _CHALLENGE, 429: _RETRY, 503: _RETRY}
+_ID = {"X-Request-Id": {"description": "The call's id: the caller's, if it sent one.", "schema": {"type": "string"}}}
+"""Of every answer but those to what was refused before it was a call."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def _feedback_link() -> dict[str, object]:
 
 def _documents(read: Settings) -> Iterator[Operation]:
     busy = _CONNECTION | {503}
-    metrics = _CONNECTION | ({401} if read.metrics_keys else set())
+    metrics = busy | ({401} if read.metrics_keys else set())
     yield Operation("/livez", "is_alive", "Whether the process serves", _TEXT, refused=_CONNECTION)
     yield Operation("/healthz", "is_healthy", "The same as /livez", _TEXT, refused=_CONNECTION)
     yield Operation("/readyz", "is_ready", "Whether there is a model to score with", _TEXT, refused=busy)
@@ -170,7 +172,7 @@ def _operation(one: Operation, keys: bool) -> dict[str, Any]:
     if one.takes is not None:
         content = {"schema": _reference("schemas", one.takes.__name__), "example": one.example}
         told["requestBody"] = {"required": True, "content": {_JSON: content}}
-    answer: dict[str, Any] = {"description": one.summary, "content": _content(one.answer)}
+    answer: dict[str, Any] = {"description": one.summary, "headers": _ID, "content": _content(one.answer)}
     if one.links:
         answer["links"] = one.links
     refused = {str(status): _reference("responses", _REFUSALS[status][0]) for status in sorted(one.refused)}
@@ -186,7 +188,7 @@ def _content(answer: type[BaseModel] | str) -> dict[str, Any]:
 def _refusal(status: int) -> dict[str, Any]:
     headers = {name: {"required": True, **header} for name, header in _HEADERS.get(status, {}).items()}
     content = {_JSON: {"schema": _reference("schemas", Error.__name__)}}
-    return {"description": _REFUSALS[status][1], **({"headers": headers} if headers else {}), "content": content}
+    return {"description": _REFUSALS[status][1], "headers": headers | _ID, "content": content}
 
 
 def _reference(kind: str, name: str) -> dict[str, str]:
