@@ -49,7 +49,7 @@ _CHALLENGE = {"WWW-Authenticate": {"description": "The kind of key.", "schema": 
 _RETRY = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
 _HEADERS: Mapping[int, Mapping[str, Any]] = {401: _CHALLENGE, 429: _RETRY, 503: _RETRY}
 _ID = {"X-Request-Id": {"description": "The call's id: the caller's, if it sent one.", "schema": {"type": "string"}}}
-"""Of every answer but those to what was refused before it was a call."""
+"""Of every answer; but not of a refusal before there is a call, which has one of the same statuses."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def _operation(one: Operation, keys: bool) -> dict[str, Any]:
     if one.takes is not None:
         content = {"schema": _reference("schemas", one.takes.__name__), "example": one.example}
         told["requestBody"] = {"required": True, "content": {_JSON: content}}
-    answer: dict[str, Any] = {"description": one.summary, "headers": _ID, "content": _content(one.answer)}
+    answer: dict[str, Any] = {"description": one.summary, "headers": _required(_ID), "content": _content(one.answer)}
     if one.links:
         answer["links"] = one.links
     refused = {str(status): _reference("responses", _REFUSALS[status][0]) for status in sorted(one.refused)}
@@ -186,9 +186,13 @@ def _content(answer: type[BaseModel] | str) -> dict[str, Any]:
 
 
 def _refusal(status: int) -> dict[str, Any]:
-    headers = {name: {"required": True, **header} for name, header in _HEADERS.get(status, {}).items()}
+    headers = _required(_HEADERS.get(status, {}))
     content = {_JSON: {"schema": _reference("schemas", Error.__name__)}}
     return {"description": _REFUSALS[status][1], "headers": headers | _ID, "content": content}
+
+
+def _required(headers: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: {"required": True, **header} for name, header in headers.items()}
 
 
 def _reference(kind: str, name: str) -> dict[str, str]:
