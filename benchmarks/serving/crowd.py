@@ -9,12 +9,13 @@ import asyncio
 import time
 from collections import Counter, deque
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.serving.load import local
 
 PATIENCE_SECONDS = 1.0
-GRACE_SECONDS = 10.0
+GRACE_SECONDS = 20.0
 _OPENING = 100  # connections that are opened at a time
 
 
@@ -29,19 +30,19 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
-        self.transport = transport
-        self._crowd.idle.append(self)
+        self.transport: Any = transport
+        self._crowd.made(self)
 
     def send(self, due: float, now: float) -> None:
         """Send a call that was due at ``due``."""
         self.due, self.sent, self.calling = due, now, True
-        self.transport.write(self._crowd.request)  # type: ignore[attr-defined] # a WriteTransport
+        self.transport.write(self._crowd.request)
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop; an answer says how long it is."""
         self._answer += data
         head, blank, body = self._answer.partition(b"\r\n\r\n")
-        if blank and len(body) >= int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]):
+        if blank and len(body) >= int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]):
             self._answer, self.calling = b"", False
             self._crowd.answered(self, int(head[9:12]))
 
@@ -76,6 +77,7 @@ class Crowd:
         self.request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
         self._every, self._count = 1 / rate, max(1, round(rate * seconds))
         self.idle: deque[Connection] = deque()
+        self._open: set[Connection] = set()
         self.statuses: Counter[int] = Counter()
         self.from_due: list[float] = []
         self.from_sent: list[float] = []
@@ -93,7 +95,10 @@ class Crowd:
         last = self.idle[-1]  # they are let in one after another
         self.idle.remove(last)
         last.send(time.perf_counter(), time.perf_counter())
+        end = time.perf_counter() + GRACE_SECONDS
         while not self.statuses:
+            if time.perf_counter() > end:
+                raise TimeoutError(f"{self._host}:{self._port} has not let in {connections} connections")
             await asyncio.sleep(0.01)
 
     async def run(self) -> Offered:
@@ -111,7 +116,15 @@ class Crowd:
         end = time.perf_counter() + GRACE_SECONDS
         while len(self.idle) < connections - self._lost and time.perf_counter() < end:
             await asyncio.sleep(0.01)
+        await self._close()
         return Offered(took, self._count, self.statuses, self._given_up, self._lost, self.from_due, self.from_sent)
+
+    async def _close(self) -> None:
+        """Calls that have no answer by now are lost."""
+        for connection in list(self._open):
+            connection.transport.abort()
+        while self._open:
+            await asyncio.sleep(0.01)
 
     def _send_due(self) -> None:
         now = time.perf_counter()
@@ -123,6 +136,11 @@ class Crowd:
             else:
                 return
             self._next += 1
+
+    def made(self, connection: Connection) -> None:
+        """One more may be used."""
+        self._open.add(connection)
+        self.idle.append(connection)
 
     def answered(self, connection: Connection, status: int) -> None:
         """Count an answer, and use the connection again."""
@@ -137,6 +155,7 @@ class Crowd:
 
     def lost(self, connection: Connection) -> None:
         """Count a call that gets no answer."""
+        self._open.discard(connection)
         self._lost += connection.calling
         if not connection.calling and connection in self.idle:
             self.idle.remove(connection)

@@ -5,6 +5,7 @@ import threading
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from socketserver import ThreadingMixIn
 
 import pytest
 import uvloop
@@ -46,9 +47,15 @@ class Answer(BaseHTTPRequestHandler):
         pass
 
 
+class ManyAtATime(ThreadingMixIn, OneAtATime):
+    """The same with a thread for each connection."""
+
+    daemon_threads = True
+
+
 @contextmanager
-def one_at_a_time(status=200, stall_seconds=0.0):
-    with OneAtATime(status, stall_seconds) as server:
+def one_at_a_time(status=200, stall_seconds=0.0, server=OneAtATime):
+    with server(status, stall_seconds) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
@@ -155,7 +162,7 @@ def test_a_crowd_calls_when_calls_are_due_on_all_its_connections(floor):
 
 def test_a_crowd_counts_what_became_of_every_call():
     """Of a server that hangs up after each answer: answered, lost, or given up for want of a connection."""
-    with one_at_a_time(status=503) as url:
+    with one_at_a_time(status=503, server=ManyAtATime) as url:
         came = crowd(url, 100, 20)
     assert came.statuses[503] + came.lost + came.given_up == came.calls == 100
     assert 0 < came.statuses[503] <= 20
