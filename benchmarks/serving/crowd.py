@@ -103,7 +103,6 @@ class Crowd:
 
     async def run(self) -> Offered:
         """Send what is due, wait for the last answers."""
-        connections = len(self.idle)
         self.statuses.clear()
         self.from_due.clear()
         self.from_sent.clear()
@@ -114,8 +113,8 @@ class Crowd:
         took = time.perf_counter() - self._started
         self._running = False
         end = time.perf_counter() + GRACE_SECONDS
-        while len(self.idle) < connections - self._lost and time.perf_counter() < end:
-            await asyncio.sleep(0.01)
+        while any(connection.calling for connection in self._open) and time.perf_counter() < end:
+            await asyncio.sleep(0.05)
         await self._close()
         return Offered(took, self._count, self.statuses, self._given_up, self._lost, self.from_due, self.from_sent)
 
