@@ -71,7 +71,8 @@ class Batcher(Generic[Row, Answer]):
     would be answered later than ``max_latency_seconds`` after its arrival: ``submit`` raises RefusedError.
     ``connections()``: how many there have been. While they come, batches wait: a turn of the event loop lets in one,
     and with a batch in each turn thousands would wait for minutes, probes among them. ``turned(rows, seconds)``: told
-    how long it took from batch to batch, all else included, while there were rows that waited.
+    how long it took from batch to batch, all else included, while there were rows that waited. ``rested(seconds)``:
+    told, when nobody waits after a batch, how long a row takes in a large one.
     """
 
     def __init__(
@@ -82,9 +83,10 @@ class Batcher(Generic[Row, Answer]):
         max_batch_size: int,
         connections: Callable[[], int] = lambda: 0,
         turned: Callable[[int, float], None] = lambda *_: None,
+        rested: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._score = score
-        self._connections, self._turned = connections, turned
+        self._connections, self._turned, self._rested = connections, turned, rested
         self._turn_began: float | None = None
         """When the batch before ended; None when nobody waited then."""
         self._seen = self._turns = 0
@@ -199,3 +201,4 @@ class Batcher(Generic[Row, Answer]):
             asyncio.get_running_loop().call_soon(self._release, context=Context())
         else:
             self._busy, self._turn_began = False, None
+            self._rested(self._cost.seconds(self._max_batch_size) / self._max_batch_size)

@@ -218,6 +218,7 @@ def _batcher(score: Callable[[list[Any]], Any]) -> Batcher[Any, Any]:
         max_batch_size=read.max_batch_size,
         connections=lambda: door().connections,
         turned=door().learn,
+        rested=door().rest,
     )
 
 

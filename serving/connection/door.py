@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 from serving.connection.bounds import Refused
 
@@ -17,7 +18,9 @@ SPAN_SECONDS = 0.05
 """Turns of the event loop make one measure of how long a call takes when they are so long together."""
 SPANS = 5
 """Of so many measures the middle one holds, of turns the second longest: a stop of the machine is no cost of calls."""
-_FIRST_GUESS_SECONDS = 1e-4
+_FIRST_GUESS_SECONDS, _LEAST_SECONDS = 1e-4, 5e-5
+REFUSALS_A_TICK, TICK_SECONDS, LONGEST_SECONDS = 40, 0.01, 1.0
+"""Refusals beyond 4,000 a second, a tenth of a worker's time, wait for their turn, each a second at the most."""
 
 _BUSY = Refused(503, "the service is overloaded or not ready; try again shortly")
 BUSY_LAST = _BUSY.answer()
@@ -47,6 +50,8 @@ class Door:
         self._turns = deque([0.0] * SPANS, maxlen=SPANS)
         self.most = self._most()
         """From so many calls under way on the next is refused."""
+        self._held: deque[tuple[float, Any]] = deque()
+        self._left = REFUSALS_A_TICK
 
     def learn(self, answers: int, seconds: float) -> None:
         """A turn of the loop took ``seconds`` and gave ``answers``, and others waited all the while."""
@@ -58,6 +63,40 @@ class Door:
             self._turns.append(self._longest)
             self._answers, self._seconds, self._longest = 0, 0.0, 0.0
             self.most = self._most()
+
+    def rest(self, score_seconds: float) -> None:
+        """Nobody waits: let a few more in than before, up to what ``score_seconds`` a call would allow.
+
+        What is learnt from an overload is not what calls cost after it, and who lets in few never learns that.
+        """
+        if self.most * max(score_seconds, _LEAST_SECONDS) < self._max_latency_seconds:
+            self.most += 1 + self.most // 64
+
+    def hold(self, connection: Any) -> None:  # noqa: ANN401 - of ``serving.connection.protocol.bounded``
+        """Have ``connection`` told that it is turned away: now, or, where too many are, a little later.
+
+        Who calls again at once when refused would else leave a worker no time for anything but refusals.
+        """
+        self.refused += 1
+        if self._left == REFUSALS_A_TICK:
+            connection.loop.call_later(TICK_SECONDS, self._tick, connection.loop)
+        if self._left > 0:
+            self._left -= 1
+            connection.tell()
+        else:
+            connection.transport.pause_reading()
+            self._held.append((connection.loop.time() + min(LONGEST_SECONDS, self._max_latency_seconds), connection))
+
+    def _tick(self, loop: Any) -> None:  # noqa: ANN401 - asyncio's or uvloop's
+        now, held, left = loop.time(), self._held, REFUSALS_A_TICK
+        while held and (left > 0 or held[0][0] < now):
+            _, connection = held.popleft()
+            connection.tell()
+            left -= 1
+        self._left = REFUSALS_A_TICK
+        if held:
+            self._left = 0
+            loop.call_later(TICK_SECONDS, self._tick, loop)
 
     def news(self) -> Callable[[], int]:
         """What tells, when called, how many were turned away since it was called last."""
@@ -71,9 +110,9 @@ class Door:
         return new
 
     def _most(self) -> int:
-        """One call at least: alone, it takes as long as it takes."""
+        """One call at least: alone, it takes as long as it takes. Pauses take half of the time at the most."""
         left = self._max_latency_seconds - 2 * sorted(self._turns)[-2]
-        return max(1, int(left / median(self._costs)))
+        return max(1, int(max(left, self._max_latency_seconds / 2) / median(self._costs)))
 
 
 class TurnedAway:

@@ -51,6 +51,8 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals, door:
             """Bytes dropped since nothing is read any more; None while it is."""
             self._refused: Refused | None = None
             """What is said when the calls before it are answered."""
+            self._untold = b""
+            """What is to be said to a call that was turned away."""
             self._under_way = 0
             """Calls that have passed the door and are not answered."""
             self.unsent, self.unsent_since = 0, 0.0
@@ -129,6 +131,8 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals, door:
         def on_headers_complete(self) -> None:
             """Look at a whole head before it becomes a call."""
             headers = self.headers
+            if self._untold:
+                self.tell()
             if len(headers) > most_headers:
                 raise Refused(431, too_many)
             if problem := problem_of(headers, self.parser):
@@ -162,15 +166,20 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals, door:
             """Answer a call at once that would be answered too late, unless others are before it on its connection."""
             if self.url.partition(b"?")[0] != DOOR.encode() or not self._is_plain():
                 return False
-            door.refused += 1
             self.cycle, self.scope["path"] = TurnedAway(), DOOR
             self.deadline = self.loop.time() + LINGER_SECONDS
-            if self.parser.should_keep_alive():
-                self.transport.write(BUSY)
-            else:
-                self.transport.write(BUSY_LAST)
-                self.linger()
+            self._untold = BUSY if self.parser.should_keep_alive() else BUSY_LAST
+            door.hold(self)
             return True
+
+        def tell(self) -> None:
+            """Say, if it was not said yet, that the call before was turned away."""
+            untold, self._untold = self._untold, b""
+            if untold and not self.transport.is_closing():
+                self.transport.resume_reading()
+                self.transport.write(untold)
+                if untold is BUSY_LAST:
+                    self.linger()
 
         def _is_plain(self) -> bool:
             """Whether its answer is the next on the connection, and needs nothing that depends on the call."""
