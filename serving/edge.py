@@ -91,7 +91,7 @@ class Edge:
         """Told of each ``/predict`` that was answered with scores by ``app``."""
         self.unauthorized: App = unauthorized
         """What answers a call without a key."""
-        self.turned_away: Callable[[Scope], None] = lambda _: None
+        self.note_unauthorized: Callable[[Scope], None] = lambda _: None
         """Told of each call without a key."""
         self.note_refused: NoteRefused | None = None
 
@@ -113,7 +113,7 @@ class Edge:
                 return
             receive = heard
         if not may_pass:
-            self.turned_away(scope)
+            self.note_unauthorized(scope)
         app = self.batches if scope["path"] == BATCH else self.app
         call = Call(started, request_id.of_headers(scope["headers"]).decode())
         await self._serve(scope, receive, send, call, app if may_pass else self.unauthorized)
