@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from serving.refuse import RefusedError, crowded, error_body
+from serving.refuse import RETRY_AFTER_SECONDS, RefusedError, crowded, error_body
 from serving.telemetry import request_id, tracing
 
 Message = MutableMapping[str, Any]
@@ -34,7 +34,6 @@ STATIC = "/static_content/"
 OPEN = frozenset({"/", METRICS, "/livez", "/healthz", "/readyz", "/docs.json", "/schema.json"})
 """Paths that need no API key, beside what is below STATIC. Whatever else exists needs one where keys are set."""
 UNKNOWN = "/unknown"
-RETRY_AFTER_SECONDS = 1
 
 _UNAUTHORIZED = "a key is needed: send it as Authorization: Bearer KEY"
 _FOREIGN = {

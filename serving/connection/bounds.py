@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fraud.settings import Settings
-from serving.refuse import error_body
+from serving.refuse import RETRY_AFTER_SECONDS, error_body
 
 LOG = logging.getLogger("bentoml.fraud")
 
@@ -85,7 +85,7 @@ class Refused(Exception):  # noqa: N818 - it is no error of ours
     def answer(self) -> bytes:
         """In our one shape, the last of its connection."""
         body = error_body(str(self))
-        retry = b"retry-after: 1\r\n" if self.status == 503 else b""
+        retry = b"retry-after: %d\r\n" % RETRY_AFTER_SECONDS if self.status == 503 else b""
         head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n"
         return head % (_STATUS[self.status][0], len(body), retry) + body
 

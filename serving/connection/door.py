@@ -13,6 +13,7 @@ from collections.abc import Callable
 from statistics import median
 
 from serving.connection.bounds import Refused
+from serving.refuse import overloaded
 
 SPAN_SECONDS = 0.05
 """Answers are counted over at least so long for one measure of how long a call takes."""
@@ -20,8 +21,7 @@ SPANS = 5
 """Of so many measures the middle one holds, of pauses the second longest: a stop of the machine is no cost of calls."""
 _FIRST_GUESS_SECONDS = 1e-4
 
-_BUSY = Refused(503, "the service is overloaded or not ready; try again shortly")
-BUSY_LAST = _BUSY.answer()
+BUSY_LAST = Refused(503, overloaded().error).answer()
 """The answer to a call that is the last of its connection."""
 BUSY = BUSY_LAST.replace(b"connection: close\r\n", b"")
 
