@@ -47,13 +47,13 @@ def introduction(settings: Settings) -> str:
 
 def watch(edge: Edge, metrics: FraudMetrics) -> None:
     """Have what ``edge`` turns away counted, and said; publish whether it asks for keys."""
-    turned_away = TurnedAway(metrics.access.unauthorized)
-    edge.turned_away = turned_away.note
-    metrics.flush_with(turned_away.tell)
+    unauthorized = UnauthorizedCalls(metrics.access.unauthorized)
+    edge.note_unauthorized = unauthorized.note
+    metrics.flush_with(unauthorized.tell)
     metrics.access.describe(keys_required=PREDICT in edge.guards)
 
 
-class TurnedAway:
+class UnauthorizedCalls:
     """Tells of calls without a known key: each to ``count(path)``, where they came from now and then to the log.
 
     What was sent in place of a key is told to nobody: it may be a real one with a slip in it.

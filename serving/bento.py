@@ -48,6 +48,7 @@ NAMES = {
         "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol.on_message_complete",
         "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol.on_response_complete",
         "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol.shutdown",
+        "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol._start_asgi_task",
         "httptools:HttpRequestParser.should_upgrade",
         "httptools:HttpParserUpgrade",
         "httptools:HttpParserError",
@@ -107,7 +108,7 @@ NAMES = {
 LOOK_SECONDS = 2.0
 """How often the parent looks for dead workers. One that starts takes 2 to 4 seconds more."""
 
-LAST_SECONDS = 7.0
+LAST_SECONDS = 10.0
 """How long a worker that was told twice to end may take: it still writes the prediction log, for up to 5 seconds."""
 
 _NO_REVIVAL = "BENTOML_CONTAINERIZED"  # bentoml.serving.running_inside_container asks for it and nothing else does

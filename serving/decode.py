@@ -9,8 +9,8 @@ Of two equal keys both keep the last and say nothing. A valid body holds two quo
 counting quotes finds a repeated key without parsing twice.
 
 A batch is cut into its rows, and each is read as if it had come alone. So the first bad row is found wherever it stands
-at the cost of the rows before it. A batch that is valid is read faster: a small one whole, a large one in pieces,
-between which others may work.
+at the cost of the rows before it. A batch that is valid is read faster: in pieces of many rows, between which others
+may work.
 """
 
 import re
@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import numpy as np
 from msgspec import UNSET, DecodeError, Meta, Raw, UnsetType, defstruct, json
 from msgspec.structs import astuple
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from pydantic_core import from_json
 
 from fraud.rows import Packed, Rows, pack_row, unpack
@@ -33,6 +33,8 @@ PREDICT_BYTES = 16 * 1024  # a transaction with every digit of every number take
 PIECE_BYTES = 128 * 1024
 """A batch of more is not read at once: nobody else works for the while, half a millisecond for this much."""
 PIECE_ROWS = 200
+_COMMAS, _MORE_COMMAS = 2 * (len(COLUMNS) + 1), 1_000_000
+"""In each row, and besides: whoever sends more sends something else, and an object would be made of each."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -51,8 +53,6 @@ _Batch = defstruct("_Batch", [("transactions", list[Raw])], forbid_unknown_field
 _NOT_VALID = (DecodeError, UnicodeDecodeError, RecursionError)
 _decode_one = json.Decoder(_Transaction).decode
 _cut: Any = json.Decoder(_Batch).decode
-_Whole = defstruct("_Whole", [("transactions", list[_Transaction])], forbid_unknown_fields=True)  # type: ignore[valid-type]
-_decode_whole: Any = json.Decoder(_Whole).decode
 _decode_rows: Any = json.Decoder(list[_Transaction]).decode  # type: ignore[valid-type]
 _BLANK = rb"[ \t\n\r]*"
 _BEGINS = re.compile(rb'%b\{%b"transactions"%b:%b\[' % (_BLANK, _BLANK, _BLANK, _BLANK))
@@ -77,14 +77,6 @@ _QUOTES = 2 * len(COLUMNS)
 def _quotes(name: str | UnsetType | None) -> int:
     """In a transaction with this id: its key makes two more, its value another two unless it is null."""
     return _QUOTES + (0 if name is UNSET else 2 if name is None else 4)
-
-
-def _whole(body: bytes) -> Rows | None:
-    """A batch read at once; None if ``body`` is not surely a valid one of at least one row."""
-    try:
-        return _of_structs(_decode_whole(body).transactions, body.count(b'"') - 2)
-    except _NOT_VALID:
-        return None
 
 
 def _of_structs(structs: Sequence[Any], quotes: int) -> Rows | None:
@@ -117,13 +109,14 @@ def _in_pieces(body: bytes, max_rows: int) -> Generator[None, None, Rows | None]
         size += len(piece.ids)
         if size > max_rows:
             raise _too_many(max_rows)
-        yield
         comma = _COMMA.match(body, stop, end)
         if comma is None and body[stop:end].strip(b" \t\n\r"):
             return None
         start = comma.end() if comma else end
         if comma and start == end:
             return None
+        if start < end:
+            yield
     return _joined(pieces) if pieces else None
 
 
@@ -147,12 +140,10 @@ def parse_many(body: bytes, max_rows: int) -> Generator[None, None, Rows]:
     Raises RefusedError; one bad row refuses the whole call.
     """
     body = body.removeprefix(_BYTE_ORDER_MARK)
-    if len(body) > PIECE_BYTES and (rows := (yield from _in_pieces(body, max_rows))) is not None:
+    if (rows := (yield from _in_pieces(body, max_rows))) is not None:
         return rows
-    if body.count(b"{") > max_rows + 1:
+    if body.count(b"{") > max_rows + 1 or body.count(b",") > _COMMAS * max_rows + _MORE_COMMAS:
         raise _too_many(max_rows)
-    if len(body) <= PIECE_BYTES and (rows := _whole(body)) is not None:
-        return rows
     return (yield from _row_by_row(body))
 
 
@@ -161,9 +152,9 @@ def _row_by_row(body: bytes) -> Generator[None, None, Rows]:
     try:
         cut = _cut(body).transactions
     except _NOT_VALID:
-        raise _outer_problem(body) from None
+        raise (yield from _outer_problem(body)) from None
     if not cut:
-        raise _outer_problem(body)
+        raise (yield from _outer_problem(body))
     rows, names, size = [], [], 0
     for position, raw in enumerate(cut):
         text = bytes(raw)
@@ -209,13 +200,19 @@ class _Outer(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    transactions: list[dict[str, Any]] = Field(min_length=1)
+    transactions: Annotated[list[dict[str, Any]], FailFast()] = Field(min_length=1)
 
 
-def _outer_problem(body: bytes) -> refuse.RefusedError:
-    """Why a batch cannot be cut into rows: no JSON, another shape, or a number that JSON does not have."""
+def _outer_problem(body: bytes) -> Generator[None, None, refuse.RefusedError]:
+    """Why a batch cannot be cut into rows: no JSON, another shape, or a number that JSON does not have.
+
+    pydantic makes an object of each problem: it is shown no more keys than are told, and stops at the first bad row.
+    """
     try:
         outer = from_json(body)
+        if isinstance(outer, dict) and len(outer) > refuse.SHOWN:
+            shown = [name for name in outer if name != "transactions"][: refuse.SHOWN]
+            outer = {name: outer[name] for name in ("transactions", *shown) if name in outer}
         rows = _Outer.model_validate(outer).transactions
     except ValidationError as error:
         return refuse.from_pydantic(error, refuse.BATCH)
@@ -226,6 +223,8 @@ def _outer_problem(body: bytes) -> refuse.RefusedError:
             Transaction.model_validate(row)
         except ValidationError as error:
             return refuse.from_pydantic(error, refuse.BATCH, f"transactions.{position}.")
+        if position % PIECE_ROWS == 0:
+            yield
     return _repeated(body, refuse.BATCH)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from serving.refuse import RefusedError, crowded, error_body
+from serving.refuse import RETRY_AFTER_SECONDS, RefusedError, crowded, error_body
 from serving.telemetry import request_id, tracing
 
 Message = MutableMapping[str, Any]
@@ -34,7 +34,6 @@ STATIC = "/static_content/"
 OPEN = frozenset({"/", METRICS, "/livez", "/healthz", "/readyz", "/docs.json", "/schema.json"})
 """Paths that need no API key, beside what is below STATIC. Whatever else exists needs one where keys are set."""
 UNKNOWN = "/unknown"
-RETRY_AFTER_SECONDS = 1
 
 _UNAUTHORIZED = "a key is needed: send it as Authorization: Bearer KEY"
 _FOREIGN = {
@@ -91,7 +90,7 @@ class Edge:
         """Told of each ``/predict`` that was answered with scores by ``app``."""
         self.unauthorized: App = unauthorized
         """What answers a call without a key."""
-        self.turned_away: Callable[[Scope], None] = lambda _: None
+        self.note_unauthorized: Callable[[Scope], None] = lambda _: None
         """Told of each call without a key."""
         self.note_refused: NoteRefused | None = None
 
@@ -113,7 +112,7 @@ class Edge:
                 return
             receive = heard
         if not may_pass:
-            self.turned_away(scope)
+            self.note_unauthorized(scope)
         app = self.batches if scope["path"] == BATCH else self.app
         call = Call(started, request_id.of_headers(scope["headers"]).decode())
         await self._serve(scope, receive, send, call, app if may_pass else self.unauthorized)

@@ -167,8 +167,8 @@ class Wiring:
         if problem := bento.missing(bento.PROTOCOL):
             LOG.error("connections may send and wait without bounds: %s", problem)
         else:
-            held = partial(bounded, bounds=Bounds.of(settings()), refusals=Refusals(metrics().refused), door=door())
-            bento.hold_connections(held)
+            bounds, refusals = Bounds.of(settings(), cors=bool(cors)), Refusals(metrics().refused)
+            bento.hold_connections(partial(bounded, bounds=bounds, refusals=refusals, door=door()))
         if problem := bento.missing(bento.APPLICATION):
             LOG.warning("calls are batched by BentoML, and take its path: %s", problem)
         return self.edge

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from fraud.schema import COLUMNS
 
+RETRY_AFTER_SECONDS = 1
 SHOWN = 20  # problems named in one answer
 NAME_SHOWN = 64  # characters of a field's name in an answer: the name may be the caller's own
 

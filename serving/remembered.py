@@ -9,8 +9,6 @@ from serving.edge import App, Message, Receive, Scope, Send
 
 LASTS_SECONDS: Mapping[str, float] = {"/docs.json": math.inf, "/schema.json": math.inf, "/metrics": 1.0}
 
-_OF_ONE_CALL = b"x-bentoml-request-id"
-
 
 class Remembered:
     """An ASGI application that answers GET of the paths of ``lasts`` with what ``app`` answered last.
@@ -47,5 +45,4 @@ class Remembered:
             page.append(message)
 
         await self._app(scope, receive, keep)
-        kept = [pair for pair in page[0]["headers"] if pair[0].lower() != _OF_ONE_CALL]
-        return [{**page[0], "headers": kept}, *page[1:]]
+        return page

@@ -17,8 +17,8 @@ from serving.answer import answer_one
 from serving.bento import body_is_there, is_alone
 from serving.counts import BuiltinCounts
 from serving.decode import PREDICT_BYTES, decode_one
-from serving.edge import RETRY_AFTER_SECONDS, Headers, Message, NoteRefused, Receive, Scope, Send
-from serving.refuse import RefusedError
+from serving.edge import Headers, Message, NoteRefused, Receive, Scope, Send
+from serving.refuse import RETRY_AFTER_SECONDS, RefusedError
 from serving.telemetry import request_id
 
 PATIENCE_SECONDS = 1.0

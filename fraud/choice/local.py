@@ -64,10 +64,11 @@ def use(version: str | None) -> None:
     if version is None:
         _path().unlink(missing_ok=True)
         return
-    store.open_served(store.get(f"{MODEL_NAME}:{version}"))
+    entry = store.get(f"{MODEL_NAME}:{version}")
+    store.open_served(entry)
     try:
         with replacing(_path()) as part:
-            part.write_text(f"{version}\n")
+            part.write_text(f"{entry.tag.version}\n")
     except OSError as error:
         raise ModelError.not_writable(_path(), error) from None
 

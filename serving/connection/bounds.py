@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from fraud.settings import Settings
-from serving.refuse import error_body
+from serving.refuse import RETRY_AFTER_SECONDS, error_body
 
 LOG = logging.getLogger("bentoml.fraud")
 
 LOG_SECONDS = 10.0
 """Between two lines about what was refused."""
 
+_LONGEST_URL = 65_535
 _OTHER_DESCRIPTORS = 96  # the log's database, metrics files, what BentoML opens
 _OFFERS = (b"upgrade", b"http2-settings")
 _STATUS = {
@@ -38,9 +39,11 @@ class Bounds:
     idle_seconds: float = 75.0
     """A connection without a call is closed after it: longer than the 60 s of common balancers."""
     connections: int = 10_000
+    cors: bool = False
+    """Whether pages of other hosts may call: their answers need headers that only BentoML knows."""
 
     @classmethod
-    def of(cls, settings: Settings) -> "Bounds":
+    def of(cls, settings: Settings, *, cors: bool) -> "Bounds":
         """Those of ``settings``; of connections fewer where descriptors are: they are needed for other things too."""
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return cls(
@@ -49,6 +52,7 @@ class Bounds:
             head_seconds=settings.header_timeout_seconds,
             idle_seconds=settings.keep_alive_seconds,
             connections=min(settings.max_connections, max(16, descriptors - _OTHER_DESCRIPTORS)),
+            cors=cors,
         )
 
 
@@ -85,9 +89,16 @@ class Refused(Exception):  # noqa: N818 - it is no error of ours
     def answer(self) -> bytes:
         """In our one shape, the last of its connection."""
         body = error_body(str(self))
-        retry = b"retry-after: 1\r\n" if self.status == 503 else b""
+        retry = b"retry-after: %d\r\n" % RETRY_AFTER_SECONDS if self.status == 503 else b""
         head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n"
         return head % (_STATUS[self.status][0], len(body), retry) + body
+
+
+def not_http(url: bytes) -> Refused:
+    """What the parser does not take; it takes no address of 64 KiB, whatever is allowed."""
+    if len(url) > _LONGEST_URL:
+        return Refused(414, f"the request line is longer than {_LONGEST_URL} bytes")
+    return Refused(400, "the call is not HTTP/1.1")
 
 
 def problem_of(headers: Sequence[tuple[bytes, bytes]], parser: Any) -> str | None:  # noqa: ANN401 - httptools'

@@ -11,6 +11,8 @@ STALLED_SECONDS = 30.0
 """Who takes nothing of an answer for so long is not waited for."""
 SWEEP_SECONDS = 1.0
 
+LINGER_SECONDS = 30.0
+"""How long is still read, and dropped, what comes of a caller who was answered in the middle of a body or head."""
 LINGER_BYTES = 64 * 1_048_576
 """So much is read, and dropped, of a caller who was answered in the middle of a body or head."""
 READS_A_SECOND, LONGEST_PAUSE_SECONDS = 100, 0.2

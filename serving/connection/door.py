@@ -6,14 +6,12 @@ So calls under way are counted, how long one takes is learnt from batches that a
 as many as can be answered within the bound the next is told so by a few bytes that are ready.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-from serving.connection.bounds import Refused
-
+DOOR = "/predict"
 SPAN_SECONDS = 0.05
 """Turns of the event loop make one measure of how long a call takes when they are so long together."""
 SPANS = 5
@@ -21,11 +19,6 @@ SPANS = 5
 _FIRST_GUESS_SECONDS, _LEAST_SECONDS = 1e-4, 5e-5
 REFUSALS_A_TICK, TICK_SECONDS, LONGEST_SECONDS = 40, 0.01, 1.0
 """Refusals beyond 4,000 a second, a tenth of a worker's time, wait for their turn, each a second at the most."""
-
-_BUSY = Refused(503, "the service is overloaded or not ready; try again shortly")
-BUSY_LAST = _BUSY.answer()
-"""The answer to a call that is the last of its connection."""
-BUSY = BUSY_LAST.replace(b"connection: close\r\n", b"")
 
 
 class Door:
@@ -113,12 +106,3 @@ class Door:
         """One call at least: alone, it takes as long as it takes. Pauses take half of the time at the most."""
         left = self._max_latency_seconds - 2 * sorted(self._turns)[-2]
         return max(1, int(max(left, self._max_latency_seconds / 2) / median(self._costs)))
-
-
-class TurnedAway:
-    """Stands where uvicorn has a call, for one that was answered before it became one: the rest of it is dropped."""
-
-    response_complete, keep_alive, body, message_event = True, True, b"", asyncio.Event()
-
-    def __init__(self) -> None:
-        self.more_body = True

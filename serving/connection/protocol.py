@@ -12,18 +12,16 @@ closed on unread bytes is reset, and its caller never sees the answer.
 
 from typing import Any
 
-from serving.connection.bounds import Bounds, Refusals, Refused, problem_of, without_upgrade
-from serving.connection.closing import Dropping, Lingering, make_room, sweep
-from serving.connection.door import BUSY, BUSY_LAST, Door, TurnedAway
+from serving.connection.bounds import Bounds, Refusals, Refused, not_http, problem_of, without_upgrade
+from serving.connection.closing import LINGER_SECONDS, Dropping, Lingering, make_room, sweep
+from serving.connection.door import DOOR, Door
+from serving.connection.turnable import Turnable
 
 SLICE_BYTES, BODY_SLICE_BYTES = 8_192, 65_536
 """How much the parser is given at once; what is beyond a bound by less than this is seen too late, and costs little."""
-DOOR = "/predict"
 PROBES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 SPARE_CONNECTIONS = 16
 """Beyond the bound, for probes alone."""
-LINGER_SECONDS = 30.0
-"""How long is still read, and dropped, what comes of a caller who was answered in the middle of a body or head."""
 
 
 def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals, door: Door) -> Any:  # noqa: ANN401
@@ -34,7 +32,7 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals, door:
     response_complete, most_headers, idle_seconds = base.on_response_complete, bounds.headers, bounds.idle_seconds
     dropping, too_many = Dropping(), f"there are more than {most_headers} headers"
 
-    class BoundedProtocol(base):
+    class BoundedProtocol(Turnable, base):
         """One connection."""
 
         _sweeping = leaving = False
@@ -51,10 +49,10 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals, door:
             """Bytes dropped since nothing is read any more; None while it is."""
             self._refused: Refused | None = None
             """What is said when the calls before it are answered."""
-            self._untold = b""
-            """What is to be said to a call that was turned away."""
             self._under_way = 0
-            """Calls that have passed the door and are not answered."""
+            """Whether a call is counted at the door: one of a connection, as the next waits for its turn."""
+            self._running: Any = None
+            """The call whose turn it is."""
             self.unsent, self.unsent_since = 0, 0.0
             """Bytes that the caller does not take, and since when."""
 
@@ -104,7 +102,7 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals, door:
                 return self._go_on_without(data[offer.args[0] :])
             except (httptools.HttpParserError, Refused) as error:  # a callback's error is the parser's context
                 ours = error if isinstance(error, Refused) else error.__context__
-                self.refuse(ours if isinstance(ours, Refused) else Refused(400, "the call is not HTTP/1.1"))
+                self.refuse(ours if isinstance(ours, Refused) else not_http(self.url))
                 return False
             return self.parser is not None and self.dropped is None
 
@@ -131,7 +129,7 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals, door:
         def on_headers_complete(self) -> None:
             """Look at a whole head before it becomes a call."""
             headers = self.headers
-            if self._untold:
+            if self.untold:
                 self.tell()
             if len(headers) > most_headers:
                 raise Refused(431, too_many)
@@ -140,7 +138,7 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals, door:
             if self._spare and self.url.partition(b"?")[0].decode("latin-1") not in PROBES:
                 raise Refused(503, "there are too many connections; try again shortly")
             self.quiet = 0
-            if door.waiting >= door.most and self._turned_away():
+            if door.waiting >= door.most and self.turn_away(door, bounds):
                 return
             if not self.parser.should_upgrade():
                 headers_complete(self)
@@ -158,45 +156,27 @@ def bounded(base: Any, httptools: Any, bounds: Bounds, refusals: Refusals, door:
                 message_complete(self)
                 if self.cycle.response_complete:  # uvicorn leaves one alone that was answered early
                     self.cycle.more_body, self.deadline = False, self.loop.time() + idle_seconds
-                elif self.scope["path"] == DOOR:
-                    self._under_way += 1
+                elif not self._under_way and not self.pipeline and self.scope["path"] == DOOR:
+                    self._under_way = 1
                     door.waiting += 1
 
-        def _turned_away(self) -> bool:
-            """Answer a call at once that would be answered too late, unless others are before it on its connection."""
-            if self.url.partition(b"?")[0] != DOOR.encode() or not self._is_plain():
-                return False
-            self.cycle, self.scope["path"] = TurnedAway(), DOOR
-            self.deadline = self.loop.time() + LINGER_SECONDS
-            self._untold = BUSY if self.parser.should_keep_alive() else BUSY_LAST
-            door.hold(self)
-            return True
-
-        def tell(self) -> None:
-            """Say, if it was not said yet, that the call before was turned away."""
-            untold, self._untold = self._untold, b""
-            if untold and not self.transport.is_closing():
-                self.transport.resume_reading()
-                self.transport.write(untold)
-                if untold is BUSY_LAST:
-                    self.linger()
-
-        def _is_plain(self) -> bool:
-            """Whether its answer is the next on the connection, and needs nothing that depends on the call."""
-            first = self.cycle is None or self.cycle.response_complete
-            asks = self.expect_100_continue or self.parser.should_upgrade()
-            return first and not asks and not any(name == b"origin" for name, _ in self.headers)
+        def _start_asgi_task(self, cycle: Any, app: Any) -> None:  # noqa: ANN401 - uvicorn's
+            self._running = cycle
+            super()._start_asgi_task(cycle, app)
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
+            for cycle in (self._running, *(waiting for waiting, _ in self.pipeline)):
+                if cycle is not None and not cycle.response_complete:
+                    cycle.disconnected = True
+                    cycle.message_event.set()
             door.waiting -= self._under_way
             self._under_way = 0
 
         def on_response_complete(self) -> None:
             """Wait for the next call, by the sweep and not by a timer for each; for the rest of a body not as long."""
-            if self._under_way:
-                self._under_way -= 1
-                door.waiting -= 1
+            door.waiting -= self._under_way
+            self._under_way = 0
             if self.pipeline or self.transport.is_closing():
                 response_complete(self)
                 return

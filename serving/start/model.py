@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -33,7 +34,8 @@ def tag(settings: Settings) -> str:
             return f"{MODEL_NAME}:latest"
         sys.exit(f"error: {error}")
     if settings.model is None and choice.why != BUILT_IN:
-        print(f"{choice.tag}: {choice.why}", file=sys.stderr)  # noqa: T201 - stdout is what the command answers
+        with suppress(OSError):  # a log that is full is no reason not to serve
+            print(f"{choice.tag}: {choice.why}", file=sys.stderr)  # noqa: T201 - stdout is what the command answers
     return choice.tag
 
 

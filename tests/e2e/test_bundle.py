@@ -28,7 +28,7 @@ SHIPPED = {
     "": {"bentofile.yaml", "service.py", "sample_transaction.json"},
     "serving": "__init__ access answer batcher bento counts decode edge few io openapi pages process refuse remembered "
     "shortcut",
-    "serving/connection": "__init__ bounds closing door protocol",
+    "serving/connection": "__init__ bounds closing door protocol turnable",
     "serving/life": "__init__ parent worker",
     "serving/start": "__init__ model",
     "serving/telemetry": "__init__ log_lines printed refused_calls request_id tracing",

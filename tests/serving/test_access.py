@@ -10,7 +10,7 @@ from fraud.settings import Settings
 from monitoring.access_metrics import GUARDED, OTHER
 from monitoring.metrics import FraudMetrics
 from serving import access
-from serving.access import LOG_SECONDS, MOST_CALLERS, TurnedAway
+from serving.access import LOG_SECONDS, MOST_CALLERS, UnauthorizedCalls
 from serving.edge import METRICS, OPEN, STATIC, Edge
 
 KEY, DIGEST = keys.make()
@@ -62,28 +62,28 @@ def counted():
 
 
 @pytest.fixture
-def turned_away(counted, clock):
-    return TurnedAway(lambda path: counted.update([path]))
+def unauthorized(counted, clock):
+    return UnauthorizedCalls(lambda path: counted.update([path]))
 
 
 def call(address, path="/model"):
     return {"path": path, "client": address and (address, 4711), "headers": headers(KEY)}
 
 
-def test_each_call_is_counted_by_its_path(turned_away, counted):
+def test_each_call_is_counted_by_its_path(unauthorized, counted):
     """Whether it is said or not."""
     for _ in range(3):
-        turned_away.note(call("10.0.0.1"))
-    turned_away.note(call("10.0.0.1", "/predict"))
+        unauthorized.note(call("10.0.0.1"))
+    unauthorized.note(call("10.0.0.1", "/predict"))
     assert counted == {"/model": 3, "/predict": 1}
 
 
-def test_the_log_says_how_many_from_where_and_never_the_key(turned_away, caplog):
+def test_the_log_says_how_many_from_where_and_never_the_key(unauthorized, caplog):
     """Those who called most, by their addresses; the others as a number."""
     for last, times in enumerate((1, 5, 2, 9, 1), start=1):
         for _ in range(times):
-            turned_away.note(call(f"10.0.0.{last}"))
-    turned_away.tell()
+            unauthorized.note(call(f"10.0.0.{last}"))
+    unauthorized.tell()
     assert caplog.messages == [
         "calls without a known key: 18, the last to /model; 9 from 10.0.0.4, 5 from 10.0.0.2, 2 from 10.0.0.3, "
         "more from 2 other addresses"
@@ -91,29 +91,29 @@ def test_the_log_says_how_many_from_where_and_never_the_key(turned_away, caplog)
     assert KEY not in caplog.text
 
 
-def test_it_is_said_at_most_once_in_a_while_and_in_the_end_all(turned_away, clock, caplog):
+def test_it_is_said_at_most_once_in_a_while_and_in_the_end_all(unauthorized, clock, caplog):
     """A thousand calls a second fill no log, and none is left unsaid."""
     for _ in range(int(LOG_SECONDS) + 1):
         for _ in range(1000):
-            turned_away.note(call("10.0.0.1"))
-        turned_away.tell()
+            unauthorized.note(call("10.0.0.1"))
+        unauthorized.tell()
         clock[0] += 1
-    turned_away.tell()
+    unauthorized.tell()
     assert [message.split(",")[0] for message in caplog.messages] == [
         "calls without a known key: 1000",
         f"calls without a known key: {1000 * int(LOG_SECONDS)}",
     ]
     clock[0] += 10 * LOG_SECONDS
-    turned_away.tell()
+    unauthorized.tell()
     assert len(caplog.messages) == 2
 
 
-def test_many_addresses_take_no_memory(turned_away, counted, caplog):
+def test_many_addresses_take_no_memory(unauthorized, counted, caplog):
     """Beyond a bound they are counted together."""
     for number in range(10 * MOST_CALLERS):
-        turned_away.note(call(f"2001:db8::{number:x}"))
-    assert len(turned_away._callers) == MOST_CALLERS + 1
-    turned_away.tell()
+        unauthorized.note(call(f"2001:db8::{number:x}"))
+    assert len(unauthorized._callers) == MOST_CALLERS + 1
+    unauthorized.tell()
     assert f"calls without a known key: {10 * MOST_CALLERS}," in caplog.text
     assert f"; {9 * MOST_CALLERS} from others, " in caplog.text
 
@@ -128,10 +128,10 @@ def test_many_addresses_take_no_memory(turned_away, counted, caplog):
         (None, "an unknown address"),
     ],
 )
-def test_an_address_is_short_and_of_one_line(turned_away, caplog, address, said):
+def test_an_address_is_short_and_of_one_line(unauthorized, caplog, address, said):
     """A trusted proxy's header may hold anything; there is none on a Unix socket."""
-    turned_away.note({"path": "/model", "client": None if address is None else (address, 0)})
-    turned_away.tell()
+    unauthorized.note({"path": "/model", "client": None if address is None else (address, 0)})
+    unauthorized.tell()
     assert caplog.messages == [f"calls without a known key: 1, the last to /model; 1 from {said}"]
 
 
@@ -150,7 +150,7 @@ def test_what_is_watched_reaches_the_metrics(given, required, caplog):
     access.watch(edge, metrics)
     assert value(registry, "fraud_keys_required") == required
     for path in sorted(CLOSED | {METRICS}):
-        edge.turned_away(call("10.0.0.1", path))
+        edge.note_unauthorized(call("10.0.0.1", path))
     counts = {path: value(registry, "fraud_unauthorized_total", path=path) for path in GUARDED}
     assert counts == dict.fromkeys(GUARDED, 1)
     metrics.flush()

@@ -236,6 +236,14 @@ def test_turns_are_told_while_rows_wait(score):
     assert len(turns) == 2
 
 
+def test_when_nobody_waits_after_a_batch_that_is_told(score):
+    """With what a row takes in a large one; nothing is known of that at first."""
+    rests = []
+    batcher = Batcher(score, max_latency_seconds=9, max_batch_size=4, rested=rests.append)
+    assert together(batcher, range(10)) == [2 * row for row in range(10)]
+    assert rests == [0.0]
+
+
 @pytest.mark.parametrize("come", [0, 5, 10_000])
 def test_connections_are_let_in_before_the_next_batch(come):
     """A turn of the loop for each that comes, and one more; not for ever."""

@@ -44,7 +44,7 @@ class Driven:
     """What came out of one call through the Edge around ``app``."""
 
     def __init__(self, app, path="/predict", heard=(), kind="http", guard=None, method="POST", headers=(JSON,)):
-        self.sent, self.observed, self.turned_away, self.raised = [], [], [], None
+        self.sent, self.observed, self.unauthorized, self.raised = [], [], [], None
         waiting = iter(heard)
 
         async def receive():
@@ -55,7 +55,7 @@ class Driven:
 
         guards = dict.fromkeys(CLOSED, guard) if guard else None
         edge = Edge(app, KNOWN, lambda seconds, reason: self.observed.append((seconds, reason)), guards)
-        edge.turned_away = lambda scope: self.turned_away.append(scope["path"])
+        edge.note_unauthorized = lambda scope: self.unauthorized.append(scope["path"])
         self.scope = {"type": kind, "path": path, "raw_path": path.encode(), "method": method, "headers": list(headers)}
         try:
             asyncio.run(edge(self.scope, receive, send))
@@ -327,7 +327,7 @@ def test_without_a_key_nothing_of_the_call_is_read(path):
         "details": [],
     }
     assert driven.reasons == (["unauthorized"] if path in PREDICTION_PATHS else [])
-    assert driven.turned_away == [path]
+    assert driven.unauthorized == [path]
 
 
 @pytest.mark.parametrize("path", [*sorted(OPEN), f"{STATIC}swagger-ui.css", "/nowhere"])
@@ -335,7 +335,7 @@ def test_what_is_open_needs_no_key(path):
     """What has no guard, and paths that do not exist: none is asked."""
     driven = Driven(answering(start(200, JSON), body(b"{}")), path, guard=lambda _: pytest.fail("asked"))
     assert driven.sent[0]["status"] == 200
-    assert driven.turned_away == []
+    assert driven.unauthorized == []
 
 
 @pytest.mark.parametrize("guard", [None, lambda _: True])
@@ -343,7 +343,7 @@ def test_who_may_pass_is_served(guard):
     """Without keys set, or with a known one."""
     driven = Driven(answering(start(200, JSON), body(b"{}")), guard=guard)
     assert driven.sent[0]["status"] == 200
-    assert driven.turned_away == []
+    assert driven.unauthorized == []
 
 
 def test_a_browser_asks_without_a_key():
@@ -352,7 +352,7 @@ def test_a_browser_asks_without_a_key():
     app = answering(start(200), body(b"OK"))
     driven = Driven(app, guard=lambda _: False, method="OPTIONS", headers=asks)
     assert driven.sent[0]["status"] == 200
-    assert driven.turned_away == []
+    assert driven.unauthorized == []
 
 
 @pytest.mark.parametrize(
@@ -362,7 +362,7 @@ def test_what_is_no_preflight_needs_a_key(method, headers):
     """Neither another question by OPTIONS, nor a call that bears the header."""
     driven = Driven(answering(start(200), body(b"OK")), guard=lambda _: False, method=method, headers=headers)
     assert driven.sent[0]["status"] == 401
-    assert driven.turned_away == ["/predict"]
+    assert driven.unauthorized == ["/predict"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -447,3 +448,24 @@ def test_a_row_that_is_far_too_large_is_not_read_twice():
     row = plus(f'"x": "{"y" * PREDICT_BYTES}"')
     refusal = refused(many, batch(TEXT, row))
     assert refusal.details == [{"field": "transactions.1", "message": "should be smaller than 16384 bytes"}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({"transactions": [1] * 300_000, "x": 1}),
+        json.dumps({"transactions": [{}] * 5, "x": 1}),
+        json.dumps({f"k{number}": 1 for number in range(100_000)}),
+    ],
+    ids=["items that are no objects", "too few to matter", "keys beside the transactions"],
+)
+def test_an_odd_shape_makes_no_object_of_each_of_its_problems(body):
+    """Some are named; megabytes of them would take gigabytes and half a minute, in one step of the event loop."""
+    tracemalloc.start()
+    try:
+        refusal = refused(many, body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(refusal.details) <= 20
+    assert peak < 40 * 1_048_576

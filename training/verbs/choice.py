@@ -32,7 +32,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 def _use(arguments: argparse.Namespace) -> dict[str, Any]:
-    if (arguments.version is None) != arguments.newest:
+    if bool(arguments.version) == arguments.newest or arguments.version == "":
         arguments.wrong_usage("give a VERSION, or --newest")
     before = local.chosen()
     local.use(None if arguments.newest else resolve(arguments.version).version)

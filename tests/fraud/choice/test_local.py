@@ -112,3 +112,10 @@ def test_a_home_that_cannot_be_written_is_said(versions, monkeypatch):
     monkeypatch.setattr("pathlib.Path.write_text", full)
     with pytest.raises(ModelError, match=r"fraud_chosen: cannot be written \(No space left on device\)$"):
         local.use(versions[0])
+
+
+def test_a_choice_is_kept_as_the_store_writes_it(versions):
+    """Whatever case it was given in: BentoML finds both, and who reads the choice compares."""
+    older, _ = versions
+    local.use(older.upper())
+    assert local.chosen() == local.choose(None).version == older

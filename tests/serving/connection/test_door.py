@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.connection.door import BUSY, BUSY_LAST, Door
+from serving.connection.door import Door
+from serving.connection.turnable import BUSY, BUSY_LAST
 
 
 def after(*turns, max_latency_seconds=1.0):
@@ -45,6 +46,26 @@ def test_work_that_has_become_slow_is_known_soon():
 def test_one_is_always_let_in():
     """A model that takes longer than the bound answers one call at a time."""
     assert after((10, 1, 0.2), max_latency_seconds=0.01).most == 1
+
+
+def test_what_was_learnt_from_an_overload_is_forgotten_when_nobody_waits():
+    """A door that lets in one at a time learns nothing of how many it could: it tries a few more, up to the scoring."""
+    door = after((50, 1, 1.1))
+    assert door.most == 1
+    for _ in range(2_000):
+        door.rest(1e-5)
+    assert door.most > 1_000
+    for _ in range(100_000):
+        door.rest(0.01)
+    few = after((50, 1, 1.1))
+    for _ in range(100_000):
+        few.rest(0.01)
+    assert few.most == pytest.approx(100, abs=3)
+
+
+def test_pauses_take_half_of_the_time_at_the_most():
+    """Nobody is answered sooner for calls that are refused because of them."""
+    assert after((1_000, 100, 0.4), max_latency_seconds=0.05).most == int(0.025 / 0.004)
 
 
 @given(st.lists(st.tuples(st.integers(1, 10_000), st.floats(0, 10)), max_size=50), st.floats(0.01, 60))

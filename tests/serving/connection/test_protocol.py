@@ -9,10 +9,11 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from serving.connection import closing, protocol
+from serving.connection import closing, door, protocol, turnable
 from serving.connection.bounds import Bounds, Refusals, without_upgrade
-from serving.connection.door import BUSY, BUSY_LAST, Door
+from serving.connection.door import Door
 from serving.connection.protocol import bounded
+from serving.connection.turnable import BUSY, BUSY_LAST
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
@@ -350,7 +351,7 @@ def test_who_is_answered_early_is_listened_to_until_the_answer_was_read():
     assert not transport.closed
 
 
-@pytest.mark.parametrize(("sent", "waits"), [(closing.LINGER_BYTES + 65_536, 0), (0, protocol.LINGER_SECONDS + 1)])
+@pytest.mark.parametrize(("sent", "waits"), [(closing.LINGER_BYTES + 65_536, 0), (0, closing.LINGER_SECONDS + 1)])
 def test_but_not_for_ever(sent, waits):
     """Neither for any number of bytes nor for any time."""
     assert listened_to(1_000_000_000, sent, waits).closed
@@ -486,15 +487,102 @@ def test_a_last_call_too_many_ends_its_connection(ending):
     [
         b"POST /predict_batch HTTP/1.1\r\nHost: x\r\n",
         b"GET /livez HTTP/1.1\r\nHost: x\r\n",
-        HEAD + b"Expect: 100-continue\r\n",
+        b"HEAD /predict HTTP/1.1\r\nHost: x\r\n",
         HEAD + b"Origin: http://shop.example\r\n",
     ],
-    ids=["a batch", "a probe", "one who asks first", "a page of another host"],
+    ids=["a batch", "a probe", "one without a body in its answer", "a page of another host"],
 )
-def test_what_needs_more_than_the_short_answer_goes_on(head):
+def test_what_the_short_answer_does_not_fit_goes_on(head):
     """It is refused further in, where its answer is made."""
-    _, transport = turned_away(head + b"Content-Length: 5\r\n\r\nhello")
-    assert len(answers(transport.written)) == 1
+    _, transport = turned_away(head + b"Content-Length: 5\r\n\r\nhello", cors=True)
+    assert transport.written.startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize("path", [b"/%70redict", b"http://x/predict", b"/predict?a=b"])
+def test_no_way_to_write_the_path_leads_around_the_door(path):
+    """And none of the headers that are looked at."""
+    server, transport = turned_away(CALL.replace(b"/predict", path, 1))
+    assert (transport.written, server.door.refused) == (BUSY, 1)
+    server, transport = turned_away(CALL.replace(b"Host: x\r\n", b"Host: x\r\nOrigin: http://a\r\n"))
+    assert (transport.written, server.door.refused) == (BUSY, 1)
+
+
+def test_who_asks_first_is_told_and_does_not_send():
+    """The answer in place of 100 ends the connection: nobody knows whether the body still comes."""
+    _, transport = turned_away(HEAD + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n", b"hello")
+    assert (transport.written, transport.ended) == (BUSY_LAST, True)
+
+
+def test_while_the_server_ends_a_refusal_is_the_last_of_its_connection():
+    """As every answer is."""
+    server = Server()
+    server.kind.leaving, server.door.most = True, 0
+    assert asyncio.run(talk(server, [CALL])).written == BUSY_LAST
+
+
+def test_one_call_of_a_connection_counts():
+    """Those behind it wait for their turn: thousands of them, in one packet, would else close the door to others."""
+    server = Server()
+
+    async def run():
+        connection, transport = server.connect()
+        connection.data_received(CALL * 50)
+        most = server.door.waiting
+        for _ in range(2_000):
+            await asyncio.sleep(0)
+        return most, len(answers(transport.written)), server.door.waiting
+
+    assert asyncio.run(run()) == (1, 50, 0)
+
+
+def test_all_calls_of_a_caller_who_is_gone_hear_of_it():
+    """The one that is answered and those that wait behind it: nobody writes to a connection that has ended."""
+    server = Server()
+
+    async def run():
+        connection, transport = server.connect()
+        connection.data_received(CALL * 3)
+        cycles = [connection._running, *(cycle for cycle, _ in connection.pipeline)]
+        connection.connection_lost(None)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        return [cycle.disconnected for cycle in cycles], transport.written, server.door.waiting
+
+    assert asyncio.run(run()) == ([True] * 3, b"", 0)
+
+
+def test_refusals_beyond_a_rate_wait_for_their_turn(monkeypatch):
+    """Some at once, the others later, all of them; a call behind one that waits is answered after it."""
+    monkeypatch.setattr(door, "REFUSALS_A_TICK", 2)
+    server = Server()
+    server.door._left = 2
+
+    async def run():
+        server.door.most = 0
+        callers = [server.connect() for _ in range(5)]
+        for connection, _ in callers:
+            connection.data_received(CALL)
+        at_once = [transport.written for _, transport in callers]
+        server.door.most = 9
+        callers[4][0].data_received(CALL)
+        while not all(transport.written for _, transport in callers):
+            await asyncio.sleep(0.001)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        return at_once, [transport.written for _, transport in callers]
+
+    at_once, written = asyncio.run(run())
+    assert at_once == [BUSY, BUSY, b"", b"", b""]
+    assert written[:4] == [BUSY] * 4
+    assert written[4].startswith(BUSY + b"HTTP/1.1 200 OK")
+    assert server.door.refused == 5
+
+
+def test_an_address_longer_than_the_parser_takes_is_too_long():
+    """Whatever length is allowed."""
+    written, closed, _ = said(b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", head_bytes=1 << 20)
+    assert written.startswith(b"HTTP/1.1 414 ")
+    assert closed
 
 
 def test_with_a_query_it_is_the_same_path():
@@ -519,7 +607,7 @@ def test_calls_sent_without_waiting_are_answered_in_their_order():
 def test_a_body_that_never_comes_after_its_refusal_is_not_waited_for(monkeypatch):
     """The connection is looked at as any other that was answered early."""
     monkeypatch.setattr(closing, "SWEEP_SECONDS", 0.0)
-    monkeypatch.setattr(protocol, "LINGER_SECONDS", -1.0)
+    monkeypatch.setattr(turnable, "LINGER_SECONDS", -1.0)
     _, transport = turned_away(HEAD + b"Content-Length: 5\r\n\r\nhel")
     assert (transport.written, transport.closed) == (BUSY, True)
 

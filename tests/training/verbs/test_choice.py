@@ -45,7 +45,7 @@ def test_a_version_is_chosen_by_name(home, capsys, name):
     assert json.loads(capsys.readouterr().out) == {"chosen": None, "before": "new"}
 
 
-@pytest.mark.parametrize("arguments", [(), ("old", "--newest")])
+@pytest.mark.parametrize("arguments", [(), ("old", "--newest"), ("",)])
 def test_a_version_or_the_newest_and_not_both(home, arguments):
     """Wrong usage."""
     with pytest.raises(SystemExit) as ended:
