@@ -78,7 +78,7 @@ class Door:
             connection.tell()
         else:
             connection.transport.pause_reading()
-            self._held.append((connection.loop.time() + min(LONGEST_SECONDS, self._max_latency_seconds), connection))
+            self._held.append((connection.loop.time() + LONGEST_SECONDS, connection))
 
     def _tick(self, loop: Any) -> None:  # noqa: ANN401 - asyncio's or uvloop's
         now, held, left = loop.time(), self._held, REFUSALS_A_TICK

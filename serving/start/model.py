@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +22,7 @@ _ROOT = Path(__file__).parents[2]
 
 @cache
 def tag(settings: Settings) -> str:
-    """What ``bentoml build`` and ``bentoml serve`` are to take; said on stderr unless ``FRAUD_MODEL`` names it.
+    """What ``bentoml build`` and ``bentoml serve`` are to take; said in the log unless ``FRAUD_MODEL`` names it.
 
     Ends the process with one line when the chosen model is gone. An empty store is no error yet: nothing is served.
     """
@@ -34,8 +33,8 @@ def tag(settings: Settings) -> str:
             return f"{MODEL_NAME}:latest"
         sys.exit(f"error: {error}")
     if settings.model is None and choice.why != BUILT_IN:
-        with suppress(OSError):  # a log that is full is no reason not to serve
-            print(f"{choice.tag}: {choice.why}", file=sys.stderr)  # noqa: T201 - stdout is what the command answers
+        guessed = chosen() is None and len(store.versions()) > 1
+        LOG.log(logging.WARNING if guessed else logging.INFO, "%s: %s", choice.tag, choice.why)
     return choice.tag
 
 

@@ -34,19 +34,20 @@ def home(monkeypatch, tmp_path):
     model.tag.cache_clear()
 
 
-def test_the_newest_is_taken_and_said(home, capsys):
-    """On stderr, for stdout is what the command answers."""
+def test_the_newest_is_taken_and_said(home, capsys, caplog):
+    """As a warning, which a build shows too; nothing on stdout, which is what the command answers."""
     assert model.tag(Settings()) == "fraud_detector:new"
-    said = capsys.readouterr()
-    assert said.err.startswith("fraud_detector:new: the newest of 2 local models (the others: old); ")
-    assert said.out == ""
+    [said] = caplog.records
+    assert said.getMessage().startswith("fraud_detector:new: the newest of 2 local models (the others: old); ")
+    assert said.levelname == "WARNING"
+    assert capsys.readouterr().out == ""
 
 
-def test_what_is_named_is_taken_without_a_word(home, capsys):
+def test_what_is_named_is_taken_without_a_word(home, caplog):
     """As in every worker: its parent has named it."""
     local._path().write_text("gone")
     assert model.tag(Settings(model="fraud_detector:old")) == "fraud_detector:old"
-    assert capsys.readouterr().err == ""
+    assert caplog.records == []
 
 
 def test_a_choice_that_is_gone_ends_the_start(home):
