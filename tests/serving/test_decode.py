@@ -58,7 +58,7 @@ NUMBERS = st.one_of(
 )
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.sampled_from(COLUMNS), NUMBERS)
 @example("V1", "1e-400")
 @example("Amount", "-0.0")
@@ -77,7 +77,7 @@ def test_any_id(name, escaped):
     holds_to(json.dumps(ROW | {ID_COLUMN: name}, ensure_ascii=escaped).encode(errors="surrogatepass"))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.lists(st.sampled_from([*COLUMNS, ID_COLUMN, "Class", "amount", ""]), max_size=4), st.randoms())
 def test_any_keys(more, shuffler):
     """Whatever keys are there, in any order, some of them twice."""

@@ -128,7 +128,7 @@ def tables(draw):
     return (end.join(plain) + end).encode(), (start + text).encode(), len(set(surplus)) == 1
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tables(), st.integers(1, 4))
 def test_what_is_read_is_the_table_or_is_refused(tmp_path, table, rows):
     """With 0 to 3 empty fields at the ends of rows, whatever the cells hold; as many in each row are always read."""
@@ -145,7 +145,7 @@ def test_what_is_read_is_the_table_or_is_refused(tmp_path, table, rows):
             pd.testing.assert_frame_equal(found, expected, check_exact=True)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.text('a1," \n\r', max_size=4), max_size=4), min_size=1, max_size=4), st.integers(1, 3))
 def test_no_text_makes_a_field_vanish(tmp_path, lines, rows):
     """Whatever stands there, quotes in odd places included: a named column each, or refused."""
