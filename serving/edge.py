@@ -36,6 +36,7 @@ OPEN = frozenset({"/", METRICS, "/livez", "/healthz", "/readyz", "/docs.json", "
 UNKNOWN = "/unknown"
 
 _UNAUTHORIZED = "a key is needed: send it as Authorization: Bearer KEY"
+_WRONG_KEY = "what was sent as Authorization is no key for this path: send one as Bearer KEY"
 _FOREIGN = {
     404: ("malformed", "there is no such path; see / for what there is"),
     405: ("method", "this path does not take that method; see / for what there is"),
@@ -152,7 +153,8 @@ def _is_preflight(scope: Scope) -> bool:
 async def unauthorized(scope: Scope, _: Receive, send: Send) -> None:
     """The answer to a call without a key, before anything of it is read."""
     scope[CALL].reason = "unauthorized"
-    body = error_body(_UNAUTHORIZED)
+    sent = any(name == b"authorization" for name, _ in scope["headers"])
+    body = error_body(_WRONG_KEY if sent else _UNAUTHORIZED)
     await send_in_two(send, 401, [*_described(body), (b"www-authenticate", b"Bearer")], body)
 
 
