@@ -21,7 +21,9 @@ _LIVE_SUMS_FILE = "gauge_livesum_{}.db"
 """The file of one process, by its id, with its gauges of the mode ``livesum``."""
 _COUNTERS_FILE = "counter_{}.db"
 """Likewise, with its counters; it stays when the process is gone."""
-_LIVE_FILE = re.compile(r"(?:gauge_live[a-z]+_(\d+)\.db)|fraud_heart_(\d+)")
+HEART_FILE = "fraud_heart_{}"
+"""Ours, of one process: ``monitoring.workers``."""
+_LIVE_FILE = re.compile(r"(?:gauge_live[a-z]+_(\d+)\.db)|" + HEART_FILE.format(r"(\d+)"))
 
 
 class Value(Protocol):

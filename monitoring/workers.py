@@ -23,7 +23,7 @@ LOG = logging.getLogger("bentoml.fraud")
 BEAT_SECONDS = 1.0
 LATE_SECONDS = 5.0
 """A worker that was not heard of for so long answers nobody, and is not counted as ready."""
-_HEART = re.compile(r"fraud_heart_(\d+)")
+_HEART = re.compile(multiprocess.HEART_FILE.format(r"(\d+)"))
 _BEAT = struct.Struct("<d?")
 
 
@@ -80,7 +80,7 @@ class WorkerMetrics:
     @staticmethod
     def _heart() -> Path | None:
         place = multiprocess.folder()
-        return place / f"fraud_heart_{os.getpid()}" if place else None
+        return place / multiprocess.HEART_FILE.format(os.getpid()) if place else None
 
     def publish(self) -> None:
         """Count the ready ones, over all workers; of this one its own word is taken, for its file may be gone."""
@@ -105,7 +105,7 @@ class WorkerMetrics:
 def beats(place: Path) -> dict[int, Beat]:
     """The last beat of each worker that has its heart in ``place``, by process id; of none where the folder went."""
     found = {}
-    for path in place.glob("fraud_heart_*"):
+    for path in place.glob(multiprocess.HEART_FILE.format("*")):
         name = _HEART.fullmatch(path.name)
         with suppress(OSError, struct.error):  # removed meanwhile; not written yet
             if name:

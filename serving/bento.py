@@ -109,7 +109,8 @@ LOOK_SECONDS = 2.0
 """How often the parent looks for dead workers. One that starts takes 2 to 4 seconds more."""
 
 LAST_SECONDS = 10.0
-"""How long a worker that was told twice to end may take: it still writes the prediction log, for up to 5 seconds."""
+"""How long a worker that was told twice to end may take: it still writes the prediction log, for up to 5
+seconds, and sends spans, for up to 3."""
 
 _NO_REVIVAL = "BENTOML_CONTAINERIZED"  # bentoml.serving.running_inside_container asks for it and nothing else does
 

@@ -20,7 +20,7 @@ from serving.life.worker import HURRY, PARENT
 
 LOG = logging.getLogger("bentoml.fraud")
 SPARE_SECONDS = 10.0
-"""For what a worker does after its last answer: the prediction log, the metrics."""
+"""For what a worker does after its last answer: the prediction log, the spans, the metrics."""
 
 
 def supervise() -> None:
