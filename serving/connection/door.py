@@ -39,7 +39,7 @@ class Door:
         """Calls turned away."""
         self._answers, self._seconds, self._longest = 0, 0.0, 0.0
         """Of the turns since the last measure."""
-        self._costs = deque([_FIRST_GUESS_SECONDS], maxlen=SPANS)
+        self._costs = deque([_FIRST_GUESS_SECONDS] * SPANS, maxlen=SPANS)
         self._turns = deque([0.0] * SPANS, maxlen=SPANS)
         self.most = self._most()
         """From so many calls under way on the next is refused."""

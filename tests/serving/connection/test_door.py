@@ -32,6 +32,12 @@ def test_nothing_is_known_at_first_and_much_let_in():
     assert after((3, 128, 0.064)).most == pytest.approx((1 - 2 * 0.064) / 0.0005, rel=0.01)
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_the_first_calls_of_a_worker_say_little(times):
+    """A cold turn or two, with one answer in 60 ms, turn nobody away."""
+    assert after((times, 1, 0.06)).most > 8_000
+
+
 def test_a_stop_of_the_machine_is_not_what_the_next_calls_cost():
     """Three seconds in which nothing was answered change nothing."""
     usual = after((1_000, 10, 0.01))
