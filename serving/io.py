@@ -69,11 +69,12 @@ async def _in_steps(steps: Generator[None, None, T]) -> T:
         return result
 
 
-def _answered(rows: Rows, scored: Sequence[ScoredRow], answer: str) -> Response:
+async def _answered(rows: Rows, scored: Sequence[ScoredRow], answer: str) -> Response:
     """Scores as JSON, once they are in the prediction log."""
     records = process.records()
     if records is not None:
-        records.log.add_many(pack(rows.values), rows.ids, scored, request_id.current.get() or None)
+        request = request_id.current.get() or None
+        await _in_steps(records.log.add_many(pack(rows.values), rows.ids, scored, request))
     tracing.describe(rows=len(scored))
     return Response(answer, media_type="application/json")
 
@@ -85,7 +86,7 @@ class OnePrediction(bentoml.IODescriptor, Prediction):
     async def to_http_response(cls, scored: Sequence[ScoredRow], _serde: object) -> Response:
         """One row's score to JSON."""
         rows = _rows.get()
-        return _answered(rows, scored, answer_one(scored[0], rows.ids[0]))
+        return await _answered(rows, scored, answer_one(scored[0], rows.ids[0]))
 
 
 class ManyPredictions(bentoml.IODescriptor, Predictions):
@@ -95,7 +96,7 @@ class ManyPredictions(bentoml.IODescriptor, Predictions):
     async def to_http_response(cls, scored: Sequence[ScoredRow], _serde: object) -> Response:
         """All rows' scores to JSON."""
         rows = _rows.get()
-        return _answered(rows, scored, await _in_steps(answer_many(scored, rows.ids)))
+        return await _answered(rows, scored, await _in_steps(answer_many(scored, rows.ids)))
 
 
 class OneLabel(bentoml.IODescriptor, Label):

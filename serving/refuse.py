@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from bentoml.exceptions import BentoMLException
 from pydantic import ValidationError
@@ -18,15 +18,35 @@ NAME_SHOWN = 64  # characters of a field's name in an answer: the name may be th
 
 TRANSACTION, BATCH, LABEL = "the transaction", "the batch", "the label"
 
-_SHAPE = f'{{"{COLUMNS[0]}": ..., "{COLUMNS[1]}": ..., ..., "{COLUMNS[-1]}": ...}}'
-_MISSING, _UNKNOWN, _REPEATED = "is required", "is not a field of a transaction", "given more than once"
+_ROW = f'{{"{COLUMNS[0]}": ..., "{COLUMNS[1]}": ..., ..., "{COLUMNS[-1]}": ...}}'
+
+
+class _Shape(NamedTuple):
+    """How ``what`` should look: its required fields, and words for them."""
+
+    required: frozenset[str]
+    unknown: str
+    expected: str
+
+
+_SHAPES = {
+    TRANSACTION: _Shape(
+        frozenset(COLUMNS), "is not a field of a transaction", f"one flat object, {_ROW}; many at once: /predict_batch"
+    ),
+    BATCH: _Shape(frozenset({"transactions"}), "is not a field of a batch", f'{{"transactions": [{_ROW}, ...]}}'),
+    LABEL: _Shape(
+        frozenset({"transaction_id", "is_fraud"}),
+        "is not a field of a label",
+        '{"transaction_id": ..., "is_fraud": true or false}',
+    ),
+}
+_IN_BATCH = _SHAPES[TRANSACTION]._replace(expected=f"one flat object, {_ROW}")
+_MISSING, _REPEATED = "is required", "given more than once"
 _MESSAGES = {
     "missing": _MISSING,
-    "extra_forbidden": _UNKNOWN,
     "string_type": "should be text, in quotes",
     "string_pattern_mismatch": "should be 1 to 64 letters, digits or . _ : / - and start with a letter or digit",
     "too_short": "should hold at least one transaction",
-    "model_type": "should be an object",
     "dict_type": "should be an object",
     "list_type": "should be a valid array",
 }
@@ -121,24 +141,27 @@ def from_pydantic(error: ValidationError, what: str, place: str = "") -> Refused
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     if problems[0]["type"] == "json_invalid":
         return malformed(problems[0]["msg"].removeprefix("Invalid JSON: "))
-    return invalid(what, _worded(problems, place))
+    return invalid(what, _worded(problems, _IN_BATCH if place else _SHAPES[what], place))
 
 
-def _worded(problems: Sequence[Any], place: str) -> Iterator[tuple[str, str]]:
+def _worded(problems: Sequence[Any], shape: _Shape, place: str) -> Iterator[tuple[str, str]]:
     """Field and message of each of pydantic's problems, those first that say what to do."""
     absent = {_place(problem): problem for problem in problems if problem["type"] == "missing"}
     unknown = [_place(problem) for problem in problems if problem["type"] == "extra_forbidden"]
     spelt = {name: meant for name in unknown for meant in absent if name.strip().lower() == meant.lower()}
-    yield from ((place + name, f"{_UNKNOWN}: did you mean {meant}?") for name, meant in spelt.items())
-    if set(COLUMNS) <= set(absent) and unknown and not spelt:
-        yield place + unknown[0], f"{_UNKNOWN}: expected one flat object, {_SHAPE}"
+    yield from ((place + name, f"{shape.unknown}: did you mean {meant}?") for name, meant in spelt.items())
+    if shape.required <= set(absent) and unknown and not spelt:
+        yield place + unknown[0], f"{shape.unknown}: expected {shape.expected}"
         return
+    messages = _MESSAGES | {"extra_forbidden": shape.unknown}
     for problem in problems:
         name = _place(problem)
-        if name not in spelt and not (problem["type"] == "missing" and name in spelt.values()):
+        if not problem["loc"]:
+            words = "should be an object"
+            yield (place.removesuffix("."), words) if place else ("body", f"{words}: expected {shape.expected}")
+        elif name not in spelt and not (problem["type"] == "missing" and name in spelt.values()):
             words = problem["msg"].replace("Input should", "should")
-            where = place + name if problem["loc"] else place.removesuffix(".")
-            yield where or "body", _MESSAGES.get(problem["type"], words)
+            yield place + name or "body", messages.get(problem["type"], words)
 
 
 def _place(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails

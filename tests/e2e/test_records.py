@@ -69,7 +69,11 @@ def transactions(count):
 
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
-@pytest.mark.parametrize("header", [None, "Bearer wrong", f"Bearer {DIGEST}", f"Basic {KEY}"])
+@pytest.mark.parametrize(
+    "header",
+    [None, "Bearer wrong", f"Bearer {DIGEST}", f"Basic {KEY}"],
+    ids=["none", "wrong", "digest", "basic"],
+)
 def test_without_a_key_the_doors_are_shut(server, method, path, header):
     """401 in our shape on every guarded path, whatever the body, and the way to mend it is said."""
     headers = {"Authorization": header} if header else {}
@@ -94,7 +98,7 @@ def test_health_metrics_and_docs_stay_open(server, path):
     assert httpx.get(f"{server.url}{path}", trust_env=False).status_code == 200
 
 
-@pytest.mark.parametrize("key", [KEY, SECOND_KEY])
+@pytest.mark.parametrize("key", [KEY, SECOND_KEY], ids=["first", "second"])
 def test_each_key_opens_every_door(server, key):
     """Several keys at once, so that one can be replaced without a gap."""
     headers = {"Authorization": f"Bearer {key}"}

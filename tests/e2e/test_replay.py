@@ -73,6 +73,7 @@ def test_a_running_service_is_replayed_into_as_often_as_one_likes(running):
         (("--delay", "7"), KEY, "error: the service takes labels and judges a prediction after 6 s"),
         (("--url", "http://127.0.0.1:9"), KEY, "error: http://127.0.0.1:9 does not answer"),
     ],
+    ids=["no-key", "late-labels", "nobody-there"],
 )
 def test_a_service_that_cannot_judge_the_rows_is_refused(running, options, key, words):
     """In one line, before a row is sent."""

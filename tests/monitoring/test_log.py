@@ -16,6 +16,7 @@ from monitoring.live import QualityPublisher
 from monitoring.log import Records, check_database, open_records
 from monitoring.record_metrics import RecordMetrics
 from monitoring.storage import writer
+from tests.steps import finished
 
 AMOUNT = COLUMNS.index("Amount")
 
@@ -87,7 +88,7 @@ def test_all_that_was_answered_is_written(records, registry, tmp_path):
     kept = records()
     before = time.time()
     kept.start()
-    kept.log.add_many(pack(given), ["a", "", "b", "", "c"], scored)
+    finished(kept.log.add_many(pack(given), ["a", "", "b", "", "c"], scored))
     kept.close()
     found = written(tmp_path, "transaction_id, fraud_probability, is_fraud, model_version, amount, schema_hash, row")
     assert [row[0] for row in found] == ["a", None, "b", None, "c"]
@@ -105,7 +106,7 @@ def test_features_can_be_left_out(records, tmp_path):
     """With FRAUD_LOG_FEATURES off the scores are kept and the inputs are not."""
     kept = records(log_features=False)
     kept.start()
-    kept.log.add_many(pack(rows(3)), ["", "", ""], answers(3))
+    finished(kept.log.add_many(pack(rows(3)), ["", "", ""], answers(3)))
     kept.close()
     assert written(tmp_path, "row") == [(None,)] * 3
 
@@ -116,7 +117,7 @@ def test_many_calls_are_written_together(records, tmp_path, monkeypatch):
     monkeypatch.setattr(database, "insert", lambda engine, batch: inserts.append(len(batch)) or real(engine, batch))
     kept = records()
     for values in rows(1000):
-        kept.log.add_many(pack(values), [""], answers(1))
+        finished(kept.log.add_many(pack(values), [""], answers(1)))
     kept.start()
     kept.close()
     assert sum(inserts) == len(written(tmp_path)) == 1000
@@ -128,11 +129,11 @@ def test_what_comes_while_rows_are_written_gathers(records, tmp_path, monkeypatc
     kept, real = records(), database.insert
 
     def insert(engine, batch):
-        kept.log.add_many(pack(rows(1)), [""], answers(1))
+        finished(kept.log.add_many(pack(rows(1)), [""], answers(1)))
         real(engine, batch)
 
     monkeypatch.setattr(database, "insert", insert)
-    kept.log.add_many(pack(rows(2)), ["", ""], answers(2))
+    finished(kept.log.add_many(pack(rows(2)), ["", ""], answers(2)))
     kept.log._write_queued()
     assert (len(written(tmp_path)), kept.log.pending) == (2, 1)
     kept.log._write_queued()
@@ -144,7 +145,7 @@ def test_full_batches_are_written_without_a_pause(records, tmp_path, monkeypatch
     monkeypatch.setattr(log, "BATCH_ROWS", 4)
     kept = records()
     for _ in range(10):
-        kept.log.add_many(pack(rows(1)), [""], answers(1))
+        finished(kept.log.add_many(pack(rows(1)), [""], answers(1)))
     kept.log._write_queued()
     assert (len(written(tmp_path)), kept.log.pending) == (10, 0)
 
@@ -155,10 +156,37 @@ def test_one_answer_is_logged_as_among_many(records, features):
     kept, scored = records(log_features=features), answers(3)
     for values, name, score in zip(rows(3), ["a", "", "c"], scored, strict=True):
         kept.log.add(pack(values), name, score)
-    kept.log.add_many(pack(rows(3)), ["a", "", "c"], scored)
+    finished(kept.log.add_many(pack(rows(3)), ["a", "", "c"], scored))
     singly, together = list(kept.log._queue)[:3], list(kept.log._queue)[3:]
     assert [row[1:] for row in singly] == [row[1:] for row in together]
     assert kept.log.pending == 6
+
+
+def test_a_large_batch_is_logged_in_steps(records, monkeypatch):
+    """Others work in between; the rows are those of one step, in their order and at one time."""
+    monkeypatch.setattr(log, "STEP_ROWS", 3)
+    kept, names, scored = records(), list("abcdefg"), answers(7)
+    steps = kept.log.add_many(pack(rows(7)), names, scored, "call")
+    assert len(list(steps)) == 2
+    queued = list(kept.log._queue)
+    assert [(row.transaction_id, row.fraud_probability) for row in queued] == [
+        (name, score.fraud_probability) for name, score in zip(names, scored, strict=True)
+    ]
+    assert b"".join(row.row for row in queued) == pack(rows(7))
+    assert len({row.scored_at for row in queued}) == 1
+
+
+def test_a_batch_that_is_given_up_midway_keeps_no_room(records, registry, monkeypatch):
+    """What was not added is not waited for; what was stays."""
+    monkeypatch.setattr(log, "STEP_ROWS", 2)
+    kept = records(log_max_pending=5)
+    steps = kept.log.add_many(pack(rows(5)), list("abcde"), answers(5))
+    next(steps)
+    assert kept.log.pending == 5
+    steps.close()
+    assert kept.log.pending == 2
+    finished(kept.log.add_many(pack(rows(3)), list("fgh"), answers(3)))
+    assert (kept.log.pending, counted(registry, "full")) == (5, 0)
 
 
 def test_adding_waits_for_nothing(records, tmp_path):
@@ -172,9 +200,9 @@ def test_adding_waits_for_nothing(records, tmp_path):
 def test_a_full_queue_drops_what_comes_and_says_so(records, registry, tmp_path):
     """What already waits is kept; the new is lost and counted."""
     kept = records(log_max_pending=4)
-    kept.log.add_many(pack(rows(3)), ["a", "b", "c"], answers(3))
-    kept.log.add_many(pack(rows(2)), ["d", "e"], answers(2))
-    kept.log.add_many(pack(rows(1)), ["f"], answers(1))
+    finished(kept.log.add_many(pack(rows(3)), ["a", "b", "c"], answers(3)))
+    finished(kept.log.add_many(pack(rows(2)), ["d", "e"], answers(2)))
+    finished(kept.log.add_many(pack(rows(1)), ["f"], answers(1)))
     assert counted(registry, "full") == 2
     assert kept.log.pending == 4
     kept.start()
@@ -186,12 +214,12 @@ def test_a_database_that_comes_back_gets_everything(records, registry, tmp_path)
     """Tables that were dropped are made again, and a lock held for a while costs no row."""
     kept = records()
     kept.start()
-    kept.log.add_many(pack(rows(1)), ["first"], answers(1))
+    finished(kept.log.add_many(pack(rows(1)), ["first"], answers(1)))
     until(lambda: registry.get_sample_value("fraud_log_written_total") == 1)
     blocked = sqlite3.connect(tmp_path / "fraud.sqlite", isolation_level=None)
     blocked.execute("drop table predictions")  # whoever cleans up too much
     blocked.execute("begin exclusive")
-    kept.log.add_many(pack(rows(2)), ["second", "third"], answers(2))
+    finished(kept.log.add_many(pack(rows(2)), ["second", "third"], answers(2)))
     time.sleep(0.2)
     assert kept.log.pending == 2
     blocked.close()
@@ -206,7 +234,7 @@ def test_what_cannot_be_written_in_time_is_counted(records, registry, tmp_path, 
     (tmp_path / "fraud.sqlite").mkdir()  # nothing can be opened there
     kept = records()
     kept.start()
-    kept.log.add_many(pack(rows(3)), ["", "", ""], answers(3))
+    finished(kept.log.add_many(pack(rows(3)), ["", "", ""], answers(3)))
     started = time.monotonic()
     kept.close()
     assert time.monotonic() - started < 8
@@ -217,7 +245,7 @@ def test_what_cannot_be_written_in_time_is_counted(records, registry, tmp_path, 
 def test_a_row_that_is_refused_costs_no_other(records, registry, tmp_path, caplog):
     """The database refuses one row: the rest of its batch is written, and no value of it is logged."""
     kept = records()
-    kept.log.add_many(pack(rows(3)), ["a", "b", "c"], [*answers(1), Answer(0.5, True, None), *answers(1)])
+    finished(kept.log.add_many(pack(rows(3)), ["a", "b", "c"], [*answers(1), Answer(0.5, True, None), *answers(1)]))
     kept.start()
     kept.close()
     assert [row[0] for row in written(tmp_path, "transaction_id")] == ["a", "c"]
@@ -271,7 +299,7 @@ def test_live_quality_is_published(records, registry, monkeypatch):
     """Judged predictions come out as gauges; a version that is no longer judged turns to NaN."""
     kept = records(label_delay_days=0, live_window_days=1)
     assert isinstance(kept, Records)
-    kept.log.add_many(pack(rows(6)), list("abcdef"), answers(6, "v1"))  # a and d are called fraud
+    finished(kept.log.add_many(pack(rows(6)), list("abcdef"), answers(6, "v1")))  # a and d are called fraud
     kept.start()
     until(lambda: registry.get_sample_value("fraud_log_written_total") == 6)
     for name in "ab":

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 
 from fraud.schema import ID_PATTERN
 from serving.answer import answer_many, answer_one
-from tests.serving.steps import finished
+from tests.steps import finished
 
 
 class Scored(NamedTuple):

@@ -15,7 +15,7 @@ from fraud.schema import COLUMNS, ID_COLUMN, Transaction, bounds
 from serving import decode
 from serving.decode import decode_one, parse_many
 from serving.refuse import RefusedError
-from tests.serving.steps import finished
+from tests.steps import finished
 
 ROW = {name: bounds(name)[1] / 3 for name in COLUMNS}
 TEXT = json.dumps(ROW)

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraud.schema import COLUMNS, ID_COLUMN, Transaction, bounds
-from serving.decode import PREDICT_BYTES, parse_many, parse_one
+from serving.decode import PREDICT_BYTES, parse_label, parse_many, parse_one
 from serving.io import many_transactions
 from serving.refuse import SHOWN, RefusedError, no_database, not_json, not_ready, overloaded
-from tests.serving.steps import finished
+from tests.steps import finished
 
 MAX_ROWS = 5
 MODEL = many_transactions({}, MAX_ROWS, 10_000)
@@ -57,6 +57,8 @@ def refused(parse, body):
 
 
 NUMBER, FINITE = "should be a valid number", "should be a finite number"
+ROW_SHAPE = '{"Time": ..., "V1": ..., ..., "Amount": ...}'
+BATCH_SHAPE = f'{{"transactions": [{ROW_SHAPE}, ...]}}'
 UNKNOWN, REPEATED, MISSING = "is not a field of a transaction", "given more than once", "is required"
 
 # name: (a transaction that is JSON but not valid, the field at fault, words about it)
@@ -182,9 +184,11 @@ def test_a_batch_that_is_not_json_is_malformed(body):
     ("body", "field", "words"),
     [
         ("{}", "transactions", MISSING),
-        ("null", "body", "should be an object"),
-        (f"[{TEXT}]", "body", "should be an object"),
-        (TEXT, "transactions", MISSING),
+        ("null", "body", f"should be an object: expected {BATCH_SHAPE}"),
+        (f"[{TEXT}]", "body", f"should be an object: expected {BATCH_SHAPE}"),
+        (TEXT, "Time", f"is not a field of a batch: expected {BATCH_SHAPE}"),
+        (f'{{"instances": [{TEXT}]}}', "instances", f"is not a field of a batch: expected {BATCH_SHAPE}"),
+        (f'{{"Transactions": [{TEXT}]}}', "Transactions", "did you mean transactions?"),
         ('{"transactions": []}', "transactions", "should hold at least one transaction"),
         ('{"transactions": null}', "transactions", "should be a valid array"),
         ('{"transactions": {}}', "transactions", "should be a valid array"),
@@ -192,8 +196,8 @@ def test_a_batch_that_is_not_json_is_malformed(body):
         ('{"transactions": [[]]}', "transactions.0", "should be an object"),
         ('{"transactions": [null]}', "transactions.0", "should be an object"),
         ('{"transactions": [{}]}', "transactions.0.Time", MISSING),
-        (f'{{"transactions": [{TEXT}], "extra": 1}}', "extra", UNKNOWN),
-        (f'{{"transactions": [{TEXT}], "V1": 1}}', "V1", UNKNOWN),
+        (f'{{"transactions": [{TEXT}], "extra": 1}}', "extra", "is not a field of a batch"),
+        (f'{{"transactions": [{TEXT}], "V1": 1}}', "V1", "is not a field of a batch"),
         (f'{{"transactions": [{TEXT}], "transactions": [{TEXT}]}}', "transactions", REPEATED),
         (f'{{"transactions": [], "\\u0074ransactions": [{TEXT}]}}', "transactions", REPEATED),
         (f'{{"transactions": [{TEXT}, "x", "y"]}}', "transactions.1", "should be an object"),
@@ -420,10 +424,9 @@ def test_what_serializers_write_is_taken(body):
 
 @pytest.mark.parametrize("wrapper", ['{"data": %s}', '{"instances": [%s]}', '{"inputs": %s, "id": 3}'])
 def test_a_wrapped_transaction_is_told_the_shape(wrapper):
-    """One problem that shows what is expected, not thirty fields that are missing."""
+    """One problem that shows what is expected, not thirty fields that are missing, and where many go."""
     refusal = refused(one, wrapper % TEXT)
-    shape = 'expected one flat object, {"Time": ..., "V1": ..., ..., "Amount": ...}'
-    assert shape in refusal.error
+    assert f"expected one flat object, {ROW_SHAPE}; many at once: /predict_batch" in refusal.error
     assert [problem["field"] for problem in refusal.details] == [wrapper.split('"')[1]]
 
 
@@ -469,3 +472,16 @@ def test_an_odd_shape_makes_no_object_of_each_of_its_problems(body):
         tracemalloc.stop()
     assert len(refusal.details) <= 20
     assert peak < 40 * 1_048_576
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ('{"id": "a", "fraud": true}', 'id is not a field of a label: expected {"transaction_id": ..., "is_fraud": '),
+        ('{"transaction_id": "a", "Is_Fraud": true}', "Is_Fraud is not a field of a label: did you mean is_fraud?"),
+        ("[]", 'body should be an object: expected {"transaction_id": ..., "is_fraud": true or false}'),
+    ],
+)
+def test_a_label_of_another_shape_is_told_the_shape(body, words):
+    """As a transaction is."""
+    assert refused(parse_label, body.encode()).error.startswith(f"the label is not valid: {words}")

@@ -21,6 +21,7 @@ from monitoring.storage import writer
 from monitoring.storage.sqlite_file import SQLiteFile
 from tests.components import wait_until
 from tests.monitoring.records import features, scored
+from tests.steps import finished
 
 
 class Kept:
@@ -35,7 +36,7 @@ class Kept:
 
     def add(self, *names):
         """Log a row for each name, as the service does."""
-        self.log.add_many(features() * len(names), names, [scored(name) for name in names])
+        finished(self.log.add_many(features() * len(names), names, [scored(name) for name in names]))
 
     def wait(self):
         """Until no row waits."""
