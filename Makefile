@@ -33,7 +33,7 @@ lint: setup ## check format, lint and types
 	$(BIN)/mypy
 
 e2e: setup ## run the tests with the real components (what is missing is skipped, with the reason)
-	$(BIN)/python -m pytest -m e2e
+	$(BIN)/python -m pytest -m e2e --numprocesses auto --maxprocesses 2 --dist loadfile
 
 bench: setup ## measure training, bulk scoring and, beside others, serving on DATA= (any source; the sample by default)
 	$(BIN)/python -m benchmarks.train --data $(or $(DATA),sample)

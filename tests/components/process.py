@@ -1,6 +1,7 @@
 """One child process of a test: its log in a file, a readiness wait with a limit, a stop that leaves nothing behind."""
 
 import contextlib
+import os
 import socket
 import subprocess
 import time
@@ -115,12 +116,26 @@ class Process:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on, all different."""
+    """Ports of 127.0.0.1 that nobody listens on, all different.
+
+    Each of the processes that run tests side by side is given others: what starts on a port listens a while later.
+    """
+    number, processes = _place()
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
+        ports = list[int]()
+        while len(ports) < count:
+            one = stack.enter_context(socket.socket())
             one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+            port = one.getsockname()[1]
+            if port // 2 % processes == number:  # Linux gives odd ones first
+                ports.append(port)
+        return ports
+
+
+def _place() -> tuple[int, int]:
+    """Which process of how many this one is."""
+    number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    return int(number), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
 
 def free_port() -> int:
