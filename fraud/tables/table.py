@@ -21,6 +21,7 @@ from pandas.api import types
 from fraud import schema
 from fraud.errors import DataError, one_line
 from fraud.tables import csv_file, refusals
+from fraud.tables.found import Reading
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -35,6 +36,9 @@ _NUMBER, _FINITE, _LABEL, _ID = "a number", "finite", "0 or 1", "an id"
 _EXPECTED = {"not_nullable": "not empty", _ID: refusals.ID_RULE}
 """Rules that are worded otherwise than pandera names them."""
 
+READING = Reading(text=frozenset({schema.ID_COLUMN}), missing=("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"))
+"""What stays text in a CSV file, and what is written for missing."""
+
 _NUMERIC = (str, int, float, Decimal, np.number)
 
 
@@ -45,7 +49,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     check_there(path)
     try:
-        return _read_parquet(path) if is_parquet(path) else csv_file.read_csv(path)
+        return _read_parquet(path) if is_parquet(path) else csv_file.read_csv(path, READING)[0]
     except OSError as error:
         raise refusals.unreadable(path, error) from None
 
@@ -128,10 +132,13 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def is_parquet(path: Path) -> bool:
-    if path.name.lower().endswith(PARQUET_SUFFIXES + CSV_SUFFIXES):
-        return path.name.lower().endswith(PARQUET_SUFFIXES)
+    """By its name or by its content, whatever else its name says."""
+    if path.name.lower().endswith(PARQUET_SUFFIXES):
+        return True
     with path.open("rb") as file:
-        return file.read(4) == b"PAR1"
+        first = file.read(4)
+        file.seek(-min(4, file.seek(0, 2)), 2)
+        return first == file.read() == b"PAR1"
 
 
 def _rule(expected: str, holds: Callable[[pd.Series], NDArray[np.bool_]]) -> "pa.Check":
