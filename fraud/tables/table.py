@@ -18,6 +18,7 @@ from pandas.api import types
 from fraud.errors import DataError, one_line
 from fraud.schema import ID_PATTERN, Schema
 from fraud.tables import csv_file, kinds, refusals
+from fraud.tables.found import Reading
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 CSV_SUFFIXES = (".csv", ".csv.gz")
@@ -25,28 +26,34 @@ CSV_SUFFIXES = (".csv", ".csv.gz")
 Faults = dict[tuple[str, str], list[int]]
 """Rows at fault by column and rule."""
 
+LAYOUT = "layout"
 NOT_EMPTY, LABEL_RULE = "not empty", "0 or 1"
 
 
 def read_table(path: Path, schema: Schema) -> pd.DataFrame:
-    """Read a CSV (``.csv``, ``.csv.gz``) or Parquet (``.parquet``, ``.pq``) file, or another by its content.
+    """Read a CSV or Parquet file; ``schema`` says which columns are texts and what stands for a missing value.
 
-    ``schema`` says which columns are texts and what stands for a missing value. Nothing is checked yet, see ``check``. Raises DataError with one line when there is no readable table.
+    Nothing is checked yet, see ``check``. The frame's ``attrs[LAYOUT]`` says what was found of a CSV file's form. Raises
+    DataError with one line when there is no readable table.
     """
     check_there(path)
     try:
-        return _read_parquet(path) if is_parquet(path) else csv_file.read_csv(path, reading(schema))
+        if is_parquet(path):
+            return _read_parquet(path)
+        frame, found = csv_file.read_csv(path, reading(schema))
+        frame.attrs[LAYOUT] = found.words()
+        return frame
     except OSError as error:
         raise refusals.unreadable(path, error) from None
 
 
-def reading(schema: Schema) -> csv_file.Reading:
+def reading(schema: Schema) -> Reading:
     """How a CSV file of the schema is to be read."""
     text = [name for name, column in schema.columns.items() if column.kind in ("category", "key", "ignored")]
     text += [name for name in schema.of_kind("time") if schema.columns[name].format is not None]
     text += [schema.roles.id] if schema.roles.id else []
     text += [schema.roles.label] if schema.roles.label and schema.roles.fraud else []
-    return csv_file.Reading(frozenset(text), schema.stands_for_missing("number"))
+    return Reading(frozenset(text), schema.stands_for_missing("number"))
 
 
 def check_there(path: Path) -> None:
@@ -183,7 +190,10 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def is_parquet(path: Path) -> bool:
-    if path.name.lower().endswith(PARQUET_SUFFIXES + CSV_SUFFIXES):
-        return path.name.lower().endswith(PARQUET_SUFFIXES)
+    """By its name or by its content, whatever else its name says."""
+    if path.name.lower().endswith(PARQUET_SUFFIXES):
+        return True
     with path.open("rb") as file:
-        return file.read(4) == b"PAR1"
+        first = file.read(4)
+        file.seek(-min(4, file.seek(0, 2)), 2)
+        return first == file.read() == b"PAR1"
