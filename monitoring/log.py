@@ -18,7 +18,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from fraud.rows import ROW_BYTES, Packed, ScoredRow
-from fraud.schema import COLUMNS
+from fraud.schema import default
 from fraud.settings import Settings
 from monitoring.live import QualityPublisher
 from monitoring.record_metrics import RecordMetrics
@@ -38,7 +38,7 @@ DRAIN_SECONDS = 5.0
 STEP_ROWS = 500
 """Of a batch, added at once: nobody else works for the while, half a millisecond."""
 
-_AMOUNT = COLUMNS.index("Amount")
+_AMOUNT = default().position(default().roles.amount) or 0
 _amount_of = Struct(f"<{8 * _AMOUNT}xd").unpack_from
 
 

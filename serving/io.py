@@ -18,9 +18,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from fraud.rows import Rows, ScoredRow, pack
-from fraud.schema import Label, Prediction, Predictions, Transaction, batch_of
 from serving import process, refuse
 from serving.answer import answer_many, answer_one
+from serving.contract.models import Label, Prediction, Predictions, Transaction, batch_of
 from serving.decode import PREDICT_BYTES, parse_label, parse_many, parse_one
 from serving.edge import refused
 from serving.telemetry import request_id, tracing

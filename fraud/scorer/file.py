@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.errors import ModelError
-from fraud.schema import COLUMNS
 from fraud.scorer.forest import Forest
 
 FORMAT = "fraud-forest"
@@ -84,7 +83,7 @@ def _read(content: mmap.mmap, header: dict[str, Any], start: int, n_features: ob
         raise ModelError(f"{n_features!r} features")
     arrays = {name: _mapped(content, start, name, entry) for name, entry in header.items()}
     rows, scores = arrays["probe_rows"], arrays["probe_scores"]
-    if scores.ndim != 1 or rows.shape != (len(scores), len(COLUMNS)):
+    if scores.ndim != 1 or rows.ndim != 2 or len(rows) != len(scores):
         raise ModelError(f"probe rows {rows.shape} and scores {scores.shape} do not fit")
     return Forest(arrays["roots"], arrays["nodes"], arrays["value"], n_features), Probes(rows, scores)
 
