@@ -171,7 +171,7 @@ def _fit_exact(
     """A fitted forest and its scorer, which has given scikit-learn's scores of all its rows, bit for bit."""
     model, path, features = _fit(plan, dataset, steps, name, part)
     steps.start("parity", f"Comparing the scorer with scikit-learn on {len(features)} rows")
-    forest = from_sklearn(model)
+    forest = from_sklearn(model, path.nullable)
     differing = int((forest.score(features) != train.score(model, features)).sum())
     if differing:
         raise ModelError(f"the scorer differs from scikit-learn on {differing} rows; nothing was saved")
