@@ -147,7 +147,7 @@ class FraudDetector:
             return label
 
     def score(self, rows: NDArray[np.float64]) -> list[ScoredRow]:
-        """What the model says of rows ``(n, 30)``, counted. Raises RefusedError when there is none."""
+        """What the model says of rows ``(n, inputs)``, counted. Raises RefusedError when there is none."""
         if self.served is None:
             raise refuse.not_ready()
         features = transform(rows)

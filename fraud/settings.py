@@ -109,7 +109,7 @@ class Settings(BaseModel):
         repr=False,
         description="Where predictions and labels are kept: sqlite:////... or postgresql://...",
     )
-    log_features: bool = Field(True, description="Whether the log keeps the 30 inputs of each transaction.")
+    log_features: bool = Field(True, description="Whether the log keeps the inputs of each transaction.")
     log_max_pending: int = Field(
         100_000, ge=1, le=10_000_000, description="Most predictions a worker keeps waiting for the database."
     )

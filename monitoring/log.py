@@ -45,7 +45,7 @@ _amount_of = Struct(f"<{8 * _AMOUNT}xd").unpack_from
 class PredictionLog:
     """Writes what was answered to ``engine``. ``add`` is for one thread; ``close`` ends the writing.
 
-    ``features``: whether the 30 inputs of each row are kept. ``max_pending``: most rows that wait.
+    ``features``: whether the inputs of each row are kept. ``max_pending``: most rows that wait.
     """
 
     def __init__(self, engine: "Engine", metrics: RecordMetrics, *, features: bool, max_pending: int) -> None:

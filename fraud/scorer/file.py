@@ -38,7 +38,7 @@ _TYPES = {
 class Probes:
     """Rows with the scores scikit-learn gave them when the model was saved.
 
-    ``rows``: float64 ``(n, 30)`` raw transactions; ``scores``: float64 ``(n,)``. Made up, never customers' rows.
+    ``rows``: float64 ``(n, inputs)`` raw transactions; ``scores``: float64 ``(n,)``. Made up, never customers' rows.
     """
 
     rows: NDArray[np.float64]

@@ -218,7 +218,7 @@ def _name_problems(frame: pd.DataFrame, schema: Schema, *, labelled: bool) -> li
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    try:  # one file, not a dataset: a folder named "Class=1" above it must not become a column
+    try:  # one file, not a dataset: a folder named "label=1" above it must not become a column
         frame: pd.DataFrame = pyarrow.parquet.ParquetFile(path).read().to_pandas()
     except (pyarrow.ArrowException, ValueError) as error:
         raise refusals.malformed(path, "Parquet", one_line(error)) from None
