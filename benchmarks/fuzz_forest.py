@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from fraud.errors import ModelError
-from fraud.schema import COLUMNS
+from fraud.schema import default
 from fraud.scorer import file as forest_file
 from fraud.scorer import order
 from fraud.scorer.forest import Engine, Forest
@@ -31,7 +31,7 @@ ODD = np.array(
     dtype=np.float32,
 )
 Model = Any  # scikit-learn ships no types
-NO_PROBES = forest_file.Probes(np.zeros((1, len(COLUMNS))), np.zeros(1))
+NO_PROBES = forest_file.Probes(np.zeros((1, len(default().inputs))), np.zeros(1))
 
 
 def main() -> None:
