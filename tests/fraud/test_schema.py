@@ -241,7 +241,7 @@ PLAIN = '[columns.x]\nkind = "number"\n'
         ('name = "a"\n[roles]\nlabel = "y"\nfraud = []\n' + PLAIN, "name the label, and one value at least"),
         (
             'name = "a"\n[roles]\ntime = "t"\n[columns.t]\nkind = "time"\nmissing = true\n' + PLAIN,
-            "shop.toml: [columns.t] is the time of a transaction: it has one, leave `missing` out",
+            "shop.toml: [columns.t] is the time: each transaction has one, leave `missing` out",
         ),
         (
             'name = "a"\n[columns.t]\nkind = "time"\n',
