@@ -66,9 +66,9 @@ def unknown_delimiter(path: Path, delimiter: str) -> DataError:
 
 
 def two_decimals(path: Path, column: str, value: str, row: int, decimal: str) -> DataError:
-    """A number has another mark than those before it; ``decimal`` is theirs."""
-    theirs = "points" if decimal == "." else "commas"
-    problem = f"{column} holds {value!r} (row {row}), but other numbers of this file have decimal {theirs}"
+    """A number has another mark than ``decimal``, which others have, or marks of thousands."""
+    marks = "points" if decimal == "." else "commas"
+    problem = f"{column} holds {value!r} (row {row}), but numbers of this file are read with decimal {marks}"
     return wrong_table([f"{problem}; write all numbers alike, without a mark of thousands"], path)
 
 
