@@ -20,7 +20,7 @@ from pandas.api import types
 
 from fraud import schema
 from fraud.errors import DataError, one_line
-from fraud.tables import csv_file, refusals
+from fraud.tables import csv_file, parquet_index, refusals
 from fraud.tables.found import Reading
 
 if TYPE_CHECKING:
@@ -125,10 +125,9 @@ def pandera_schema(*, labelled: bool) -> "pa.DataFrameSchema":
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:  # one file, not a dataset: a folder named "Class=1" above it must not become a column
-        frame: pd.DataFrame = pyarrow.parquet.ParquetFile(path).read().to_pandas()
+        return parquet_index.as_columns(pyarrow.parquet.ParquetFile(path).read().to_pandas())
     except (pyarrow.ArrowException, ValueError) as error:
         raise refusals.malformed(path, "Parquet", one_line(error)) from None
-    return frame.reset_index(drop=frame.index.name is None)
 
 
 def is_parquet(path: Path) -> bool:
@@ -201,10 +200,8 @@ def _converted(frame: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
 def _name_problems(frame: pd.DataFrame, wanted: list[str]) -> list[str]:
     missing = [name for name in wanted if name not in frame.columns]
     extra = [str(name) for name in frame.columns if name not in [*wanted, schema.ID_COLUMN]]
-    return [
-        *([refusals.missing_columns(missing)] if missing else []),
-        *([refusals.unknown_columns(extra, [*wanted, schema.ID_COLUMN])] if extra else []),
-    ]
+    levels = frame.attrs.get(parquet_index.LEVELS, ())
+    return refusals.wrong_columns(missing, extra, [*wanted, schema.ID_COLUMN], levels)
 
 
 def _by_rule(cases: pd.DataFrame) -> Faults:
