@@ -3,26 +3,25 @@
 import hashlib
 import http.client
 import re
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fraud.argument_types import TABLES
 from fraud.errors import DataError, one_line
-from fraud.remote import datasets, s3
+from fraud.remote import sources as tables_at
 from fraud.schema import COLUMNS, LABEL
-from fraud.tables import refusals, table
+from fraud.tables import table
 from training import sample
 from training.console import Steps
 
 OPENML_ID = 1597
-EXPECTED = "a CSV or Parquet path, s3://bucket/key, openml, or sample[:ROWS[:SEED]]"
-SUFFIXES = table.PARQUET_SUFFIXES + table.CSV_SUFFIXES
+EXPECTED = f"{TABLES}, openml, or sample[:ROWS[:SEED]]"
+below = tables_at.below
 
 SYNTHETIC = "synthetic"
 """Key of a frame's ``attrs`` that marks generated rows; it goes into Parquet files and comes back from them."""
@@ -57,11 +56,10 @@ class Dataset:
 
 
 def load(sources: Sequence[str]) -> Dataset:
-    """Read, check and combine ``sources``; each is a path, an S3 address, ``openml`` or ``sample``.
+    """Read, check and combine ``sources``: files, folders and patterns here or in S3, ``openml`` or ``sample``.
 
-    An S3 address that ends in ``/`` stands for all data files below it: those with the suffix of a table, and those
-    that were pushed. A pushed file must still have the SHA-256 it was pushed with. Raises DataError when a source is
-    unknown or its rows break the schema, RegistryError when S3 fails or a pushed file was changed.
+    A pushed file must still have the SHA-256 it was pushed with. Raises DataError when a source is unknown or its rows
+    break the schema, RegistryError when S3 fails or a pushed file was changed.
     """
     if not sources:
         raise DataError(f"no data given; expected {EXPECTED}")
@@ -136,43 +134,16 @@ def _frames(source: str) -> Iterator[tuple[str, pd.DataFrame]]:
         yield source, frame
     elif source == "openml":
         yield source, _openml()
-    elif source.startswith("s3://"):
-        yield from _objects(source)
-    elif "://" in source or source.startswith("sample:"):
+    elif ("://" in source and not source.startswith("s3://")) or source.startswith("sample:"):
         raise _no_source(repr(source))
     else:
-        yield source, table.read_table(Path(source))
+        for found in tables_at.find([source]):
+            with found.local() as path:
+                yield found.name, table.read_table(path)
 
 
 def _no_source(name: str) -> DataError:
     return DataError(f"{name} is no data source; expected {EXPECTED}")
-
-
-def _objects(uri: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    for key in below(uri) if uri.endswith("/") else [uri]:
-        if not s3.split(key)[1]:
-            raise DataError(f"{uri}: expected s3://bucket/key, or a folder that ends in /")
-        with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / key.rsplit("/", 1)[1]
-            s3.download(key, target, sha256=datasets.pushed_sha256(key))
-            try:
-                frame = table.read_table(target)
-            except DataError as error:
-                raise DataError(str(error).replace(str(target), key)) from None
-        yield key, frame
-
-
-def below(uri: str) -> list[str]:
-    """Addresses of the data files below an S3 address; a README beside them is none.
-
-    Raises DataError when there are none, RegistryError when S3 fails.
-    """
-    keys = s3.keys(uri)
-    pushed = {key.removesuffix(datasets.SUM) for key in keys if key.endswith(datasets.SUM)}
-    files = [key for key in keys if key in pushed or key.lower().endswith(SUFFIXES)]
-    if not files:
-        raise refusals.nothing_at(uri)
-    return files
 
 
 def _openml() -> pd.DataFrame:

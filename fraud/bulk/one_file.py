@@ -17,6 +17,7 @@ from fraud import store
 from fraud.bulk.pieces import Pieces, beside
 from fraud.errors import DataError
 from fraud.features import transform
+from fraud.remote.sources import Source
 from fraud.schema import ID_COLUMN
 from fraud.tables import chunks, table
 from fraud.tables.chunks import Chunk
@@ -41,7 +42,7 @@ def score_file(
     at all; a run that was interrupted goes on where it stopped when called again. ``threads`` score, by default as
     many as there are cores. Raises DataError or ModelError.
     """
-    check_target(source, target)
+    check_target(Source(str(source)), target)
     entry = store.get(tag)
     served = store.open_served(entry)
     table.check_there(source)
@@ -60,6 +61,7 @@ def score_file(
         raise DataError.not_writable(target, error) from None
     return {
         "output": str(target),
+        "read_as": table.read_as(source),
         "rows": rows,
         "flagged": flagged,
         "model_version": served.version,
@@ -68,13 +70,16 @@ def score_file(
     }
 
 
-def check_target(source: Path, target: Path) -> None:
+def check_target(source: Source, target: Path) -> None:
     """Raise DataError unless ``target`` says its format, lies in a folder and is not ``source``."""
     if target.suffix not in SUFFIXES:
         raise DataError.wrong_suffix(target, *SUFFIXES)
     if not target.parent.is_dir():
         raise DataError.no_folder(target.parent)
-    if source.exists() and target.exists() and target.samefile(source):
+    if source.is_remote or not target.exists():
+        return
+    path = Path(source.name)
+    if path.exists() and target.samefile(path):
         raise DataError(f"{target}: is the input itself; choose another name")
 
 

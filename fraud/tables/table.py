@@ -54,6 +54,11 @@ def read_table(path: Path) -> pd.DataFrame:
         raise refusals.unreadable(path, error) from None
 
 
+def read_as(path: Path) -> str:
+    """What was found of a file's form, in words."""
+    return "Parquet" if is_parquet(path) else csv_file.find(path, READING).words()
+
+
 def check_there(path: Path) -> None:
     """Raise DataError unless ``path`` is a file that holds something."""
     if not path.exists():
