@@ -46,9 +46,9 @@ class Source:
 
     @contextmanager
     def local(self) -> Iterator[Path]:
-        """The file, fetched for as long as it is used. Raises RegistryError when S3 fails, or a pushed file was changed.
+        """The file, fetched for as long as it is used; what is said of it inside says its address.
 
-        What is said of the file inside says its address.
+        Raises RegistryError when S3 fails, or a pushed file was changed.
         """
         if not self.is_remote:
             yield Path(self.name)
@@ -63,7 +63,7 @@ class Source:
 
 
 def find(sources: Sequence[str]) -> list[Source]:
-    """The tables that are named, each once: files, folders (the tables in them), patterns with ``*``, and the like in S3.
+    """The tables that are named, each once: files, folders (the tables in them), patterns with ``*``; also in S3.
 
     Raises DataError where there are none, RegistryError when S3 fails.
     """
@@ -127,8 +127,10 @@ def _objects(uri: str) -> list[str]:
 
 
 def _matches(key: str, pattern: str) -> bool:
-    """As in a file system: ``*`` stands for no slash."""
-    return key.count("/") == pattern.count("/") and all(map(fnmatchcase, key.split("/"), pattern.split("/")))
+    """As in a file system: ``*`` stands for no slash, and for no name that begins with a dot."""
+    parts, wanted = key.split("/"), pattern.split("/")
+    dotted = [part.startswith(".") and not want.startswith(".") for part, want in zip(parts, wanted, strict=False)]
+    return len(parts) == len(wanted) and not any(dotted) and all(map(fnmatchcase, parts, wanted))
 
 
 def _is_table(name: str) -> bool:

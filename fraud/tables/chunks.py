@@ -19,7 +19,7 @@ from pandas.api import types
 
 from fraud.errors import one_line
 from fraud.schema import COLUMNS, ID_COLUMN, ID_PATTERN, LABEL, bounds
-from fraud.tables import csv_file, parquet_index, refusals, table
+from fraud.tables import csv_file, parquet_file, refusals, table
 
 _BUFFER = 2**20  # bytes of a column read at once; without it, a whole row group is held
 
@@ -116,7 +116,7 @@ def _parquet(path: Path, size: int, start: int) -> Iterator[tuple[pd.DataFrame, 
         with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
             done, total = 0, file.metadata.num_rows
             if not total:
-                yield parquet_index.as_columns(file.schema_arrow.empty_table().to_pandas()), 1.0
+                yield parquet_file.as_columns(file.schema_arrow.empty_table().to_pandas()), 1.0
                 return
             for groups, rows in _runs(file.metadata, size):
                 if done + rows <= start:
@@ -125,7 +125,7 @@ def _parquet(path: Path, size: int, start: int) -> Iterator[tuple[pd.DataFrame, 
                     continue
                 for batch in file.iter_batches(size, row_groups=groups):
                     done += len(batch)
-                    yield parquet_index.as_columns(batch.to_pandas()), done / total
+                    yield parquet_file.as_columns(batch.to_pandas()), done / total
     except (pyarrow.ArrowException, ValueError) as error:
         raise refusals.malformed(path, "Parquet", one_line(error)) from None
 

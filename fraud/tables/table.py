@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow
-import pyarrow.parquet
 from numpy.typing import NDArray
 from pandas.api import types
 
 from fraud import schema
-from fraud.errors import DataError, one_line
-from fraud.tables import csv_file, parquet_index, refusals
+from fraud.errors import DataError
+from fraud.tables import csv_file, parquet_file, refusals
 from fraud.tables.found import Reading
 
 if TYPE_CHECKING:
@@ -49,7 +47,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     check_there(path)
     try:
-        return _read_parquet(path) if is_parquet(path) else csv_file.read_csv(path, READING)[0]
+        return parquet_file.read(path) if is_parquet(path) else csv_file.read_csv(path, READING)[0]
     except OSError as error:
         raise refusals.unreadable(path, error) from None
 
@@ -128,13 +126,6 @@ def pandera_schema(*, labelled: bool) -> "pa.DataFrameSchema":
     return pa.DataFrameSchema(columns, strict=True)
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
-    try:  # one file, not a dataset: a folder named "Class=1" above it must not become a column
-        return parquet_index.as_columns(pyarrow.parquet.ParquetFile(path).read().to_pandas())
-    except (pyarrow.ArrowException, ValueError) as error:
-        raise refusals.malformed(path, "Parquet", one_line(error)) from None
-
-
 def is_parquet(path: Path) -> bool:
     """By its name or by its content, whatever else its name says."""
     if path.name.lower().endswith(PARQUET_SUFFIXES):
@@ -205,7 +196,7 @@ def _converted(frame: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
 def _name_problems(frame: pd.DataFrame, wanted: list[str]) -> list[str]:
     missing = [name for name in wanted if name not in frame.columns]
     extra = [str(name) for name in frame.columns if name not in [*wanted, schema.ID_COLUMN]]
-    levels = frame.attrs.get(parquet_index.LEVELS, ())
+    levels = frame.attrs.get(parquet_file.LEVELS, ())
     return refusals.wrong_columns(missing, extra, [*wanted, schema.ID_COLUMN], levels)
 
 

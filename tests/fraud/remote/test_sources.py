@@ -49,7 +49,7 @@ def test_patterns_and_files_are_as_they_are_written(folder):
 def test_what_stands_for_no_table_is_refused(folder, source):
     """With the words that were given."""
     (folder / "deep.csv" / "empty").mkdir()
-    with pytest.raises(DataError, match="there is no CSV or Parquet file there|is no data source; expected a CSV or"):
+    with pytest.raises(DataError, match=r"there is no CSV or Parquet file there|is no data source; expected a CSV"):
         names(source)
 
 
@@ -88,11 +88,7 @@ def test_s3_has_objects_folders_and_patterns(bucket):
     """A folder has what lies deeper and what was pushed, whatever its name; a star stands for no slash."""
     below = ["s3://bucket/t/a.csv", "s3://bucket/t/b.parquet", "s3://bucket/t/deep/part-0", "s3://bucket/t/week"]
     assert names("s3://bucket/t/") == below
-    assert names("s3://bucket/t/*.csv", "s3://bucket/u.csv") == [
-        "s3://bucket/t/.x.csv",
-        "s3://bucket/t/a.csv",
-        "s3://bucket/u.csv",
-    ]
+    assert names("s3://bucket/t/*.csv", "s3://bucket/u.csv") == ["s3://bucket/t/a.csv", "s3://bucket/u.csv"]
     with pytest.raises(DataError, match=r"s3://bucket/\*\.none: there is no CSV or Parquet file there"):
         names("s3://bucket/*.none")
 
@@ -113,8 +109,16 @@ def test_an_object_is_fetched_checked_and_named_by_its_address(bucket):
 
 @pytest.mark.parametrize(
     ("source", "is_one"),
-    [("in", False), ("in/b.csv", True), ("in/g[1]*.csv", True), ("in/*.csv", False), ("none.csv", True)]
-    + [("s3://bucket/a.csv", True), ("s3://bucket/t/", False), ("s3://bucket/*.csv", False)],
+    [
+        ("in", False),
+        ("in/b.csv", True),
+        ("in/g[1]*.csv", True),
+        ("in/*.csv", False),
+        ("none.csv", True),
+        ("s3://bucket/a.csv", True),
+        ("s3://bucket/t/", False),
+        ("s3://bucket/*.csv", False),
+    ],
 )
 def test_one_table_or_several(folder, source, is_one):
     """Told by what is there, and else by the name."""

@@ -1,9 +1,24 @@
-"""The index that pandas saves in a Parquet file: what of it is a column, and what is left over."""
+"""How a Parquet file is read whole, and what of the index that pandas saves in it is a column."""
+
+from pathlib import Path
 
 import pandas as pd
+import pyarrow
+import pyarrow.parquet
+
+from fraud.errors import one_line
+from fraud.tables import refusals
 
 LEVELS = "index_levels"
 """Key of a frame's ``attrs``: the names of the levels that became columns, for what is said of unknown columns."""
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The table. Raises DataError when there is none, OSError when the system does not let us read it."""
+    try:  # one file, not a dataset: a folder named "Class=1" above it must not become a column
+        return as_columns(pyarrow.parquet.ParquetFile(path).read().to_pandas())
+    except (pyarrow.ArrowException, ValueError) as error:
+        raise refusals.malformed(path, "Parquet", one_line(error)) from None
 
 
 def as_columns(frame: pd.DataFrame) -> pd.DataFrame:
