@@ -1,34 +1,115 @@
 """The one feature path: raw rows in, model inputs out. Training and serving both call it.
 
-Only correctly rounded operations are used (comparison, remainder, division, cast), so a row gives the same
-features alone, in a batch, and on any machine. Trees do not change under monotone transforms, so there is no
-scaling and no logarithm.
+Only correctly rounded operations are used, so a row gives the same features alone, in a batch, and on any machine.
+Trees do not change under monotone transforms, so there is no scaling and no logarithm.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.schema import COLUMNS
+from fraud.errors import SchemaError
+from fraud.inputs import derived, times
+from fraud.inputs.encoding import EMPTY, Codes, Encoding
+from fraud.schema import Schema, default
 
-SECONDS_PER_DAY = 86_400.0
+_worked_out: Any = field(init=False, repr=False, compare=False)
 
-_TIME = COLUMNS.index("Time")
-_KEPT = slice(_TIME + 1, None)  # Time is the first column; a slice is copied five times as fast as a list of columns
 
-FEATURES: tuple[str, ...] = (*COLUMNS[_KEPT], "hour")
-"""Names of the model's inputs, in column order of what ``transform`` returns."""
+@dataclass(frozen=True)
+class FeaturePath:
+    """From rows of ``schema`` to what a forest takes; ``encoding`` is what the model has learnt of categories.
+
+    Raises SchemaError when the encoding is not one of the schema's categories.
+    """
+
+    schema: Schema
+    encoding: Encoding = EMPTY
+    _width: tuple[int, int] = _worked_out
+    """Of a row, and of its features."""
+    _copied: tuple[tuple[slice, slice], ...] = _worked_out
+    """Where plain columns go, and where they come from; a slice is copied five times as fast as a list of columns."""
+    _encoded: tuple[tuple[int, int, Codes], ...] = _worked_out
+    _derived: tuple[tuple[int, int, str | None, derived.Derived], ...] = _worked_out
+
+    def __post_init__(self) -> None:
+        """Work out once what each row needs."""
+        if set(self.encoding.columns) != set(self.schema.categories):
+            raise SchemaError(
+                f"the encoding is of {sorted(self.encoding.columns)}, the schema's categories are "
+                f"{sorted(self.schema.categories)}"
+            )
+        inputs, columns = self.schema.inputs, self.schema.columns
+        place = {name: self.names.index(name) for name in self.names}
+        plain = [name for name in self.names if name in inputs and name not in self.encoding.columns]
+        worked_out = {
+            "_width": (len(inputs), len(self.names)),
+            "_copied": _runs([(place[name], inputs.index(name)) for name in plain]),
+            "_encoded": tuple((place[name], inputs.index(name), one) for name, one in self.encoding.columns.items()),
+            "_derived": tuple(
+                (place[name], inputs.index(source), columns[source].zone, derived.BY_NAME[how])
+                for name, source, how in self.schema.derived
+            ),
+        }
+        for name, value in worked_out.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The model's inputs, in column order of what ``transform`` returns."""
+        return self.schema.features
+
+    @property
+    def nullable(self) -> tuple[int, ...]:
+        """Places of the features that may be NaN, ascending: missing categories have a code."""
+        sources = {name: source for name, source, _ in self.schema.derived}
+        return tuple(
+            place
+            for place, name in enumerate(self.names)
+            if name not in self.encoding.columns and self.schema.columns[sources.get(name, name)].missing
+        )
+
+    def transform(self, rows: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Turn rows into model inputs.
+
+        ``rows``: float64 ``(n, inputs)`` in the order of ``schema.inputs``, levels of categories as places in those of
+        ``encoding``. Returns float32 ``(n, features)`` in the order of ``names``, C-contiguous. Of a time only what is
+        derived is kept: a date of the past never comes again. Raises ValueError on another shape.
+        """
+        inputs, features_wide = self._width
+        if rows.ndim != 2 or rows.shape[1] != inputs:
+            raise ValueError(f"expected rows of shape (n, {inputs}), got {rows.shape}")
+        features = np.empty((len(rows), features_wide), dtype=np.float32)
+        for to, source in self._copied:
+            features[:, to] = rows[:, source]
+        for place, column, codes in self._encoded:
+            features[:, place] = codes.apply(rows[:, column])
+        for place, column, zone, feature in self._derived:
+            features[:, place] = feature.make(times.local(rows[:, column], zone))
+        return features
+
+
+def _runs(pairs: Sequence[tuple[int, int]]) -> tuple[tuple[slice, slice], ...]:
+    """Pairs of places as pairs of slices, as long as they can be."""
+    runs: list[tuple[int, int, int]] = []
+    for target, source in pairs:
+        if runs and (target, source) == (runs[-1][0] + runs[-1][2], runs[-1][1] + runs[-1][2]):
+            runs[-1] = (*runs[-1][:2], runs[-1][2] + 1)
+        else:
+            runs.append((target, source, 1))
+    return tuple((slice(target, target + size), slice(source, source + size)) for target, source, size in runs)
+
+
+@cache
+def of_default() -> FeaturePath:
+    """The path of the default schema."""
+    return FeaturePath(default())
 
 
 def transform(rows: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Turn rows into model inputs.
-
-    ``rows``: float64 ``(n, 30)`` in the order of ``fraud.schema.COLUMNS``. Returns float32 ``(n, n_features)``
-    in the order of ``FEATURES``, C-contiguous. The clock is dropped but for the hour of the day (0 to 24):
-    seconds since the first row of a training file mean nothing in production. Raises ValueError on another shape.
-    """
-    if rows.ndim != 2 or rows.shape[1] != len(COLUMNS):
-        raise ValueError(f"expected rows of shape (n, {len(COLUMNS)}), got {rows.shape}")
-    features = np.empty((len(rows), len(FEATURES)), dtype=np.float32)
-    features[:, :-1] = rows[:, _KEPT]
-    features[:, -1] = (rows[:, _TIME] % SECONDS_PER_DAY) / 3600.0
-    return features
+    """``FeaturePath.transform`` for the default schema."""
+    return of_default().transform(rows)

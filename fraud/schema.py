@@ -1,115 +1,253 @@
-"""The contract of a transaction and of a prediction. Column lists are derived from here, never repeated."""
+"""What a transaction is: its columns, their kinds and roles, declared in one TOML file.
+
+Checks, features, documents and the log follow from it, so no other module names a column. A model carries its schema
+whole; ``fraud/schemas/creditcard.toml`` is the one for commands that have neither a model nor ``--schema``.
+"""
 
 import hashlib
 import json
-from typing import Annotated, Any
+import tomllib
+from collections.abc import Mapping
+from functools import cache, cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-LABEL = "Class"
-ID_COLUMN = "transaction_id"
+from fraud.errors import SchemaError, one_line
+from fraud.inputs import derived, times
+
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$"
+FLOAT32_MOST = 3.4028234663852886e38
+"""The largest float32: a forest's inputs are such."""
+NULLS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
+"""What stands for a missing number, boolean or time in a file where the schema says nothing; of texts the first."""
 
-_Seconds = Annotated[float, Field(ge=0, le=1e11, description="Seconds since the first transaction of the data.")]
-_Component = Annotated[float, Field(ge=-1e6, le=1e6, description="Principal component, as the card network gives it.")]
-_Amount = Annotated[float, Field(ge=0, le=1e9, description="Amount in the account's currency, not negative.")]
-
-
-class _Strict(BaseModel):
-    """JSON numbers only: no strings, booleans, NaN or infinities, and no unknown field."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-Transaction = create_model(
-    "Transaction",
-    __base__=_Strict,
-    __doc__="One card transaction, as ``POST /predict`` takes it.",
-    Time=_Seconds,
-    **{f"V{number}": _Component for number in range(1, 29)},  # type: ignore[call-overload]
-    Amount=_Amount,
-    transaction_id=(
-        Annotated[str, Field(pattern=ID_PATTERN)] | None,
-        Field(default=None, description="Your own id; it comes back with the answer."),
-    ),
-)
-
-COLUMNS: tuple[str, ...] = tuple(name for name in Transaction.model_fields if name != ID_COLUMN)
-"""The 30 numeric input columns, in the order of every row array."""
+Kind = Literal["number", "boolean", "category", "time", "key", "ignored"]
+_MAY: Mapping[str, frozenset[str]] = {
+    "number": frozenset({"minimum", "maximum", "missing"}),
+    "boolean": frozenset({"missing"}),
+    "category": frozenset({"levels", "missing"}),
+    "time": frozenset({"minimum", "maximum", "missing", "derive", "format", "zone"}),
+    "key": frozenset({"missing"}),
+    "ignored": frozenset(),
+}
+"""What may be said of a column of each kind, besides its description."""
+_INPUTS = frozenset({"number", "boolean", "category", "time"})
+Name = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,64}$", strip_whitespace=False)]
 
 
-def _never_null(told: dict[str, Any]) -> None:
-    """In the document a field that may be absent has no null as its default."""
-    del told["default"]
+class _Declared(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class Prediction(BaseModel):
-    """The answer to one transaction."""
+class Column(_Declared):
+    """One column."""
 
-    model_config = ConfigDict(frozen=True)
-
-    fraud_probability: float = Field(ge=0, le=1, description="Mean vote of the trees.")
-    is_fraud: bool = Field(description="Whether the probability reaches the model's threshold.")
-    model_version: str = Field(description="Version of the model that scored it.")
-    transaction_id: str | SkipJsonSchema[None] = Field(
-        None,
-        description="The id given with the transaction; absent when none was given.",
-        json_schema_extra=_never_null,
+    kind: Kind
+    description: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    missing: bool = Field(False, description="Whether a value may be null, or absent.")
+    levels: tuple[str, ...] | None = Field(None, description="The only ones there may be; else they are learnt.")
+    derive: tuple[derived.Name, ...] = ()
+    format: str | None = Field(
+        None, description="How a time is written, as strptime has it; else ISO 8601, or seconds."
     )
+    zone: str | None = Field(None, description="Of times without one, and of local hours.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        said = self.model_fields_set - {"kind", "description"} - _MAY[self.kind]
+        if said:
+            may = ", ".join(sorted(_MAY[self.kind])) or "nothing but a description"
+            raise ValueError(f"a column of kind {self.kind} has no {sorted(said)[0]}; it may have {may}")
+        low, high = self.bounds
+        if low > high:
+            raise ValueError(f"the minimum {low:g} is above the maximum {high:g}")
+        if self.levels is not None and (not self.levels or len(set(self.levels)) < len(self.levels)):
+            raise ValueError("levels should be a list of different texts, one at least")
+        if self.zone is not None:
+            times.zone_of(self.zone)
+        return self
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest value, in the column's own unit; float32's where none is declared."""
+        return (
+            -FLOAT32_MOST if self.minimum is None else self.minimum,
+            FLOAT32_MOST if self.maximum is None else self.maximum,
+        )
 
 
-class Label(_Strict):
-    """What a transaction turned out to be, as ``POST /feedback`` takes it."""
+class Roles(_Declared):
+    """Which column is what; each may be absent."""
 
-    transaction_id: str = Field(pattern=ID_PATTERN, description="The id that was given with the transaction.")
-    is_fraud: bool = Field(description="Whether it was fraud.")
-
-
-class Predictions(BaseModel):
-    """The answers to many transactions, in their order."""
-
-    model_config = ConfigDict(frozen=True)
-
-    predictions: list[Prediction]
-
-
-class ErrorDetail(BaseModel):
-    """One problem of a refused call."""
-
-    field: str = Field(description="The field at fault; in a batch with the place of its row: ``transactions.3.NAME``.")
-    message: str = Field(description="What is wrong with it.")
-
-
-class Error(BaseModel):
-    """The one shape of every error answer."""
-
-    error: str = Field(description="What is wrong, and what to do.")
-    details: list[ErrorDetail] = Field(description="The fields at fault, at most 20; empty where none is.")
-
-
-def batch_of(max_rows: int) -> type[BaseModel]:
-    """The model of many transactions, 1 to ``max_rows``, as ``POST /predict_batch`` takes them."""
-    rows = Field(min_length=1, max_length=max_rows, description="The transactions; they are answered in this order.")
-    return create_model(
-        "Transactions",
-        __base__=_Strict,
-        __doc__="Many card transactions.",
-        transactions=(list[Transaction], rows),
+    label: Name | None = Field(None, description="What was found out.")
+    fraud: tuple[str, ...] | None = Field(
+        None, description="Its values that mean fraud, where it is neither 0/1 nor boolean."
     )
+    id: Name | None = Field(None, description="Comes back with the answer, and joins labels.")
+    time: Name | None = None
+    amount: Name | None = None
 
 
-def bounds(column: str) -> tuple[float, float]:
-    """Lowest and highest value that ``column`` may hold, in its own unit."""
-    limits: dict[str, Any] = {}
-    for rule in Transaction.model_fields[column].metadata:
-        for side in ("ge", "le"):
-            if hasattr(rule, side):
-                limits[side] = getattr(rule, side)
-    return float(limits["ge"]), float(limits["le"])
+class Schema(_Declared):
+    """A declared schema. ``SchemaError`` where one cannot be read."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    roles: Roles = Roles()
+    missing_values: tuple[str, ...] | None = Field(None, description="What stands for a missing value in files.")
+    columns: dict[Name, Column]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        roles = self.roles
+        if roles.time in self.columns and self.columns[roles.time].missing:
+            raise ValueError(
+                f"[columns.{_key(roles.time)}] is the time of a transaction: it has one, leave `missing` out"
+            )
+        for role, kind in (("time", "time"), ("amount", "number")):
+            name = getattr(roles, role)
+            if name is not None and (name not in self.columns or self.columns[name].kind != kind):
+                raise ValueError(
+                    f"[roles] {role} = {name!r} should be a column of kind {kind}: add [columns.{_key(name)}]"
+                )
+        for role in ("label", "id"):
+            if getattr(roles, role) in self.columns:
+                name = getattr(roles, role)
+                raise ValueError(
+                    f"[columns.{_key(name)}] is the {role}: it stands in [roles] alone, leave the table out"
+                )
+        if roles.label is not None and roles.label == roles.id:
+            raise ValueError(f"[roles] label and id are both {roles.label!r}")
+        if roles.fraud is not None and (roles.label is None or not roles.fraud):
+            raise ValueError(
+                "[roles] fraud lists the values of the label that mean fraud: name the label, and one value at least"
+            )
+        if not self.features:
+            raise ValueError(
+                "no column gives the model an input: a number, a boolean, a category, or a time with `derive`"
+            )
+        return self
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """Columns that a row array holds, in their order; a model sees them, or what is derived from them."""
+        return tuple(name for name, column in self.columns.items() if column.kind in _INPUTS)
+
+    @cached_property
+    def features(self) -> tuple[str, ...]:
+        """Names of the model's inputs: numbers, booleans and categories, then what is derived of times."""
+        plain = [name for name in self.inputs if self.columns[name].kind != "time"]
+        return (*plain, *(name for name, _, _ in self.derived))
+
+    @cached_property
+    def derived(self) -> tuple[tuple[str, str, derived.Name], ...]:
+        """Feature, column it is made of, and how; of the time role by the short name, ``hour``."""
+        found = []
+        for column in self.inputs:
+            for how in self.columns[column].derive:
+                short = column == self.roles.time and how not in self.columns
+                found.append((how if short else f"{column}_{how}", column, how))
+        return tuple(found)
+
+    @cached_property
+    def categories(self) -> tuple[str, ...]:
+        """The columns of kind category."""
+        return self.of_kind("category")
+
+    def of_kind(self, *kinds: Kind) -> tuple[str, ...]:
+        """Columns of these kinds, in their order."""
+        return tuple(name for name, column in self.columns.items() if column.kind in kinds)
+
+    def position(self, name: str | None) -> int | None:
+        """Where a column stands in a row array; None for no name."""
+        return None if name is None else self.inputs.index(name)
+
+    def stands_for_missing(self, kind: Kind) -> tuple[str, ...]:
+        """The texts that mean no value in a column of this kind."""
+        if self.missing_values is not None:
+            return self.missing_values
+        return NULLS if kind in ("number", "boolean", "time") else NULLS[:1]
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over names, kinds, roles, bounds, missing, declared levels and derived features.
+
+        Two schemas that differ in it must not meet; how files spell things is no part of it.
+        """
+        facts = {
+            "roles": self.roles.model_dump(exclude={"fraud"}),
+            "columns": [[name, column.model_dump(exclude={"description"})] for name, column in self.columns.items()],
+        }
+        found = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return _plain_hash(self) if found == _ULB else found
+
+    def document(self) -> dict[str, Any]:
+        """As a manifest holds it: what was declared."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
 
-def schema_hash() -> str:
-    """SHA-256 over the columns and their bounds; a model and a service that differ in it must not meet."""
-    facts = [[column, *bounds(column)] for column in COLUMNS]
+_ULB = "02aaa970d59ac14bc8d48821ce47b4ad1ef4aa445f335ba387207d7cd40e439a"
+"""The hash of the default schema as above."""
+
+
+def _plain_hash(schema: Schema) -> str:
+    """What models of the default schema have had since before schemas were declared: columns and bounds."""
+    facts = [[name, *schema.columns[name].bounds] for name in schema.inputs]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def read(path: Path) -> Schema:
+    """Read a schema file. Raises SchemaError that names the file, the table and what was expected."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SchemaError(
+            f"{path}: cannot be read: {one_line(error)}; expected a TOML file that declares columns"
+        ) from None
+    return parse(text, str(path))
+
+
+def parse(text: str, where: str) -> Schema:
+    """The schema of a TOML text. Raises SchemaError."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SchemaError(f"{where}: not TOML: {one_line(error)}") from None
+    return of_document(document, where)
+
+
+def of_document(document: Mapping[str, Any], where: str) -> Schema:
+    """The schema that ``document`` declares. Raises SchemaError."""
+    try:
+        return Schema.model_validate_json(json.dumps(document, default=str))
+    except ValidationError as error:
+        problems = [_worded(problem) for problem in error.errors(include_url=False)]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise SchemaError(f"{where}: {problems[0]}{more}") from None
+
+
+@cache
+def default() -> Schema:
+    """The schema of the public credit-card data."""
+    where = "fraud/schemas/creditcard.toml"
+    return parse((files("fraud") / "schemas" / "creditcard.toml").read_text("utf-8"), where)
+
+
+def _worded(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    place, message = [str(part) for part in problem["loc"]], problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return f"[{'.'.join(map(_key, place))}] {message}" if place else message
+    message = {"missing": "is required", "extra_forbidden": "is not known here"}.get(problem["type"], message)
+    message = message.replace("Input should", "should")
+    table = ".".join(map(_key, place[:-1]))
+    return f"[{table}] {place[-1]} {message}" if table else f"{place[-1]} {message}"
+
+
+def _key(name: str) -> str:
+    """A name as TOML writes it."""
+    bare = name.isascii() and name.replace("_", "a").replace("-", "a").isalnum()
+    return name if bare else json.dumps(name, ensure_ascii=False)

@@ -55,7 +55,8 @@ class Source:
             return
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / self.file_name
-            s3.download(self.name, target, sha256=datasets.pushed_sha256(self.name))
+            facts = datasets.pushed(self.name)
+            s3.download(self.name, target, sha256=facts.sha256 if facts else None)
             try:
                 yield target
             except DataError as error:

@@ -104,6 +104,11 @@ def wrong_table(problems: Sequence[str], path: Path | None = None) -> DataError:
     return DataError(f"{path}: {words}" if path else words)
 
 
+def no_label(schema: str) -> DataError:
+    """Nobody said which column tells the frauds."""
+    return DataError(f"the schema {schema} names no label: add `label = NAME` to its [roles]")
+
+
 def repeated_columns(names: Sequence[str]) -> str:
     """Columns that are there twice."""
     return f"columns given more than once: {_listed(names)}"

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fraud.errors import DataError
-from fraud.schema import ID_COLUMN, LABEL
+from fraud.schema import default
 
-COLUMN = "is_fraud"
+ID_COLUMN, COLUMN = "transaction_id", "is_fraud"
 
 RULE = "1 or 0, true or false, yes or no, fraud or legitimate"
 _FRAUD = ("1", "1.0", "true", "t", "yes", "y", "fraud", "fraudulent", "confirmed fraud", "chargeback")
@@ -45,21 +45,21 @@ def meanings(cells: "pd.Series[str]") -> tuple["pd.Series[bool]", pd.Series]:
 
 def which_label(columns: Sequence[str]) -> str:
     """The column of labels. Raises DataError when it, or that of ids, is not there, or two could be meant."""
-    if COLUMN in columns and LABEL in columns:
-        raise DataError(f"holds {COLUMN} and {LABEL}; leave one of them out")
-    missing = [
-        name for name in (ID_COLUMN, COLUMN) if name not in columns and (name, LABEL) != (COLUMN, _other(columns))
-    ]
-    if not missing:
-        return COLUMN if COLUMN in columns else LABEL
+    other = str(default().roles.label)  # as in transactions
+    labels = [name for name in (COLUMN, other) if name in columns]
+    if len(labels) > 1:
+        raise DataError(f"holds {COLUMN} and {other}; leave one of them out")
+    if labels and ID_COLUMN in columns:
+        return labels[0]
     if list(columns) == [ID_COLUMN]:
         raise DataError(f"holds ids and no labels; add a column {COLUMN}: 1 for each, if all of them are frauds")
-    meant = {name: [one for one in columns if _plain(one) in _HEADINGS[name]] for name in missing}
-    if all(len(one) == 1 for one in meant.values()):
-        found = ", ".join(repr(one[0]) for one in meant.values())
+    missing = [*([] if ID_COLUMN in columns else [ID_COLUMN]), *([] if labels else [COLUMN])]
+    meant = [[one for one in columns if _plain(one) in _HEADINGS[name]] for name in missing]
+    if all(len(one) == 1 for one in meant):
+        found = ", ".join(repr(name) for [name] in meant)
         raise DataError(f"the columns are called {found}; did you mean {', '.join(missing)}? Rename them")
-    shown = [f"{COLUMN} (or {LABEL})" if name == COLUMN else name for name in missing]
-    raise DataError(f"missing columns: {', '.join(shown)}; expected {ID_COLUMN} and {COLUMN} (or {LABEL})")
+    shown = [f"{COLUMN} (or {other})" if name == COLUMN else name for name in missing]
+    raise DataError(f"missing columns: {', '.join(shown)}; expected {ID_COLUMN} and {COLUMN} (or {other})")
 
 
 def which_date(columns: Sequence[str]) -> str | None:
@@ -74,10 +74,6 @@ def times(cells: "pd.Series[str]") -> pd.Series:
     """Dates as ISO 8601 or as 31.12.2026; missing for another form, such as 01/02/2026, which could be two days."""
     iso = pd.to_datetime(cells, format="ISO8601", utc=True, errors="coerce")
     return iso.fillna(pd.to_datetime(cells, format="%d.%m.%Y", utc=True, errors="coerce"))
-
-
-def _other(columns: Sequence[str]) -> str:
-    return LABEL if LABEL in columns else ""
 
 
 def _plain(heading: str) -> str:

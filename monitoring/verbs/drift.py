@@ -70,10 +70,10 @@ def _drift(arguments: argparse.Namespace) -> CommandResult:
 
 
 def _name(text: str) -> str:
-    from fraud.features import FEATURES
+    from fraud.features import of_default
     from fraud.profile import SCORE
 
-    names = (*FEATURES, SCORE)
+    names = (*of_default().names, SCORE)
     if text not in names:
         raise wrong(f"a feature, one of {', '.join(names)}", text)
     return text

@@ -144,11 +144,12 @@ def test_a_port_that_is_taken_is_said_in_objects(store, tmp_path):
 def test_as_text_each_line_names_its_process(start):
     """In place of BentoML's ``[:1]``."""
     server = start(FRAUD_WORKERS="2")
-    names = {
-        re.fullmatch(r"\S+T\S+\+0000 \[[A-Z]+\] \[(parent|worker \d)\] .+", line)[1]
-        for line in server.log().splitlines()
-    }
-    assert names == {"parent", "worker 1", "worker 2"}
+    form = r"\S+T\S+\+0000 \[[A-Z]+\] \[(parent|worker \d)\] .+\n"
+
+    def names():
+        return {re.fullmatch(form, line)[1] for line in server.log().splitlines(keepends=True) if line.endswith("\n")}
+
+    wait_until(lambda: names() == {"parent", "worker 1", "worker 2"}, seconds=60)
 
 
 def test_refused_calls_do_not_fill_the_disk(start):

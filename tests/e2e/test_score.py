@@ -41,7 +41,7 @@ def test_a_stopped_run_goes_on(source, tmp_path, store, stop, code):
         time.sleep(0.002)
     child.send_signal(stop)
     said = child.communicate(timeout=30)[1]
-    assert child.returncode == code
+    assert child.returncode == code, said
     assert "Traceback" not in said
     assert not target.exists()
     answer = json.loads(run(command(source, target), store.env))

@@ -1,0 +1,53 @@
+"""Texts of categories as numbers of a row array: the place of a level in a list of levels.
+
+A row array is float64 ``(n, inputs)``; of a category it holds the place in ``Levels``, ``OTHER`` for a text that is not
+among them, NaN for none. A data set has its own list, and a model that of what it learnt.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.schema import Schema
+
+Levels = Mapping[str, tuple[str, ...]]
+"""The texts of each category, by column."""
+OTHER = -1.0
+
+
+def places(texts: Sequence[str | None], levels: Sequence[str]) -> NDArray[np.float64]:
+    """Where each text stands in ``levels``, ``(n,)``."""
+    at = {level: float(place) for place, level in enumerate(levels)}
+    return np.array([np.nan if text is None else at.get(text, OTHER) for text in texts], dtype=np.float64)
+
+
+def moved(rows: NDArray[np.float64], schema: Schema, levels: Levels, others: Levels) -> NDArray[np.float64]:
+    """Rows ``(n, inputs)`` of ``levels`` as rows of ``others``: the same array where no column is a category."""
+    if not schema.categories or levels == others:
+        return rows
+    result = rows.copy()
+    for name in schema.categories:
+        column, known = schema.inputs.index(name), ~np.isnan(rows[:, schema.inputs.index(name)])
+        table = np.append(places(levels[name], others[name]), OTHER)  # the last for OTHER, which is -1
+        result[known, column] = table[rows[known, column].astype(np.int64)]
+    return result
+
+
+def content(rows: NDArray[np.float64], schema: Schema, levels: Levels) -> NDArray[np.float64]:
+    """The rows with a number of its text for each level, the same in every list of levels: what hashes are made of."""
+    if not schema.categories:
+        return rows
+    result = rows.copy()
+    for name in schema.categories:
+        column = schema.inputs.index(name)
+        known = ~np.isnan(rows[:, column])
+        table = np.array([*map(_number, levels[name]), OTHER])
+        result[known, column] = table[rows[known, column].astype(np.int64)]
+    return result
+
+
+def _number(text: str) -> float:
+    """52 bits of a hash of the text: a float64 holds them."""
+    return float(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 12)
