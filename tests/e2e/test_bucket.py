@@ -14,6 +14,7 @@ import pytest
 from fraud import command
 from fraud.errors import RegistryError
 from fraud.remote import datasets, s3
+from fraud.schema import default
 from tests.components import SeaweedFS
 from tests.e2e.conftest import BUCKET, run
 from training import data
@@ -283,7 +284,7 @@ def test_a_simulated_data_set_is_pulled_and_trained_on(tmp_path):
     assert (trained["data"]["rows"], trained["synthetic"]) == (8000, True)
     pulled = datasets.pull(uri, tmp_path / "down")["files"]
     assert {file["sha256"] for file in pulled} == {part["sha256"] for part in (result["base"], *result["increments"])}
-    assert data.load([file["path"] for file in pulled]).fingerprint == trained["data"]["fingerprint"]
+    assert data.load([file["path"] for file in pulled], default()).fingerprint == trained["data"]["fingerprint"]
 
 
 def test_a_simulation_is_replaced_on_request_only():

@@ -7,7 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from fraud import schema
-from fraud.schema import COLUMNS, ID_COLUMN, Prediction, Predictions, Transaction, bounds, schema_hash
+from fraud.schema import default
+from serving.contract.models import Prediction, Predictions, Transaction
+from tests.ulb import COLUMNS, ID_COLUMN, bounds
 
 
 def test_columns():
@@ -67,7 +69,7 @@ def test_ids_that_do_not(line, text):
 
 def test_the_hash_is_the_same_in_every_process():
     """The hash of today's schema; when it changes, models must be trained again and this value be renewed."""
-    assert schema_hash() == "6964e738c2b5ace5a3300060b92f1b3f71047a02a8119ea16bc36ebcf9baaeba"
+    assert default().hash == "6964e738c2b5ace5a3300060b92f1b3f71047a02a8119ea16bc36ebcf9baaeba"
 
 
 @pytest.mark.parametrize(
@@ -77,17 +79,17 @@ def test_the_hash_is_the_same_in_every_process():
 )
 def test_the_hash_tells_other_columns(monkeypatch, columns):
     """Other columns, or another order, give another hash."""
-    before = schema_hash()
+    before = default().hash
     monkeypatch.setattr(schema, "bounds", lambda column: bounds("V1") if column == "V29" else bounds(column))
     monkeypatch.setattr(schema, "COLUMNS", columns)
-    assert schema_hash() != before
+    assert default().hash != before
 
 
 def test_the_hash_tells_other_bounds(monkeypatch):
     """Another bound of one column gives another hash."""
-    before = schema_hash()
+    before = default().hash
     monkeypatch.setattr(schema, "bounds", lambda column: (0.0, 2.0) if column == "Amount" else bounds(column))
-    assert schema_hash() != before
+    assert default().hash != before
 
 
 def test_prediction_leaves_out_nothing_and_adds_the_id():

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from fraud import command
-from fraud.schema import COLUMNS, LABEL
+from fraud.schema import default
 from monitoring import __main__ as program
 from monitoring import database
 from monitoring.database import LABELS_TABLE, PREDICTIONS_TABLE
+from tests.ulb import COLUMNS, LABEL
 from training import data
 
 
@@ -261,7 +262,7 @@ def test_labelled_transactions_become_training_data(call, scored, tmp_path):
     assert frame["Time"].is_monotonic_increasing
     expected = {(*values.tolist(), float(name in ("t0", "t9"))) for name, values in scored.items()}
     assert {tuple(map(float, row)) for row in frame.to_numpy()} == expected
-    assert data.load([str(target)]).frauds == 2
+    assert data.load([str(target)], default()).frauds == 2
 
 
 def test_labelled_only_leaves_out_the_rest(call, scored, tmp_path):

@@ -7,10 +7,11 @@ import pytest
 import yaml
 from openapi_spec_validator import validate
 
-from fraud.schema import COLUMNS, ID_COLUMN, ID_PATTERN, bounds
+from fraud.schema import ID_PATTERN
 from fraud.settings import Settings
 from serving import openapi, pages
 from serving.edge import BATCH, OPEN, PREDICT
+from tests.ulb import COLUMNS, ID_COLUMN, bounds
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = dict.fromkeys(COLUMNS, 0.5)

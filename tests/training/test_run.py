@@ -10,9 +10,10 @@ from rich.console import Console
 
 from fraud import store
 from fraud.errors import DataError
-from fraud.features import FEATURES, transform
+from fraud.features import transform
 from fraud.profile import Profile
-from fraud.schema import COLUMNS, LABEL
+from fraud.schema import default
+from tests.ulb import COLUMNS, FEATURES, LABEL
 from training import run as runs
 from training import sample, split, train
 from training.console import Steps
@@ -37,7 +38,7 @@ def done(request):
 def test_the_stored_forest_is_the_one_that_was_judged(done):
     """The entry's forest, fitted on the training side alone, gives the recorded figures and threshold decisions."""
     manifest, _, protocol = done
-    dataset = load(["sample:4000"])
+    dataset = load(["sample:4000"], default())
     parts = split.split(dataset, protocol, seed=RECIPE.seed)
     model = train.fit(transform(dataset.rows[parts.train]), dataset.labels[parts.train], RECIPE)
     served = store.open_served(store.get(f"fraud_detector:{manifest.model_version}"))
@@ -59,7 +60,7 @@ def test_the_manifest_records_what_made_the_model(done):
     """Data, split, seed, settings, versions and code revision are there."""
     manifest, _, protocol = done
     assert manifest.synthetic
-    assert manifest.data.fingerprint == load(["sample:4000"]).fingerprint
+    assert manifest.data.fingerprint == load(["sample:4000"], default()).fingerprint
     assert manifest.split.protocol == protocol
     assert manifest.settings == RECIPE
     assert manifest.versions["scikit-learn"]

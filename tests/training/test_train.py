@@ -5,6 +5,7 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from fraud.features import transform
+from fraud.schema import default
 from training import train
 from training.data import load
 from training.train import DEFAULTS
@@ -14,7 +15,7 @@ RECIPE = DEFAULTS.model_copy(update={"trees": 25, "folds": 3, "seed": 5})
 
 @pytest.fixture(scope="module")
 def data():
-    dataset = load(["sample:3000"])
+    dataset = load(["sample:3000"], default())
     return transform(dataset.rows), dataset.labels
 
 

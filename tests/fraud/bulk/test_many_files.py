@@ -11,6 +11,7 @@ from fraud import command, store
 from fraud.bulk.many_files import score_files
 from fraud.bulk.one_file import score_file
 from fraud.errors import DataError, FraudError
+from fraud.features import of_default
 from fraud.manifest import Manifest
 from fraud.remote.sources import find
 
@@ -71,7 +72,9 @@ def test_finished_outputs_are_left_alone(folder, tmp_path, tag):
 def test_outputs_of_another_model_are_made_anew(folder, tmp_path, tag, model, scorer, probes, facts):
     """They hold other scores."""
     run(folder, tmp_path / "out", tag)
-    other = store.save(model, scorer, probes, lambda v, files: Manifest(model_version=v, files=files, **facts), {})
+    other = store.save(
+        model, scorer, of_default(), probes, lambda v, files: Manifest(model_version=v, files=files, **facts), {}
+    )
     assert run(folder, tmp_path / "out", f"fraud_detector:{other.model_version}")["files"] == 3
     assert set(pd.read_csv(tmp_path / "out" / "b.csv")["model_version"]) == {other.model_version}
 

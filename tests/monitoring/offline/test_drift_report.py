@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from fraud import command, store
-from fraud.features import FEATURES, transform
+from fraud.features import transform
 from fraud.manifest import BINS, Bins
 from fraud.profile import SCORE, Profile
-from fraud.schema import COLUMNS, LABEL
 from monitoring import __main__ as program
 from monitoring.offline import drift
+from tests.ulb import COLUMNS, FEATURES, LABEL
 from training import sample
 from training.console import Steps
 from training.run import TrainingPlan, run
