@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fraud.errors import DataError
-from fraud.tables import csv_file, csv_layout
+from fraud.schema import default
+from fraud.tables import csv_file, csv_layout, table
 from fraud.tables.found import AS_WRITTEN, Found, Reading
 
 SHAPE = Reading(text=frozenset({"note"}), missing=("", "NA"))
@@ -229,15 +230,14 @@ def office(*names):
         (lzma.compress(b"Time,V1\n1,2\n" * 999)[:-30], "not a readable CSV file"),
         (PACKED["zstd"](b"Time,V1\n1,2\n" * 99_999)[:-9], "Truncated compressed stream"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "content",
 )
 def test_what_is_not_read_is_named(tmp_path, content, words):
     """With what to do instead, whatever the file is called."""
-    from fraud.tables import table
-
     path = tmp_path / "table.csv"
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
-        table.read_table(path)
+        table.read_table(path, default())
     assert words in str(caught.value)
 
 
