@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,8 +16,10 @@ from fraud.bulk import cluster
 from fraud.bulk.one_file import check_target, score_file
 from fraud.errors import DataError, FraudError, one_line
 from fraud.remote.sources import Source
+from fraud.schema import Schema
 from fraud.settings import MODEL_NAME
 from fraud.tables import packing, table
+from fraud.tables.extras import NO_EXTRAS, Extras
 
 ScoreFile = Callable[[Path, Path, str], dict[str, Any]]
 """Takes input, output and the model's tag; gives what ``score_file`` gives."""
@@ -40,6 +43,7 @@ def score_files(
     scheduler: str | None = None,
     threads: int | None = None,
     observer: Callable[[FileResult], object] = str,
+    extras: Extras = NO_EXTRAS,
 ) -> dict[str, Any]:
     """Score each file into ``folder`` under its own name; outputs that are there and up to date are left alone.
 
@@ -48,12 +52,13 @@ def score_files(
     anything is scored; the errors of files are in the answer.
     """
     targets = _targets(sources, folder)
-    version = store.open_served(store.get(tag)).version
+    served = store.open_served(store.get(tag))
+    version = served.version
     tag = f"{MODEL_NAME}:{version}"  # not "latest", which may be another one on a worker
-    done = [source for source, target in targets.items() if _is_done(source, target, version)]
+    done = [one for one, target in targets.items() if _is_done(one, target, version, extras, served.features.schema)]
     todo = {source: target for source, target in targets.items() if source not in done}
     results = []
-    for result in _on_cluster(todo, tag, scheduler, threads) if scheduler and todo else _here(todo, tag, score):
+    for result in _on_cluster(todo, tag, scheduler, threads, extras) if scheduler and todo else _here(todo, tag, score):
         observer(result)
         results.append(result)
     summaries = [result.summary for result in results if result.summary]
@@ -68,12 +73,12 @@ def score_files(
     }
 
 
-def score_on_worker(name: str, target: Path, tag: str, threads: int | None) -> dict[str, Any]:
+def score_on_worker(name: str, target: Path, tag: str, threads: int | None, extras: Extras) -> dict[str, Any]:
     """What one task does. The threads of a worker share its cores."""
     from distributed import get_worker
 
     def score(source: Path, target: Path, tag: str) -> dict[str, Any]:
-        return score_file(source, target, tag, threads=threads or _share(get_worker()))
+        return score_file(source, target, tag, threads=threads or _share(get_worker()), extras=extras)
 
     return asdict(_result(Source(name), target, tag, score))
 
@@ -87,7 +92,9 @@ def _here(todo: dict[Source, Path], tag: str, score: ScoreFile) -> Iterator[File
         yield _result(source, target, tag, score)
 
 
-def _on_cluster(todo: dict[Source, Path], tag: str, scheduler: str, threads: int | None) -> Iterator[FileResult]:
+def _on_cluster(
+    todo: dict[Source, Path], tag: str, scheduler: str, threads: int | None, extras: Extras
+) -> Iterator[FileResult]:
     """Results as they come. What a worker could not do at all is an error of the file."""
     with cluster.connected(scheduler) as client:
         from distributed import as_completed
@@ -99,6 +106,7 @@ def _on_cluster(todo: dict[Source, Path], tag: str, scheduler: str, threads: int
             [target.resolve() for target in todo.values()],
             tag=tag,
             threads=threads,
+            extras=extras,
             pure=False,
         )
         inputs = dict(zip(futures, todo, strict=True))
@@ -156,7 +164,7 @@ def _output_name(source: Source) -> str:
     return f"{Path(name).stem}{'.parquet' if is_parquet else '.csv'}"
 
 
-def _is_done(source: Source, target: Path, version: str) -> bool:
+def _is_done(source: Source, target: Path, version: str, extras: Extras, schema: Schema) -> bool:
     """Whether ``target`` is newer than ``source`` and of this model. An output is whole whenever it is there."""
     if not target.is_file() or target.stat().st_mtime <= source.modified():
         return False
@@ -165,7 +173,16 @@ def _is_done(source: Source, target: Path, version: str) -> bool:
             first = pd.read_csv(target, nrows=1, dtype=str)
         else:
             with pyarrow.parquet.ParquetFile(target) as file:
-                first = next(file.iter_batches(1, columns=["model_version"])).to_pandas()
-        return first["model_version"].tolist() == [version]
-    except (ValueError, KeyError, OSError, StopIteration, pyarrow.ArrowException):  # something else is in its place
+                first = next(file.iter_batches(1)).to_pandas()
+        with source.local() if extras.keep else nullcontext() as path:
+            kept = extras.of(path, schema, ()).kept if path else ()
+        return first["model_version"].tolist() == [version] and set(kept) <= set(first.columns)
+    except (
+        DataError,
+        ValueError,
+        KeyError,
+        OSError,
+        StopIteration,
+        pyarrow.ArrowException,
+    ):  # something else is in its place
         return False

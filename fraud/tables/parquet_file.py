@@ -21,6 +21,15 @@ def read(path: Path) -> pd.DataFrame:
         raise refusals.malformed(path, "Parquet", one_line(error)) from None
 
 
+def names(path: Path) -> list[str]:
+    """The columns of the file, and the levels of its index that have a name. Raises as ``read`` does."""
+    try:
+        empty = pyarrow.parquet.ParquetFile(path).schema_arrow.empty_table().to_pandas()
+    except (pyarrow.ArrowException, ValueError) as error:
+        raise refusals.malformed(path, "Parquet", one_line(error)) from None
+    return [str(name) for name in as_columns(empty).columns]
+
+
 def as_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """``frame`` with the named levels of its index as columns; levels without a name, as filtering leaves, go.
 

@@ -153,6 +153,20 @@ def _hint(name: str, alike: str | None) -> str:
     return ""
 
 
+KEEP_OR_DROP = "carry them over with --keep NAME, or leave them out with --drop NAME"
+"""What can be done about unknown columns where a file is scored."""
+
+
+def nothing_to_keep(path: Path, names: Sequence[str]) -> DataError:
+    """Columns that should be carried over are not there."""
+    return DataError(f"{path}: has no column {_listed([repr(name) for name in names])} to keep")
+
+
+def kept_twice(path: Path, names: Sequence[str]) -> DataError:
+    """Columns that should be carried over are called as those that the output has anyway."""
+    return DataError(f"{path}: {_listed(names)} cannot be kept: the output has a column of that name; rename it")
+
+
 def unnamed_field(number: int, value: str, row: int) -> str:
     """A row holds something beyond the columns; ``number`` counts from 1."""
     return f"the rows have more fields than the header names: field {number} holds {value!r} (row {row})"

@@ -49,6 +49,11 @@ def read_table(path: Path, schema: Schema) -> pd.DataFrame:
         raise refusals.unreadable(path, error) from None
 
 
+def known_columns(schema: Schema) -> tuple[str, ...]:
+    """Every column that a table of the schema may have."""
+    return (*schema.columns, *(name for name in (schema.roles.label, schema.roles.id) if name))
+
+
 def read_as(path: Path, schema: Schema) -> str:
     """What was found of a file's form, in words."""
     return "Parquet" if is_parquet(path) else csv_file.find(path, reading(schema)).words()
@@ -60,7 +65,7 @@ def reading(schema: Schema) -> Reading:
     text += [name for name in schema.of_kind("time") if schema.columns[name].format is not None]
     text += [schema.roles.id] if schema.roles.id else []
     text += [schema.roles.label] if schema.roles.label and schema.roles.fraud else []
-    return Reading(frozenset(text), schema.stands_for_missing("number"))
+    return Reading(frozenset(text), schema.stands_for_missing("number"), frozenset(known_columns(schema)))
 
 
 def check_there(path: Path) -> None:
@@ -213,7 +218,7 @@ def refusal(problems: list[str], faults: Faults, counts: Mapping[tuple[str, str]
 def _name_problems(frame: pd.DataFrame, schema: Schema, *, labelled: bool) -> list[str]:
     needed = [name for name in schema.inputs if not schema.columns[name].missing]
     needed += [schema.roles.label] if labelled and schema.roles.label else []
-    known = [*schema.columns, *(name for name in (schema.roles.label, schema.roles.id) if name)]
+    known = known_columns(schema)
     missing = [name for name in needed if name not in frame.columns]
     extra = [str(name) for name in frame.columns if name not in known]
     return refusals.wrong_columns(missing, extra, known, frame.attrs.get(parquet_file.LEVELS, ()))

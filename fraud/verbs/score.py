@@ -22,6 +22,7 @@ def add_to(verbs: Verbs) -> None:
         "With several inputs OUT is a folder, finished outputs are skipped, and one bad file does not stop the others.",
         f"{PROGRAM} score transactions.csv scores.csv",
         f"{PROGRAM} score week.parquet scores.parquet --model champion",
+        f"{PROGRAM} score shop.csv scores.csv --keep merchant country",
         f"{PROGRAM} score transactions/ scores/",
         f"{PROGRAM} score s3://bucket/transactions/ scores/",
         f"{PROGRAM} score 'transactions/2026-*.parquet' scores/ --scheduler tcp://host:8786",
@@ -36,6 +37,17 @@ def add_to(verbs: Verbs) -> None:
         help=f"{MODEL_NAMES}; pulled from FRAUD_S3_URI when it is not here "
         "(default: FRAUD_MODEL, else the chosen one, else the newest)",
     )
+    score.add_argument(
+        "--keep",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="columns to carry over to OUT; `all`: those that the model does not know",
+    )
+    score.add_argument(
+        "--drop", nargs="+", action="extend", default=[], metavar="NAME", help="columns to leave out, or `all`"
+    )
     score.add_argument("--jobs", type=positive, metavar="N", help="threads that score (default: all cores)")
     score.add_argument(
         "--scheduler",
@@ -49,12 +61,14 @@ def _score(arguments: argparse.Namespace) -> dict[str, Any] | CommandResult:
     from fraud.bulk.many_files import FileResult, score_files
     from fraud.bulk.one_file import check_target, score_file
     from fraud.remote import sources
+    from fraud.tables.extras import Extras
 
     console = progress.console()
+    extras = Extras(tuple(arguments.keep), tuple(arguments.drop))
 
     def score(source: Path, target: Path, tag: str) -> dict[str, Any]:
         with progress.bar(source.name, console) as observer:
-            return score_file(source, target, tag, threads=arguments.jobs, observer=observer)
+            return score_file(source, target, tag, threads=arguments.jobs, observer=observer, extras=extras)
 
     def show(result: FileResult) -> None:
         words = f"error: {result.error}" if result.summary is None else f"{result.summary['rows']} rows"
@@ -75,6 +89,7 @@ def _score(arguments: argparse.Namespace) -> dict[str, Any] | CommandResult:
         scheduler=arguments.scheduler,
         threads=arguments.jobs,
         observer=show,
+        extras=extras,
     )
     return CommandResult(document, command.EXIT_ERROR if document["failed"] else 0)
 

@@ -197,6 +197,13 @@ def test_text_columns_decide_nothing(tmp_path):
     assert csv_file.read_csv(tmp_path / "t.csv", SHAPE)[0].to_numpy().tolist() == [["1,5", 0.5], ["1,234", 1.0]]
 
 
+def test_columns_that_nobody_knows_decide_nothing(tmp_path):
+    """They stay text, for somebody to keep or to refuse."""
+    (tmp_path / "t.csv").write_text("other;V1\n1,5;0.5\n007;1\n")
+    shape = Reading(text=frozenset(), missing=("",), known=frozenset({"V1"}))
+    assert csv_file.read_csv(tmp_path / "t.csv", shape)[0].to_numpy().tolist() == [["1,5", 0.5], ["007", 1.0]]
+
+
 def office(*names):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
