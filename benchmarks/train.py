@@ -39,7 +39,9 @@ def main() -> None:
 
 def _row(dataset: Dataset, protocol: Protocol, seed: int) -> Metrics:
     started = time.perf_counter()
-    judged = judge(TrainingPlan([], protocol, DEFAULTS.model_copy(update={"seed": seed})), dataset, Steps())
+    judged = judge(
+        TrainingPlan([], protocol=protocol, recipe=DEFAULTS.model_copy(update={"seed": seed})), dataset, Steps()
+    )
     seconds = time.perf_counter() - started
     frauds = int(dataset.labels[judged.parts.test].sum())
     cells = " | ".join(_cell(getattr(judged.metrics, name)) for name in FIGURES)

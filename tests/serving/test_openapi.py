@@ -96,7 +96,9 @@ def test_a_batch_has_the_bounds_of_the_settings(read, document):
 def test_the_model_card_is_whole_where_keys_are_set(read, document):
     card = document["components"]["schemas"]["ModelCard"]
     model = pages.WholeCard if read.api_keys else pages.ShortCard
-    assert set(card["properties"]) == set(card["required"]) | {"format", "refit"} & set(card["properties"])
+    assert set(card["properties"]) == set(card["required"]) | {"format", "refit", "transaction_schema"} & set(
+        card["properties"]
+    )
     assert set(card["properties"]) == set(model.model_fields)
 
 

@@ -5,14 +5,15 @@ import itertools
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fraud import command
 from fraud.errors import DataError, RegistryError
 from fraud.remote import datasets, s3
 from fraud.schema import default
+from tests.ulb import COLUMNS
 from training import data
-from training import simulate as simulation
 from training.console import Steps
 from training.dataset import row_hashes
 from training.simulate import SimulationPlan, cut, simulate
@@ -92,7 +93,7 @@ def test_more_slices_than_rows_are_refused(dataset):
 
 def test_base_and_increments_are_put_with_their_checksums(bucket, dataset):
     """Parquet files that hold each row once; the result counts what was put."""
-    result = simulate(URI, SimulationPlan(["sample:20000"], "time", slices=3), Steps())
+    result = simulate(URI, SimulationPlan(["sample:20000"], protocol="time", slices=3), Steps())
     names = ["base.parquet", *(f"new/000{number}.parquet" for number in (1, 2, 3))]
     assert sorted(bucket) == sorted(f"{URI}/dataset/{name}{end}" for name in names for end in ("", datasets.SUM))
     put = [result["base"], *result["increments"]]
@@ -117,7 +118,7 @@ def test_the_folder_loads_as_the_data_it_was_cut_from(bucket, dataset):
 def test_real_rows_are_not_called_synthetic(bucket, dataset, tmp_path):
     """The mark is the generator's alone."""
     path = tmp_path / "real.parquet"
-    simulation.pd.DataFrame(dataset.rows, columns=list(data.COLUMNS)).assign(Class=dataset.labels).to_parquet(path)
+    pd.DataFrame(dataset.rows, columns=list(COLUMNS)).assign(Class=dataset.labels).to_parquet(path)
     assert simulate(URI, SimulationPlan([str(path)]), Steps())["synthetic"] is False
     assert not data.load([f"{URI}/dataset/"], default()).synthetic
 

@@ -146,7 +146,7 @@ def test_folds_are_unrelated_to_the_split(many):
 def test_later_part(many):
     """The later part is strictly later than the rest of the indices given, in whatever order they come."""
     train = split.split(many).train
-    later = split.later_part(many.rows, train[::-1], 0.25)
+    later = split.later_part(many, train[::-1], 0.25)
     earlier = np.setdiff1d(train, later)
     assert many.rows[earlier, TIME].max() < many.rows[later, TIME].min()
     assert (np.diff(later) > 0).all()
@@ -169,7 +169,7 @@ def test_what_cannot_be_divided(many):
     with pytest.raises(DataError, match="no row is earlier than Time 0"):
         split.split(dataset(np.random.default_rng(0), 50, times=1))
     with pytest.raises(DataError, match="no rows"):
-        split.later_part(many.rows, np.empty(0, dtype=np.int64), 0.2)
+        split.later_part(many, np.empty(0, dtype=np.int64), 0.2)
     for share in (0.0, 1.0, -1.0, float("nan")):
         with pytest.raises(DataError, match="between 0 and 1"):
             split.split(many, "stratified", share)

@@ -2,7 +2,6 @@ import csv
 import datetime
 import decimal
 import gzip
-import socket
 
 import numpy as np
 import pandas as pd
@@ -191,7 +190,6 @@ def test_no_rows(frame):
         ("Time", {19: -1}, "Time must be from 0 to 1e+11: 1 row is not (row 19)"),
         (LABEL, {1: 2}, "Class must be 0 or 1: 1 row is not (row 1)"),
         (LABEL, {1: 0.5}, "Class must be 0 or 1: 1 row is not (row 1)"),
-        (LABEL, {1: True}, "Class must be 0 or 1: 1 row is not (row 1)"),
         (LABEL, {1: "fraud"}, "Class must be 0 or 1: 1 row is not (row 1)"),
         (LABEL, {1: None}, "Class must be not empty: 1 row is not (row 1)"),
         ("V3", dict.fromkeys(range(9), "a"), "9 rows are not (rows 0, 1, 2, 3, 4, ...)"),
@@ -258,13 +256,6 @@ def test_rows_are_counted_by_position(frame):
     """Row numbers are positions, whatever index the frame carries."""
     shuffled = with_cells(frame, "V3", {4: "abc"}).iloc[::-1]
     assert "(row 15)" in message(shuffled)
-
-
-def test_no_network(monkeypatch, frame):
-    """Validation opens no socket: pandera reports to nobody."""
-    monkeypatch.setattr(socket, "socket", lambda *_args, **_kwargs: pytest.fail("a socket was opened"))
-    table.check(frame, default(), labelled=True)
-    message(frame.assign(V3="x"))
 
 
 def test_a_saved_index_is_named(tmp_path, frame):
