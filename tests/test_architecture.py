@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "fraud.estimator": ("fraud.tables", "fraud.inputs", *CORE),
     "fraud.choice": ("fraud.choice", *CORE),
     "fraud.remote": ("fraud.remote", "fraud.choice", "fraud.tables", *CORE),
-    "fraud.bulk": ("fraud.bulk", "fraud.tables", *CORE),
+    "fraud.bulk": ("fraud.bulk", "fraud.tables", "fraud.remote", *CORE),
     "serving": ("serving", "fraud.choice", *CORE, *SHIPS),
     "training": ("training", "fraud"),
     "monitoring": ("monitoring", "fraud"),

@@ -85,6 +85,7 @@ def test_the_summary_counts_what_was_written(source, target, tag, saved):
     result = read(target)
     assert summary == {
         "output": str(target),
+        "read_as": "CSV, commas, decimal points, UTF-8" if source.suffix == ".csv" else "Parquet",
         "rows": 200,
         "flagged": int(result["is_fraud"].sum()),
         "model_version": saved.model_version,

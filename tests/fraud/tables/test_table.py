@@ -256,3 +256,32 @@ def test_rows_are_counted_by_position(frame):
     """Row numbers are positions, whatever index the frame carries."""
     shuffled = with_cells(frame, "V3", {4: "abc"}).iloc[::-1]
     assert "(row 15)" in message(shuffled)
+
+
+def test_a_saved_index_is_named(tmp_path, frame):
+    """The first column of a file that pandas wrote with its index, once or twice."""
+    frame.to_csv(tmp_path / "t.csv")
+    said = message(table.read_table(tmp_path / "t.csv", default()))
+    assert "unknown columns: 'Unnamed: 0' (a saved index? write the file with index=False" in said
+    pd.read_csv(tmp_path / "t.csv").to_csv(tmp_path / "t.csv")
+    assert message(table.read_table(tmp_path / "t.csv", default())).count("a saved index?") == 2
+
+
+def test_levels_of_a_parquet_index_are_columns(tmp_path, frame):
+    """Each that has a name; what is left over is named as a part of the index."""
+    frame.assign(id=range(20)).set_index(["Time", "id"]).to_parquet(tmp_path / "two.parquet")
+    said = message(table.read_table(tmp_path / "two.parquet", default()))
+    assert "missing" not in said
+    assert "unknown columns: 'id' (does it name the transactions?" in said
+    assert "Time and id are levels of a saved index; use reset_index()" in said
+    levels = pd.MultiIndex.from_arrays([frame["Time"], range(20)], names=["Time", None])
+    frame.drop(columns="Time").set_index(levels).to_parquet(tmp_path / "unnamed.parquet")
+    checked = table.check(table.read_table(tmp_path / "unnamed.parquet", default()), default(), labelled=True)
+    assert checked["Time"].tolist() == list(range(20))
+
+
+def test_the_data_of_another_year_is_named(frame):
+    """An id in place of the time."""
+    said = message(frame.rename(columns={"Time": "id"}))
+    assert "missing columns: Time; unknown columns: 'id'" in said
+    assert "looks like the card data of 2023, which has an id and no Time: another data set" in said
