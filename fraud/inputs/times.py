@@ -5,8 +5,8 @@ it leaves out as if the clock had not been changed yet. Zones are those of the p
 so that a row has the same hour everywhere.
 """
 
-from collections.abc import Iterable
-from datetime import UTC, datetime, tzinfo
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from zoneinfo import ZoneInfo
@@ -26,56 +26,61 @@ def zone_of(name: str) -> ZoneInfo:
         with (files(folder) / key).open("rb") as file:
             return ZoneInfo.from_file(file, key=name)
     except (ModuleNotFoundError, OSError, ValueError, TypeError):
-        raise ValueError(f"zone {name!r} is not known; expected one such as Europe/Berlin, America/New_York or UTC") from None
+        expected = "expected one such as Europe/Berlin, America/New_York or UTC"
+        raise ValueError(f"zone {name!r} is not known; {expected}") from None
 
 
-def seconds(texts: Iterable[str], form: str | None, zone: str | None) -> NDArray[np.float64]:
+def seconds(texts: Iterable[str | None], form: str | None, zone: str | None) -> NDArray[np.float64]:
     """Seconds since 1970, UTC, of times in ISO 8601, or as strptime's ``form`` has them; NaN where one is none.
 
     A time without a zone is NaN where ``zone`` is None.
     """
-    own = None if zone is None else zone_of(zone)
-    return np.array([_seconds(text, form, own) for text in texts], dtype=np.float64)
+    read = np.array([_seconds(text, form) for text in texts], dtype=np.float64).reshape(-1, 2)
+    found, naive = read[:, 0], read[:, 1] == 1
+    found[naive] = np.nan if zone is None else instants(found[naive], zone)
+    return found
 
 
-def _seconds(text: str, form: str | None, zone: tzinfo | None) -> float:
+def _seconds(text: str | None, form: str | None) -> tuple[float, bool]:
+    """Seconds since 1970, and whether they are those of a local clock."""
     try:
-        moment = datetime.fromisoformat(text) if form is None else datetime.strptime(text, form)  # noqa: DTZ007
+        moment = datetime.fromisoformat(text or "") if form is None else datetime.strptime(text or "", form)
     except ValueError:
-        return np.nan
-    if moment.tzinfo is None:
-        if zone is None:
-            return np.nan
-        moment = moment.replace(tzinfo=zone)
-    return (moment - _EPOCH).total_seconds()
+        return np.nan, False
+    naive = moment.tzinfo is None
+    return (moment.replace(tzinfo=UTC) if naive else moment).timestamp(), naive
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def local(instants: NDArray[np.float64], zone: str | None) -> NDArray[np.float64]:
-    """Seconds of the local clock: ``instants`` ``(n,)``, in seconds since 1970, UTC, with the zone's offset added."""
-    if zone is None:
-        return instants
+def instants(clock: NDArray[np.float64], zone: str) -> NDArray[np.float64]:
+    """Seconds since 1970, UTC, at which the clock of ``zone`` shows ``clock`` ``(n,)``, for the first time."""
     own = zone_of(zone)
-    known = np.isfinite(instants)
-    quarters, place = np.unique(np.floor(instants[known] / _QUARTER), return_inverse=True)
-    offsets = np.array([_offset(quarter * _QUARTER, own) for quarter in quarters.tolist()], dtype=np.float64)
-    result = instants.copy()
-    result[known] += offsets[place]
+    return _shifted(clock, lambda shown: -_offset(datetime.fromtimestamp(shown, UTC).replace(tzinfo=own)))
+
+
+def local(moments: NDArray[np.float64], zone: str | None) -> NDArray[np.float64]:
+    """Seconds of the local clock at ``moments`` ``(n,)``, seconds since 1970, UTC; these themselves without a zone."""
+    if zone is None:
+        return moments
+    own = zone_of(zone)
+    return _shifted(moments, lambda shown: _offset(datetime.fromtimestamp(shown, own)))
+
+
+def _shifted(numbers: NDArray[np.float64], offset: Callable[[float], float]) -> NDArray[np.float64]:
+    """The numbers with ``offset`` of the quarter that each is in added."""
+    known = np.isfinite(numbers)
+    quarters, place = np.unique(np.floor(numbers[known] / _QUARTER), return_inverse=True)
+    result = numbers.copy()
+    result[known] += np.array([_or_none(offset, quarter * _QUARTER) for quarter in quarters.tolist()])[place]
     return result
 
 
-def _offset(instant: float, zone: ZoneInfo) -> float:
+def _or_none(offset: Callable[[float], float], shown: float) -> float:
     try:
-        found = datetime.fromtimestamp(instant, zone).utcoffset()
+        return offset(shown)
     except (OverflowError, ValueError, OSError):  # beyond the calendar
         return 0.0
-    return found.total_seconds() if found is not None else 0.0
 
 
-def instant(clock: float, zone: str | None) -> float:
-    """Seconds since 1970, UTC, at which the local clock shows ``clock``, in seconds as ``local`` gives them."""
-    if zone is None:
-        return clock
-    return clock - _offset(clock, zone_of(zone))
+def _offset(moment: datetime) -> float:
+    found = moment.utcoffset()
+    return 0.0 if found is None else found.total_seconds()

@@ -104,7 +104,8 @@ def _plain_ids(values: pd.Series) -> pyarrow.Array | None:
 
 def _frames(path: Path, size: int, start: int) -> Iterator[tuple[pd.DataFrame, float]]:
     try:
-        yield from _parquet(path, size, start) if table.is_parquet(path) else csv_file.read_csv_chunks(path, size)
+        is_parquet = table.is_parquet(path)
+        yield from _parquet(path, size, start) if is_parquet else csv_file.read_csv_chunks(path, size, table.READING)
     except OSError as error:
         raise refusals.unreadable(path, error) from None
 

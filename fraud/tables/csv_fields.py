@@ -6,16 +6,14 @@ the header and of the first row are counted here, and those of all rows where so
 """
 
 import csv
-import gzip
 import io
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 import pandas as pd
 
-from fraud.tables import refusals
+from fraud.tables import csv_layout, refusals
+from fraud.tables.found import DELIMITERS, Found
 
 
 @dataclass(frozen=True)
@@ -35,16 +33,10 @@ class Fields:
         return range(len(self.names), self.width)
 
 
-def is_gzip(path: Path) -> bool:
-    """Whether the name says that the file is compressed."""
-    return path.name.lower().endswith(".gz")
-
-
-def count(path: Path) -> Fields:
+def count(path: Path, found: Found) -> Fields:
     """The fields of the file's header and of its first row. Raises DataError when no column is named."""
-    records = _records(path)
-    header, first = next(records, []), next(records, [])
-    records.close()
+    with csv_layout.records(path, found) as records:
+        header, first = next(records, []), next(records, [])
     named = max((number for number, name in enumerate(header, 1) if name), default=0)
     if not named:
         raise refusals.malformed(path, "CSV", "the header names no column")
@@ -71,13 +63,15 @@ def may_be_uneven(frame: pd.DataFrame) -> bool:
     return bool((last.isna() | (last == "")).any())
 
 
-def check_even(path: Path, fields: Fields) -> None:
+def check_even(path: Path, fields: Fields, found: Found) -> None:
     """Raise DataError unless every row has as many fields as the first. Reads the whole file."""
-    records = _records(path)
-    next(records)
-    for row, record in enumerate(records):
-        if len(record) != fields.per_row:
-            raise refusals.wrong_table([refusals.uneven_row(fields.per_row, len(record), row)], path)
+    between = DELIMITERS[found.separator][:-1]
+    with csv_layout.records(path, found) as records:
+        next(records)
+        for row, record in enumerate(records):
+            if len(record) != fields.per_row:
+                problem = refusals.uneven_row(fields.per_row, len(record), row, between)
+                raise refusals.wrong_table([problem], path)
 
 
 def _names(header: list[str]) -> tuple[str, ...]:
@@ -85,26 +79,3 @@ def _names(header: list[str]) -> tuple[str, ...]:
     csv.writer(line).writerow(header)
     line.seek(0)
     return tuple(pd.read_csv(line, index_col=False).columns)
-
-
-def _records(path: Path) -> Generator[list[str]]:
-    """The fields of each record; blank lines are none, as for pandas.
-
-    Raises DataError where pandas would lose a comma: that of an empty first field after an empty line that ends in CR.
-    """
-    after_blank = False
-    with (gzip.open if is_gzip(path) else open)(path, "rt", encoding="utf-8-sig", newline="") as lines:
-        for record in csv.reader(lines):
-            if not record or (len(record) == 1 and record[0].isspace()):
-                after_blank = True
-                continue
-            if after_blank and not record[0] and "\r" in _line_ends(lines):
-                raise refusals.malformed(path, "CSV", "a row begins with a comma after an empty line; remove that line")
-            after_blank = False
-            yield record
-
-
-def _line_ends(lines: IO[Any]) -> tuple[str, ...]:
-    """Those that were met so far."""
-    ends: tuple[str, ...] | str | None = getattr(lines, "newlines", None)
-    return ends if isinstance(ends, tuple) else (ends or "",)

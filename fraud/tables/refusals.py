@@ -30,6 +30,63 @@ def malformed(path: Path, file_format: str, problem: str) -> DataError:
     return DataError(f"{path}: not a readable {file_format} file: {problem}")
 
 
+def other_format(path: Path, kind: str, remedy: str) -> DataError:
+    """It is a file of another kind, which is not read."""
+    return DataError(f"{path}: is {kind}; {remedy}")
+
+
+def archive(path: Path, names: Sequence[str]) -> DataError:
+    """A zip archive that does not hold exactly one table."""
+    if not names:
+        return DataError(f"{path}: a zip archive with no file in it; expected one table")
+    return DataError(
+        f"{path}: a zip archive of {len(names)} files ({_listed(names)}); unzip it, and give the one that is meant"
+    )
+
+
+def not_text(path: Path, place: str) -> DataError:
+    """Its bytes are no text of the encoding that is expected, at some ``place``."""
+    return no_table(
+        path,
+        f"not UTF-8 text{place}; if a spreadsheet wrote it, save it as CSV UTF-8, "
+        "or convert it: iconv -f WINDOWS-1252 -t UTF-8",
+    )
+
+
+def two_delimiters(path: Path, one: str, other: str) -> DataError:
+    """Each row has as many fields whichever of two characters stands between them."""
+    return DataError(
+        f"{path}: fields could be separated by {one} or by {other}; say which in a first line of its own, such as sep=;"
+    )
+
+
+def unknown_delimiter(path: Path, delimiter: str) -> DataError:
+    """The first line says a delimiter that is not read."""
+    return DataError(f"{path}: its first line says sep={delimiter}; expected a comma, a semicolon, a tab or |")
+
+
+def two_decimals(path: Path, column: str, value: str, row: int, decimal: str) -> DataError:
+    """A number has another mark than those before it; ``decimal`` is theirs."""
+    theirs = "points" if decimal == "." else "commas"
+    problem = f"{column} holds {value!r} (row {row}), but other numbers of this file have decimal {theirs}"
+    return wrong_table([f"{problem}; write all numbers alike, without a mark of thousands"], path)
+
+
+def decimal_or_thousands(path: Path, column: str, value: str, row: int) -> DataError:
+    """Nothing in the file says what the mark in its numbers means."""
+    plain = value.replace(",", "").replace(".", "")
+    problem = f"{column} holds {value!r} (row {row}), which could be {plain} or {value.replace(',', '.')}"
+    remedy = "write thousands without a mark; for decimals put commas between the fields and points into the numbers"
+    return wrong_table([f"{problem}; {remedy}"], path)
+
+
+def one_column(path: Path) -> DataError:
+    """Nothing stands between its fields."""
+    return DataError(
+        f"{path}: one column only; expected a header, and commas, semicolons, tabs or | between the fields"
+    )
+
+
 def nothing_at(place: object) -> DataError:
     """A folder, a pattern or an address without tables."""
     return DataError(f"{place}: there is no CSV or Parquet file there")
@@ -43,6 +100,11 @@ def wrong_table(problems: Sequence[str], path: Path | None = None) -> DataError:
     counted = " [rows are counted from 0 after the header: row 0 is line 2 of a CSV file]"
     words = "; ".join(shown) + (counted if any("(row" in problem for problem in shown) else "")
     return DataError(f"{path}: {words}" if path else words)
+
+
+def no_label(schema: str) -> DataError:
+    """Nobody said which column tells the frauds."""
+    return DataError(f"the schema {schema} names no label: add `label = NAME` to its [roles]")
 
 
 def repeated_columns(names: Sequence[str]) -> str:
@@ -69,9 +131,9 @@ def unnamed_field(number: int, value: str, row: int) -> str:
     return f"the rows have more fields than the header names: field {number} holds {value!r} (row {row})"
 
 
-def uneven_row(expected: int, number: int, row: int) -> str:
+def uneven_row(expected: int, number: int, row: int, between: str = "comma") -> str:
     """A row has another ``number`` of fields than the first one, so that nobody knows which is which."""
-    return f"expected {expected} fields in each row, got {number} (row {row}); is a comma missing, or too many?"
+    return f"expected {expected} fields in each row, got {number} (row {row}); is a {between} missing, or too many?"
 
 
 def broken_rule(column: str, rule: str, rows: Sequence[int], count: int) -> str:

@@ -1,15 +1,12 @@
-"""A table of transactions on disk: read it, then check it against the schema. Scoring a file starts here,
-and so do training and monitoring.
-
-The serving process never imports this module: pandas and pandera are needed offline only, pandera by the rules one by
-one: ``fraud.tables.chunks`` does without where nothing is wrong.
+"""A table of transactions on disk: read it, then check it against a schema. Scoring a file starts here,
+and so do training and monitoring. The serving process never imports this module: pandas is needed offline only.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from decimal import Decimal
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,12 +15,10 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 from pandas.api import types
 
-from fraud import schema
 from fraud.errors import DataError, one_line
-from fraud.tables import csv_file, refusals
-
-if TYPE_CHECKING:
-    import pandera.pandas as pa
+from fraud.schema import ID_PATTERN, Schema
+from fraud.tables import csv_file, kinds, refusals
+from fraud.tables.found import Reading
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 CSV_SUFFIXES = (".csv", ".csv.gz")
@@ -31,23 +26,34 @@ CSV_SUFFIXES = (".csv", ".csv.gz")
 Faults = dict[tuple[str, str], list[int]]
 """Rows at fault by column and rule."""
 
-_NUMBER, _FINITE, _LABEL, _ID = "a number", "finite", "0 or 1", "an id"
-_EXPECTED = {"not_nullable": "not empty", _ID: refusals.ID_RULE}
-"""Rules that are worded otherwise than pandera names them."""
-
-_NUMERIC = (str, int, float, Decimal, np.number)
+LAYOUT = "layout"
+NOT_EMPTY, LABEL_RULE = "not empty", "0 or 1"
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV (``.csv``, ``.csv.gz``) or Parquet (``.parquet``, ``.pq``) file, or another by its content.
+def read_table(path: Path, schema: Schema) -> pd.DataFrame:
+    """Read a CSV or Parquet file; ``schema`` says which columns are texts and what stands for a missing value.
 
-    Nothing is checked yet, see ``check``. Raises DataError with one line when there is no readable table.
+    Nothing is checked yet, see ``check``. The frame's ``attrs[LAYOUT]`` says what was found of a CSV file's form. Raises
+    DataError with one line when there is no readable table.
     """
     check_there(path)
     try:
-        return _read_parquet(path) if is_parquet(path) else csv_file.read_csv(path)
+        if is_parquet(path):
+            return _read_parquet(path)
+        frame, found = csv_file.read_csv(path, reading(schema))
+        frame.attrs[LAYOUT] = found.words()
+        return frame
     except OSError as error:
         raise refusals.unreadable(path, error) from None
+
+
+def reading(schema: Schema) -> Reading:
+    """How a CSV file of the schema is to be read."""
+    text = [name for name, column in schema.columns.items() if column.kind in ("category", "key", "ignored")]
+    text += [name for name in schema.of_kind("time") if schema.columns[name].format is not None]
+    text += [schema.roles.id] if schema.roles.id else []
+    text += [schema.roles.label] if schema.roles.label and schema.roles.fraud else []
+    return Reading(frozenset(text), schema.stands_for_missing("number"))
 
 
 def check_there(path: Path) -> None:
@@ -63,60 +69,116 @@ def check_there(path: Path) -> None:
         raise refusals.unreadable(path, error) from None
 
 
-def check(frame: pd.DataFrame, *, labelled: bool) -> pd.DataFrame:
-    """Validate ``frame`` against ``fraud.schema`` and return it in schema order, rows in their given order.
+def check(frame: pd.DataFrame, schema: Schema, *, labelled: bool) -> pd.DataFrame:
+    """Validate ``frame`` against ``schema`` and return it in its order, rows in their given order.
 
-    The result has float64 input columns, then ``Class`` as int8 when ``labelled`` (dropped otherwise), then
-    ``transaction_id`` as text when given. Raises DataError naming each column, its rule and the first rows at
-    fault; rows are counted from 0 after the header.
+    The result has the inputs, float64, NaN where a value may be missing (of categories their texts, or None), then the
+    label as int8 when ``labelled`` (dropped otherwise), then the id as text when given. Raises DataError naming each
+    column, its rule and the first rows at fault; rows are counted from 0 after the header.
     """
+    checked = look(frame, schema, labelled=labelled)
+    if checked.problems or checked.faults:
+        raise refusal(checked.problems, checked.faults, {rule: len(rows) for rule, rows in checked.faults.items()})
+    return checked.frame
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What ``check`` gives, and what it says: of the table as a whole, and of rows, ascending, counted from 0."""
+
+    frame: pd.DataFrame
+    problems: list[str]
+    faults: Faults
+
+
+def look(frame: pd.DataFrame, schema: Schema, *, labelled: bool) -> Checked:
+    """``check`` without an end: for who reads a file in parts. The frame holds only columns that are there."""
     frame = frame.reset_index(drop=True)
-    names, faults = find_faults(frame, labelled=labelled)
-    if names or faults:
-        raise refusal(names, faults, {rule: len(rows) for rule, rows in faults.items()})
-    return _converted(frame, _wanted(labelled))
-
-
-def find_faults(frame: pd.DataFrame, *, labelled: bool) -> tuple[list[str], Faults]:
-    """What ``check`` says of the table as a whole, and the rows that break a rule, ascending, counted from 0."""
-    from pandera.errors import SchemaErrors
-
-    frame = frame if labelled else frame.drop(columns=schema.LABEL, errors="ignore")
     if frame.columns.has_duplicates:
         names = [str(name) for name in frame.columns[frame.columns.duplicated()].unique()]
         raise refusals.wrong_table([refusals.repeated_columns(names)])
-    problems = _name_problems(frame, _wanted(labelled))
+    if labelled and schema.roles.label is None:
+        raise refusals.no_label(schema.name)
+    problems = _name_problems(frame, schema, labelled=labelled)
     if not len(frame):
         problems.append(refusals.NO_ROWS)
-    try:
-        pandera_schema(labelled=labelled).validate(frame, lazy=True)
-    except SchemaErrors as errors:
-        return problems, _by_rule(errors.failure_cases)
-    return problems, {}
+    columns, faults = dict[str, object](), Faults()
+    for name in schema.inputs:
+        if name in frame:
+            columns[name] = _input(frame[name], name, schema, faults)
+        elif schema.columns[name].missing:
+            kind = schema.columns[name].kind
+            columns[name] = np.full(len(frame), None if kind == "category" else np.nan)
+    label, own = schema.roles.label, schema.roles.id
+    if labelled and label in frame:
+        columns[str(label)] = _labels(frame[label], schema, faults)
+    if own is not None and own in frame:
+        columns[own] = _ids(frame[own], own, faults)
+    return Checked(pd.DataFrame(columns, index=frame.index), problems, faults)
+
+
+def _input(cells: pd.Series, name: str, schema: Schema, faults: Faults) -> kinds.Values:
+    column = schema.columns[name]
+    cells = _blanked(cells, schema.stands_for_missing(column.kind))
+    converted = kinds.KINDS[column.kind](cells, column)
+    missing = cells.isna().to_numpy()
+    if not column.missing:
+        _note(faults, name, NOT_EMPTY, missing)
+    for rule, broken in converted.broken.items():
+        _note(faults, name, rule, broken & ~missing)
+    return converted.values
+
+
+def _blanked(cells: pd.Series, spellings: tuple[str, ...]) -> pd.Series:
+    """Text that stands for a missing value, as one: the reader of a file has not always known."""
+    if types.is_numeric_dtype(cells.dtype) or types.is_datetime64_any_dtype(cells.dtype):
+        return cells
+    return cells.mask(cells.isin(spellings))
+
+
+def _labels(cells: pd.Series, schema: Schema, faults: Faults) -> NDArray[np.int8]:
+    name, fraud = str(schema.roles.label), schema.roles.fraud
+    cells = _blanked(cells, schema.stands_for_missing("boolean"))
+    missing = cells.isna().to_numpy()
+    if fraud is None:
+        values = kinds.truths(cells)
+        _note(faults, name, LABEL_RULE, np.isnan(values) & ~missing)
+    else:
+        values = np.isin(kinds.texts(cells).astype(str), fraud).astype(np.float64)
+    _note(faults, name, NOT_EMPTY, missing)
+    return np.where(np.isnan(values), 0, values).astype(np.int8)
+
+
+def _ids(cells: pd.Series, name: str, faults: Faults) -> NDArray[Any]:
+    values = kinds.texts(cells)
+    pattern = re.compile(ID_PATTERN)
+    _note(faults, name, NOT_EMPTY, cells.isna().to_numpy())
+    wrong = [text is not None and not pattern.fullmatch(text) for text in values]
+    _note(faults, name, refusals.ID_RULE, np.array(wrong, dtype=bool))
+    return values
+
+
+def _note(faults: Faults, name: str, rule: str, broken: kinds.Mask) -> None:
+    if broken.any():
+        faults[name, rule] = np.flatnonzero(broken).tolist()
 
 
 def refusal(problems: list[str], faults: Faults, counts: Mapping[tuple[str, str], int]) -> DataError:
     """The error of ``check``. ``faults`` may leave out all but the first rows; ``counts`` says how many there are."""
-    broken = [
-        refusals.broken_rule(column, _EXPECTED.get(rule, rule), rows, counts[column, rule])
-        for (column, rule), rows in faults.items()
-    ]
+    broken = [refusals.broken_rule(column, rule, rows, counts[column, rule]) for (column, rule), rows in faults.items()]
     return refusals.wrong_table([*problems, *broken])
 
 
-def _wanted(labelled: bool) -> list[str]:
-    return [*schema.COLUMNS, *([schema.LABEL] if labelled else [])]
-
-
-def pandera_schema(*, labelled: bool) -> "pa.DataFrameSchema":
-    """The pandera schema that follows from ``fraud.schema``: a missing or an extra column fails too."""
-    import pandera.pandas as pa
-
-    columns = {name: pa.Column(checks=_input_checks(name)) for name in schema.COLUMNS}
-    if labelled:
-        columns[schema.LABEL] = pa.Column(checks=_rule(_LABEL, lambda values: np.isin(_floats(values), (0, 1))))
-    columns[schema.ID_COLUMN] = pa.Column(checks=_rule(_ID, _are_ids), required=False)
-    return pa.DataFrameSchema(columns, strict=True)
+def _name_problems(frame: pd.DataFrame, schema: Schema, *, labelled: bool) -> list[str]:
+    needed = [name for name in schema.inputs if not schema.columns[name].missing]
+    needed += [schema.roles.label] if labelled and schema.roles.label else []
+    known = [*schema.columns, *(name for name in (schema.roles.label, schema.roles.id) if name)]
+    missing = [name for name in needed if name not in frame.columns]
+    extra = [str(name) for name in frame.columns if name not in known]
+    return [
+        *([refusals.missing_columns(missing)] if missing else []),
+        *([refusals.unknown_columns(extra, known)] if extra else []),
+    ]
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -128,82 +190,10 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def is_parquet(path: Path) -> bool:
-    if path.name.lower().endswith(PARQUET_SUFFIXES + CSV_SUFFIXES):
-        return path.name.lower().endswith(PARQUET_SUFFIXES)
+    """By its name or by its content, whatever else its name says."""
+    if path.name.lower().endswith(PARQUET_SUFFIXES):
+        return True
     with path.open("rb") as file:
-        return file.read(4) == b"PAR1"
-
-
-def _rule(expected: str, holds: Callable[[pd.Series], NDArray[np.bool_]]) -> "pa.Check":
-    """A check row by row; pandera leaves empty cells out and reports them as nulls."""
-    import pandera.pandas as pa
-
-    return pa.Check(lambda values: pd.Series(holds(values), index=values.index), error=expected)
-
-
-def _input_checks(column: str) -> "list[pa.Check]":
-    low, high = schema.bounds(column)
-
-    def is_inside(values: pd.Series) -> NDArray[np.bool_]:
-        numbers = _floats(values)  # what is no number, or not finite, fails its own rule only
-        return ~np.isfinite(numbers) | ((numbers >= low) & (numbers <= high))
-
-    return [
-        _rule(_NUMBER, _are_numbers),
-        _rule(_FINITE, lambda values: ~np.isinf(_floats(values))),
-        _rule(f"from {low:g} to {high:g}", is_inside),
-    ]
-
-
-def _are_numbers(values: pd.Series) -> NDArray[np.bool_]:
-    """False for text. A column that is text throughout, as a CSV with one typo gives, fails at the typo."""
-    numbers = ~np.isnan(_floats(values))
-    if types.is_numeric_dtype(values.dtype):
-        return numbers
-    text = np.array([isinstance(value, str) for value in values], dtype=bool)
-    return numbers if text.all() and not numbers.all() else numbers & ~text
-
-
-def _are_ids(values: pd.Series) -> NDArray[np.bool_]:
-    if types.is_integer_dtype(values.dtype):
-        values = values.astype(str)
-    pattern = re.compile(schema.ID_PATTERN)
-    return np.array([isinstance(value, str) and bool(pattern.fullmatch(value)) for value in values], dtype=bool)
-
-
-def _floats(values: pd.Series) -> NDArray[np.float64]:
-    """The values as float64, NaN where there is no number. Booleans and dates are no numbers."""
-    kind = values.dtype
-    if types.is_complex_dtype(kind) or types.is_bool_dtype(kind):
-        return np.full(len(values), np.nan)
-    if types.is_numeric_dtype(kind):
-        return values.to_numpy(dtype=np.float64, na_value=np.nan)
-    cells = [value if isinstance(value, _NUMERIC) and not isinstance(value, bool) else None for value in values]
-    return pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce").to_numpy(dtype=np.float64)
-
-
-def _converted(frame: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
-    columns: dict[str, object] = {name: _floats(frame[name]) for name in wanted}
-    if schema.LABEL in columns:
-        columns[schema.LABEL] = _floats(frame[schema.LABEL]).astype(np.int8)
-    if schema.ID_COLUMN in frame.columns:
-        columns[schema.ID_COLUMN] = frame[schema.ID_COLUMN].astype(str)
-    return pd.DataFrame(columns)
-
-
-def _name_problems(frame: pd.DataFrame, wanted: list[str]) -> list[str]:
-    missing = [name for name in wanted if name not in frame.columns]
-    extra = [str(name) for name in frame.columns if name not in [*wanted, schema.ID_COLUMN]]
-    return [
-        *([refusals.missing_columns(missing)] if missing else []),
-        *([refusals.unknown_columns(extra, [*wanted, schema.ID_COLUMN])] if extra else []),
-    ]
-
-
-def _by_rule(cases: pd.DataFrame) -> Faults:
-    """Rows for each column and rule that failed, out of pandera's table of failure cases."""
-    cases = cases[cases["schema_context"] == "Column"]
-    return {
-        (str(column), str(rule)): sorted(int(row) for row in group["index"])
-        for (column, rule), group in cases.groupby(["column", "check"], sort=False)
-    }
+        first = file.read(4)
+        file.seek(-min(4, file.seek(0, 2)), 2)
+        return first == file.read() == b"PAR1"

@@ -9,16 +9,18 @@ from hypothesis import strategies as st
 
 from fraud.errors import DataError
 from fraud.tables import csv_file
+from fraud.tables.found import Reading
 
+SHAPE = Reading(text=frozenset({"transaction_id"}), missing=("", "NA"))
 BOM = b"\xef\xbb\xbf"
 
 
 def at_once(path):
-    return csv_file.read_csv(path)
+    return csv_file.read_csv(path, SHAPE)[0]
 
 
 def in_chunks(path, rows=2):
-    return pd.concat([frame for frame, _ in csv_file.read_csv_chunks(path, rows)], ignore_index=True)
+    return pd.concat([frame for frame, _ in csv_file.read_csv_chunks(path, rows, SHAPE)], ignore_index=True)
 
 
 @pytest.fixture(params=[at_once, in_chunks])
