@@ -24,22 +24,20 @@ class Findings:
     columns: dict[str, ColumnFacts] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
     """How each file is written."""
-    decimal: str | None = None
     marked: str | None = None
     """The value of the label that was met first: facts count it."""
     rows: int = 0
 
 
 def collect(paths: Sequence[Path], label: str | None) -> Findings:
-    """Read all files once, chunk by chunk. Raises DataError when one is no table, or has other columns than the first."""
+    """Read all files once, in chunks. Raises DataError when one is no table, or has other columns than the first."""
     found = Findings([path.name for path in paths], label, is_label_told=label is not None)
     for path in paths:
         for chunk in reading.chunks(path):
             if not found.rows:
                 _begin(found, chunk.frame, path)
-            found.decimal = chunk.decimal
             found.words += [chunk.words] if chunk.words not in found.words else []
-            _add(found, chunk.frame, path)
+            _add(found, chunk, path)
     if not found.rows:
         raise DataError(f"{', '.join(map(str, paths))}: there are no rows to draft a schema from")
     return found
@@ -59,14 +57,17 @@ def _begin(found: Findings, frame: pd.DataFrame, path: Path) -> None:
 
 def _label_by_name(frame: pd.DataFrame) -> str | None:
     ranks = {name: rank for name in map(str, frame.columns) if (rank := names.label_rank(name)) is not None}
-    fitting = [name for name in ranks if _texts(frame[name]).replace("", np.nan).nunique() <= 2]
+    fitting = [name for name in ranks if len(set(_texts(frame[name])) - {""}) <= 2]
     return min(fitting, key=ranks.__getitem__, default=None)
 
 
-def _add(found: Findings, frame: pd.DataFrame, path: Path) -> None:
+def _add(found: Findings, chunk: reading.Chunk, path: Path) -> None:
+    frame = chunk.frame
     if list(found.columns) != [str(name) for name in frame.columns]:
         other = set(found.columns) ^ set(map(str, frame.columns))
-        raise DataError(f"{path}: its columns are not those of {found.files[0]}: {', '.join(sorted(other)) or 'another order'}")
+        raise DataError(
+            f"{path}: its columns are not those of {found.files[0]}: {', '.join(sorted(other)) or 'another order'}"
+        )
     marks = np.zeros(len(frame), np.bool_)
     if found.label is not None:
         labels = _texts(frame[found.label])
@@ -74,7 +75,7 @@ def _add(found: Findings, frame: pd.DataFrame, path: Path) -> None:
             found.marked = next((text for text in labels.unique() if text), None)
         marks = (labels == found.marked).to_numpy(dtype=bool)
     for name, facts in found.columns.items():
-        facts.add(frame[name], marks, found.decimal)
+        facts.add(frame[name], marks, chunk.decimal)
     found.rows += len(frame)
 
 

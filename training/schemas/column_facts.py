@@ -1,5 +1,6 @@
 """What is found of one column while its values pass by: a draft of a schema is decided on these facts alone."""
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -12,8 +13,11 @@ from training.schemas.distinct import Counts, Distinct
 from training.schemas.time_formats import TimeFormats
 
 MISSING_WORDS = frozenset(
-    "? - -- . * na n/a n.a. #n/a nan nat null (null) none nil missing unknown undefined \\n".split()
-) | {"not available"}
+    (
+        *("?", "-", "--", ".", "*", "na", "n/a", "n.a.", "#n/a", "nan", "nat", "null", "(null)", "\\n"),
+        *("none", "nil", "missing", "unknown", "undefined", "not available"),
+    )
+)
 """What people write where there is no value, in lower case."""
 _MAX_WORDS = 50
 
@@ -45,6 +49,8 @@ class ColumnFacts:
         """Words of all texts together, as spaces part them."""
         self.times = TimeFormats()
         self.zone: str | None = None
+        self.decimal: str | None = None
+        """The decimal mark of the file, where numbers are text."""
         self._last: float | None = None
 
     @property
@@ -74,11 +80,18 @@ class ColumnFacts:
 
     def fits(self, pattern: str) -> bool:
         """Whether all values that are kept match."""
-        return bool(pd.Series(self.distinct.values, dtype="str").str.fullmatch(pattern).all())
+        return all(re.fullmatch(pattern, str(value)) for value in self.distinct.values)
+
+    def sorted_numbers(self) -> tuple[Counts, NDArray[np.int64]]:
+        """The different values as numbers, NaN for what is none, and the places of the numbers, the lowest first."""
+        texts = pd.Series(self.distinct.values.astype(str).to_numpy(), dtype="str")
+        numbers = as_numbers(texts, self.decimal if self.type == "text" else None)
+        return numbers, np.argsort(numbers, kind="stable")[: int(np.isfinite(numbers).sum())]
 
     def add(self, values: "pd.Series[Any]", marks: NDArray[np.bool_], decimal: str | None) -> None:
-        """Take in a chunk; ``marks`` say which rows have the label that was met first, ``decimal`` is the file's mark."""
+        """Take in a chunk; ``marks`` say which rows have the label met first, ``decimal`` is the file's mark."""
         self.type = _type(values) if self.type == "text" else self.type
+        self.decimal = decimal
         blank = values.isna().to_numpy()
         if self.type == "text":
             values = values.astype("str")
@@ -86,18 +99,18 @@ class ColumnFacts:
         self.rows += len(values)
         self.blank += int(blank.sum())
         self.marked_blank += int((blank & marks).sum())
-        codes, different = pd.factorize(values[~blank])
-        counts = np.bincount(codes, minlength=len(different)).astype(np.float64)
-        different = pd.Index(different)
-        self.distinct.add(different, counts, np.bincount(codes, marks[~blank], minlength=len(different)))
-        numbers = self._look(different, counts, decimal)
+        codes, found = pd.factorize(_dense(values[~blank]))
+        different = pd.Index(found)
+        counts = _counted(codes, np.ones(len(codes)), len(different))
+        self.distinct.add(different, counts, _counted(codes, marks[~blank], len(different)))
+        numbers = self._look(different, counts)
         if self.counts_up or self.is_sorted:
             self._order(numbers[codes])
 
-    def _look(self, different: pd.Index, counts: Counts, decimal: str | None) -> Counts:
+    def _look(self, different: pd.Index, counts: Counts) -> Counts:
         """The different values as numbers, NaN for what is none."""
         if self.type == "text":
-            return self._texts(different, counts, decimal)
+            return self._texts(different, counts)
         numbers = np.full(len(different), np.nan)
         if self.type == "number":
             numbers = np.asarray(different, dtype=np.float64)
@@ -105,15 +118,15 @@ class ColumnFacts:
         elif self.type == "time":
             zone = different.dtype.tz if isinstance(different.dtype, pd.DatetimeTZDtype) else None
             self.zone = None if zone is None else str(zone)
-            self.times.span(pd.to_datetime(pd.Series(different), utc=True))
+            self.times.add_moments(pd.to_datetime(pd.Series(different), utc=True))
         return numbers
 
-    def _texts(self, different: pd.Index, counts: Counts, decimal: str | None) -> Counts:
+    def _texts(self, different: pd.Index, counts: Counts) -> Counts:
         texts = pd.Series(different, dtype="str").str.strip()
         no_value = texts.str.lower().isin(MISSING_WORDS).to_numpy(dtype=bool)
         for place in np.flatnonzero(no_value):
             self.said_missing[texts[place]] += int(counts[place])
-        numbers = as_numbers(texts, decimal)
+        numbers = as_numbers(texts, self.decimal)
         zeros = texts.str.match(r"^0\d+$").to_numpy(dtype=bool)
         self.leading_zeros += int(counts[zeros].sum())
         self._numbers(numbers, counts)
@@ -146,6 +159,17 @@ def as_numbers(texts: "pd.Series[str]", decimal: str | None) -> Counts:
         texts = texts.mask(texts.str.contains(".", regex=False), "").str.replace(",", ".", regex=False)
     numbers = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     return np.where(np.isfinite(numbers), numbers, np.nan)
+
+
+def _counted(codes: NDArray[np.int64], weights: NDArray[Any], number: int) -> Counts:
+    return np.bincount(codes, weights, minlength=number).astype(np.float64)
+
+
+def _dense(values: "pd.Series[Any]") -> Any:  # noqa: ANN401 - an array of pandas or of NumPy
+    """Values of which none is missing, without pandas' own form of numbers that may be."""
+    kind = values.dtype
+    is_masked = types.is_extension_array_dtype(kind) and (types.is_numeric_dtype(kind) or types.is_bool_dtype(kind))
+    return values.to_numpy() if is_masked else values
 
 
 def _type(values: "pd.Series[Any]") -> str:

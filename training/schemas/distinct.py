@@ -53,8 +53,8 @@ class Distinct:
         keep = hashes < self._below
         known = self.values.append(values[keep]) if len(self.values) else values[keep]
         codes, self.values = pd.factorize(known)
-        self.rows = np.bincount(codes, np.append(self.rows, rows[keep]))
-        self.marked = np.bincount(codes, np.append(self.marked, marked[keep]))
+        self.rows = _summed(codes, self.rows, rows[keep])
+        self.marked = _summed(codes, self.marked, marked[keep])
         merged = np.append(self._hashes, hashes[keep])
         self._hashes = np.empty(len(self.values), np.uint64)
         self._hashes[codes] = merged
@@ -70,5 +70,9 @@ class Distinct:
     def most_frequent(self, number: int) -> list[tuple[str, int]]:
         """The values met most often, as text, with their rows; of as many rows, in order of the text."""
         top = np.argsort(-self.rows, kind="stable")[: max(number * 20, 1_000)]
-        named = sorted(((-int(self.rows[place]), str(self.values[place])) for place in top))
+        named = sorted((-int(self.rows[place]), str(self.values[place])) for place in top)
         return [(text, -rows) for rows, text in named[:number]]
+
+
+def _summed(codes: NDArray[np.int64], known: Counts, added: Counts) -> Counts:
+    return np.bincount(codes, np.append(known, added)).astype(np.float64)

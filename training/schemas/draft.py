@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from fraud import schema
+from fraud.errors import DataError
 from training.schemas import kinds, roles, telling, wording
 from training.schemas.collect import Findings, collect
-from training.schemas.kinds import Decision
+from training.schemas.decision import Decision
 from training.schemas.roles import Roles
+
+_INPUTS = ("number", "boolean", "category", "time")
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ def infer(paths: Sequence[Path], label: str | None = None) -> Draft:
     """Draft the schema of one data set in ``paths``; ``label`` is the column of what was found out.
 
     One pass in constant memory; the same for the same files. Raises DataError when there is no table, or when the label
-    that was told has not two values, and SchemaError when no column could be used.
+    that was told has not two values, or when no column can be used.
     """
     found = collect(paths, label)
     given = roles.find_label(found)
@@ -39,9 +42,15 @@ def infer(paths: Sequence[Path], label: str | None = None) -> Draft:
     decisions = {name: kinds.decide(facts) for name, facts in found.columns.items() if name != named}
     decisions = roles.give_roles(given, _without_leaks(found, given, decisions))
     decisions = _finished(found, given, decisions)
+    if not any(decision.kind in _INPUTS for decision in decisions.values()):
+        left = ", ".join(f"{name} ({decision.why})" for name, decision in decisions.items())
+        raise DataError(f"{', '.join(found.files)}: no column can be an input of a model; left out: {left or 'none'}")
     text = _text(found, given, decisions)
     schema.parse(text, "the draft")
-    look = [*given.look, *(f"{name}: {said}" for name, one in decisions.items() if name != given.columns.get("id") for said in one.look)]
+    look = [
+        *given.look,
+        *(f"{name}: {said}" for name, one in decisions.items() if name != given.columns.get("id") for said in one.look),
+    ]
     frauds = given.label.frauds if given.label else None
     return Draft(text, tuple(look), found.rows, frauds, tuple(found.words))
 
@@ -54,7 +63,7 @@ def _without_leaks(found: Findings, given: Roles, decisions: dict[str, Decision]
     for name, decision in decisions.items():
         if decision.kind == "ignored" or decision.kind == "key":
             continue
-        told = telling.measure(found.columns[name], given.label, found.decimal, is_number=decision.kind == "number")
+        told = telling.measure(found.columns[name], given.label, is_number=decision.kind == "number")
         if told is not None and told.is_the_label:
             result[name] = decision.left_out(f"it tells the label by itself ({told.words}): a leak, not used")
         elif told is not None and told.is_suspect:
@@ -67,8 +76,8 @@ def _finished(found: Findings, given: Roles, decisions: dict[str, Decision]) -> 
     """What follows for a column from the roles, and from what stands for missing in all others."""
     result = dict(decisions)
     if (time := given.columns.get("time")) is not None:
-        facts = found.columns[time]
-        result[time] = roles.derived(decisions[time], has_clock=facts.times.has_clock or facts.is_all_numbers)
+        span = found.columns[time].times.span
+        result[time] = roles.derived(decisions[time], has_clock=span is None or span.has_clock)
     if (amount := given.columns.get("amount")) is not None and found.columns[amount].lowest >= 0:
         result[amount] = replace(result[amount], settings=result[amount].settings | {"minimum": 0})
     for word in kinds.missing_words(result, found.columns) or ():
@@ -101,10 +110,11 @@ def _text(found: Findings, given: Roles, decisions: dict[str, Decision]) -> str:
 def _head(found: Findings, given: Roles) -> list[str]:
     more = f" and {len(found.files) - 3} more" if len(found.files) > 3 else ""
     frauds = f", {given.label.frauds:,} of them fraud" if given.label else ""
+    files = f"{', '.join(found.files[:3])}{more}"
     return [
-        f"# A draft, made of {', '.join(found.files[:3])}{more}: {found.rows:,} rows{frauds}. {'; '.join(found.words)}.",
+        f"# A draft, made of {files}: {found.rows:,} rows{frauds}. {'; '.join(found.words)}.",
         "# Comments say what was found. Read them, most of all those with LOOK, and change what is not so.",
-        "# Ranges are not made bounds: new rows may lie beyond them. Of an ignored column, the lines to use it stand below.",
+        "# Ranges are not made bounds: new rows may lie beyond them. What is ignored has below it what would use it.",
     ]
 
 
@@ -133,11 +143,17 @@ def _column(found: Findings, given: Roles, name: str, decision: Decision) -> lis
 
 
 def _used(decision: Decision) -> list[str]:
-    return [f"kind = {_value(decision.kind)}", *(f"{key} = {_value(value)}" for key, value in decision.settings.items())]
+    return [
+        f"kind = {_value(decision.kind)}",
+        *(f"{key} = {_value(value)}" for key, value in decision.settings.items()),
+    ]
 
 
 def _ignored(decision: Decision) -> list[str]:
-    return ['kind = "ignored"', *(f"# {line}" for line in _used(replace(decision, kind=decision.instead or decision.kind)))]
+    return [
+        'kind = "ignored"',
+        *(f"# {line}" for line in _used(replace(decision, kind=decision.instead or decision.kind))),
+    ]
 
 
 def _value(value: Any) -> str:  # noqa: ANN401 - what TOML and JSON write alike

@@ -5,10 +5,15 @@ import re
 _NOT_LETTERS = re.compile(r"[^a-z0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
-_LABELS = ("is fraud", "fraud", "fraud flag", "isfraud", "tx fraud", "fraud label", "fraudulent", "is fraudulent",
-           "fraud reported", "fraud found", "fraud found p", "fraud bool", "chargeback", "is chargeback", "label", "class", "target")  # fmt: skip
+_LABELS = (
+    "is fraud", "fraud", "fraud flag", "isfraud", "tx fraud", "fraud label", "fraudulent", "is fraudulent",
+    "fraud reported", "fraud found", "fraud found p", "fraud bool", "chargeback", "is chargeback", "label", "class",
+    "target",
+)  # fmt: skip
 _SAVED_INDEX = re.compile(r"(unnamed \d+|index|level \d+|row|row ?(number|num|no|nr|id))?")
-_ID = re.compile(r"(.* )?(id|uuid|guid|key)|(.* )?(trans(action)?|tx|order|payment|ref(erence)?) (num|number|no|nr|ref|hash)")
+_ID = re.compile(
+    r"(.* )?(id|uuid|guid|key)|(.* )?(trans(action)?|tx|order|payment|ref(erence)?) (num|number|no|nr|ref|hash)"
+)
 _EVENT_ID = re.compile(r"(.* )?(trans(action)?|tx|trx|order|payment|event|authori[sz]ation|auth)( .*)?")
 _KEY = re.compile(
     r"(.* )?(card|cc|pan|iban|customers?|clients?|accounts?|acct|terminals?|merchants?|device|users?|payers?|payees?|"
@@ -19,12 +24,13 @@ _CODE = re.compile(
     r"(.* )?(number|num|no|nr|id|code|cd|mcc|sic|naics|bin|zip|zipcode|plz|postal|postcode|type|class|cat|category|"
     r"region|branch|channel|status)"
 )
+_SURELY_CODE = re.compile(r"(.* )?(zip|zipcode|plz|postal|postcode|mcc|sic|naics|bin)( code)?")
 _AMOUNT = re.compile(r"(.* )?(amounts?|amt|betrag|price|value|total|sum|montant|importe|valor|bedrag)( .*)?")
 _NOT_NEGATIVE = re.compile(
     r"(.* )?(amounts?|amt|price|age|ages|count|counts|quantity|qty|days|hours|months|years|minutes|seconds|distance|"
     r"duration|attempts|items)( .*)?|(n|nr|no|num|number|nb|numberof) .*"
 )
-_TIME = re.compile(r"(.* )?(time|date|datetime|timestamp|ts|at|when|seconds|epoch|moment|unix ?time)( .*)?")
+_TIME = re.compile(r"(.* )?(time|date|datetime|timestamp|ts|dt|at|when|seconds|epoch|moment|unix ?time)( .*)?")
 _OTHER_TIME = re.compile(
     r"(.* )?(birth|dob|born|expir[a-z]*|expiry|since|opened|open|created|signup|registered|updated|closed|due|"
     r"reported|resolved)( .*)?"
@@ -71,6 +77,11 @@ def is_code(name: str) -> bool:
     """Whether numbers of this name stand for things rather than quantities."""
     said = words(name)
     return _CODE.fullmatch(said) is not None and not said.startswith(("number of", "num of", "no of"))
+
+
+def is_surely_code(name: str) -> bool:
+    """Whether numbers of this name can be nothing but codes."""
+    return _SURELY_CODE.fullmatch(words(name)) is not None
 
 
 def amount_rank(name: str) -> int | None:

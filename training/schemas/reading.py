@@ -1,6 +1,5 @@
 """The columns of a table as they stand there, chunk by chunk: text of a CSV file, types of a Parquet file."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,22 +8,23 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
-from fraud.errors import DataError, one_line
+from fraud.errors import one_line
+from fraud.tables import csv_file, refusals, table
+from fraud.tables.found import AS_WRITTEN, Reading
 
 CHUNK_ROWS = 200_000
-_HEAD = 2**16
-
-
-@dataclass(frozen=True)
-class Found:
-    """How a file is written."""
-
-    delimiter: str
-    decimal: str | None
-    encoding: str
-
-    def words(self) -> str:
-        return f"CSV, {self.delimiter!r} between fields"
+_WITH_GAPS = {
+    pyarrow.int8(): pd.Int8Dtype(),
+    pyarrow.int16(): pd.Int16Dtype(),
+    pyarrow.int32(): pd.Int32Dtype(),
+    pyarrow.int64(): pd.Int64Dtype(),
+    pyarrow.uint8(): pd.UInt8Dtype(),
+    pyarrow.uint16(): pd.UInt16Dtype(),
+    pyarrow.uint32(): pd.UInt32Dtype(),
+    pyarrow.uint64(): pd.UInt64Dtype(),
+    pyarrow.bool_(): pd.BooleanDtype(),
+}
+"""Whole numbers stay whole where some are missing: an id of 18 digits is no float."""
 
 
 @dataclass(frozen=True)
@@ -35,32 +35,44 @@ class Chunk:
     words: str
     """How the file is written."""
     decimal: str | None
+    """The mark in its numbers, where they are text."""
 
 
-def chunks(path: Path) -> Iterator[Chunk]:
-    """The rows of a file. Raises DataError when it is no table."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; expected a CSV or Parquet table")
-    with path.open("rb") as file:
-        is_parquet = file.read(4) == b"PAR1"
-    return _parquet(path) if is_parquet else _csv(path)
+def chunks(path: Path, shape: Reading = AS_WRITTEN) -> Iterator[Chunk]:
+    """The rows of a file in constant memory; ``shape`` says what stays text in a CSV file, all of it by default.
+
+    Raises DataError when it is no table.
+    """
+    table.check_there(path)
+    try:
+        yield from _parquet(path) if table.is_parquet(path) else _csv(path, shape)
+    except OSError as error:
+        raise refusals.unreadable(path, error) from None
+
+
+def _csv(path: Path, shape: Reading) -> Iterator[Chunk]:
+    found = csv_file.find(path, shape)
+    if found.delimiter is None:
+        raise refusals.one_column(path)
+    for frame, _ in csv_file.read_csv_chunks(path, CHUNK_ROWS, shape):
+        yield Chunk(frame, found.words(), found.decimal)
 
 
 def _parquet(path: Path) -> Iterator[Chunk]:
     try:
         for batch in pyarrow.parquet.ParquetFile(path).iter_batches(CHUNK_ROWS):
             yield Chunk(_plain(batch), "Parquet", None)
-    except (pyarrow.ArrowException, ValueError, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file: {one_line(error)}") from None
+    except (pyarrow.ArrowException, ValueError) as error:
+        raise refusals.malformed(path, "Parquet", one_line(error)) from None
 
 
 def _plain(batch: pyarrow.RecordBatch) -> pd.DataFrame:
     """Dates as times, decimals as numbers, coded texts as texts."""
-    table = pyarrow.Table.from_batches([batch])
-    for place, field in enumerate(table.schema):
+    columns = pyarrow.Table.from_batches([batch])
+    for place, field in enumerate(columns.schema):
         if (plain := _plain_type(field.type)) is not None:
-            table = table.set_column(place, field.name, table.column(place).cast(plain))
-    frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
+            columns = columns.set_column(place, field.name, columns.column(place).cast(plain))
+    frame: pd.DataFrame = columns.to_pandas(ignore_metadata=True, types_mapper=_WITH_GAPS.get)
     return frame
 
 
@@ -69,22 +81,6 @@ def _plain_type(kind: pyarrow.DataType) -> pyarrow.DataType | None:
         return pyarrow.timestamp("ms")
     if pyarrow.types.is_decimal(kind):
         return pyarrow.float64()
-    return kind.value_type if pyarrow.types.is_dictionary(kind) else None
-
-
-def _csv(path: Path) -> Iterator[Chunk]:
-    found = _find(path)
-    options = {"sep": found.delimiter, "encoding": found.encoding, "dtype": str, "keep_default_na": False}
-    with pd.read_csv(path, chunksize=CHUNK_ROWS, index_col=False, **options) as reader:
-        for frame in reader:
-            yield Chunk(frame, found.words(), found.decimal)
-
-
-def _find(path: Path) -> Found:
-    with path.open("rb") as file:
-        head = file.read(_HEAD).decode("utf-8-sig", errors="ignore")
-    first = head.partition("\n")[0]
-    delimiter = max(",;\t|", key=first.count)
-    few = pd.read_csv(io.StringIO(head.rpartition("\n")[0]), sep=delimiter, dtype=str, keep_default_na=False)
-    commas = delimiter != "," and any(few[name].str.fullmatch(r"-?\d*,\d+").any() for name in few)
-    return Found(delimiter, "," if commas else ".", "utf-8-sig")
+    if pyarrow.types.is_dictionary(kind):
+        return _plain_type(kind.value_type) or kind.value_type
+    return None

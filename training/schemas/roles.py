@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 from fraud.errors import DataError
 from training.schemas import names
 from training.schemas.collect import Findings
-from training.schemas.kinds import RELATIVE, Decision
+from training.schemas.decision import Decision
 from training.schemas.telling import Label
+from training.schemas.time_rules import RELATIVE
 
 _PLAIN = {"0", "1", "0.0", "1.0", "true", "false"}
 _MEANS_FRAUD = frozenset({"1", "1.0", "true", "yes", "y", "t", "fraud", "fraudulent", "chargeback"})
@@ -63,7 +64,9 @@ def _of_two_values(found: Findings, roles: Roles, counts: dict[str, int]) -> Rol
     roles.give("label", found.label, f"{told}: {frauds:,} of {found.rows:,} rows ({frauds / found.rows:.2%}) are fraud")
     if not {value.strip().lower() for value in counts} <= _PLAIN:
         roles.fraud = fraud.strip()
-        roles.why["fraud"] = f"{'the rarer one' if fraud == rarer else 'by its meaning'} of {' and '.join(sorted(counts))}"
+        roles.why["fraud"] = (
+            f"{'the rarer one' if fraud == rarer else 'by its meaning'} of {' and '.join(sorted(counts))}"
+        )
         roles.look.append(f"{found.label}: {fraud!r} is taken for fraud, {roles.why['fraud']}")
     if fraud != rarer:
         roles.look.append(f"{found.label}: {fraud!r} is the more frequent value; is it fraud, or the opposite?")
@@ -77,7 +80,9 @@ def give_roles(roles: Roles, decisions: dict[str, Decision]) -> dict[str, Decisi
     decisions = _give_time(roles, decisions)
     ids = [name for name, decision in decisions.items() if decision.is_id]
     chosen = next((name for name in ids if names.is_event_id(name)), next(iter(ids), None))
-    roles.give("id", chosen, "unique a row, and named so" if chosen else "no column is unique a row and named as an id is")
+    roles.give(
+        "id", chosen, "unique a row, and named so" if chosen else "no column is unique a row and named as an id is"
+    )
     return _give_amount(roles, decisions)
 
 
@@ -85,7 +90,9 @@ def _give_time(roles: Roles, decisions: dict[str, Decision]) -> dict[str, Decisi
     times = [name for name, decision in decisions.items() if decision.kind == "time"]
     own = sorted((name for name in times if not names.is_other_time(name)), key=lambda name: not names.is_time(name))
     chosen = next(iter(own), None)
-    roles.give("time", chosen, "a time, by its name" if chosen and names.is_time(chosen) else "the first column of times")
+    roles.give(
+        "time", chosen, "a time, by its name" if chosen and names.is_time(chosen) else "the first column of times"
+    )
     if chosen is None:
         roles.why["time"] = "no column tells when: split with --split stratified, and no hour is known"
         roles.look.append("no time of the transaction was found: splits are stratified, and no hour is known")
@@ -101,7 +108,9 @@ def _give_amount(roles: Roles, decisions: dict[str, Decision]) -> dict[str, Deci
         if decision.kind == "number" and (rank := names.amount_rank(name)) is not None
     }
     chosen = min(ranks, key=ranks.__getitem__, default=None)
-    roles.give("amount", chosen, "a number, by its name" if chosen else "no number has such a name: no figures of money")
+    roles.give(
+        "amount", chosen, "a number, by its name" if chosen else "no number has such a name: no figures of money"
+    )
     others = [name for name in ranks if name != chosen and ranks[name] == ranks[chosen or name]]
     if others:
         roles.look.append(f"{chosen} is taken for the amount; or is it {' or '.join(others)}?")

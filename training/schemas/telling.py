@@ -1,12 +1,11 @@
-"""How well one column tells the label by itself. One that does was most often written down after the fraud was found."""
+"""How well one column tells the label by itself. One that does was most often written after the fraud was found."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from training.schemas.column_facts import ColumnFacts, as_numbers
+from training.schemas.column_facts import ColumnFacts
 
 _MIN_FRAUDS = 20
 _MIN_ROWS_OF_A_LEVEL = 10
@@ -61,11 +60,11 @@ class _Groups:
     all_frauds: float
 
 
-def measure(facts: ColumnFacts, label: Label, decimal: str | None, *, is_number: bool) -> Telling | None:
+def measure(facts: ColumnFacts, label: Label, *, is_number: bool) -> Telling | None:
     """The levels, or the range of numbers, that hold more frauds than others, taken together; None for none of them."""
     if label.frauds < _MIN_FRAUDS or not len(facts.distinct.values):
         return None
-    groups = _range(facts, label, decimal) if is_number else _levels(facts, label)
+    groups = _range(facts, label) if is_number else _levels(facts, label)
     rows = groups.frauds + groups.others
     chosen = np.flatnonzero((groups.frauds > groups.others) & (rows >= _MIN_ROWS_OF_A_LEVEL))
     if not len(chosen):
@@ -92,11 +91,10 @@ def _levels(facts: ColumnFacts, label: Label) -> _Groups:
     return _Groups([*names, "no value"], all_frauds, all_rows - all_frauds, float(all_frauds.sum()))
 
 
-def _range(facts: ColumnFacts, label: Label, decimal: str | None) -> _Groups:
+def _range(facts: ColumnFacts, label: Label) -> _Groups:
     """The one range with the most frauds beyond others (the largest sum of a run), and no number at all."""
     distinct = facts.distinct
-    numbers = as_numbers(pd.Series(distinct.values, dtype="str"), decimal if facts.type == "text" else None)
-    order = np.argsort(numbers, kind="stable")[: int(np.isfinite(numbers).sum())]
+    numbers, order = facts.sorted_numbers()
     frauds = _frauds(distinct.marked, distinct.rows, label)
     others = distinct.rows - frauds
     sums = np.append(0.0, np.cumsum((frauds - others)[order]))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import pandas as pd
@@ -17,6 +18,21 @@ _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p
 _PLAIN = [day + clock for day in _DAYS for clock in _CLOCKS]
 
 
+@dataclass(frozen=True)
+class Span:
+    """The first and the last of points of time."""
+
+    earliest: pd.Timestamp
+    latest: pd.Timestamp
+    has_clock: bool
+    """Whether one has a time of day other than midnight."""
+
+    def joined(self, other: "Span") -> "Span":
+        """Of both."""
+        first, last = min(self.earliest, other.earliest), max(self.latest, other.latest)
+        return Span(first, last, has_clock=self.has_clock or other.has_clock)
+
+
 class TimeFormats:
     """Starts with all formats that the first value fits, and drops those that a later one does not."""
 
@@ -25,10 +41,14 @@ class TimeFormats:
         """None before the first value."""
         self.zoned = False
         self.unzoned = False
-        self.has_clock = False
-        """Whether a value has a time of day other than midnight."""
-        self.earliest: pd.Timestamp | None = None
-        self.latest: pd.Timestamp | None = None
+        self._spans: dict[str | None, Span] = {}
+        """By format: one that falls later has read the first values wrongly."""
+
+    @property
+    def span(self) -> "Span | None":
+        """Of the first format that fits; None where there is no time."""
+        form = self.formats[0] if self.formats else None
+        return self._spans.get(form)
 
     def add(self, texts: pd.Index) -> None:
         """Take in different texts of a chunk, none of which stands for a missing value."""
@@ -49,15 +69,15 @@ class TimeFormats:
         zoned = texts.str.contains(_WITH_ZONE) if form == ISO else pd.Series([False])
         self.zoned |= bool(zoned.any())
         self.unzoned |= not zoned.all()
-        self.span(moments)
+        self.add_moments(moments, form)
         return True
 
-    def span(self, moments: "pd.Series[pd.Timestamp]") -> None:
-        """Take in points of time: the first and the last, and whether they have a time of day."""
-        self.has_clock |= bool((moments != moments.dt.normalize()).any())
-        first, last = moments.min(), moments.max()
-        self.earliest = first if self.earliest is None else min(first, self.earliest)
-        self.latest = last if self.latest is None else max(last, self.latest)
+    def add_moments(self, moments: "pd.Series[pd.Timestamp]", form: str | None = None) -> None:
+        """Take in points of time, read as ``form`` where they were text."""
+        if len(moments):
+            has_clock = bool((moments != moments.dt.normalize()).any())
+            own = Span(moments.min(), moments.max(), has_clock=has_clock)
+            self._spans[form] = own if form not in self._spans else self._spans[form].joined(own)
 
 
 def _fits_one(text: str, form: str) -> bool:
@@ -66,7 +86,7 @@ def _fits_one(text: str, form: str) -> bool:
     if form.startswith("%Y%m%d") and not re.match(r"(?:19|20)\d{6}(?: |$)", text):
         return False
     try:
-        datetime.strptime(text, form)  # noqa: DTZ007 - whether it fits is all that is asked
+        datetime.strptime(text, form)
     except ValueError:
         return False
     return True

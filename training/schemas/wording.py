@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 
 from training.schemas.column_facts import ColumnFacts
-from training.schemas.kinds import Decision
+from training.schemas.decision import Decision
+from training.schemas.time_rules import EPOCH
 
 _LEVELS = 6
 _MAX_TEXT = 40
@@ -32,18 +33,17 @@ def _content(facts: ColumnFacts, kind: str) -> str:
 
 
 def _span(facts: ColumnFacts) -> str:
-    times = facts.times
-    if times.earliest is not None:
-        return f"{str(times.earliest)[:19]} to {str(times.latest)[:19]}"
-    if facts.lowest > 1e8:
-        first, last = (datetime.fromtimestamp(value, UTC) for value in (facts.lowest, min(facts.highest, 1e11)))
+    if (span := facts.times.span) is not None:
+        return f"{str(span.earliest)[:19]} to {str(span.latest)[:19]}"
+    if EPOCH[0] <= facts.lowest <= facts.highest < EPOCH[1]:
+        first, last = (datetime.fromtimestamp(value, UTC) for value in (facts.lowest, facts.highest))
         return f"{first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC"
     return f"{_number(facts.lowest)} to {_number(facts.highest)}"
 
 
 def _levels(facts: ColumnFacts) -> str:
     top = facts.distinct.most_frequent(_LEVELS)
-    if top[0][1] < 0.005 * facts.rows or facts.text_words >= 3 * facts.filled and facts.distinct.count > _LEVELS:
+    if top[0][1] < 0.005 * facts.rows or (facts.text_words >= 3 * facts.filled and facts.distinct.count > _LEVELS):
         return ""
     said = ", ".join(f"{shown(text)} {rows / facts.rows:.1%}" for text, rows in top)
     return said + (", ..." if facts.distinct.count > len(top) else "")
