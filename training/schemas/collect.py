@@ -53,6 +53,8 @@ def _begin(found: Findings, frame: pd.DataFrame, path: Path) -> None:
     for name in columns:
         if not 1 <= len(name) <= 64:
             raise DataError(f"{path}: the column {name!r} has {len(name)} characters; rename it, 64 is the most")
+        if not name.isprintable():
+            raise DataError(f"{path}: the column {name!r} has a name that cannot be printed; rename it")
 
 
 def _label_by_name(frame: pd.DataFrame) -> str | None:

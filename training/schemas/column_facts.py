@@ -43,6 +43,8 @@ class ColumnFacts:
         self.counts_up = True
         """Whether each value is that of the row before and one more."""
         self.said_missing: Counter[str] = Counter()
+        self.spaces: set[str] = set()
+        """Blank values that are not empty: they have to be declared where they stand for a missing value."""
         self.words: Counter[str] = Counter()
         """What is neither a number nor stands for a missing value; the first fifty."""
         self.text_words = 0
@@ -96,6 +98,7 @@ class ColumnFacts:
         if self.type == "text":
             values = values.astype("str")
             blank = blank | (values.str.strip() == "").to_numpy(dtype=bool, na_value=True)
+            self.spaces |= {str(text) for text in values[blank].dropna().unique()[:_MAX_WORDS]} - {""}
         self.rows += len(values)
         self.blank += int(blank.sum())
         self.marked_blank += int((blank & marks).sum())

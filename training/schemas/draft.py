@@ -110,7 +110,7 @@ def _text(found: Findings, given: Roles, decisions: dict[str, Decision]) -> str:
 def _head(found: Findings, given: Roles) -> list[str]:
     more = f" and {len(found.files) - 3} more" if len(found.files) > 3 else ""
     frauds = f", {given.label.frauds:,} of them fraud" if given.label else ""
-    files = f"{', '.join(found.files[:3])}{more}"
+    files = "".join(c if c.isprintable() else "?" for c in ", ".join(found.files[:3])) + more
     return [
         f"# A draft, made of {files}: {found.rows:,} rows{frauds}. {'; '.join(found.words)}.",
         "# Comments say what was found. Read them, most of all those with LOOK, and change what is not so.",

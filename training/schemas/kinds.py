@@ -120,6 +120,6 @@ def missing_words(decisions: dict[str, Decision], facts: dict[str, ColumnFacts])
         word
         for name, decision in decisions.items()
         if decision.kind in ("number", "boolean", "time")
-        for word in facts[name].said_missing
+        for word in {*facts[name].said_missing, *facts[name].spaces}
     }
     return ("", *sorted(said)) if said - set(NULLS) else None
