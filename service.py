@@ -21,9 +21,10 @@ from fraud import store
 from fraud.errors import ModelError
 from fraud.features import transform
 from fraud.rows import ScoredRow
-from fraud.schema import COLUMNS, Label
+from fraud.schema import default
 from serving import process, refuse
 from serving.bento import tracer_provider
+from serving.contract.models import Label
 from serving.io import LabelStored, ManyPredictions, OneLabel, OnePrediction, many_transactions, one_transaction
 from serving.life import parent
 from serving.life.worker import life
@@ -36,7 +37,7 @@ LOG = logging.getLogger("bentoml.fraud")
 log_lines.take_over()
 SETTINGS = process.settings()
 process.guard_start()
-AMOUNT = COLUMNS.index("Amount")
+AMOUNT = default().position(default().roles.amount)
 
 # Python's own 5 ms would let the threads that count and log hold up a call for tens of milliseconds.
 _SWITCH_SECONDS = 0.0005
@@ -82,7 +83,7 @@ class FraudDetector:
         sys.setswitchinterval(_SWITCH_SECONDS)
         self.served: store.Served | None = None
         try:
-            self.served = store.open_served(self.model)
+            self.served = store.open_default(self.model)
         except ModelError as error:
             LOG.error("not ready: %s", error)
 
@@ -146,7 +147,7 @@ class FraudDetector:
             return label
 
     def score(self, rows: NDArray[np.float64]) -> list[ScoredRow]:
-        """What the model says of rows ``(n, 30)``, counted. Raises RefusedError when there is none."""
+        """What the model says of rows ``(n, inputs)``, counted. Raises RefusedError when there is none."""
         if self.served is None:
             raise refuse.not_ready()
         features = transform(rows)

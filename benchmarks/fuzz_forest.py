@@ -1,4 +1,5 @@
-"""Random forests and hostile rows: do both engines give scikit-learn's scores in every bit, and are others refused?
+"""Random forests and hostile rows, with values missing in training, in serving, in both or in neither: do both engines
+give scikit-learn's scores in every bit, and are other models refused?
 
 python -m benchmarks.fuzz_forest --cases 3000 --seed 0
 """
@@ -30,6 +31,7 @@ ODD = np.array(
     [0.0, -0.0, TINY, -TINY, 1e-40, -1e-40, 1.1754944e-38, -1.1754944e-38, 1.0, -1.0, 16777217.0, MAX, -MAX],
     dtype=np.float32,
 )
+NANS = np.array([0x7FC00000, 0xFFC00000, 0x7F800001, 0xFFFFFFFF], dtype=np.uint32).view(np.float32)
 Model = Any  # scikit-learn ships no types
 NO_PROBES = forest_file.Probes(np.zeros((1, len(COLUMNS))), np.zeros(1))
 
@@ -60,20 +62,28 @@ def case(seed: list[int]) -> Counter[str]:
     with np.errstate(all="ignore"):  # scikit-learn adds huge numbers up to see whether any is infinite
         if random.random() < 0.05:
             return _refused(random)
-        width = int(random.choice([1, 2, 6, 30, 33, 256]))
+        width = int(random.choice([1, 2, 6, 30, 33, 128, 256]))
+        in_training, in_serving = random.random(2) < 0.4
         features = inputs(random, int(random.integers(4, 400)), width)
+        features = _missing(random, features) if in_training else features
         model = _fitted(random, features, _labels(random, features))
-        forest = _through_a_file(from_sklearn(model))
+        forest = _through_a_file(from_sklearn(model, _nullable(random, width, in_serving)))
         fresh = inputs(random, int(random.integers(1, 200)), width)
         rows = np.concatenate([fresh, on_thresholds(random, forest, inputs(random, 150, width))])
         rows = rows[: int(random.integers(1, 30))] if random.random() < 0.2 else rows
-        return _compared(model, forest, rows)
+        kept = [place for place in range(width) if place not in forest.nullable]
+        served = np.where(np.isin(np.arange(width), kept), rows, _missing(random, rows)) if in_serving else rows
+        counts = _compared(model, forest, served)
+        counts[f"forests, missing in training: {in_training}, in serving: {in_serving}"] += 1
+        return counts
 
 
 def _compared(model: Model, forest: Forest, rows: NDArray[np.float32]) -> Counter[str]:
     expected = model.predict_proba(rows)[:, 1]
     counts = Counter({"forests": 1, "trees": forest.n_trees, "nodes": len(forest.value), "rows": len(rows)})
     counts["forests of single leaves"] = int((forest.nodes == LEAF).all())
+    counts["nodes that part missing values from all others"] = int(sum(map(_infinite, model.estimators_)))
+    counts["missing values"] = int(np.isnan(rows).sum())
     counts["scores that differ"] = 0
     for engine in ENGINES:
         walked = replace(forest, prefer=engine)
@@ -83,6 +93,27 @@ def _compared(model: Model, forest: Forest, rows: NDArray[np.float32]) -> Counte
         for scores in (together, np.concatenate(few)):
             counts["scores that differ"] += int((scores.view(np.uint64) != expected.view(np.uint64)).sum())
     return counts
+
+
+def _infinite(tree: Model) -> int:
+    return int(np.isinf(tree.tree_.threshold).sum())
+
+
+def _nullable(random: np.random.Generator, width: int, needed: bool) -> tuple[int, ...]:
+    """Places of features that may be missing: some, or all, or, where none needs to be, perhaps none."""
+    most = min(width, order.MOST_FEATURES - width)
+    size = most if random.random() < 0.5 else int(random.integers(0, most + 1))
+    chosen = random.choice(width, size, replace=False)
+    return tuple(sorted(chosen.tolist())) if needed or random.random() < 0.5 else ()
+
+
+def _missing(random: np.random.Generator, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The rows with values missing here and there, in whole rows, and in whole columns; NaN of every kind."""
+    gone = random.random(rows.shape) < random.choice([0, 0.01, 0.3, 0.9])
+    gone |= random.random((len(rows), 1)) < random.choice([0, 0.1])
+    gone |= random.random(rows.shape[1]) < random.choice([0, 0.1, 0.5])
+    filled: NDArray[np.float32] = np.where(gone, random.choice(NANS, rows.shape), rows)
+    return filled
 
 
 def inputs(random: np.random.Generator, size: int, width: int) -> NDArray[np.float32]:
@@ -110,7 +141,7 @@ def on_thresholds(random: np.random.Generator, forest: Forest, rows: NDArray[np.
         cuts = order.thresholds(forest.nodes)[nodes]
         side = random.choice(np.array([-np.inf, np.inf], dtype=np.float32), len(rows))
         values = np.where(random.random(len(rows)) < 0.4, cuts, np.nextafter(cuts, side))
-        rows[np.arange(len(rows)), order.columns(forest.nodes)[nodes]] = np.clip(values, -MAX, MAX)
+        rows[np.arange(len(rows)), forest.features_of(forest.nodes[nodes])] = np.clip(values, -MAX, MAX)
     return rows
 
 

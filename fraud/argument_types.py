@@ -7,6 +7,7 @@ argparse prints with the usage before it exits 2.
 import argparse
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 Number = TypeVar("Number", int, float)
@@ -65,3 +66,14 @@ def duration(text: str) -> float:
     if not match or not int(match[1]):
         raise wrong("a time such as 30m, 6h or 1d", text)
     return float(int(match[1]) * _SECONDS[match[2]])
+
+
+def period(text: str) -> tuple[float, float]:
+    """``2018-07-25..2018-07-31``, both days included: seconds of the local clock, from and before."""
+    try:
+        first, last = (datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC) for day in text.split(".."))
+    except ValueError:
+        raise wrong("two days, such as 2018-07-25..2018-07-31", text) from None
+    if last < first:
+        raise wrong("the earlier day first, such as 2018-07-25..2018-07-31", text)
+    return first.timestamp(), (last + timedelta(days=1)).timestamp()

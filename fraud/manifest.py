@@ -2,11 +2,12 @@
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fraud.errors import ModelError
+from fraud.schema import Schema, default, of_document
 
 FILE = "manifest.json"
 BINS = 10
@@ -92,6 +93,7 @@ class Recipe(Document):
     time. ``fraud_weight`` is how much likelier a fraud is drawn than a legitimate row.
     """
 
+    estimator: str = "random-forest"
     trees: int
     criterion: str
     max_samples: float
@@ -109,6 +111,7 @@ class Manifest(Document):
     created_at: str = Field(description="UTC, ISO 8601.")
     synthetic: bool = Field(description="Trained on generated rows: for trying things out, not for production.")
     schema_hash: str
+    transaction_schema: dict[str, Any] | None = Field(None, description="As it was declared; None: the default one.")
     features: tuple[str, ...]
     threshold: float = Field(ge=0, le=1, description="A score at or above it is called fraud.")
     metrics: Metrics = Field(description="Test figures, each with its 95 % interval.")
@@ -121,6 +124,12 @@ class Manifest(Document):
     git_revision: str | None
     versions: dict[str, str]
     files: dict[str, str] = Field(description="SHA-256 of each file of the entry but this one.")
+
+    def schema_of(self) -> Schema:
+        """The schema that the model was made for. Raises SchemaError when this code does not know it."""
+        if self.transaction_schema is None:
+            return default()
+        return of_document(self.transaction_schema, f"the schema of {self.model_version}")
 
 
 def parse(text: str | bytes, where: str) -> Manifest:

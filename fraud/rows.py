@@ -8,20 +8,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.schema import COLUMNS
+from fraud.schema import default
 
 Packed = bytes
-"""Transactions behind one another, each as little-endian float64 in the order of COLUMNS."""
+"""Transactions behind one another, each as little-endian float64 in the order of the default schema's inputs."""
 
-_ROW = Struct(f"<{len(COLUMNS)}d")
+_INPUTS = len(default().inputs)
+_ROW = Struct(f"<{_INPUTS}d")
 ROW_BYTES = _ROW.size
 pack_row = _ROW.pack
-"""The values of one transaction, in the order of COLUMNS, as ``Packed``."""
+"""The values of one transaction, in the order of the schema, as ``Packed``."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Valid transactions: ``values`` float64 ``(n, 30)`` in schema order, ``ids`` one string a row, or empty."""
+    """Valid transactions: ``values`` float64 ``(n, inputs)`` in schema order, ``ids`` one string a row, or empty."""
 
     values: NDArray[np.float64]
     ids: tuple[str, ...]
@@ -36,10 +37,10 @@ class ScoredRow(NamedTuple):
 
 
 def unpack(rows: Iterable[Packed]) -> NDArray[np.float64]:
-    """Packed transactions as float64 ``(n, 30)``."""
-    return np.frombuffer(b"".join(rows), "<f8").reshape(-1, len(COLUMNS))
+    """Packed transactions as float64 ``(n, inputs)``."""
+    return np.frombuffer(b"".join(rows), "<f8").reshape(-1, _INPUTS)
 
 
 def pack(values: NDArray[np.float64]) -> Packed:
-    """Transactions, float64 ``(n, 30)``, as ``Packed``."""
+    """Transactions, float64 ``(n, inputs)``, as ``Packed``."""
     return values.astype("<f8", copy=False).tobytes()

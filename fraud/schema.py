@@ -22,7 +22,7 @@ ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$"
 FLOAT32_MOST = 3.4028234663852886e38
 """The largest float32: a forest's inputs are such."""
 NULLS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
-"""What stands for a missing number, boolean or time in a file where the schema says nothing; of text, only the first."""
+"""What stands for a missing number, boolean or time in a file where the schema says nothing; of texts the first."""
 
 Kind = Literal["number", "boolean", "category", "time", "key", "ignored"]
 _MAY: Mapping[str, frozenset[str]] = {
@@ -52,7 +52,9 @@ class Column(_Declared):
     missing: bool = Field(False, description="Whether a value may be null, or absent.")
     levels: tuple[str, ...] | None = Field(None, description="The only ones there may be; else they are learnt.")
     derive: tuple[derived.Name, ...] = ()
-    format: str | None = Field(None, description="How a time is written, as strptime has it; else ISO 8601, or seconds.")
+    format: str | None = Field(
+        None, description="How a time is written, as strptime has it; else ISO 8601, or seconds."
+    )
     zone: str | None = Field(None, description="Of times without one, and of local hours.")
 
     @model_validator(mode="after")
@@ -83,7 +85,9 @@ class Roles(_Declared):
     """Which column is what; each may be absent."""
 
     label: Name | None = Field(None, description="What was found out.")
-    fraud: tuple[str, ...] | None = Field(None, description="Its values that mean fraud, where it is neither 0/1 nor boolean.")
+    fraud: tuple[str, ...] | None = Field(
+        None, description="Its values that mean fraud, where it is neither 0/1 nor boolean."
+    )
     id: Name | None = Field(None, description="Comes back with the answer, and joins labels.")
     time: Name | None = None
     amount: Name | None = None
@@ -100,20 +104,32 @@ class Schema(_Declared):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         roles = self.roles
+        if roles.time in self.columns and self.columns[roles.time].missing:
+            raise ValueError(
+                f"[columns.{_key(roles.time)}] is the time of a transaction: it has one, leave `missing` out"
+            )
         for role, kind in (("time", "time"), ("amount", "number")):
             name = getattr(roles, role)
             if name is not None and (name not in self.columns or self.columns[name].kind != kind):
-                raise ValueError(f"[roles] {role} = {name!r} should be a column of kind {kind}: add [columns.{_key(name)}]")
+                raise ValueError(
+                    f"[roles] {role} = {name!r} should be a column of kind {kind}: add [columns.{_key(name)}]"
+                )
         for role in ("label", "id"):
             if getattr(roles, role) in self.columns:
                 name = getattr(roles, role)
-                raise ValueError(f"[columns.{_key(name)}] is the {role}: it stands in [roles] alone, leave the table out")
+                raise ValueError(
+                    f"[columns.{_key(name)}] is the {role}: it stands in [roles] alone, leave the table out"
+                )
         if roles.label is not None and roles.label == roles.id:
             raise ValueError(f"[roles] label and id are both {roles.label!r}")
         if roles.fraud is not None and (roles.label is None or not roles.fraud):
-            raise ValueError("[roles] fraud lists the values of the label that mean fraud: name the label, and one value at least")
+            raise ValueError(
+                "[roles] fraud lists the values of the label that mean fraud: name the label, and one value at least"
+            )
         if not self.features:
-            raise ValueError("no column gives the model an input: a number, a boolean, a category, or a time with `derive`")
+            raise ValueError(
+                "no column gives the model an input: a number, a boolean, a category, or a time with `derive`"
+            )
         return self
 
     @cached_property
@@ -123,7 +139,7 @@ class Schema(_Declared):
 
     @cached_property
     def features(self) -> tuple[str, ...]:
-        """Names of the model's inputs: numbers, booleans and categories as they stand, then what is derived of times."""
+        """Names of the model's inputs: numbers, booleans and categories, then what is derived of times."""
         plain = [name for name in self.inputs if self.columns[name].kind != "time"]
         return (*plain, *(name for name, _, _ in self.derived))
 
@@ -189,7 +205,9 @@ def read(path: Path) -> Schema:
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise SchemaError(f"{path}: cannot be read: {one_line(error)}; expected a TOML file that declares columns") from None
+        raise SchemaError(
+            f"{path}: cannot be read: {one_line(error)}; expected a TOML file that declares columns"
+        ) from None
     return parse(text, str(path))
 
 

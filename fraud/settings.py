@@ -49,6 +49,11 @@ class Settings(BaseModel):
         pattern=r"^s3://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/.*)?$",
         description="Where models and data are published, as s3://bucket/prefix.",
     )
+    schema_file: str | None = Field(
+        None,
+        alias="schema",
+        description="TOML file that declares what a transaction is, for commands without a model.",
+    )
     workers: int = Field(2, ge=1, le=256, description="Server processes.")
     max_batch_size: int = Field(128, ge=2, le=10_000, description="Most /predict calls scored as one batch.")
     max_latency_ms: int = Field(
@@ -104,7 +109,7 @@ class Settings(BaseModel):
         repr=False,
         description="Where predictions and labels are kept: sqlite:////... or postgresql://...",
     )
-    log_features: bool = Field(True, description="Whether the log keeps the 30 inputs of each transaction.")
+    log_features: bool = Field(True, description="Whether the log keeps the inputs of each transaction.")
     log_max_pending: int = Field(
         100_000, ge=1, le=10_000_000, description="Most predictions a worker keeps waiting for the database."
     )
@@ -158,7 +163,7 @@ class Settings(BaseModel):
     @classmethod
     def env_names(cls) -> list[str]:
         """The environment variables there are, in the order of the fields."""
-        return [PREFIX + field.upper() for field in cls.model_fields]
+        return [PREFIX + (field.alias or name).upper() for name, field in cls.model_fields.items()]
 
 
 def _digests(hashes: str | None) -> tuple[bytes, ...]:

@@ -15,10 +15,12 @@ from fraud import checksums
 from fraud import manifest as manifests
 from fraud.atomic import replacing
 from fraud.errors import ModelError, SchemaError, one_line
-from fraud.features import FEATURES, transform
+from fraud.features import FeaturePath
 from fraud.home import folder as home_folder
+from fraud.inputs import encoding
+from fraud.inputs.levels import Levels, moved
 from fraud.manifest import Manifest
-from fraud.schema import schema_hash
+from fraud.schema import Schema, default
 from fraud.scorer import file as forest_file
 from fraud.scorer.file import Probes
 from fraud.scorer.forest import Forest
@@ -36,16 +38,34 @@ PICKLE_FILE = "saved_model.pkl"  # the name that bentoml.sklearn.load_model look
 
 @dataclass(frozen=True)
 class Served:
-    """A model ready to score: checked, exact, and of the schema this code was written for."""
+    """A model ready to score: checked and exact."""
 
     version: str
     forest: Forest
     manifest: Manifest
+    features: FeaturePath
+    """From rows of its own schema to what its forest takes."""
+
+    def check_schema(self, schema: Schema | None) -> None:
+        """Raise SchemaError when somebody names another schema than the model's."""
+        own = self.features.schema
+        if schema is not None and schema.hash != own.hash:
+            raise SchemaError(
+                f"{self.version} was made for the schema {own.name}, which it carries, not for {schema.name}: leave "
+                "--schema and FRAUD_SCHEMA out"
+            )
+
+    def score(self, rows: NDArray[np.float64], levels: Levels | None = None, threads: int = 1) -> NDArray[np.float64]:
+        """Scores of rows ``(n, inputs)``, whose categories are places in ``levels``, or in the model's own."""
+        own = self.features.encoding.levels
+        rows = rows if levels is None else moved(rows, self.features.schema, levels, own)
+        return self.forest.score(self.features.transform(rows), threads)
 
 
 def save(
     model: Any,  # noqa: ANN401 - scikit-learn ships no types
     forest: Forest,
+    features: FeaturePath,
     probes: Probes,
     describe: Callable[[str, dict[str, str]], Manifest],
     labels: dict[str, str],
@@ -76,10 +96,12 @@ def save(
         labels=labels,
     ) as entry:
         folder = Path(entry.path)
-        joblib.dump(pipeline(model), folder / PICKLE_FILE, compress=3)
+        joblib.dump(pipeline(model, features), folder / PICKLE_FILE, compress=3)
         forest_file.save(folder / FOREST_FILE, forest, probes)
-        check_exact(*forest_file.load(folder / FOREST_FILE), str(entry.tag))
-        files = {name: manifests.sha256(folder / name) for name in (PICKLE_FILE, FOREST_FILE)}
+        if features.encoding.columns:
+            (folder / encoding.FILE).write_text(features.encoding.model_dump_json() + "\n")
+        check_exact(*forest_file.load(folder / FOREST_FILE), features, str(entry.tag))
+        files = {path.name: manifests.sha256(path) for path in sorted(folder.iterdir())}
         manifest = describe(str(entry.tag.version), files)
         (folder / manifests.FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
         entry.info.metadata[checksums.KEY] = checksums.of_folder(folder)  # BentoML writes it when this block ends
@@ -194,8 +216,8 @@ def read_manifest(entry: "bentoml.Model") -> Manifest:
 def open_served(entry: "bentoml.Model") -> Served:
     """Load an entry for scoring.
 
-    Raises ModelError when a file was changed, the schema or features differ from this code's, or the scorer does not
-    give the probes' stored scores bit for bit.
+    Raises ModelError when a file was changed, or the scorer does not give the probes' stored scores bit for bit;
+    SchemaError when the schema that it carries is not the one that it was made for, or this code does not know it.
     """
     manifest = read_manifest(entry)
     if not checksums.are_kept(entry):
@@ -203,13 +225,34 @@ def open_served(entry: "bentoml.Model") -> Served:
     path = Path(entry.path_of(FOREST_FILE))
     if not path.is_file() or manifests.sha256(path) != manifest.files.get(FOREST_FILE):
         raise ModelError.changed(entry.tag, FOREST_FILE)
-    if manifest.schema_hash != schema_hash() or manifest.features != FEATURES:
-        raise SchemaError(f"{entry.tag}: made for another transaction schema than this code's; train it again")
+    features = FeaturePath(manifest.schema_of(), _encoding(entry, manifest))
+    if manifest.schema_hash != features.schema.hash or manifest.features != features.names:
+        raise SchemaError(f"{entry.tag}: made for another transaction schema than it says; train it again")
     forest, probes = forest_file.load(path)
-    if forest.n_features != len(FEATURES):
-        raise SchemaError(f"{entry.tag}: the scorer takes {forest.n_features} features, not {len(FEATURES)}")
-    check_exact(forest, probes, str(entry.tag))
-    return Served(str(entry.tag.version), forest, manifest)
+    if forest.n_features != len(features.names):
+        raise SchemaError(f"{entry.tag}: the scorer takes {forest.n_features} features, not {len(features.names)}")
+    check_exact(forest, probes, features, str(entry.tag))
+    return Served(str(entry.tag.version), forest, manifest, features)
+
+
+def open_default(entry: "bentoml.Model") -> Served:
+    """``open_served`` for who takes transactions of the default schema alone. Raises SchemaError for another."""
+    served = open_served(entry)
+    if served.features.schema.hash != default().hash:
+        raise SchemaError(
+            f"{entry.tag}: made for the transaction schema {served.features.schema.name}; the service takes that of "
+            f"{default().name} alone. Score files of it with `python -m fraud score`"
+        )
+    return served
+
+
+def _encoding(entry: "bentoml.Model", manifest: Manifest) -> encoding.Encoding:
+    path = Path(entry.path_of(encoding.FILE))
+    if encoding.FILE not in manifest.files:
+        return encoding.EMPTY
+    if not path.is_file() or manifests.sha256(path) != manifest.files[encoding.FILE]:
+        raise ModelError.changed(entry.tag, encoding.FILE)
+    return encoding.parse(path.read_bytes(), str(path))
 
 
 @cache
@@ -218,9 +261,11 @@ def _say_unsealed(tag: str) -> None:
     LOG.warning("%s was saved without the hashes of its files: an edited manifest would not show; train it again", tag)
 
 
-def check_exact(forest: Forest, probes: Probes, name: str) -> None:
+def check_exact(forest: Forest, probes: Probes, features: FeaturePath, name: str) -> None:
     """Raise ModelError unless the scorer gives the stored scores of the probe rows bit for bit."""
-    differing = int((forest.score(transform(probes.rows)) != probes.scores).sum())
+    if probes.rows.shape[1] != len(features.schema.inputs):
+        raise ModelError.not_sound(name, f"probe rows of {probes.rows.shape[1]} columns do not fit the schema")
+    differing = int((forest.score(features.transform(probes.rows)) != probes.scores).sum())
     if differing or not np.isfinite(probes.scores).all() or not len(probes.scores):
         raise ModelError(
             f"{name}: the scorer is not exact: {differing} of {len(probes.scores)} probe rows differ from scikit-learn"

@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fraud.errors import FraudError, SettingsError
-from fraud.schema import schema_hash
+from fraud.schema import default
 from fraud.settings import DATABASE_URL_FORM
 from monitoring.storage import added_column, sqlite_engine
 from monitoring.storage.sqlite_engine import CONNECT_SECONDS
@@ -86,7 +86,7 @@ PREDICTIONS_WITH_LABELS = PREDICTIONS_TABLE.outerjoin(
 )
 """Predictions, each with its label where there is one."""
 
-SCHEMA_HASH = schema_hash()[:12]
+SCHEMA_HASH = default().hash[:12]
 """What ``schema_hash`` is in rows that this code logs."""
 
 _LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7223090410)"}
@@ -103,7 +103,7 @@ class DatabaseError(FraudError):
 
 
 class LoggedPrediction(NamedTuple):
-    """One prediction. ``row``: the 30 inputs as little-endian float64 in the order of ``fraud.schema.COLUMNS``."""
+    """One prediction. ``row``: the inputs as little-endian float64 in the order of the default schema."""
 
     scored_at: float
     transaction_id: str | None

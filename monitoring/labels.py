@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import CursorResult, Engine, bindparam, delete, exists, func, select
 
-from fraud.features import SECONDS_PER_DAY
+from fraud.inputs.derived import SECONDS_PER_DAY
 from fraud.settings import Settings, not_set
 from monitoring import database, quality
 from monitoring.database import LABELS_TABLE, PREDICTIONS_TABLE, DatabaseError

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import IO, TYPE_CHECKING
 
-from fraud.features import SECONDS_PER_DAY
+from fraud.inputs.derived import SECONDS_PER_DAY
 from fraud.settings import Settings
 from monitoring import multiprocess
 from monitoring.record_metrics import RecordMetrics

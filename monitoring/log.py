@@ -18,7 +18,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from fraud.rows import ROW_BYTES, Packed, ScoredRow
-from fraud.schema import COLUMNS
+from fraud.schema import default
 from fraud.settings import Settings
 from monitoring.live import QualityPublisher
 from monitoring.record_metrics import RecordMetrics
@@ -38,14 +38,14 @@ DRAIN_SECONDS = 5.0
 STEP_ROWS = 500
 """Of a batch, added at once: nobody else works for the while, half a millisecond."""
 
-_AMOUNT = COLUMNS.index("Amount")
+_AMOUNT = default().position(default().roles.amount) or 0
 _amount_of = Struct(f"<{8 * _AMOUNT}xd").unpack_from
 
 
 class PredictionLog:
     """Writes what was answered to ``engine``. ``add`` is for one thread; ``close`` ends the writing.
 
-    ``features``: whether the 30 inputs of each row are kept. ``max_pending``: most rows that wait.
+    ``features``: whether the inputs of each row are kept. ``max_pending``: most rows that wait.
     """
 
     def __init__(self, engine: "Engine", metrics: RecordMetrics, *, features: bool, max_pending: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Engine, Float, Integer, Select, and_, case, cast, func, or_, select
 
-from fraud.features import SECONDS_PER_DAY
+from fraud.inputs.derived import SECONDS_PER_DAY
 from monitoring.database import LABELS_TABLE, PREDICTIONS_TABLE, PREDICTIONS_WITH_LABELS
 
 OUTCOMES = ("true_positive", "false_positive", "false_negative", "true_negative")

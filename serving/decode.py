@@ -26,8 +26,9 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from pydantic_core import from_json
 
 from fraud.rows import Packed, Rows, pack_row, unpack
-from fraud.schema import COLUMNS, ID_COLUMN, ID_PATTERN, Label, Transaction, bounds
+from fraud.schema import ID_PATTERN, default
 from serving import refuse
+from serving.contract.models import COLUMNS, ID_COLUMN, Label, Transaction
 
 PREDICT_BYTES = 16 * 1024  # a transaction with every digit of every number takes under 1 KiB
 PIECE_BYTES = 128 * 1024
@@ -39,7 +40,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def _number(column: str) -> Any:  # noqa: ANN401 - a type
-    lowest, highest = bounds(column)
+    lowest, highest = default().columns[column].bounds
     return Annotated[float, Meta(ge=lowest, le=highest)]
 
 

@@ -18,9 +18,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from fraud.rows import Rows, ScoredRow, pack
-from fraud.schema import Label, Prediction, Predictions, Transaction, batch_of
 from serving import process, refuse
 from serving.answer import answer_many, answer_one
+from serving.contract.models import Label, Prediction, Predictions, Transaction, batch_of
 from serving.decode import PREDICT_BYTES, parse_label, parse_many, parse_one
 from serving.edge import refused
 from serving.telemetry import request_id, tracing
@@ -132,7 +132,7 @@ def one_transaction(example: dict[str, Any]) -> type[bentoml.IODescriptor]:
 
         @classmethod
         async def from_http_request(cls, request: Request, _serde: object) -> NDArray[np.float64]:
-            """Bytes to a row ``(1, 30)``."""
+            """Bytes to a row ``(1, inputs)``."""
             with _refusing(request):
                 rows = parse_one(await _body(request, PREDICT_BYTES))
             _rows.set(rows)
@@ -152,7 +152,7 @@ def many_transactions(example: dict[str, Any], max_rows: int, max_bytes: int) ->
 
         @classmethod
         async def from_http_request(cls, request: Request, _serde: object) -> NDArray[np.float64]:
-            """Bytes to rows ``(n, 30)``."""
+            """Bytes to rows ``(n, inputs)``."""
             with _refusing(request):
                 rows = await _in_steps(parse_many(await _body(request, max_bytes), max_rows))
             _rows.set(rows)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from bentoml.exceptions import BentoMLException
 from pydantic import ValidationError
 
-from fraud.schema import COLUMNS
+from serving.contract.models import COLUMNS
 
 RETRY_AFTER_SECONDS = 1
 SHOWN = 20  # problems named in one answer

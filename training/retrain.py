@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 
 from fraud import store
 from fraud.errors import ConflictError, DataError, SchemaError
-from fraud.features import transform
 from fraud.manifest import Manifest
 from fraud.remote import datasets, s3
 from fraud.remote.champion import Champion
 from fraud.remote.registry import Registry
+from fraud.schema import Schema
 from fraud.settings import MODEL_NAME
-from training import data, train
+from training import data, encode, train
 from training.console import Steps
-from training.data import Dataset
+from training.dataset import Dataset, row_hashes
 from training.judging import gate
 from training.judging.gate import Case, Contender, Policy, Verdict
-from training.run import AMOUNT, Judged, TrainingPlan, judge, save
+from training.run import Judged, TrainingPlan, judge, save
 
 TIMED_ROWS = 200
 
@@ -80,16 +80,25 @@ def increments(remote: Registry, count: int) -> list[str]:
 
 
 def retrain(
-    remote: Registry, plan: TrainingPlan, policy: Policy, steps: Steps, *, schema_change_declared: bool = False
+    remote: Registry,
+    plan: TrainingPlan,
+    policy: Policy,
+    steps: Steps,
+    *,
+    schema_given: bool = False,
+    schema_change_declared: bool = False,
 ) -> RetrainResult:
     """Train a challenger on all data but the held-out part, gate it, and promote it if it passes.
+
+    Its schema is the champion's; another one that is given has to be declared as a change.
 
     Raises DataError for unusable data, RegistryError when S3 fails, ConflictError when somebody else changed the
     champion while this one was being judged.
     """
     seen = remote.pointer.read()
     champion = _champion_model(remote, seen[0].model_version) if seen else None
-    dataset = data.load_telling(plan.sources or [s3.join(remote.uri, datasets.FOLDER, "")], steps)
+    plan = replace(plan, schema=_schema(plan.schema, champion, given=schema_given, declared=schema_change_declared))
+    dataset = data.load_telling(plan.sources or [s3.join(remote.uri, datasets.FOLDER, "")], plan.schema, steps)
     judged = judge(plan, dataset, steps)
     manifest = save(plan, dataset, judged)
     version = manifest.model_version
@@ -130,6 +139,18 @@ def _champion_model(remote: Registry, version: str) -> ChampionModel:
         return ChampionModel(version, manifest, rows, None, str(error))
 
 
+def _schema(plan: Schema, champion: ChampionModel | None, *, given: bool, declared: bool) -> Schema:
+    if champion is None or champion.served is None or (given and declared):
+        return plan
+    own = champion.served.features.schema
+    if given and plan.hash != own.hash:
+        raise SchemaError(
+            f"the champion {champion.version} is of the schema {own.name}, not of {plan.name}: leave --schema and "
+            "FRAUD_SCHEMA out, or say --allow-schema-change"
+        )
+    return own
+
+
 def _same(one: Manifest, other: Manifest) -> bool:
     return one.files[store.FOREST_FILE] == other.files[store.FOREST_FILE] and one.threshold == other.threshold
 
@@ -157,27 +178,37 @@ def _case(
     dataset: Dataset, judged: Judged, manifest: Manifest, champion: ChampionModel | None, schema_change_declared: bool
 ) -> Case:
     """The rows that neither model trained on, scored by both."""
-    known = data.row_hashes(dataset.rows[judged.fitted])
+    known = row_hashes(dataset.content[judged.fitted])
     if champion is not None:
         known = np.union1d(known, champion.rows)
     test = judged.parts.test
-    fresh = test[~np.isin(data.row_hashes(dataset.rows[test]), known)]
-    rows = dataset.rows[fresh]
-    features = transform(rows)
-    ours, theirs = _open(manifest.model_version), champion.served if champion else None
-    seconds = _seconds_per_row([served for served in (ours, theirs) if served], features[:TIMED_ROWS])
-    challenger = _contender(ours, features, seconds[0])
-    reference = train.score(judged.model, features) if len(rows) else challenger.scores
+    fresh = test[~np.isin(row_hashes(dataset.content[test]), known)]
+    ours = _open(manifest.model_version)
+    theirs, problem = _comparable(champion, dataset.schema) if champion else (None, None)
+    inputs = [encode.features_of(served.features, dataset, fresh) for served in (ours, theirs) if served]
+    seconds = _seconds_per_row([served for served in (ours, theirs) if served], inputs)
+    challenger = _contender(ours, inputs[0], seconds[0])
+    reference = train.score(judged.model, inputs[0]) if len(fresh) else challenger.scores
     return Case(
         labels=dataset.labels[fresh],
-        amounts=rows[:, AMOUNT],
+        amounts=None if dataset.amounts is None else dataset.amounts[fresh],
         left_out=len(test) - len(fresh),
         challenger=challenger,
-        champion=_contender(theirs, features, seconds[1]) if theirs else None,
-        champion_problem=champion.problem if champion else None,
+        champion=_contender(theirs, inputs[1], seconds[1]) if theirs else None,
+        champion_problem=problem,
         scorer_differences=int((challenger.scores != reference).sum()),
         schema_change_declared=schema_change_declared,
     )
+
+
+def _comparable(champion: ChampionModel, schema: Schema) -> tuple[store.Served | None, str | None]:
+    """The champion where it scores rows of ``schema``, else why not."""
+    if champion.served is None:
+        return None, champion.problem
+    own = champion.served.features.schema
+    if own.hash != schema.hash:
+        return None, f"{champion.version} is of the schema {own.name}, not of {schema.name}"
+    return champion.served, None
 
 
 def _open(version: str) -> store.Served:
@@ -195,12 +226,12 @@ def _contender(served: store.Served, features: train.Features, seconds_per_row: 
     )
 
 
-def _seconds_per_row(models: Sequence[store.Served], features: train.Features) -> list[float]:
+def _seconds_per_row(models: Sequence[store.Served], inputs: Sequence[train.Features]) -> list[float]:
     """Median time of each model to score one row alone; in turns, so that a busy moment slows all of them."""
     seconds: list[list[float]] = [[] for _ in models]
-    for row in features:
-        for served, times in zip(models, seconds, strict=True):
+    for row in range(min(TIMED_ROWS, len(inputs[0]))):
+        for served, features, times in zip(models, inputs, seconds, strict=True):
             started = time.perf_counter()
-            served.forest.score(row[None, :])
+            served.forest.score(features[row : row + 1])
             times.append(time.perf_counter() - started)
     return [float(np.median(times)) if times else float("nan") for times in seconds]

@@ -2,30 +2,31 @@
 
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from platform import python_version
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.ensemble import RandomForestClassifier
+from numpy.typing import NDArray
 
 from fraud import profile, store
 from fraud.errors import ModelError
-from fraud.features import FEATURES, transform
+from fraud.features import FeaturePath
+from fraud.inputs.levels import moved
 from fraud.manifest import DataFacts, Manifest, Metrics, Recipe, SplitFacts, ThresholdChoice
-from fraud.schema import COLUMNS, schema_hash
+from fraud.schema import Schema, default
 from fraud.scorer.file import Probes
 from fraud.scorer.forest import Forest
 from fraud.scorer.from_sklearn import from_sklearn
-from training import data, probes, split, train
+from training import data, encode, probes, split, train
 from training.console import Steps
-from training.data import Dataset
+from training.dataset import Dataset, row_hashes
 from training.judging import evaluate, threshold
 from training.train import DEFAULTS, Features, Scores
+from training.train import Forest as Estimator
 
-AMOUNT = COLUMNS.index("Amount")
 VALIDATION_SHARE = 0.25  # the later part of the training rows, under the time protocol
 
 _PACKAGES = ("scikit-learn", "numpy", "scipy", "joblib", "pandas", "bentoml")
@@ -36,7 +37,11 @@ class TrainingPlan:
     """What a run is asked to do."""
 
     sources: Sequence[str]
-    protocol: split.Protocol = "time"
+    schema: Schema = field(default_factory=default)
+    protocol: split.Protocol | None = None
+    """By default by time, or stratified where the schema names none."""
+    periods: tuple[split.Period, split.Period] | None = None
+    """Of the training rows and of the test rows, for the protocol ``dates``."""
     recipe: Recipe = DEFAULTS
     refit: Literal["none", "all"] = "none"
     jobs: int = -1
@@ -48,8 +53,9 @@ class TrainingPlan:
 class Judged:
     """A fitted forest, its exact scorer, and what was found out about it."""
 
-    model: RandomForestClassifier
+    model: Estimator
     forest: Forest
+    features: FeaturePath
     fitted: split.Indices
     """The rows it was fitted on."""
     parts: split.Split
@@ -63,7 +69,7 @@ def run(plan: TrainingPlan, steps: Steps) -> Manifest:
 
     Raises DataError when the data cannot be used, ModelError when the scorer is not exact.
     """
-    dataset = data.load_telling(plan.sources, steps)
+    dataset = data.load_telling(plan.sources, plan.schema, steps)
     judged = judge(plan, dataset, steps)
     steps.start("save", "Saving to the BentoML model store")
     manifest = save(plan, dataset, judged)
@@ -73,16 +79,15 @@ def run(plan: TrainingPlan, steps: Steps) -> Manifest:
 
 def judge(plan: TrainingPlan, dataset: Dataset, steps: Steps) -> Judged:
     """Everything but the saving: choose the threshold, fit, and evaluate once on the test rows."""
-    features = transform(dataset.rows)
-    seed = plan.recipe.seed if plan.split_seed is None else plan.split_seed
-    parts = split.split(dataset, plan.protocol, seed=seed)
-    validation_scores, choice = _validate(plan, dataset, features, parts, steps)
-    model, forest = _fit_exact(plan, steps, "final forest", features[parts.train], dataset.labels[parts.train])
+    parts = _divide(plan, dataset)
+    _tell_roles(dataset.schema, steps)
+    validation_scores, choice = _validate(plan, dataset, parts, steps)
+    model, forest, path = _fit_exact(plan, dataset, steps, "final forest", parts.train)
     steps.start("test", f"Judging once on {len(parts.test)} test rows")
     metrics = evaluate.evaluate(
-        forest.score(features[parts.test]),
+        forest.score(encode.features_of(path, dataset, parts.test)),
         dataset.labels[parts.test],
-        dataset.rows[parts.test, AMOUNT],
+        None if dataset.amounts is None else dataset.amounts[parts.test],
         choice.threshold,
         seed=plan.recipe.seed,
     )
@@ -90,69 +95,106 @@ def judge(plan: TrainingPlan, dataset: Dataset, steps: Steps) -> Judged:
     fitted = parts.train
     if plan.refit == "all":
         fitted = np.arange(dataset.size)
-        model, forest = _fit_exact(plan, steps, "forest on every row", features, dataset.labels)
-    return Judged(model, forest, fitted, parts, choice, validation_scores, metrics)
+        model, forest, path = _fit_exact(plan, dataset, steps, "forest on every row", fitted)
+    return Judged(model, forest, path, fitted, parts, choice, validation_scores, metrics)
 
 
-def _validate(
-    plan: TrainingPlan, dataset: Dataset, features: Features, parts: split.Split, steps: Steps
-) -> tuple[Scores, ThresholdChoice]:
+def _divide(plan: TrainingPlan, dataset: Dataset) -> split.Split:
+    if plan.periods is not None:
+        return split.by_dates(dataset, *plan.periods)
+    seed = plan.recipe.seed if plan.split_seed is None else plan.split_seed
+    return split.split(dataset, plan.protocol or split.usual(dataset.schema), seed=seed)
+
+
+def _tell_roles(schema: Schema, steps: Steps) -> None:
+    """What is not there because the schema does not name it, once."""
+    if schema.roles.time is None:
+        steps.say("  the schema names no time: rows are held out at random, and there is no hour")
+    if schema.roles.amount is None:
+        steps.say("  the schema names no amount: there are no figures of money")
+
+
+def _validate(plan: TrainingPlan, dataset: Dataset, parts: split.Split, steps: Steps) -> tuple[Scores, ThresholdChoice]:
     """Validation scores inside the training rows, and the threshold chosen on them."""
     recipe = plan.recipe
-    if plan.protocol == "time":
-        held = split.later_part(dataset.rows, parts.train, VALIDATION_SHARE)
-        earlier = np.setdiff1d(parts.train, held, assume_unique=True)
-        split.check_part(dataset, "earlier part of the training side", earlier, plan.protocol)
-        model = _fit(plan, steps, "forest for the threshold", features[earlier], dataset.labels[earlier])
-        scores = train.score(model, features[held])
-    else:
+    if parts.protocol == "stratified":
         held = parts.train
         fold_of = split.folds(dataset, held, recipe.folds, parts.seed)
         with steps.trees(f"{recipe.folds} folds for the threshold", recipe.trees * recipe.folds) as progress:
-            scores = train.out_of_fold(
-                features[held], dataset.labels[held], fold_of, recipe, jobs=plan.jobs, progress=progress
-            )
+            scores = out_of_fold(dataset, held, fold_of, recipe, jobs=plan.jobs, progress=progress)
+    else:
+        held = split.later_part(dataset, parts.train, VALIDATION_SHARE)
+        earlier = np.setdiff1d(parts.train, held, assume_unique=True)
+        split.check_part(dataset, "earlier part of the training side", earlier, parts.protocol)
+        model, path, _ = _fit(plan, dataset, steps, "forest for the threshold", earlier)
+        scores = train.score(model, encode.features_of(path, dataset, held))
     choice = threshold.choose(scores, dataset.labels[held], recipe.target_precision)
     if choice.rule.startswith(threshold.FALLBACK):
         steps.warn(f"the threshold is that of the {choice.rule} among the validation rows")
     return scores, choice
 
 
+def out_of_fold(
+    dataset: Dataset,
+    part: split.Indices,
+    fold_of: NDArray[np.int64],
+    recipe: Recipe,
+    *,
+    jobs: int = -1,
+    progress: train.Progress = lambda _: None,
+) -> Scores:
+    """Scores of the rows ``part``, each by a forest that was fitted without the row's fold; ``fold_of`` is ``(n,)``.
+
+    What there is to learn of categories is learnt anew without the fold as well.
+    """
+    scores = np.empty(len(part))
+    for fold in np.unique(fold_of):
+        held = fold_of == fold
+        path, features = encode.fit(dataset, part[~held], recipe.seed)
+        model = train.fit(features, dataset.labels[part[~held]], recipe, jobs=jobs, progress=progress)
+        scores[held] = train.score(model, encode.features_of(path, dataset, part[held]))
+    return scores
+
+
 def _fit(
-    plan: TrainingPlan, steps: Steps, name: str, features: Features, labels: train.Labels
-) -> RandomForestClassifier:
-    with steps.trees(f"{name}, {len(labels)} rows", plan.recipe.trees) as progress:
-        return train.fit(features, labels, plan.recipe, jobs=plan.jobs, progress=progress)
+    plan: TrainingPlan, dataset: Dataset, steps: Steps, name: str, part: split.Indices
+) -> tuple[Estimator, FeaturePath, Features]:
+    path, features = encode.fit(dataset, part, plan.recipe.seed)
+    with steps.trees(f"{name}, {len(part)} rows", plan.recipe.trees) as progress:
+        model = train.fit(features, dataset.labels[part], plan.recipe, jobs=plan.jobs, progress=progress)
+    return model, path, features
 
 
 def _fit_exact(
-    plan: TrainingPlan, steps: Steps, name: str, features: Features, labels: train.Labels
-) -> tuple[RandomForestClassifier, Forest]:
-    """A fitted forest and its scorer, which has given scikit-learn's scores of all ``features``, bit for bit."""
-    model = _fit(plan, steps, name, features, labels)
+    plan: TrainingPlan, dataset: Dataset, steps: Steps, name: str, part: split.Indices
+) -> tuple[Estimator, Forest, FeaturePath]:
+    """A fitted forest and its scorer, which has given scikit-learn's scores of all its rows, bit for bit."""
+    model, path, features = _fit(plan, dataset, steps, name, part)
     steps.start("parity", f"Comparing the scorer with scikit-learn on {len(features)} rows")
-    forest = from_sklearn(model)
+    forest = from_sklearn(model, path.nullable)
     differing = int((forest.score(features) != train.score(model, features)).sum())
     if differing:
         raise ModelError(f"the scorer differs from scikit-learn on {differing} rows; nothing was saved")
     steps.done("equal, bit for bit")
-    return model, forest
+    return model, forest, path
 
 
 def save(plan: TrainingPlan, dataset: Dataset, judged: Judged) -> Manifest:
     """Write a judged model to the BentoML model store, with everything that is known about it."""
-    rows = dataset.rows[judged.fitted]
-    made_up = probes.make(rows, judged.forest, plan.recipe.seed)
-    stored = Probes(made_up, train.score(judged.model, transform(made_up)))
-    reference = profile.build(FEATURES, transform(rows), judged.validation_scores)
+    path, schema = judged.features, dataset.schema
+    rows = moved(dataset.rows[judged.fitted], schema, dataset.levels, path.encoding.levels)
+    made_up = probes.make(rows, judged.forest, path, plan.recipe.seed)
+    stored = Probes(made_up, train.score(judged.model, path.transform(made_up)))
+    reference = profile.build(path.names, path.transform(rows), judged.validation_scores)
 
     def describe(version: str, files: dict[str, str]) -> Manifest:
         return Manifest(
             model_version=version,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             synthetic=dataset.synthetic,
-            schema_hash=schema_hash(),
-            features=FEATURES,
+            schema_hash=schema.hash,
+            transaction_schema=schema.document(),
+            features=path.names,
             threshold=judged.choice.threshold,
             metrics=judged.metrics,
             validation=judged.choice,
@@ -166,8 +208,9 @@ def save(plan: TrainingPlan, dataset: Dataset, judged: Judged) -> Manifest:
             files=files,
         )
 
-    labels = {"synthetic": str(dataset.synthetic).lower(), "split": plan.protocol}
-    return store.save(judged.model, judged.forest, stored, describe, labels, data.row_hashes(rows))
+    labels = {"synthetic": str(dataset.synthetic).lower(), "split": judged.parts.protocol, "schema": schema.name}
+    hashes = row_hashes(dataset.content[judged.fitted])
+    return store.save(judged.model, judged.forest, path, stored, describe, labels, hashes)
 
 
 def data_facts(dataset: Dataset) -> DataFacts:

@@ -4,22 +4,21 @@ A retraining loop can then be tried on known data: train on the base, add the in
 """
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from fraud.errors import RegistryError
 from fraud.remote import datasets, s3
 from fraud.remote.datasets import BASE, NEW
-from fraud.schema import COLUMNS, LABEL
+from fraud.schema import Schema, default
 from training.console import Steps
-from training.data import SYNTHETIC, Dataset, load_telling
+from training.data import SYNTHETIC, load_telling
+from training.dataset import Dataset
 from training.split import Indices, Protocol, no_fraud, split
 
-_TIME = COLUMNS.index("Time")
 # Seeds of run and retrain are below this. A stratified base cut with the very seed of a later stratified split would
 # hold none of that split's test rows.
 _SEEDS_APART = 2**32
@@ -30,6 +29,7 @@ class SimulationPlan:
     """What to simulate."""
 
     sources: list[str]
+    schema: Schema = field(default_factory=default)
     protocol: Protocol = "stratified"
     slices: int = 1
     seed: int = 0
@@ -53,7 +53,7 @@ def simulate(uri: str, plan: SimulationPlan, steps: Steps, *, replace: bool = Fa
     earlier = _simulation_objects(folder)
     if earlier and not replace:
         raise RegistryError.there_already(earlier[0], "--replace removes it and every increment first")
-    dataset = load_telling(plan.sources, steps)
+    dataset = load_telling(plan.sources, plan.schema, steps)
     parts = cut(dataset, plan.protocol, plan.slices, plan.seed)
     if earlier:
         steps.start("remove", f"Removing {len(earlier)} objects of the simulation before")
@@ -89,16 +89,18 @@ def _simulation_objects(folder: str) -> list[str]:
 
 
 def _put(uri: str, name: str, dataset: Dataset, indices: Indices) -> dict[str, Any]:
-    rows, labels = dataset.rows[indices], dataset.labels[indices]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS)).assign(**{LABEL: labels})
+    frame = dataset.frame(indices)
     if dataset.synthetic:
         frame.attrs[SYNTHETIC] = True
     with tempfile.TemporaryDirectory(prefix="fraud-simulate-") as folder:
         path = Path(folder) / "part.parquet"
         frame.to_parquet(path, index=False)
-        pushed = datasets.push(uri, path, name)
-    times = {"from_time": float(rows[:, _TIME].min()), "to_time": float(rows[:, _TIME].max())}
-    return {**pushed, "frauds": int(labels.sum()), **times}
+        pushed = datasets.push(uri, path, dataset.schema, name)
+    span = {}
+    if dataset.times is not None:
+        moments = dataset.times[indices]
+        span = {"from_time": float(moments.min()), "to_time": float(moments.max())}
+    return {**pushed, "frauds": int(dataset.labels[indices].sum()), **span}
 
 
 def _warn_of_others(folder: str, steps: Steps) -> None:

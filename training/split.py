@@ -1,7 +1,7 @@
 """Which rows train a model and which judge it. No row, nor one with equal values, is ever on both sides.
 
-Two protocols, because the split decides the number: ``time`` judges on the latest rows, as production does;
-``stratified`` is the classic random 80/20 of the published figures, drawn by content rather than by position.
+The split decides the number: ``time`` judges on the latest rows, as production does; ``stratified`` is the classic
+random 80/20 of the published figures, drawn by content rather than by position; ``dates`` takes named days.
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.errors import DataError
-from fraud.schema import COLUMNS
-from training.data import Dataset, row_hashes
+from fraud.inputs import times
+from fraud.schema import Schema
+from training.dataset import Dataset, row_hashes
 
-Protocol = Literal["time", "stratified"]
+Protocol = Literal["time", "stratified", "dates"]
 Indices = NDArray[np.int64]
 
+Period = tuple[float, float]
+"""Seconds of the local clock: from, and before."""
+
 TEST_SHARE = 0.2
-_TIME = COLUMNS.index("Time")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,40 +35,70 @@ class Split:
     test: Indices
 
 
+def usual(schema: Schema) -> Protocol:
+    """The protocol for who names none: by time, where the schema names one."""
+    return "stratified" if schema.roles.time is None else "time"
+
+
+def by_dates(dataset: Dataset, train: Period, test: Period) -> Split:
+    """The rows of two periods; those of neither are left out. Raises DataError when a side has no rows or no fraud."""
+    clock = _clock(dataset)
+    sides = [np.flatnonzero((clock >= start) & (clock < end)) for start, end in (train, test)]
+    parts = Split("dates", 0, len(sides[1]) / max(1, dataset.size), *sides)
+    for name, side in (("training period", parts.train), ("test period", parts.test)):
+        check_part(dataset, name, side, "dates")
+    return parts
+
+
+def _clock(dataset: Dataset) -> NDArray[np.float64]:
+    """Local seconds of each row."""
+    name = dataset.schema.roles.time
+    if name is None or dataset.times is None:
+        raise no_time(dataset.schema)
+    return times.local(dataset.times, dataset.schema.columns[name].zone)
+
+
+def no_time(schema: Schema) -> DataError:
+    """What was asked for needs a time."""
+    return DataError(f"the schema {schema.name} names no time: use --split stratified")
+
+
 def split(dataset: Dataset, protocol: Protocol = "time", test_share: float = TEST_SHARE, seed: int = 0) -> Split:
     """Divide ``dataset`` into a training and a test side.
 
-    ``time``: the latest rows are the test side; rows of one ``Time`` stay together, so every test row is later
-    than every training row. ``stratified``: a seeded hash of a row's 30 values decides, not its label or position;
+    ``time``: the latest rows are the test side; rows of one time stay together, so every test row is later
+    than every training row. ``stratified``: a seeded hash of a row's values decides, not its label or position;
     so a held-out row stays held out as data grows, and rows of equal values stay together. The share is then met
     on average, for each class alike. Raises DataError when a side would have no rows or no fraud.
     """
     _check_share(test_share)
     everything = np.arange(dataset.size, dtype=np.int64)
     if protocol == "time":
-        test = later_part(dataset.rows, everything, test_share)
+        test = later_part(dataset, everything, test_share)
     else:
-        test = everything[row_hashes(dataset.rows, seed, "split") < _limit(test_share)]
+        test = everything[row_hashes(dataset.content, seed, "split") < _limit(test_share)]
     parts = Split(protocol, seed, test_share, np.setdiff1d(everything, test, assume_unique=True), test)
     for name, side in (("training side", parts.train), ("test side", parts.test)):
         check_part(dataset, name, side, protocol)
     return parts
 
 
-def later_part(rows: NDArray[np.float64], indices: Indices, share: float) -> Indices:
-    """The later ``share`` of ``indices`` by ``Time``, sorted; rows at the boundary ``Time`` all belong to it.
+def later_part(dataset: Dataset, indices: Indices, share: float) -> Indices:
+    """The later ``share`` of ``indices``, sorted; rows at the boundary's time all belong to it.
 
     Raises DataError when nothing would be earlier.
     """
     _check_share(share)
-    times = rows[indices, _TIME]
-    if not len(times):
-        raise DataError.too_little("there are no rows to divide by Time")
-    position = min(round(len(times) * (1 - share)), len(times) - 1)
-    boundary = np.partition(times, position)[position]
-    if boundary == times.min():
-        raise DataError.too_little(f"no row is earlier than Time {boundary:g}, where the later part starts")
-    return np.sort(indices[times >= boundary])
+    if dataset.times is None:
+        raise no_time(dataset.schema)
+    moments, name = dataset.times[indices], dataset.schema.roles.time
+    if not len(moments):
+        raise DataError.too_little(f"there are no rows to divide by {name}")
+    position = min(round(len(moments) * (1 - share)), len(moments) - 1)
+    boundary = np.partition(moments, position)[position]
+    if boundary == moments.min():
+        raise DataError.too_little(f"no row is earlier than {name} {boundary:g}, where the later part starts")
+    return np.sort(indices[moments >= boundary])
 
 
 def folds(dataset: Dataset, train: Indices, k: int = 5, seed: int = 0) -> NDArray[np.int64]:
@@ -75,7 +108,7 @@ def folds(dataset: Dataset, train: Indices, k: int = 5, seed: int = 0) -> NDArra
     even in either class as can be; rows of equal values share a fold, whatever their labels. Raises DataError with
     fewer than k frauds.
     """
-    hashes = row_hashes(dataset.rows[train], seed, "folds")
+    hashes = row_hashes(dataset.content[train], seed, "folds")
     unique, group = np.unique(hashes, return_inverse=True)
     is_fraud = np.bincount(group, weights=dataset.labels[train], minlength=len(unique)) > 0
     if is_fraud.sum() < k:

@@ -8,36 +8,47 @@ from numpy.typing import NDArray
 
 from fraud import store
 from fraud.errors import ModelError, RegistryError, one_line
-from fraud.features import transform
 from fraud.remote.registry import Registry
+from fraud.schema import Schema
 from fraud.settings import MODEL_NAME
 from training import data
 from training.console import Steps
-from training.judging import evaluate
-from training.run import AMOUNT, data_facts
+from training.dataset import row_hashes, select
+from training.judging import evaluate, segments
+from training.run import data_facts
 
 
 def evaluate_stored(
-    tag: str, sources: Sequence[str], steps: Steps, remote: Registry | None = None, *, skip_trained: bool = False
+    tag: str,
+    sources: Sequence[str],
+    steps: Steps,
+    remote: Registry | None = None,
+    *,
+    skip_trained: bool = False,
+    schema: Schema | None = None,
+    by: str | None = None,
 ) -> dict[str, Any]:
     """Figures of a saved model on labelled rows, and how many of these it was trained on: None when nobody knows.
 
     The hashes of its training rows are those of the local store, else of ``remote``. ``skip_trained`` leaves the rows
-    out. Raises ModelError or DataError, the former also when they are to be left out and not known.
+    out. ``by`` names a category or a boolean: the figures of each of its values are given too. Raises ModelError or
+    DataError, the former also when rows are to be left out and not known, or when ``schema`` is not the model's.
     """
     served = store.open_served(store.get(tag))
+    served.check_schema(schema)
+    segments.check(by, served.features.schema)
     known = _trained_on(served.version, remote, steps)
     if skip_trained and known is None:
         raise ModelError(f"{tag}: its training rows are not known here, and so cannot be left out; pull or publish it")
-    dataset = data.load_telling(sources, steps)
-    trained = None if known is None else np.isin(data.row_hashes(dataset.rows), known)
+    dataset = data.load_telling(sources, served.features.schema, steps)
+    trained = None if known is None else np.isin(row_hashes(dataset.content), known)
     _tell_trained(trained, steps, skip_trained=skip_trained)
     if skip_trained and trained is not None:
-        dataset = data.select(dataset, ~trained)
+        dataset = select(dataset, ~trained)
     steps.start("test", f"Judging {served.version} on {dataset.size} rows")
-    scores = served.forest.score(transform(dataset.rows))
+    scores = served.score(dataset.rows, dataset.levels)
     threshold = served.manifest.threshold
-    metrics = evaluate.evaluate(scores, dataset.labels, dataset.rows[:, AMOUNT], threshold)
+    metrics = evaluate.evaluate(scores, dataset.labels, dataset.amounts, threshold)
     steps.done(f"average precision {metrics.average_precision.value:.3f}")
     return {
         "model_version": served.version,
@@ -46,6 +57,7 @@ def evaluate_stored(
         "trained_rows_skipped": skip_trained,
         "threshold": threshold,
         "metrics": metrics.model_dump(),
+        **({} if by is None else {"by": {by: segments.figures(dataset, scores, threshold, by)}}),
     }
 
 

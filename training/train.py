@@ -1,11 +1,12 @@
 """Fit the forest, and choose its threshold on rows that the scoring forest did not see."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from fraud.manifest import Recipe
 
@@ -16,6 +17,14 @@ Progress = Callable[[int], None]
 
 _CHUNK = 20  # trees between two reports of progress, where there are no more cores
 
+
+Forest = Any
+"""A scikit-learn forest classifier: it ships no types."""
+ESTIMATORS: Mapping[str, Any] = {
+    "random-forest": RandomForestClassifier,
+    "extra-trees": ExtraTreesClassifier,
+}
+"""Those that ``--estimator`` names."""
 
 DEFAULTS = Recipe(
     trees=100,
@@ -31,15 +40,16 @@ DEFAULTS = Recipe(
 
 def fit(
     features: Features, labels: Labels, recipe: Recipe, *, jobs: int = -1, progress: Progress = lambda _: None
-) -> RandomForestClassifier:
-    """Fit a random forest (Breiman 2001, scikit-learn's implementation).
+) -> Forest:
+    """Fit a forest: random (Breiman 2001) or of extremely randomized trees (Geurts et al. 2006), scikit-learn's own.
 
     ``features``: ``(n, k)``, ``labels``: ``(n,)`` of 0 and 1. ``progress`` is told how many trees were added. The same
     input, recipe and scikit-learn give the same forest, whatever ``jobs`` is and wherever it grows
     (``training.backend.fitting_on``).
     """
-    model = RandomForestClassifier(
+    model = ESTIMATORS[recipe.estimator](
         n_estimators=0,
+        bootstrap=True,
         criterion=recipe.criterion,
         max_samples=recipe.max_samples,
         class_weight={0: 1.0, 1: recipe.fraud_weight},
@@ -56,25 +66,7 @@ def fit(
     return model.set_params(warm_start=False, n_jobs=1)
 
 
-def score(model: RandomForestClassifier, features: Features) -> Scores:
+def score(model: Forest, features: Features) -> Scores:
     """Probability of fraud of each row, ``(n,)``, as scikit-learn gives it on one thread: the reference."""
     probabilities: Scores = model.set_params(n_jobs=1).predict_proba(features)[:, 1]
     return probabilities
-
-
-def out_of_fold(
-    features: Features,
-    labels: Labels,
-    fold_of: NDArray[np.int64],
-    recipe: Recipe,
-    *,
-    jobs: int = -1,
-    progress: Progress = lambda _: None,
-) -> Scores:
-    """Score every row by a forest fitted without the row's fold; ``fold_of`` is ``(n,)``."""
-    scores = np.empty(len(labels))
-    for fold in np.unique(fold_of):
-        held = fold_of == fold
-        model = fit(features[~held], labels[~held], recipe, jobs=jobs, progress=progress)
-        scores[held] = score(model, features[held])
-    return scores

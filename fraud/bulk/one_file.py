@@ -16,8 +16,6 @@ import pyarrow.parquet
 from fraud import store
 from fraud.bulk.pieces import Pieces, beside
 from fraud.errors import DataError
-from fraud.features import transform
-from fraud.schema import ID_COLUMN
 from fraud.tables import chunks, table
 from fraud.tables.chunks import Chunk
 
@@ -25,6 +23,7 @@ CHUNK_ROWS = 65_536
 SUFFIXES = (".csv", ".parquet")
 
 _SCORES = {"fraud_probability": pyarrow.float64(), "is_fraud": pyarrow.bool_()}
+ID_COLUMN = "transaction_id"
 _SCHEMAS = (pyarrow.schema(_SCORES), pyarrow.schema({ID_COLUMN: pyarrow.string()} | _SCORES))
 """Of a piece, without ids and with them."""
 
@@ -49,7 +48,7 @@ def score_file(
     try:
         with beside(target, facts, lambda piece: _fits(piece, served.manifest.threshold)) as pieces:
             resumed = pieces.rows
-            for chunk in _ahead(chunks.read_chunks(source, CHUNK_ROWS, resumed)):
+            for chunk in _ahead(_chunks(source, served, resumed)):
                 pieces.add(_scored(chunk, served, threads or os.cpu_count() or 1))
                 if observer:
                     observer(chunk.share, pieces.rows)
@@ -101,8 +100,13 @@ def _ahead(items: Iterator[Chunk]) -> Iterator[Chunk]:
             yield item
 
 
+def _chunks(source: Path, served: store.Served, start: int) -> Iterator[Chunk]:
+    path = served.features
+    return chunks.read_chunks(source, path.schema, path.encoding.levels, CHUNK_ROWS, start)
+
+
 def _scored(chunk: Chunk, served: store.Served, threads: int) -> pyarrow.Table:
-    scores = served.forest.score(transform(chunk.rows), threads)
+    scores = served.score(chunk.rows, threads=threads)
     return pyarrow.table(
         {
             **({} if chunk.ids is None else {ID_COLUMN: chunk.ids}),

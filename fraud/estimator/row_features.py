@@ -13,58 +13,77 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import Pipeline
 
 from fraud.errors import DataError
-from fraud.features import transform
-from fraud.schema import COLUMNS, LABEL
+from fraud.features import FeaturePath
+from fraud.inputs.encoding import Encoding
+from fraud.schema import Schema, default, of_document
 from fraud.tables import table
 
 FEATURES, FOREST = "features", "forest"
 """The steps of the pipeline."""
 
 
-def pipeline(forest: Any) -> Pipeline:  # noqa: ANN401 - scikit-learn ships no types
+def pipeline(forest: Any, features: FeaturePath) -> Pipeline:  # noqa: ANN401 - scikit-learn ships no types
     """Rows as they stand in a file, then the fitted ``forest``: its ``predict_proba`` gives the product's scores."""
-    return Pipeline([(FEATURES, RowFeatures()), (FOREST, forest)])
+    rows = RowFeatures(features.schema.document(), features.encoding.model_dump(mode="json"))
+    return Pipeline([(FEATURES, rows), (FOREST, forest)])
 
 
 class RowFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Transactions to model inputs, checked as ``python -m fraud score`` checks them. There is nothing to fit.
 
-    Takes a pandas DataFrame, by name, in any order, other columns ignored; or a float64 array ``(n, 30)`` in the order
-    of ``fraud.schema.COLUMNS``. Raises ValueError for anything else: an array of float32 holds features already.
+    ``schema``: what was declared; ``encoding``: what was learnt of categories; as documents. Takes a pandas DataFrame,
+    by name, in any order, other columns ignored; or, of a schema without categories, a float64 array ``(n, inputs)`` in
+    its order. Raises ValueError for anything else: an array of float32 holds features already.
     """
 
-    n_features_in_ = len(COLUMNS)
+    schema: dict[str, Any] | None = None
+    encoding: dict[str, Any] | None = None
+
+    def __init__(self, schema: dict[str, Any] | None = None, encoding: dict[str, Any] | None = None) -> None:
+        self.schema, self.encoding = schema, encoding
+
+    @property
+    def path(self) -> FeaturePath:
+        """The feature path that the documents describe."""
+        schema = default() if self.schema is None else of_document(self.schema, "the schema of the pipeline")
+        return FeaturePath(schema, Encoding.model_validate(self.encoding or {}))
+
+    @property
+    def n_features_in_(self) -> int:
+        """How many columns a row has."""
+        return len(self.path.schema.inputs)
 
     def fit(self, _rows: object, _labels: object = None) -> Self:
-        """Do nothing: the features have no parameters."""
+        """Do nothing: what is to be learnt of categories has been."""
         return self
 
     def transform(self, rows: pd.DataFrame | NDArray[np.float64]) -> NDArray[np.float32]:
         """Model inputs of ``rows``, float32 ``(n, n_features)``."""
+        path = self.path
         try:
-            checked = table.check(_frame(rows), labelled=False)
+            checked = table.check(_frame(rows, path.schema), path.schema, labelled=False)
         except DataError as error:
             raise ValueError(str(error)) from None
-        return transform(checked[list(COLUMNS)].to_numpy(dtype=np.float64))
+        return path.transform(table.rows(checked, path.schema, path.encoding.levels))
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
 
-def _frame(rows: object) -> pd.DataFrame:
+def _frame(rows: object, schema: Schema) -> pd.DataFrame:
     """The columns of the schema, as they were given."""
+    label, inputs = schema.roles.label, schema.inputs
     if isinstance(rows, pd.DataFrame):
-        if LABEL in rows.columns and len(rows) and rows[LABEL].isna().to_numpy().all():
+        if label in rows.columns and len(rows) and rows[label].isna().to_numpy().all():
             raise ValueError(
-                f"{LABEL} is empty in every row: where rows end in a comma, pandas takes the first column for the "
-                f"index and shifts the others; read the file with fraud.tables.table.read_table, or leave {LABEL} out"
+                f"{label} is empty in every row: where rows end in a comma, pandas takes the first column for the "
+                f"index and shifts the others; read the file with fraud.tables.table.read_table, or leave {label} out"
             )
-        return rows.loc[:, rows.columns.isin(COLUMNS)]
-    if isinstance(rows, np.ndarray) and rows.dtype == np.float64 and rows.shape[1:] == (len(COLUMNS),):
-        return pd.DataFrame(rows, columns=list(COLUMNS))
+        return rows.loc[:, rows.columns.isin(inputs)]
+    plain = not schema.categories
+    if plain and isinstance(rows, np.ndarray) and rows.dtype == np.float64 and rows.shape[1:] == (len(inputs),):
+        return pd.DataFrame(rows, columns=list(inputs))
     is_array = isinstance(rows, np.ndarray)
     got = f"{rows.dtype} {rows.shape}" if is_array else type(rows).__name__  # type: ignore[attr-defined]
-    raise ValueError(
-        f"expected a DataFrame with the columns {COLUMNS[0]} to {COLUMNS[-1]}, or a float64 array of shape "
-        f"(n, {len(COLUMNS)}) in their order, got {got}"
-    )
+    array = f", or a float64 array of shape (n, {len(inputs)}) in their order" if plain else ""
+    raise ValueError(f"expected a DataFrame with the columns {inputs[0]} to {inputs[-1]}{array}, got {got}")

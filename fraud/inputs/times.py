@@ -65,6 +65,11 @@ def local(moments: NDArray[np.float64], zone: str | None) -> NDArray[np.float64]
     return _shifted(moments, lambda shown: _offset(datetime.fromtimestamp(shown, own)))
 
 
+def instant(clock: float, zone: str | None) -> float:
+    """Seconds since 1970, UTC, at which the local clock shows ``clock``."""
+    return clock if zone is None else float(instants(np.array([clock]), zone)[0])
+
+
 def _shifted(numbers: NDArray[np.float64], offset: Callable[[float], float]) -> NDArray[np.float64]:
     """The numbers with ``offset`` of the quarter that each is in added."""
     known = np.isfinite(numbers)

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fraud import manifest
 from fraud.errors import DataError, RegistryError
 from fraud.remote import s3
+from fraud.schema import Schema
 from fraud.tables import table
 
 FOLDER = "dataset"
@@ -17,16 +19,17 @@ SUM = ".sha256.json"
 """Ends the name of the checksum that stands beside a data file."""
 
 
-def push(uri: str, path: Path, name: str | None = None) -> dict[str, Any]:
+def push(uri: str, path: Path, schema: Schema, name: str | None = None) -> dict[str, Any]:
     """Upload a labelled data file; its checksum goes last, and without it the file is not pulled.
 
     Raises DataError when the file does not hold labelled transactions, RegistryError when S3 fails.
     """
-    frame = table.check(table.read_table(path), labelled=True)
+    frame = table.check(table.read_table(path, schema), schema, labelled=True)
     target = s3.join(uri, FOLDER, name or path.name)
     digest = manifest.sha256(path)
     s3.upload(path, target)
-    s3.put(target + SUM, {"sha256": digest, "rows": len(frame), "bytes": path.stat().st_size})
+    facts = {"sha256": digest, "rows": len(frame), "bytes": path.stat().st_size, "schema_hash": schema.hash}
+    s3.put(target + SUM, facts)
     return {"uri": target, "sha256": digest, "rows": len(frame)}
 
 
@@ -45,7 +48,8 @@ def pull(uri: str, folder: Path) -> dict[str, Any]:
         target = folder / source.removeprefix(base)
         if not target.resolve().is_relative_to(folder.resolve()):
             raise RegistryError(f"{source}: the name leads out of {folder}; remove the object from the bucket")
-        expected = pushed_sha256(source)
+        facts = pushed(source)
+        expected = facts.sha256 if facts else None
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             s3.download(source, target, sha256=expected)
@@ -55,14 +59,23 @@ def pull(uri: str, folder: Path) -> dict[str, Any]:
     return {"files": files}
 
 
-def pushed_sha256(uri: str) -> str | None:
-    """What a data file was when it was pushed; None for one that was not. Raises RegistryError."""
+@dataclass(frozen=True)
+class Pushed:
+    """What a data file was when it was pushed; before schemas were declared its hash was not kept."""
+
+    sha256: str
+    schema_hash: str | None
+
+
+def pushed(uri: str) -> Pushed | None:
+    """What was kept of a data file that was pushed; None for one that was not. Raises RegistryError."""
     stored = s3.get(uri + SUM)
     if stored is None:
         return None
     try:
-        return str(json.loads(stored[0])["sha256"])
-    except (ValueError, KeyError, TypeError):
+        facts = json.loads(stored[0])
+        return Pushed(str(facts["sha256"]), facts.get("schema_hash"))
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise RegistryError(f"{uri}{SUM}: expected JSON with a sha256; push the data file again") from None
 
 

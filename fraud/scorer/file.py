@@ -3,6 +3,9 @@
 The format (https://huggingface.co/docs/safetensors) runs no code when it is read. The arrays are mapped, not copied:
 the workers of one machine share them, and loading reads only what is checked. So a file must not be written to while it
 is in use; the model store writes each of its files once.
+
+A file holds ``roots``, ``nodes``, ``value`` and ``cover`` of ``fraud.scorer.forest``, ``probe_rows`` and
+``probe_scores``; its facts, in JSON, are format, version, number of features, and which of these may be missing.
 """
 
 import json
@@ -15,17 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.errors import ModelError
-from fraud.schema import COLUMNS
 from fraud.scorer.forest import Forest
 
 FORMAT = "fraud-forest"
-FORMAT_VERSION = 2  # 1 had thresholds and children in arrays of their own
+FORMAT_VERSION = 3  # 1 had thresholds and children in arrays of their own; 2 no covers and nothing missing: still read
 
-_ARRAYS = ("roots", "nodes", "value")
+_ARRAYS = ("roots", "nodes", "value", "cover")
 _TYPES = {
     "roots": ("I32", "<i4"),
     "nodes": ("U64", "<u8"),
     "value": ("F64", "<f8"),
+    "cover": ("F64", "<f8"),
     "probe_rows": ("F64", "<f8"),
     "probe_scores": ("F64", "<f8"),
 }
@@ -35,7 +38,7 @@ _TYPES = {
 class Probes:
     """Rows with the scores scikit-learn gave them when the model was saved.
 
-    ``rows``: float64 ``(n, 30)`` raw transactions; ``scores``: float64 ``(n,)``. Made up, never customers' rows.
+    ``rows``: float64 ``(n, inputs)`` raw transactions; ``scores``: float64 ``(n,)``. Made up, never customers' rows.
     """
 
     rows: NDArray[np.float64]
@@ -43,20 +46,25 @@ class Probes:
 
 
 def save(path: Path, forest: Forest, probes: Probes) -> None:
-    """Write forest and probes to ``path`` in the format that ``load`` reads."""
+    """Write forest and probes to ``path`` in the format that ``load`` reads. A forest without covers is not written."""
     from safetensors.numpy import save_file
 
+    if forest.cover is None:
+        raise ModelError(f"{path}: expected a forest with covers; lay the model out anew")
     tensors = {name: getattr(forest, name) for name in _ARRAYS}
     tensors |= {"probe_rows": probes.rows, "probe_scores": probes.scores}
     # safetensors writes memory as it lies and the C-order shape: anything but C order would come back scrambled
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     # one key: safetensors writes several in any order, and equal models should be equal files
-    facts = {"format": FORMAT, "version": FORMAT_VERSION, "n_features": forest.n_features}
+    facts = {"format": FORMAT, "version": FORMAT_VERSION, "n_features": forest.n_features, "nullable": forest.nullable}
     save_file(tensors, path, metadata={"forest": json.dumps(facts)})
 
 
 def load(path: Path) -> tuple[Forest, Probes]:
-    """Map and check a scorer file. Raises ModelError when it is missing, damaged or of another format."""
+    """Map and check a scorer file, of this version or the one before.
+
+    Raises ModelError when it is missing, damaged or of another format.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -68,25 +76,29 @@ def load(path: Path) -> tuple[Forest, Probes]:
         header = json.loads(content[8:start])
     except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise ModelError.not_sound(path, f"the scorer file cannot be read ({error})") from None
-    if (facts.get("format"), facts.get("version")) != (FORMAT, FORMAT_VERSION):
-        raise ModelError(f"{path}: expected a {FORMAT} file of version {FORMAT_VERSION}, got {facts}")
+    if facts.get("format") != FORMAT or facts.get("version") not in (2, FORMAT_VERSION):
+        raise ModelError(f"{path}: expected a {FORMAT} file of version 2 or {FORMAT_VERSION}, got {facts}")
     try:
-        return _read(content, header, start, facts.get("n_features"))
+        return _read(content, header, start, facts)
     except (ModelError, ValueError, KeyError, TypeError) as error:
         raise ModelError.not_sound(path, f"the scorer file is damaged ({error})") from None
 
 
-def _read(content: mmap.mmap, header: dict[str, Any], start: int, n_features: object) -> tuple[Forest, Probes]:
+def _read(content: mmap.mmap, header: dict[str, Any], start: int, facts: dict[str, Any]) -> tuple[Forest, Probes]:
     header.pop("__metadata__", None)
-    if {name: entry["dtype"] for name, entry in header.items()} != {name: kind for name, (kind, _) in _TYPES.items()}:
-        raise ModelError(f"arrays {sorted(header)} are not {sorted(_TYPES)} of the expected types")
-    if type(n_features) is not int:
-        raise ModelError(f"{n_features!r} features")
+    old = facts["version"] == 2
+    n_features, nullable = facts.get("n_features"), [] if old else facts.get("nullable")
+    expected = {name: kind for name, (kind, _) in _TYPES.items() if not (old and name == "cover")}
+    if {name: entry["dtype"] for name, entry in header.items()} != expected:
+        raise ModelError(f"arrays {sorted(header)} are not {sorted(expected)} of the expected types")
+    if type(n_features) is not int or type(nullable) is not list:
+        raise ModelError(f"{n_features!r} features, missing {nullable!r}")
     arrays = {name: _mapped(content, start, name, entry) for name, entry in header.items()}
     rows, scores = arrays["probe_rows"], arrays["probe_scores"]
-    if scores.ndim != 1 or rows.shape != (len(scores), len(COLUMNS)):
+    if scores.ndim != 1 or rows.ndim != 2 or len(rows) != len(scores):
         raise ModelError(f"probe rows {rows.shape} and scores {scores.shape} do not fit")
-    return Forest(arrays["roots"], arrays["nodes"], arrays["value"], n_features), Probes(rows, scores)
+    walked = (arrays["roots"], arrays["nodes"], arrays["value"], n_features)
+    return Forest(*walked, tuple(nullable), arrays.get("cover")), Probes(rows, scores)
 
 
 def _mapped(content: mmap.mmap, start: int, name: str, entry: dict[str, Any]) -> NDArray[Any]:

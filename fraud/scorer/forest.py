@@ -6,6 +6,7 @@ A fitted scikit-learn forest is laid out as flat arrays, one entry a node, all t
 * scikit-learn casts inputs to float32 and compares with float64 thresholds; for a float32 ``x``, ``x <= t`` holds
   exactly when ``x <= floor32(t)``, the largest float32 not above ``t``. The arrays hold ``floor32(t)``.
 * leaf values are added tree by tree in float64 from zero, then divided once, in scikit-learn's order.
+* a missing value (NaN) goes to the side that each node chose in training: ``fraud.scorer.cells``.
 
 Two engines walk the arrays: ``fraud.scorer.kernel``, compiled, and where that cannot run
 ``fraud.scorer.numpy_walk``. ``fraud.scorer.order`` says how a node is written, ``fraud.scorer.file`` keeps the arrays.
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.errors import ModelError
-from fraud.scorer import kernel, numpy_walk, order
+from fraud.scorer import cells, kernel, numpy_walk, order
 
 Engine = Literal["kernel", "numpy"]
 
@@ -33,19 +34,27 @@ class Forest:
     """Flat arrays of a binary classification forest. One that exists is safe to walk; else ModelError is raised.
 
     ``roots``: int32 ``(trees,)``, ascending, the first node of each tree. ``nodes``: uint64 ``(nodes,)``, as
-    ``fraud.scorer.order`` writes them. ``value``: float64 ``(nodes,)``, the share of fraud. ``prefer``: the engine to
-    score with if it can run.
+    ``fraud.scorer.order`` writes them; the column is a cell (``fraud.scorer.cells``). ``value``: float64 ``(nodes,)``,
+    the share of fraud. ``nullable``: places of the features that may be NaN, ascending. ``cover``: float64
+    ``(nodes,)``, the weight of the training rows that came to each node; None in files of before. ``prefer``: the
+    engine to score with if it can run.
     """
 
     roots: NDArray[np.int32]
     nodes: NDArray[np.uint64]
     value: NDArray[np.float64]
     n_features: int
+    nullable: tuple[int, ...] = ()
+    cover: NDArray[np.float64] | None = None
     prefer: Engine = "kernel"
 
     def __post_init__(self) -> None:
         """Refuse arrays that a walk could leave, or would never end in."""
-        problem = order.problem(self.roots, self.nodes, self.value, self.n_features)
+        problem = cells.problem(self.n_features, self.nullable) or order.problem(
+            self.roots, self.nodes, self.value, self.n_features + len(self.nullable)
+        )
+        if not problem and self.cover is not None:
+            problem = order.cover_problem(self.nodes, self.cover)
         if problem:
             raise ModelError(f"no sound forest: {problem}")
 
@@ -65,17 +74,24 @@ class Forest:
 
     @cached_property
     def _bound(self) -> tuple[Engine, kernel.Walk]:
-        """The engine's name and its function."""
-        arrays = (self.roots, self.nodes, self.value, self.n_features)
+        """The engine's name and its function, which takes features."""
+        arrays = (self.roots, self.nodes, self.value, self.n_features + len(self.nullable))
         compiled = kernel.bind(*arrays) if self.prefer == "kernel" else None
-        return ("numpy", numpy_walk.bind(*arrays)) if compiled is None else ("kernel", compiled)
+        name: Engine = "numpy" if compiled is None else "kernel"
+        walk = compiled or numpy_walk.bind(*arrays)
+        return name, cells.filled_before(walk, self.n_features, self.nullable) if self.nullable else walk
+
+    def features_of(self, nodes: order.Nodes) -> NDArray[np.int64]:
+        """Feature that each of these inner nodes looks at, ``(n,)``, in whichever of its cells."""
+        return cells.features(self.n_features, self.nullable)[order.columns(nodes)]
 
     def score(self, features: NDArray[np.float32], threads: int = 1) -> NDArray[np.float64]:
         """Probability of fraud of each row.
 
-        ``features``: float32 ``(n, n_features)``, finite, as ``fraud.features.transform`` gives them. ``threads`` share
-        the rows when there are many. Returns float64 ``(n,)`` in 0..1. Raises ValueError on another shape or type: a
-        silent cast would change scores.
+        ``features``: float32 ``(n, n_features)``, as ``fraud.features.transform`` gives them: finite, or NaN where
+        nullable. NaN elsewhere is the caller's mistake: the row's score is then no score of scikit-learn's. ``threads``
+        share the rows when there are many. Returns float64 ``(n,)`` in 0..1. Raises ValueError on another shape or
+        type: a silent cast would change scores.
         """
         if features.ndim != 2 or features.shape[1] != self.n_features or features.dtype != np.float32:
             raise ValueError(

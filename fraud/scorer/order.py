@@ -17,6 +17,7 @@ MOST_DISTANCE = 2 ** (32 - FEATURE_BITS)
 LEAF = np.uint64(0xFFFFFFFF_00000000)
 """A leaf's node: no key is above its cut, so a walk stays."""
 LOWEST_CUT, HIGHEST_CUT = 0x00800000, 0xFF800000  # keys of the infinities
+_ROUNDING = 1e-6  # of sums over up to a thousand million rows
 
 Nodes = NDArray[np.uint64]
 
@@ -97,4 +98,24 @@ def problem(roots: NDArray[Any], nodes: NDArray[Any], value: NDArray[Any], n_fea
         return "a node looks at a feature that is not there"
     if not ((value >= 0) & (value <= 1)).all():
         return "a leaf value is out of range"
+    return None
+
+
+def cover_problem(nodes: Nodes, cover: NDArray[Any]) -> str | None:
+    """What shows that these are not the weights of the rows that came to each of the nodes, or None.
+
+    ``nodes`` are sound. Rows of a parent are shared between its children; each sum is rounded in another order.
+    """
+    layout = cover.dtype == "float64" and cover.flags.c_contiguous and cover.flags.aligned
+    if not layout or cover.shape != nodes.shape:
+        return f"expected covers of float64 {nodes.shape}, got {cover.dtype} {cover.shape}"
+    if not ((cover > 0) & (cover < np.inf)).all():
+        return "a cover is not above 0"
+    distance = distances(nodes)
+    parents = np.flatnonzero(distance)
+    left = parents + distance[parents]
+    with np.errstate(over="ignore"):
+        apart = np.abs(cover[left] + cover[left + 1] - cover[parents])
+    if not (apart <= _ROUNDING * cover[parents]).all():
+        return "covers of children do not add up to their parent's"
     return None

@@ -1,7 +1,6 @@
 """A table of transactions read and checked chunk by chunk, so that a file may be larger than memory.
 
-What is refused is ``fraud.tables.table``'s to say, and in which words ``fraud.tables.refusals``'; a chunk with nothing
-wrong is passed by a few comparisons of whole columns.
+What is refused is ``fraud.tables.table``'s to say, and in which words ``fraud.tables.refusals``'.
 """
 
 from collections import Counter
@@ -12,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow
-import pyarrow.compute
 import pyarrow.parquet
 from numpy.typing import NDArray
-from pandas.api import types
 
 from fraud.errors import one_line
-from fraud.schema import COLUMNS, ID_COLUMN, ID_PATTERN, LABEL, bounds
+from fraud.inputs.levels import Levels
+from fraud.schema import Schema
 from fraud.tables import csv_file, refusals, table
 
 _BUFFER = 2**20  # bytes of a column read at once; without it, a whole row group is held
@@ -26,15 +24,15 @@ _BUFFER = 2**20  # bytes of a column read at once; without it, a whole row group
 
 @dataclass(frozen=True)
 class Chunk:
-    """Checked rows, in their order: float64 ``(n, 30)``, their ids when given, and the share of the file read."""
+    """Checked rows in their order, float64 ``(n, inputs)``; their ids when given; the share of the file read."""
 
     rows: NDArray[np.float64]
     ids: pyarrow.Array | None
     share: float
 
 
-def read_chunks(path: Path, size: int, start: int = 0) -> Iterator[Chunk]:
-    """The rows of a file from row ``start`` on, about ``size`` at once.
+def read_chunks(path: Path, schema: Schema, levels: Levels, size: int, start: int = 0) -> Iterator[Chunk]:
+    """The rows of a file from row ``start`` on, about ``size`` at once; texts of categories as places in ``levels``.
 
     ``start`` is where a chunk ended before. Raises DataError as ``table.read_table`` and ``table.check`` do, with the
     rows of the whole file, after the last row; a faulty row ends the chunks.
@@ -44,68 +42,34 @@ def read_chunks(path: Path, size: int, start: int = 0) -> Iterator[Chunk]:
     faults: table.Faults = {}
     counts: Counter[tuple[str, str]] = Counter()
     row = 0
-    for frame, share in _frames(path, size, start):
+    for frame, share in _frames(path, schema, size, start):
         row, first = row + len(frame), row
         if row <= start and start:
             continue
-        chunk = _quick(frame, share) or _slow(frame, share)
-        if isinstance(chunk, Chunk):
-            if not (problems or faults):
-                yield chunk
-            continue
-        problems = problems or chunk[0]
-        for rule, rows in chunk[1].items():
+        checked = table.look(frame, schema, labelled=False)
+        problems = problems or checked.problems
+        for rule, rows in checked.faults.items():
             named = faults.setdefault(rule, [])
             named += [first + at for at in rows[: refusals.MAX_ROWS_NAMED - len(named)]]
             counts[rule] += len(rows)
+        if not (problems or faults):
+            yield _chunk(checked.frame, schema, levels, share)
     if problems or faults:
         raise table.refusal(problems, faults, counts)
 
 
-def _slow(frame: pd.DataFrame, share: float) -> Chunk | tuple[list[str], table.Faults]:
-    """By the rules one by one: the chunk, or what is wrong with it."""
-    problems, faults = table.find_faults(frame, labelled=False)
-    if problems or faults:
-        return problems, faults
-    checked = table.check(frame, labelled=False)
-    ids = pyarrow.array(checked[ID_COLUMN], pyarrow.string()) if ID_COLUMN in checked else None
-    return Chunk(checked[list(COLUMNS)].to_numpy(), ids, share)
+def _chunk(frame: pd.DataFrame, schema: Schema, levels: Levels, share: float) -> Chunk:
+    own = schema.roles.id
+    ids = pyarrow.array(frame[own], pyarrow.string()) if own is not None and own in frame else None
+    return Chunk(table.rows(frame, schema, levels), ids, share)
 
 
-def _quick(frame: pd.DataFrame, share: float) -> Chunk | None:
-    """The chunk when all its columns are plain numbers within bounds and its ids plain text; else None: look closer."""
-    names = [name for name in frame.columns if name not in (LABEL, ID_COLUMN)]
-    if len(names) != len(COLUMNS) or set(names) != set(COLUMNS) or frame.columns.has_duplicates or not len(frame):
-        return None
-    if not all(isinstance(kind, np.dtype) and kind.kind in "fiu" for kind in frame.dtypes[list(COLUMNS)]):
-        return None
-    rows = frame[list(COLUMNS)].to_numpy(dtype=np.float64)
-    limits = np.array([bounds(name) for name in COLUMNS])
-    if not ((rows.min(axis=0) >= limits[:, 0]) & (rows.max(axis=0) <= limits[:, 1])).all():  # NaN fails both
-        return None
-    if ID_COLUMN not in frame:
-        return Chunk(rows, None, share)
-    ids = _plain_ids(frame[ID_COLUMN])
-    return None if ids is None else Chunk(rows, ids, share)
-
-
-def _plain_ids(values: pd.Series) -> pyarrow.Array | None:
-    if types.is_integer_dtype(values.dtype) and not values.hasnans:
-        values = values.astype(str)
+def _frames(path: Path, schema: Schema, size: int, start: int) -> Iterator[tuple[pd.DataFrame, float]]:
     try:
-        ids = pyarrow.array(values)
-    except pyarrow.ArrowException:  # several types among them
-        return None
-    if ids.null_count or not (pyarrow.types.is_string(ids.type) or pyarrow.types.is_large_string(ids.type)):
-        return None
-    fits = pyarrow.compute.all(pyarrow.compute.match_substring_regex(ids, ID_PATTERN)).as_py()
-    return ids.cast(pyarrow.string()) if fits else None
-
-
-def _frames(path: Path, size: int, start: int) -> Iterator[tuple[pd.DataFrame, float]]:
-    try:
-        is_parquet = table.is_parquet(path)
-        yield from _parquet(path, size, start) if is_parquet else csv_file.read_csv_chunks(path, size, table.READING)
+        if table.is_parquet(path):
+            yield from _parquet(path, size, start)
+        else:
+            yield from csv_file.read_csv_chunks(path, size, table.reading(schema))
     except OSError as error:
         raise refusals.unreadable(path, error) from None
 

@@ -39,6 +39,8 @@ class Converted:
 def number(cells: pd.Series, column: Column) -> Converted:
     """Finite numbers within bounds. Text that reads as a number is one where the whole column came as text."""
     values = floats(cells)
+    if _are_plain(cells) and len(values) and column.bounds[0] <= values.min() <= values.max() <= column.bounds[1]:
+        return Converted(values, {})  # NaN is not between them
     return Converted(values, {"a number": ~_are_numbers(cells, values), **_out_of_bounds(values, column)})
 
 
@@ -60,6 +62,8 @@ def category(cells: pd.Series, column: Column) -> Converted:
 
 def time(cells: pd.Series, column: Column) -> Converted:
     """Seconds since 1970, UTC: numbers of them, timestamps, or texts."""
+    if column.format is None and _are_plain(cells):
+        return number(cells, column)
     if types.is_datetime64_any_dtype(cells.dtype):
         values = _of_timestamps(cells, column)
     elif column.format is not None:
@@ -98,6 +102,10 @@ def _out_of_bounds(values: NDArray[np.float64], column: Column) -> dict[str, Mas
     return {"finite": np.isinf(values), f"from {low:g} to {high:g}": finite & ~((values >= low) & (values <= high))}
 
 
+def _are_plain(cells: pd.Series) -> bool:
+    return isinstance(cells.dtype, np.dtype) and cells.dtype.kind in "fiu"
+
+
 def _are_numbers(cells: pd.Series, values: NDArray[np.float64]) -> Mask:
     """False for text. A column that is text throughout, as a CSV with one typo gives, fails at the typo."""
     are = ~np.isnan(values)
@@ -123,9 +131,9 @@ def truths(cells: pd.Series) -> NDArray[np.float64]:
     """1 for true, 0 for false, NaN for anything else."""
     if types.is_bool_dtype(cells.dtype) or types.is_numeric_dtype(cells.dtype):
         values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
-        return np.where(np.isin(values, (0.0, 1.0)), values, np.nan)
+        return np.where(np.isin(values, (0.0, 1.0)), values, np.float64(np.nan))
     words = cells.astype(object).map(lambda cell: None if cell is None else str(cell).strip().lower())
-    return words.map(_MEANINGS).to_numpy(dtype=np.float64)
+    return np.asarray(words.map(_MEANINGS), dtype=np.float64)
 
 
 def texts(cells: pd.Series) -> NDArray[Any]:

@@ -3,7 +3,7 @@ and so do training and monitoring. The serving process never imports this module
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow
+import pyarrow.compute
 import pyarrow.parquet
 from numpy.typing import NDArray
 from pandas.api import types
 
 from fraud.errors import DataError, one_line
+from fraud.inputs.levels import OTHER, Levels
 from fraud.schema import ID_PATTERN, Schema
 from fraud.tables import csv_file, kinds, refusals
 from fraud.tables.found import Reading
@@ -33,7 +35,7 @@ NOT_EMPTY, LABEL_RULE = "not empty", "0 or 1"
 def read_table(path: Path, schema: Schema) -> pd.DataFrame:
     """Read a CSV or Parquet file; ``schema`` says which columns are texts and what stands for a missing value.
 
-    Nothing is checked yet, see ``check``. The frame's ``attrs[LAYOUT]`` says what was found of a CSV file's form. Raises
+    Nothing is checked yet, see ``check``. The frame's ``attrs[LAYOUT]`` says how a CSV file is laid out. Raises
     DataError with one line when there is no readable table.
     """
     check_there(path)
@@ -82,6 +84,28 @@ def check(frame: pd.DataFrame, schema: Schema, *, labelled: bool) -> pd.DataFram
     return checked.frame
 
 
+def rows(checked: pd.DataFrame, schema: Schema, levels: Levels) -> NDArray[np.float64]:
+    """The inputs of a checked frame as a row array, float64 ``(n, inputs)``: see ``fraud.inputs.levels``."""
+    if not schema.categories:
+        return checked[list(schema.inputs)].to_numpy(dtype=np.float64)
+    result = np.empty((len(checked), len(schema.inputs)))
+    for place, name in enumerate(schema.inputs):
+        column = checked[name]
+        result[:, place] = _places(column, levels[name]) if name in schema.categories else column.to_numpy()
+    return result
+
+
+def _places(texts: pd.Series, levels: Sequence[str]) -> NDArray[np.float64]:
+    known: Any = pd.Index(np.array([*levels, None], dtype=object)[:-1])
+    found = known.get_indexer(texts.to_numpy(dtype=object))
+    return np.where(texts.isna().to_numpy(), np.nan, np.where(found < 0, OTHER, found))
+
+
+def levels_of(checked: pd.DataFrame, schema: Schema) -> Levels:
+    """Every level of each category in a checked frame, sorted."""
+    return {name: tuple(sorted(checked[name].dropna().unique())) for name in schema.categories}
+
+
 @dataclass(frozen=True)
 class Checked:
     """What ``check`` gives, and what it says: of the table as a whole, and of rows, ascending, counted from 0."""
@@ -121,6 +145,8 @@ def _input(cells: pd.Series, name: str, schema: Schema, faults: Faults) -> kinds
     column = schema.columns[name]
     cells = _blanked(cells, schema.stands_for_missing(column.kind))
     converted = kinds.KINDS[column.kind](cells, column)
+    if not converted.broken:
+        return converted.values
     missing = cells.isna().to_numpy()
     if not column.missing:
         _note(faults, name, NOT_EMPTY, missing)
@@ -151,11 +177,21 @@ def _labels(cells: pd.Series, schema: Schema, faults: Faults) -> NDArray[np.int8
 
 def _ids(cells: pd.Series, name: str, faults: Faults) -> NDArray[Any]:
     values = kinds.texts(cells)
+    if _all_match(values):
+        return values
     pattern = re.compile(ID_PATTERN)
     _note(faults, name, NOT_EMPTY, cells.isna().to_numpy())
     wrong = [text is not None and not pattern.fullmatch(text) for text in values]
     _note(faults, name, refusals.ID_RULE, np.array(wrong, dtype=bool))
     return values
+
+
+def _all_match(texts: NDArray[Any]) -> bool:
+    """Whether all are ids; looked at together, which is quicker."""
+    found = pyarrow.array(texts, pyarrow.string())
+    if found.null_count:
+        return False
+    return bool(pyarrow.compute.all(pyarrow.compute.match_substring_regex(found, ID_PATTERN)).as_py())
 
 
 def _note(faults: Faults, name: str, rule: str, broken: kinds.Mask) -> None:
@@ -182,7 +218,7 @@ def _name_problems(frame: pd.DataFrame, schema: Schema, *, labelled: bool) -> li
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    try:  # one file, not a dataset: a folder named "Class=1" above it must not become a column
+    try:  # one file, not a dataset: a folder named "label=1" above it must not become a column
         frame: pd.DataFrame = pyarrow.parquet.ParquetFile(path).read().to_pandas()
     except (pyarrow.ArrowException, ValueError) as error:
         raise refusals.malformed(path, "Parquet", one_line(error)) from None

@@ -16,7 +16,7 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "score",
         _score,
-        "Score CSV or Parquet files; rows keep their order, a Class column is ignored. "
+        "Score CSV or Parquet files; rows keep their order, the label is ignored. "
         "An output appears whole or not at all. A run that was interrupted or killed goes on where it stopped when it "
         "is started again on the same input and model; until then .OUT.part.d beside OUT keeps what is done. "
         "With several inputs OUT is a folder, finished outputs are skipped, and one bad file does not stop the others.",

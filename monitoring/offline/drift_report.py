@@ -11,17 +11,13 @@ from fraud import profile as profiles
 from fraud import store
 from fraud.atomic import replacing
 from fraud.errors import DataError, ModelError
-from fraud.features import FEATURES, transform
+from fraud.features import of_default
 from fraud.profile import SCORE, Profile
 from fraud.remote.resolve import registry_if_set, resolve
-from fraud.schema import COLUMNS
 from fraud.settings import MODEL_NAME
 from fraud.tables import table
 from monitoring.offline import drift
 from monitoring.offline.drift import Finding, Floats
-
-NAMES = (*FEATURES, SCORE)
-"""What can be judged."""
 
 _LOG_WIDTH = 160
 _HEADERS = ("", "PSI", "threshold", "", "p (chi-square)", "V", "p (KS)", "D", "Cliff's delta", "Wasserstein/sd")
@@ -136,15 +132,17 @@ def _served(name: str) -> store.Served:
     """A stored model to score with; ``champion`` and what is not here come from ``FRAUD_S3_URI`` when that is set."""
     tag = resolve(name, registry_if_set(), pull=True).tag
     served = store.open_served(store.get(tag))
-    if tuple(served.manifest.profile) != NAMES:
-        raise ModelError(f"{tag}: has no reference of this code's features; train it again")
+    if tuple(served.manifest.profile) != (*served.features.names, SCORE):
+        raise ModelError(f"{tag}: has no reference of its features; train it again")
     return served
 
 
 def _values(path: Path, served: store.Served | None, minimum_rows: int) -> Floats:
     """Features of a file's rows, and their scores when there is a model."""
+    features = served.features if served else of_default()
+    schema = features.schema
     try:
-        frame = table.check(table.read_table(path), labelled=False)
+        frame = table.check(table.read_table(path, schema), schema, labelled=False)
     except DataError as error:
         raise DataError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
     if len(frame) < minimum_rows:
@@ -152,8 +150,8 @@ def _values(path: Path, served: store.Served | None, minimum_rows: int) -> Float
             f"{path}: {len(frame)} rows are too few to tell drift from chance; "
             f"give at least {minimum_rows}, or set --minimum-rows (docs/drift.md says what that costs)"
         )
-    features = transform(frame[list(COLUMNS)].to_numpy())
-    return np.column_stack([features, served.forest.score(features)]) if served else features.astype(np.float64)
+    values = features.transform(table.rows(frame, schema, features.encoding.levels))
+    return np.column_stack([values, served.forest.score(values)]) if served else values.astype(np.float64)
 
 
 def _profile(served: store.Served | None, sample: Floats | None) -> Profile:
@@ -161,8 +159,9 @@ def _profile(served: store.Served | None, sample: Floats | None) -> Profile:
     if served:
         return Profile.from_bins(served.manifest.profile)
     assert sample is not None  # noqa: S101 - one of the two was given
-    built = profiles.build(FEATURES, sample.astype(np.float32), np.zeros(1))
-    return Profile(FEATURES, built.edges[:-1], built.ratios[:-1])
+    names = of_default().names
+    built = profiles.build(names, sample.astype(np.float32), np.zeros(1))
+    return Profile(names, built.edges[:-1], built.ratios[:-1])
 
 
 def _cells(finding: Finding) -> list[str]:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, Select, or_, select, update
 from fraud.atomic import replacing
 from fraud.errors import DataError
 from fraud.remote import datasets
-from fraud.schema import COLUMNS, LABEL
+from fraud.schema import default
 from monitoring.database import LABELS_TABLE, PREDICTIONS_TABLE, PREDICTIONS_WITH_LABELS, SCHEMA_HASH
 from monitoring.quality import Period, newest
 
@@ -26,7 +26,7 @@ class Increment:
     """Rows of training data out of the log."""
 
     frame: pd.DataFrame
-    """The inputs and ``Class``, in order of ``Time``."""
+    """The inputs and the label, in order of time."""
     ids: list[int]
     """Numbers of the predictions they come from."""
     labelled: int
@@ -40,7 +40,7 @@ class Increment:
     def as_dict(self) -> dict[str, Any]:
         """Counts for JSON."""
         left_out = {"other_schema": self.other_schema, "without_features": self.without_features}
-        frauds = int(self.frame[LABEL].sum())
+        frauds = int(self.frame[default().roles.label].sum())
         return {"rows": len(self.frame), "frauds": frauds, "labelled": self.labelled, "left_out": left_out}
 
 
@@ -60,11 +60,11 @@ def gather(engine: Engine, period: Period, *, unlabelled_too: bool, again: bool)
             f"no labelled transaction to export ({len(rows)} are old enough and new, {bare} of them without inputs); "
             "import labels, wait for FRAUD_LABEL_DELAY_DAYS, or see --again"
         )
-    values = np.frombuffer(b"".join(row.row for row in usable), dtype="<f8").reshape(-1, len(COLUMNS))
-    frame = pd.DataFrame(values, columns=list(COLUMNS))
-    frame[LABEL] = np.array([bool(row.labelled) for row in usable], dtype=np.int8)
+    values = np.frombuffer(b"".join(row.row for row in usable), dtype="<f8").reshape(-1, len(default().inputs))
+    frame = pd.DataFrame(values, columns=list(default().inputs))
+    frame[default().roles.label] = np.array([bool(row.labelled) for row in usable], dtype=np.int8)
     ids = [row.id for row in usable]
-    frame = frame.sort_values("Time", kind="stable", ignore_index=True)
+    frame = frame.sort_values(str(default().roles.time), kind="stable", ignore_index=True)
     return Increment(frame, ids, labelled, len(rows) - len(usable) - bare, bare, now)
 
 
@@ -106,7 +106,7 @@ def push(increment: Increment, uri: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"labels-{stamp}.parquet"
         write(increment, path)
-        return datasets.push(uri, path, datasets.NEW + path.name)
+        return datasets.push(uri, path, default(), datasets.NEW + path.name)
 
 
 def mark(engine: Engine, increment: Increment) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 import pandas as pd
 
 from fraud.errors import DataError
-from fraud.schema import ID_COLUMN, ID_PATTERN, LABEL
+from fraud.schema import ID_PATTERN, default
 from fraud.tables import refusals, table
 
 COLUMN = "is_fraud"
 SCORE = "fraud_probability"
+ID_COLUMN, LABEL = "transaction_id", str(default().roles.label)
 
 _MEANINGS = {"1": True, "true": True, "0": False, "false": False, "1.0": True, "0.0": False}
 
@@ -20,7 +21,7 @@ def read_labels(path: Path) -> list[tuple[str, bool]]:
 
     Raises DataError naming the column, the rule and the rows at fault; rows are counted from 0 after the header.
     """
-    frame = table.read_table(path)
+    frame = table.read_table(path, default())
     if SCORE in frame:
         raise DataError(f"{path}: holds {SCORE}: its {COLUMN} is the model's answer, no label; leave that column out")
     if COLUMN in frame and LABEL in frame:

@@ -26,7 +26,7 @@ def add_to(verbs: Verbs) -> None:
         f"{PROGRAM} drift --reference champion --data last_hour.csv --ignore hour --minimum-rows 500",
     )
     drift.add_argument("--reference", metavar="MODEL", help=f"{MODEL_NAMES}: its stored deciles are the reference")
-    drift.add_argument("--data", type=Path, required=True, metavar="FILE", help="CSV or Parquet; Class is ignored")
+    drift.add_argument("--data", type=Path, required=True, metavar="FILE", help="CSV or Parquet; a label is ignored")
     drift.add_argument(
         "--reference-data",
         type=Path,
@@ -72,10 +72,10 @@ def _drift(arguments: argparse.Namespace) -> CommandResult:
 
 
 def _name(text: str) -> str:
-    from fraud.features import FEATURES
+    from fraud.features import of_default
     from fraud.profile import SCORE
 
-    names = (*FEATURES, SCORE)
+    names = (*of_default().names, SCORE)
     if text not in names:
         raise wrong(f"a feature, one of {', '.join(names)}", text)
     return text

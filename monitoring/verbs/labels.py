@@ -9,7 +9,7 @@ from typing import Any
 from fraud import command
 from fraud.argument_types import days
 from fraud.command import Verbs
-from fraud.features import SECONDS_PER_DAY
+from fraud.inputs.derived import SECONDS_PER_DAY
 from fraud.settings import Settings
 from monitoring.verbs import PROGRAM
 

@@ -36,7 +36,7 @@ SHIPPED = {
     "rows schema settings store",
     "fraud/choice": "__init__ local",
     "fraud/verbs": "__init__ key score",
-    "fraud/scorer": "__init__ file forest from_sklearn kernel numpy_walk order",
+    "fraud/scorer": "__init__ cells file forest from_sklearn kernel numpy_walk order",
     "fraud/scorer/kernels": {
         *("SHA256SUMS", "linux-x86_64.so", "linux-aarch64.so", "macos-x86_64.dylib", "macos-arm64.dylib"),
     },

@@ -18,23 +18,25 @@ TOP = (50, 100, 200)
 class Groups:
     """Test rows grouped for resampling, in falling order of score.
 
-    ``scores`` ``(n,)``, ``labels`` ``(n,)`` of 0 and 1, ``amounts`` ``(n,)`` in the account's currency.
+    ``scores`` ``(n,)``, ``labels`` ``(n,)`` of 0 and 1, ``amounts`` ``(n,)`` in the account's currency, or None: no
+    figure of money is defined then.
     """
 
-    def __init__(self, scores: NDArray[np.float64], labels: NDArray[np.int8], amounts: NDArray[np.float64]) -> None:
+    def __init__(self, scores: Floats, labels: NDArray[np.int8], amounts: Floats | None) -> None:
         fraud = labels == 1
         legitimate, sizes = np.unique(scores[~fraud], return_counts=True)
         is_fraud = np.concatenate([np.ones(fraud.sum(), bool), np.zeros(len(legitimate), bool)])
         self.ranking = Ranking(np.concatenate([scores[fraud], legitimate]), is_fraud)
         order = self.ranking.order
-        self.amounts = np.concatenate([amounts[fraud], np.zeros(len(legitimate))])[order]
+        lost = np.full(fraud.sum(), np.nan) if amounts is None else amounts[fraud]
+        self.amounts = np.concatenate([lost, np.zeros(len(legitimate))])[order]
         self.sizes = np.concatenate([np.ones(fraud.sum()), sizes]).astype(np.float64)[order]
 
 
 def evaluate(
     scores: NDArray[np.float64],
     labels: NDArray[np.int8],
-    amounts: NDArray[np.float64],
+    amounts: NDArray[np.float64] | None,
     threshold: float,
     *,
     seed: int = 0,
@@ -64,7 +66,7 @@ def figures(groups: Groups, counts: Floats, threshold: float) -> dict[str, float
     caught, missed = frauds[flagged].sum(), frauds[~flagged].sum()
     alarms, passed = legitimate[flagged].sum(), legitimate[~flagged].sum()
     lost = (frauds * groups.amounts).sum()
-    amount_caught = (frauds * groups.amounts)[flagged].sum()
+    amount_caught = (frauds * groups.amounts)[flagged].sum() if np.isfinite(lost) else lost
     return {
         **_ranking_figures(groups.ranking.curve(counts)),
         "precision": _ratio(caught, caught + alarms),

@@ -63,7 +63,7 @@ class Case:
     """What is judged: the rows' labels and amounts, how many were left out, and the contenders."""
 
     labels: NDArray[np.int8]
-    amounts: NDArray[np.float64]
+    amounts: NDArray[np.float64] | None
     left_out: int
     challenger: Contender
     champion: Contender | None

@@ -89,7 +89,7 @@ def _copy(version: str | None, env: Mapping[str, str], steps: Steps) -> str:
 
     choice = Choice(version, "as --version says") if version else choose(Settings.from_env().model)
     entry = store.get(choice.tag)
-    store.open_served(entry)
+    store.open_default(entry)
     steps.say(f"  the local {entry.tag}, {choice.why}")
     with tempfile.TemporaryDirectory(prefix="fraud-export-") as folder:
         archive = bentoml.models.export_model(entry.tag, str(Path(folder) / "model.bentomodel"))

@@ -7,7 +7,7 @@ from typing import Any
 from fraud import command
 from fraud.command import Verbs
 from fraud.remote.resolve import registry
-from training.verbs import PROGRAM
+from training.verbs import PROGRAM, options
 
 
 def add_to(verbs: Verbs) -> None:
@@ -23,6 +23,7 @@ def add_to(verbs: Verbs) -> None:
         f"{PROGRAM} data push week.parquet --name new/0007.parquet",
     )
     push.add_argument("file", type=Path)
+    options.add_schema(push)
     push.add_argument("--name", help="name below dataset/; the file's own by default")
     pull = command.subcommand(
         data, "pull", _pull, "Download everything below dataset/, checked.", f"{PROGRAM} data pull data/"
@@ -33,7 +34,7 @@ def add_to(verbs: Verbs) -> None:
 def _push(arguments: argparse.Namespace) -> dict[str, Any]:
     from fraud.remote import datasets
 
-    return datasets.push(registry().uri, arguments.file, arguments.name)
+    return datasets.push(registry().uri, arguments.file, options.schema(arguments), arguments.name)
 
 
 def _pull(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -25,6 +25,7 @@ def add_to(verbs: Verbs) -> None:
         f"{PROGRAM} run --data s3://bucket/dataset/ --publish",
     )
     options.add_data(run)
+    options.add_schema(run)
     options.add_recipe(run)
     run.add_argument(
         "--refit",
@@ -44,6 +45,7 @@ def add_to(verbs: Verbs) -> None:
         f"{PROGRAM} retrain --backend dask --scheduler tcp://scheduler:8786",
     )
     options.add_data(retrain, required=False)
+    options.add_schema(retrain)
     options.add_recipe(retrain)
     retrain.add_argument(
         "--split-seed", type=seed, default=0, metavar="N", help="seed of the split: keep it (default 0)"
@@ -75,6 +77,8 @@ def add_to(verbs: Verbs) -> None:
         "(default: FRAUD_MODEL, else the chosen one, else the newest)",
     )
     options.add_data(evaluate)
+    options.add_schema(evaluate)
+    evaluate.add_argument("--by", metavar="COLUMN", help="the figures of each value of a category or boolean as well")
     evaluate.add_argument(
         "--skip-trained", action="store_true", help="leave out the rows that the model was trained on"
     )
@@ -98,7 +102,15 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
 
     remote = registry() if arguments.publish else None  # before the long work, not after it
     store.check_writable()
-    plan = TrainingPlan(arguments.data, arguments.split, options.recipe(arguments), arguments.refit, arguments.jobs)
+    plan = TrainingPlan(
+        arguments.data,
+        options.schema(arguments),
+        arguments.split,
+        options.periods(arguments),
+        options.recipe(arguments),
+        arguments.refit,
+        arguments.jobs,
+    )
     with fitting_on(arguments.backend, arguments.scheduler):
         manifest = run(plan, Steps())
     result = manifest.model_dump(mode="json", exclude={"profile"})
@@ -119,8 +131,23 @@ def _retrain(arguments: argparse.Namespace) -> CommandResult:
     with retrain.staging(), fitting_on(arguments.backend, arguments.scheduler):
         recipe = options.recipe(arguments)
         sources = retrain.increments(remote, arguments.increments) if arguments.increments else arguments.data or []
-        plan = TrainingPlan(sources, arguments.split, recipe, jobs=arguments.jobs, split_seed=arguments.split_seed)
-        result = retrain.retrain(remote, plan, Policy(), Steps(), schema_change_declared=arguments.allow_schema_change)
+        plan = TrainingPlan(
+            sources,
+            options.schema(arguments),
+            arguments.split,
+            options.periods(arguments),
+            recipe,
+            jobs=arguments.jobs,
+            split_seed=arguments.split_seed,
+        )
+        result = retrain.retrain(
+            remote,
+            plan,
+            Policy(),
+            Steps(),
+            schema_given=options.schema_given(arguments) is not None,
+            schema_change_declared=arguments.allow_schema_change,
+        )
     document = result.as_dict()
     choice.tell_champion(result.champion, Steps(), moved=result.promoted)
     if result.promoted and not arguments.no_pull:
@@ -138,7 +165,15 @@ def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
 
     remote = registry_if_set()
     model = resolve(arguments.model, remote, pull=True)
-    return evaluate_stored(model.tag, arguments.data, Steps(), remote, skip_trained=arguments.skip_trained)
+    return evaluate_stored(
+        model.tag,
+        arguments.data,
+        Steps(),
+        remote,
+        skip_trained=arguments.skip_trained,
+        schema=options.schema_given(arguments),
+        by=arguments.by,
+    )
 
 
 def _serve(arguments: argparse.Namespace) -> None:

@@ -1,14 +1,17 @@
 """What several verbs ask for in the same words."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fraud.argument_types import cores, positive, seed, share, weight
+from fraud.argument_types import cores, period, positive, seed, share, weight
 
 if TYPE_CHECKING:
     from fraud.manifest import Recipe
+    from fraud.schema import Schema
+    from training.split import Period
 
-_RECIPE = ("trees", "max_samples", "fraud_weight", "target_precision", "seed")
+_RECIPE = ("estimator", "trees", "max_samples", "fraud_weight", "target_precision", "seed")
 
 
 def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -28,8 +31,14 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split",
         choices=("time", "stratified"),
-        default="time",
-        help="test on the latest 20 %% (default), or on a random 20 %%",
+        help="test on the latest 20 %% (default where the schema names a time), or on a random 20 %%",
+    )
+    parser.add_argument(
+        "--train", type=period, metavar="FROM..TO", help="fit on these days, such as 2018-07-25..2018-07-31"
+    )
+    parser.add_argument("--test", type=period, metavar="FROM..TO", help="test on these days; goes with --train")
+    parser.add_argument(
+        "--estimator", choices=("random-forest", "extra-trees"), help="the forest (default random-forest)"
     )
     parser.add_argument("--trees", type=positive, metavar="N", help="number of trees")
     parser.add_argument("--max-samples", type=share, metavar="SHARE", help="share of the rows each tree is fitted on")
@@ -41,6 +50,46 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=cores, default=-1, metavar="N", help="processor cores for fitting; -1 means all")
     parser.add_argument("--backend", choices=("local", "dask"), default="local", help="where to fit")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster, such as tcp://host:8786")
+
+
+def add_schema(parser: argparse.ArgumentParser) -> None:
+    """``--schema``: what a transaction is, for commands that have no model yet."""
+    parser.add_argument(
+        "--schema",
+        type=Path,
+        metavar="FILE",
+        help="TOML file that declares the columns (default: FRAUD_SCHEMA, else the public credit-card data's); "
+        "`python -m training schema infer` drafts one",
+    )
+
+
+def schema_given(arguments: argparse.Namespace) -> "Schema | None":
+    """The schema that ``--schema`` or ``FRAUD_SCHEMA`` names, if one does. Raises SchemaError."""
+    from fraud import schema
+    from fraud.settings import Settings
+
+    named = arguments.schema or Settings.from_env().schema_file
+    return schema.read(Path(named)) if named else None
+
+
+def schema(arguments: argparse.Namespace) -> "Schema":
+    """The one that is named, else that of the public data. Raises SchemaError."""
+    from fraud.schema import default
+
+    return schema_given(arguments) or default()
+
+
+def periods(arguments: argparse.Namespace) -> "tuple[Period, Period] | None":
+    """Of ``--train`` and ``--test``, which go together and leave no room for ``--split``."""
+    if (arguments.train is None) != (arguments.test is None):
+        arguments.wrong_usage("--train and --test go together: give both")
+    if arguments.train is None:
+        return None
+    if arguments.split is not None:
+        arguments.wrong_usage("--train and --test say how to split: leave --split out")
+    if arguments.train[0] < arguments.test[1] and arguments.test[0] < arguments.train[1]:
+        arguments.wrong_usage("--train and --test overlap: no row may be on both sides")
+    return arguments.train, arguments.test
 
 
 def check_backend(arguments: argparse.Namespace) -> None:

@@ -23,6 +23,7 @@ def add_to(verbs: Verbs) -> None:
         f"{PROGRAM} simulate --data sample --replace",
     )
     options.add_data(simulate)
+    options.add_schema(simulate)
     simulate.add_argument(
         "--split",
         choices=("stratified", "time"),
@@ -40,5 +41,6 @@ def _simulate(arguments: argparse.Namespace) -> dict[str, Any]:
     remote = registry()  # before pandas is loaded, for the error of a missing FRAUD_S3_URI
     from training.simulate import SimulationPlan, simulate
 
-    plan = SimulationPlan(arguments.data, arguments.split, arguments.slices, arguments.seed)
+    schema = options.schema(arguments)
+    plan = SimulationPlan(arguments.data, schema, arguments.split, arguments.slices, arguments.seed)
     return simulate(remote.uri, plan, Steps(), replace=arguments.replace)

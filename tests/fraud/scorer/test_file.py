@@ -14,6 +14,7 @@ from fraud.errors import ModelError
 from fraud.features import FEATURES, transform
 from fraud.scorer import file as forest_file
 from fraud.scorer.file import Probes, load, save
+from fraud.scorer.from_sklearn import from_sklearn
 from fraud.scorer.order import LEAF
 
 
@@ -32,9 +33,9 @@ def path(tmp_path, scorer, probes):
 def test_what_was_saved_is_loaded(path, scorer, probes):
     """Every array comes back in every bit, and so do the probes."""
     forest, read = load(path)
-    for name in ("roots", "nodes", "value"):
+    for name in ("roots", "nodes", "value", "cover"):
         assert same(getattr(forest, name), getattr(scorer, name)), name
-    assert forest.n_features == scorer.n_features
+    assert (forest.n_features, forest.nullable) == (scorer.n_features, ())
     assert same(read.rows, probes.rows)
     assert same(read.scores, probes.scores)
 
@@ -53,6 +54,58 @@ def test_equal_forests_are_equal_files(path, scorer, probes):
     first = path.read_bytes()
     save(path, scorer, probes)
     assert path.read_bytes() == first
+
+
+def test_what_may_be_missing_is_kept(path, model, probes):
+    """Places of features that may be NaN come back, and so does every score."""
+    saved = from_sklearn(model, nullable=(0, 7, 29))
+    save(path, saved, probes)
+    forest = load(path)[0]
+    assert forest.nullable == saved.nullable
+    features = transform(probes.rows)
+    features[:, ::7] = np.nan
+    features[:, 29] = np.nan
+    features[:, [14, 21, 28]] = 0
+    assert same(forest.score(features), saved.score(features))
+    assert not same(forest.score(features), saved.score(np.nan_to_num(features))), "NaN is no 0"
+
+
+def test_a_forest_without_covers_is_not_saved(path, scorer, probes):
+    """What is read from a file of version 2 is not written as one of version 3."""
+    with pytest.raises(ModelError, match="expected a forest with covers"):
+        save(path, replace(scorer, cover=None), probes)
+
+
+def in_version_2(path, **facts):
+    """Make the file what version 2 was: no covers, no word of what may be missing."""
+    tensors = load_file(path)
+    del tensors["cover"]
+    facts = {"format": "fraud-forest", "version": 2, "n_features": len(FEATURES), **facts}
+    save_file(tensors, path, {"forest": json.dumps(facts)})
+
+
+def test_a_file_of_version_2_is_read(path, scorer, probes):
+    """A model saved before covers were kept scores the same, and nothing may be missing."""
+    in_version_2(path)
+    forest, read = load(path)
+    assert (forest.cover, forest.nullable) == (None, ())
+    assert same(forest.score(transform(probes.rows)), scorer.score(transform(probes.rows)))
+    assert same(read.scores, probes.scores)
+
+
+@pytest.mark.parametrize("version", [1, 3, 4, "2", None, [2]], ids=repr)
+def test_a_file_of_version_2_is_no_file_of_another(path, version):
+    """Arrays of version 2 under another number are refused."""
+    in_version_2(path, version=version)
+    with pytest.raises(ModelError, match=r"version 2 or 3|is damaged"):
+        load(path)
+
+
+def test_covers_in_a_file_of_version_2_are_refused(path):
+    """Arrays of version 3 under the number 2 are refused too."""
+    rewrite(path, lambda _: None, version=2)
+    with pytest.raises(ModelError, match="is damaged"):
+        load(path)
 
 
 @pytest.mark.parametrize("share", [0, 0.00001, 0.001, 0.3, 0.999])
@@ -144,7 +197,7 @@ def node(which, *, cut=None, distance=None, feature=None):
     return apply
 
 
-ARRAYS = ("roots", "nodes", "value", "probe_rows", "probe_scores")
+ARRAYS = ("roots", "nodes", "value", "cover", "probe_rows", "probe_scores")
 
 DAMAGE = {
     "child far outside": node(inner, distance=2**24 - 1),
@@ -168,13 +221,24 @@ DAMAGE = {
     "value above 1": change("value", 0, 1.5),
     "value negative": change("value", 0, -0.5),
     "value infinite": change("value", 0, np.inf),
+    "cover NaN": change("cover", 0, np.nan),
+    "cover infinite": change("cover", 0, np.inf),
+    "cover huge": change("cover", slice(1, 3), 1.7e308),
+    "cover of a leaf 0": change("cover", leaf, 0),
+    "cover of a leaf negative": change("cover", leaf, -1),
+    "cover of a leaf greater": change("cover", leaf, lambda t: 1.01 * t["cover"][leaf(t)]),
+    "cover of a root less": change("cover", 0, lambda t: 0.99999 * t["cover"][0]),
+    "fewer covers": lambda t: t.update(cover=t["cover"][:-1]),
+    "a cover too many": lambda t: t.update(cover=np.append(t["cover"], 1.0)),
+    "cover in two dimensions": reshape("cover", (-1, 1)),
+    "cover in float32": cast("cover", np.float32),
     "first root not 0": change("roots", 0, 1),
     "first root negative": change("roots", 0, -1),
     "roots not ascending": change("roots", 2, lambda t: t["roots"][1]),
     "root outside": change("roots", -1, lambda t: len(t["value"])),
     "root inside a tree": change("roots", -1, lambda t: t["roots"][-1] + 1),
     "no roots": lambda t: t.update(roots=t["roots"][:0]),
-    "no nodes": lambda t: t.update({name: t[name][:0] for name in ("nodes", "value")}),
+    "no nodes": lambda t: t.update({name: t[name][:0] for name in ("nodes", "value", "cover")}),
     "fewer values": lambda t: t.update(value=t["value"][:-1]),
     "fewer nodes": lambda t: t.update(nodes=t["nodes"][:-1]),
     "nodes in two dimensions": reshape("nodes", (-1, 1)),
@@ -193,10 +257,11 @@ DAMAGE = {
 }
 
 
-def rewrite(path, damage):
+def rewrite(path, damage, **changed):
     tensors = load_file(path)
     damage(tensors)
-    facts = {"format": forest_file.FORMAT, "version": forest_file.FORMAT_VERSION, "n_features": len(FEATURES)}
+    facts = {"format": forest_file.FORMAT, "version": forest_file.FORMAT_VERSION}
+    facts |= {"n_features": len(FEATURES), "nullable": []} | changed
     save_file(
         {name: np.asarray(array, order="C") for name, array in tensors.items()}, path, {"forest": json.dumps(facts)}
     )
@@ -218,8 +283,38 @@ def test_damage_is_refused(path, damage):
 
 @pytest.mark.parametrize("name", ARRAYS)
 def test_a_missing_array_is_refused(path, name):
-    """Each of the five arrays must be there."""
+    """Each of the six arrays must be there."""
     rewrite(path, lambda tensors: tensors.pop(name))
+    with pytest.raises(ModelError, match="is damaged"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"nullable": None},
+        {"nullable": "0"},
+        {"nullable": {}},
+        {"nullable": [30]},
+        {"nullable": [-1]},
+        {"nullable": [1, 1]},
+        {"nullable": [2, 1]},
+        {"nullable": [1.0]},
+        {"nullable": [True]},
+        {"nullable": [[]]},
+        {"nullable": list(range(240)), "n_features": 240},
+        {"n_features": 29},
+        {"n_features": 257},
+        {"n_features": 0},
+        {"n_features": -1, "nullable": [-1]},
+        {"n_features": 30.0},
+        {"n_features": None},
+    ],
+    ids=str,
+)
+def test_facts_that_fit_no_forest_are_refused(path, facts):
+    """So many features, and places of those that may be missing, as there are cells for, or no forest."""
+    rewrite(path, lambda _: None, **facts)
     with pytest.raises(ModelError, match="is damaged"):
         load(path)
 
@@ -295,7 +390,7 @@ def test_an_array_off_its_alignment_is_refused(path):
 def test_a_loaded_forest_is_mapped_and_cannot_be_written(path):
     """The arrays lie in the file's pages, which workers share, and nobody writes to them."""
     forest, _ = load(path)
-    for array in (forest.roots, forest.nodes, forest.value):
+    for array in (forest.roots, forest.nodes, forest.value, forest.cover):
         assert not array.flags.writeable
         assert not array.flags.owndata
 
