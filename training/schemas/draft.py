@@ -40,7 +40,7 @@ def infer(paths: Sequence[Path], label: str | None = None) -> Draft:
     given = roles.find_label(found)
     named = given.columns.get("label")
     decisions = {name: kinds.decide(facts) for name, facts in found.columns.items() if name != named}
-    decisions = roles.give_roles(given, _without_leaks(found, given, decisions))
+    decisions = roles.give_roles(given, found, _without_leaks(found, given, decisions))
     decisions = _finished(found, given, decisions)
     if not any(decision.kind in _INPUTS for decision in decisions.values()):
         left = ", ".join(f"{name} ({decision.why})" for name, decision in decisions.items())

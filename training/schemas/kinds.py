@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from fraud.schema import ID_PATTERN, NULLS
-from training.schemas import names, number_rules, time_rules
+from training.schemas import names, value_rules
 from training.schemas.column_facts import ColumnFacts
 from training.schemas.decision import Decision, Rule, plain_kind
 
@@ -87,7 +87,7 @@ def _category(facts: ColumnFacts) -> Decision:
     if facts.numbers > 0.5 * facts.filled and facts.words:
         said = ", ".join(repr(word) for word, _ in facts.words.most_common(3))
         look.append(f"{facts.numbers / facts.filled:.1%} are numbers, beside {said}: once put right it is a number")
-    if facts.distinct.count > number_rules.MANY_LEVELS:
+    if facts.distinct.count > value_rules.MANY_LEVELS:
         look.append(f"{facts.distinct.count} levels: rare ones fold into one; a key, or ignored, may be better")
     for word, rows in facts.said_missing.most_common(3):
         look.append(
@@ -100,15 +100,15 @@ RULES: tuple[Rule, ...] = (
     _nothing,
     _constant,
     _saved_index,
-    time_rules.moment,
-    time_rules.epoch,
-    number_rules.with_a_unit,
+    value_rules.moment,
+    value_rules.epoch,
+    value_rules.with_a_unit,
     _unique,
     _boolean,
     _free_text,
-    number_rules.key,
-    number_rules.code,
-    number_rules.number,
+    value_rules.key,
+    value_rules.code,
+    value_rules.number,
     _category,
 )
 """The first that says something of a column decides; the last one always does."""

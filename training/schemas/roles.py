@@ -1,17 +1,19 @@
 """Which column has which role, and why; what has none of those it could have is said."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from fraud.errors import DataError
 from training.schemas import names
 from training.schemas.collect import Findings
 from training.schemas.decision import Decision
 from training.schemas.telling import Label
-from training.schemas.time_rules import RELATIVE
+from training.schemas.value_rules import RELATIVE
 
 _PLAIN = {"0", "1", "0.0", "1.0", "true", "false"}
 _MEANS_FRAUD = frozenset({"1", "1.0", "true", "yes", "y", "t", "fraud", "fraudulent", "chargeback"})
 _SAID = 5
+_MOST_WITHOUT_TIME = 0.05
 
 
 @dataclass
@@ -75,9 +77,9 @@ def _of_two_values(found: Findings, roles: Roles, counts: dict[str, int]) -> Rol
     return roles
 
 
-def give_roles(roles: Roles, decisions: dict[str, Decision]) -> dict[str, Decision]:
+def give_roles(roles: Roles, found: Findings, decisions: dict[str, Decision]) -> dict[str, Decision]:
     """Add id, time and amount to ``roles``; the decisions with what follows from it."""
-    decisions = _give_time(roles, decisions)
+    decisions = _give_time(roles, found, decisions)
     ids = [name for name, decision in decisions.items() if decision.is_id]
     chosen = next((name for name in ids if names.is_event_id(name)), next(iter(ids), None))
     roles.give(
@@ -86,19 +88,29 @@ def give_roles(roles: Roles, decisions: dict[str, Decision]) -> dict[str, Decisi
     return _give_amount(roles, decisions)
 
 
-def _give_time(roles: Roles, decisions: dict[str, Decision]) -> dict[str, Decision]:
+def _give_time(roles: Roles, found: Findings, decisions: dict[str, Decision]) -> dict[str, Decision]:
     times = [name for name, decision in decisions.items() if decision.kind == "time"]
-    own = sorted((name for name in times if not names.is_other_time(name)), key=lambda name: not names.is_time(name))
+    missing = {name: found.columns[name].missing for name in times}
+    own = [name for name in times if missing[name] <= _MOST_WITHOUT_TIME * found.rows and not names.is_other_time(name)]
+    own.sort(key=lambda name: not names.is_time(name))
     chosen = next(iter(own), None)
     roles.give(
         "time", chosen, "a time, by its name" if chosen and names.is_time(chosen) else "the first column of times"
     )
     if chosen is None:
-        roles.why["time"] = "no column tells when: split with --split stratified, and no hour is known"
-        roles.look.append("no time of the transaction was found: splits are stratified, and no hour is known")
+        roles.why["time"] = "no column tells when: rows are split at random, and no hour is known"
+        roles.look.append("no time of the transaction was found: rows are split at random, and no hour is known")
+    elif missing[chosen]:
+        roles.look.append(f"{chosen}: {missing[chosen]:,} rows have no time; a transaction has one, leave them out")
     left = "another time than the transaction's: nothing is made of it, not used"
     changed = {name: decisions[name].left_out(left) for name in times if name != chosen}
+    if chosen is not None:
+        changed[chosen] = replace(decisions[chosen], settings=_without_missing(decisions[chosen]))
     return decisions | changed
+
+
+def _without_missing(decision: Decision) -> dict[str, Any]:
+    return {key: value for key, value in decision.settings.items() if key != "missing"}
 
 
 def _give_amount(roles: Roles, decisions: dict[str, Decision]) -> dict[str, Decision]:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from fraud import command
 from fraud.command import EXIT_ERROR, CommandResult, PlainText, Verbs
-from fraud.schema import Schema, default, read
 from training.console import Steps
-from training.verbs import PROGRAM
+from training.verbs import PROGRAM, options
 
 if TYPE_CHECKING:
     from training.schemas.draft import Draft
@@ -49,7 +48,7 @@ def _add_check(actions: Verbs) -> None:
         f"{PROGRAM} schema check shop.csv --schema shop.toml",
     )
     check.add_argument("files", type=Path, nargs="+", metavar="FILE", help="CSV or Parquet")
-    _add_schema(check)
+    options.add_schema(check)
 
 
 def _add_example(actions: Verbs) -> None:
@@ -61,15 +60,7 @@ def _add_example(actions: Verbs) -> None:
         f"{PROGRAM} schema example --schema shop.toml shop.csv",
     )
     example.add_argument("file", type=Path, nargs="?", metavar="FILE", help="CSV or Parquet to take the values from")
-    _add_schema(example)
-
-
-def _add_schema(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--schema", type=Path, metavar="FILE", help="TOML of the schema; the default one otherwise")
-
-
-def _schema(arguments: argparse.Namespace) -> Schema:
-    return default() if arguments.schema is None else read(arguments.schema)
+    options.add_schema(example)
 
 
 def _infer(arguments: argparse.Namespace) -> Any:  # noqa: ANN401 - text, or a document
@@ -99,7 +90,7 @@ def _tell(found: "Draft") -> None:
 
 
 def _check(arguments: argparse.Namespace) -> Any:  # noqa: ANN401
-    schema = _schema(arguments)
+    schema = options.schema(arguments)
     from training.schemas.check import check
 
     document = check(arguments.files, schema)
@@ -110,7 +101,7 @@ def _check(arguments: argparse.Namespace) -> Any:  # noqa: ANN401
 
 
 def _example(arguments: argparse.Namespace) -> dict[str, Any]:
-    schema = _schema(arguments)
+    schema = options.schema(arguments)
     from training.schemas.example import example
 
     return example(schema, arguments.file)

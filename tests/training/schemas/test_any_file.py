@@ -13,8 +13,9 @@ from training.schemas.check import check
 CELLS = (
     *("", " ", "0", "1", "7", "-1", "0012", "1.5", "-2e3", "1e400", "20240131", "1700000000"),
     *("NA", "?", "none", "nan", "inf", "-", "yes", "no", "Y", "N", "TRUE", "false", "T", "f"),
-    *("2024-01-02", "2024-01-02 03:04:05", "2024-01-02T03:04:05Z", "2024-13-45", "01/02/2024", "31/12/2024", "1.2.2024"),
-    *("a", "A", "ä", "a b c d", 'say "x"', "it's", "#", "# LOOK", "\t", "[x]", "\\", "€ 5", "$1,200.50", "12,50", "x" * 300),
+    *("2024-01-02", "2024-01-02 03:04:05", "2024-01-02T03:04:05Z", "2024-13-45", "01/02/2024"),
+    *("31/12/2024", "1.2.2024", "€ 5", "$1,200.50", "12,50", "x" * 300),
+    *("a", "A", "ä", "a b c d", 'say "x"', "it's", "#", "# LOOK", "\t", "[x]", "\\",),
     *("\u2028", "\x7f", "\x01", "\ufeff", "日本"),
 )  # fmt: skip
 NAMES = (
@@ -61,4 +62,4 @@ def test_a_draft_is_a_schema_that_its_file_keeps(tmp_path, table):
     read = schema.parse(made.text, "draft")
     assert set(read.columns) | {read.roles.id, read.roles.label} >= set(table[0])
     for problem in check([path], read)["files"][0]["problems"]:
-        assert problem.startswith("is_fraud must be not empty") or "characters" in problem, (problem, made.text)
+        assert " must be not empty" in problem or "characters" in problem, (problem, made.text)

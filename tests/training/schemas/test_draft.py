@@ -131,7 +131,7 @@ def test_random_numbers_tell_nothing(infer):
     """However many columns: no range of chance is named a leak."""
     read, made = infer({f"v{number}": RANDOM.normal(size=ROWS) for number in range(30)})
     assert read.of_kind("ignored") == ()
-    assert made.look == ("no time of the transaction was found: splits are stratified, and no hour is known",)
+    assert made.look == ("no time of the transaction was found: rows are split at random, and no hour is known",)
 
 
 TIMES = pd.date_range("2024-01-03 10:20:30", periods=ROWS, freq="9h")
@@ -170,6 +170,15 @@ def test_the_range_of_times_is_read_as_the_format_that_stays(infer, monkeypatch)
     read, made = infer(pay_time=days.strftime("%d/%m/%Y"))
     assert read.columns["pay_time"].format == "%d/%m/%Y"
     assert f"2024-01-01 00:00:00 to {days[-1]:%Y-%m-%d} 00:00:00" in made.text
+
+
+def test_a_time_with_gaps_is_not_that_of_the_transaction(infer):
+    """A transaction has one: a column that hardly ever lacks it keeps the role and says so, another is left out."""
+    texts = TIMES.strftime("%Y-%m-%d")
+    read, _ = infer(pay_time=texts.where(np.arange(ROWS) % 3 > 0, ""))
+    assert (read.roles.time, read.columns["pay_time"].kind) == (None, "ignored")
+    with pytest.raises(AssertionError, match="pay_time must be not empty: 2 rows are not"):
+        infer(pay_time=texts.where(np.arange(ROWS) > 1, ""))
 
 
 def test_day_or_month_first_is_asked_where_no_row_tells(infer):
