@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fraud.errors import DataError, FraudError
+
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
@@ -15,3 +17,20 @@ def replacing(target: Path) -> Iterator[Path]:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def new(target: Path, *, replace: bool = False) -> Iterator[Path]:
+    """As ``replacing``, for a file that a person asked for: one that is there stays unless ``replace``.
+
+    Raises FraudError when it is there, when its folder is not, or when it cannot be written.
+    """
+    if target.exists() and not replace:
+        raise FraudError.there_already(target, "say --replace, or write to another file")
+    if not target.parent.is_dir():
+        raise DataError.no_folder(target.parent)
+    try:
+        with replacing(target) as part:
+            yield part
+    except OSError as error:
+        raise FraudError.not_writable(target, error) from None

@@ -30,6 +30,10 @@ class CommandResult:
     exit_code: int
 
 
+class PlainText(str):
+    """A document that is printed as it stands, and not as JSON."""
+
+
 class VerbModule(Protocol):
     """A module of verbs."""
 
@@ -69,7 +73,8 @@ def main(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> 
         return 130
     if not isinstance(result, CommandResult):
         result = CommandResult(result, 0)
-    sys.stdout.write(json.dumps(result.document, indent=2, allow_nan=False) + "\n")
+    is_text = isinstance(result.document, PlainText)
+    sys.stdout.write(result.document if is_text else json.dumps(result.document, indent=2, allow_nan=False) + "\n")
     return result.exit_code
 
 

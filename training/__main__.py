@@ -4,9 +4,9 @@ import argparse
 import sys
 
 from fraud import command
-from training.verbs import PROGRAM, bucket, choice, data, images, models, releases, simulate, summary
+from training.verbs import PROGRAM, bucket, choice, data, images, models, releases, sample, schema, simulate, summary
 
-VERBS = (models, choice, releases, data, simulate, images, summary, bucket)
+VERBS = (models, choice, releases, data, schema, sample, simulate, images, summary, bucket)
 
 
 def parser() -> argparse.ArgumentParser:

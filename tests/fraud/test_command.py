@@ -46,6 +46,12 @@ def test_success_prints_one_json_document(capsys, result):
     assert said.err == ""
 
 
+def test_a_plain_text_is_printed_as_it_stands(capsys):
+    """For a document that is no JSON."""
+    assert run(lambda _: command.PlainText("a = 1\n")) == 0
+    assert capsys.readouterr().out == "a = 1\n"
+
+
 def test_arguments_reach_the_handler(capsys):
     """The handler sees what was parsed."""
     run(lambda arguments: arguments.count, "do", "--count", "7")

@@ -1,0 +1,93 @@
+"""What of files breaks a schema: all of it at once, as training and scoring would say it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fraud.errors import DataError
+from fraud.schema import Schema
+from fraud.tables import refusals, table
+from training.schemas import reading
+
+_ROWS_NAMED = refusals.MAX_ROWS_NAMED + 1
+
+
+def check(paths: Sequence[Path], schema: Schema) -> dict[str, Any]:
+    """Hold every row of ``paths`` against ``schema``, in constant memory.
+
+    Returns rows and frauds (None where no file has the label), columns of the schema that no file has, and of each file
+    the problems in words.
+    """
+    files = [_FileCheck(path, schema) for path in paths]
+    for file in files:
+        file.run()
+    named = [*schema.columns, *(name for name in (schema.roles.label, schema.roles.id) if name)]
+    labelled = [file.frauds for file in files if file.frauds is not None]
+    return {
+        "schema": schema.name,
+        "schema_hash": schema.hash,
+        "rows": sum(file.rows for file in files),
+        "frauds": sum(labelled) if labelled else None,
+        "unseen_columns": [name for name in named if not any(name in file.columns for file in files)],
+        "passed": not any(file.problems for file in files),
+        "files": [file.document() for file in files],
+    }
+
+
+class _FileCheck:
+    """What is wrong with one file, as its chunks pass by."""
+
+    def __init__(self, path: Path, schema: Schema) -> None:
+        self.path, self.schema = path, schema
+        self.rows = 0
+        self.frauds: int | None = None
+        self.columns: list[str] = []
+        self.words = ""
+        self.problems: list[str] = []
+        self._faults: table.Faults = {}
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def run(self) -> None:
+        """Read the whole file; a file that cannot be read on is one problem more."""
+        try:
+            for chunk in reading.chunks(self.path, table.reading(self.schema)):
+                self._add(chunk)
+            if not self.rows:
+                self.problems.append(refusals.NO_ROWS)
+        except DataError as error:
+            self.problems.append(str(error))
+        self.problems += [
+            refusals.broken_rule(column, rule, rows, self._counts[column, rule])
+            for (column, rule), rows in self._faults.items()
+        ]
+
+    def _add(self, chunk: reading.Chunk) -> None:
+        self.columns = [str(name) for name in chunk.frame.columns]
+        self.words = chunk.words
+        label = self.schema.roles.label
+        is_labelled = label is not None and label in self.columns
+        checked = table.look(chunk.frame, self.schema, labelled=is_labelled)
+        self.problems = checked.problems  # of the columns: the same in each chunk
+        for rule, rows in checked.faults.items():
+            first = self._faults.setdefault(rule, [])
+            first += [self.rows + row for row in rows[: _ROWS_NAMED - len(first)]]
+            self._counts[rule] += len(rows)
+        if is_labelled:
+            self.frauds = (self.frauds or 0) + self._count_frauds(checked.frame)
+        self.rows += len(chunk.frame)
+
+    def _count_frauds(self, frame: pd.DataFrame) -> int:
+        return int(frame[str(self.schema.roles.label)].sum())
+
+    def document(self) -> dict[str, Any]:
+        """As the command prints it."""
+        return {
+            "file": str(self.path),
+            "found": self.words or None,
+            "rows": self.rows,
+            "frauds": self.frauds,
+            "problems": self.problems,
+        }

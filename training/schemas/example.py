@@ -1,0 +1,97 @@
+"""A request that keeps every rule of a schema, for a first call of ``/predict`` and for documents."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fraud.errors import DataError
+from fraud.schema import Column, Schema
+from training.schemas.collect import collect
+from training.schemas.column_facts import ColumnFacts
+
+_MOMENT = datetime(2024, 5, 17, 12, 30, tzinfo=UTC)
+_INVENTED = "example-1"
+
+
+def example(schema: Schema, path: Path | None = None) -> dict[str, Any]:
+    """One transaction as JSON has it. Raises DataError when the file lacks a column that the schema needs.
+
+    With ``path`` each value is the middle one of its column: the median, or the level met most often. It is no row of
+    the file. Ids and keys are invented.
+    """
+    found = collect([path], None) if path is not None else None
+    facts = found.columns if found else {}
+    absent = [name for name in schema.inputs if found and name not in facts and not schema.columns[name].missing]
+    if absent:
+        raise DataError(f"{path}: the schema's {', '.join(absent)} is not in the file")
+    request = {name: _value(schema, name, facts.get(name)) for name in schema.columns if _is_sent(schema, name)}
+    return request | ({schema.roles.id: _INVENTED} if schema.roles.id else {})
+
+
+def _is_sent(schema: Schema, name: str) -> bool:
+    return schema.columns[name].kind != "ignored"
+
+
+def _value(schema: Schema, name: str, facts: ColumnFacts | None) -> Any:  # noqa: ANN401 - JSON's
+    column = schema.columns[name]
+    if column.kind == "key":
+        return _INVENTED
+    if facts is None or facts.missing == facts.rows:
+        return _plain(column)
+    if column.kind == "number":
+        return _inside(_median(facts), column)
+    if column.kind == "time":
+        return _time(facts, column)
+    most = _most_frequent(facts, schema.stands_for_missing(column.kind))
+    if column.kind == "boolean":
+        return most.strip().lower() in ("true", "yes", "y", "t", "1", "1.0")
+    return most if column.levels is None or most in column.levels else column.levels[0]
+
+
+def _plain(column: Column) -> Any:  # noqa: ANN401
+    """A value of a column of which nothing but the schema is known."""
+    if column.kind == "boolean":
+        return False
+    if column.kind == "category":
+        return column.levels[0] if column.levels else "example"
+    if column.kind == "number" or column.minimum is not None or column.maximum is not None:
+        return _inside(1.0, column)
+    return _written(_MOMENT, column)
+
+
+def _written(moment: datetime, column: Column) -> str:
+    if column.format is not None:
+        return moment.strftime(column.format)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S" if column.zone else "%Y-%m-%dT%H:%M:%SZ")
+
+
+def _inside(value: float, column: Column) -> float | int:
+    low, high = column.bounds
+    inside = min(max(value, low), high)
+    return int(inside) if inside % 1 == 0 and abs(inside) < 2**53 else inside
+
+
+def _time(facts: ColumnFacts, column: Column) -> Any:  # noqa: ANN401
+    """The middle of the times, as the file writes them."""
+    if facts.is_all_numbers and column.format is None:
+        return _inside(round(_median(facts)), column)
+    span = facts.times.span
+    if span is None:
+        return _plain(column)
+    middle = (span.earliest + (span.latest - span.earliest) / 2).round("s").to_pydatetime()
+    return _written(middle, column)
+
+
+def _median(facts: ColumnFacts) -> float:
+    numbers, order = facts.sorted_numbers()
+    if not len(order):
+        return 0.0
+    share = np.cumsum(facts.distinct.rows[order])
+    return float(numbers[order[np.searchsorted(share, share[-1] / 2)]])
+
+
+def _most_frequent(facts: ColumnFacts, missing: tuple[str, ...]) -> str:
+    top = facts.distinct.most_frequent(len(missing) + 1)
+    return next((text for text, _ in top if text.strip() not in missing), "example")

@@ -1,0 +1,146 @@
+"""Rules on values: times in a format or as numbers, quantities, codes and keys, and what is no plain number."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from training.schemas import names
+from training.schemas.column_facts import MISSING_WORDS, ColumnFacts
+from training.schemas.decision import Decision
+from training.schemas.time_formats import ISO, swapped
+
+RELATIVE = "seconds since a start that is not told"
+EPOCH = (631_152_000, 4_102_444_800)
+"""Seconds since 1970 of the years 1990 and 2100."""
+MANY_LEVELS = 1_000
+_MAX_CODES = 1_000
+_MAX_SPARSE = 200
+_MIN_TEXTS = 20
+_STAND_INS = (-1, -9, -99, -999, -9999)
+_UNIT = re.compile(
+    r"(?:[^\w\s.,+-]\s?|[A-Z]{3}\s)?[+-]?\d{1,3}(?:[,.' ]?\d{3})*(?:[.,]\d+)?(?:\s?[^\w\s.,+-]|\s[A-Z]{3})?"
+)
+
+
+def moment(facts: ColumnFacts) -> Decision | None:
+    if facts.type == "time":
+        return _time(facts, None, is_zoned=facts.zone is not None)
+    forms = facts.times.formats
+    if facts.type != "text" or not forms:
+        return None
+    form = ISO if ISO in forms else forms[0]
+    found = _time(facts, None if form == ISO else form, is_zoned=facts.times.zoned)
+    if facts.times.zoned and facts.times.unzoned:
+        found = replace(
+            found, look=(*found.look, "some times have a zone and some have none: those are taken in `zone`")
+        )
+    if both := swapped(forms):
+        ask = f"day or month first? No row tells: {' or '.join(both)}; ask who wrote the file, and set `format`"
+        return replace(found, look=(ask, *found.look))
+    return found
+
+
+def _time(facts: ColumnFacts, form: str | None, *, is_zoned: bool) -> Decision:
+    settings: dict[str, Any] = {} if form is None else {"format": form}
+    look: tuple[str, ...] = ()
+    if not is_zoned or facts.times.unzoned:
+        settings["zone"] = "UTC"
+        look = (
+            'the times name no zone: "UTC" is assumed; set the one of the clock that wrote them, as "Europe/Berlin"',
+        )
+    why = "points of time" if facts.type == "time" else f"times, written as {form or 'ISO 8601'}"
+    return Decision("time", why, settings, look)
+
+
+def epoch(facts: ColumnFacts) -> Decision | None:
+    could_be = facts.is_all_numbers and facts.is_sorted and not names.is_id(facts.name)
+    if not could_be and not (facts.is_all_numbers and names.is_time(facts.name)):
+        return None
+    for unit, per_second in (("seconds", 1), ("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9)):
+        if EPOCH[0] <= facts.lowest / per_second and facts.highest / per_second < EPOCH[1]:
+            return _seconds_since_1970(facts) if unit == "seconds" else _other_unit(unit)
+    if names.is_time(facts.name) and facts.is_sorted and facts.lowest >= 0 and facts.distinct.count > 24:
+        said = (
+            "rising numbers of this name are taken for seconds; hours of the day are right if it counts from a midnight"
+        )
+        return Decision("time", RELATIVE, {"minimum": 0}, (said,))
+    return None
+
+
+def _seconds_since_1970(facts: ColumnFacts) -> Decision:
+    look = () if names.is_time(facts.name) else ("rising numbers that could be seconds since 1970 are taken for times",)
+    zone = 'hours are those of "UTC"; set `zone` to have local ones'
+    return Decision("time", "seconds since 1970", {"zone": "UTC"}, (*look, zone))
+
+
+def _other_unit(unit: str) -> Decision:
+    why = f"{unit} since 1970, and times are taken in seconds: not used; divide them in the file, then make it a time"
+    return Decision("ignored", f"{unit} since 1970", look=(why,), instead="time")
+
+
+def key(facts: ColumnFacts) -> Decision | None:
+    is_whole = facts.is_all_numbers and facts.whole == facts.numbers
+    if facts.type not in ("text", "number") or not (is_whole or not facts.numbers or facts.leading_zeros):
+        return None
+    is_named = names.is_key(facts.name) and (not is_whole or names.identifies(facts.name))
+    least = 50 if is_named and names.identifies(facts.name) else MANY_LEVELS
+    if facts.distinct.count <= least or not (is_named or names.is_id(facts.name)):
+        return None
+    often = facts.filled / facts.distinct.count
+    return Decision("key", f"named as whose it is, {often:.1f} rows a value: for history, no input by itself")
+
+
+def code(facts: ColumnFacts) -> Decision | None:
+    if not facts.is_all_numbers or facts.whole < facts.numbers:
+        return None
+    if facts.leading_zeros:
+        return _coded(facts, "numbers with leading zeros are codes")
+    if names.is_surely_code(facts.name) or (names.is_code(facts.name) and facts.distinct.count <= _MAX_CODES):
+        return _coded(facts, "whole numbers of this name are codes")
+    same_length = len(f"{facts.lowest:.0f}") == len(f"{facts.highest:.0f}")
+    is_sparse = facts.lowest >= 100 and same_length and facts.distinct.count * 4 < facts.highest - facts.lowest + 1
+    if is_sparse and facts.distinct.count <= _MAX_SPARSE and names.amount_rank(facts.name) is None:
+        return _coded(facts, f"few ({facts.distinct.count}) different whole numbers with gaps are taken for codes")
+    return None
+
+
+def _coded(facts: ColumnFacts, why: str) -> Decision:
+    many = facts.distinct.count > MANY_LEVELS
+    look = (f"{facts.distinct.count} different codes: rare ones fold into one",) if many else ()
+    return Decision("category", why, look=look)
+
+
+def number(facts: ColumnFacts) -> Decision | None:
+    if not facts.is_all_numbers:
+        return None
+    why = "numbers"
+    if facts.whole == facts.numbers and facts.distinct.count <= 10:
+        why = 'few whole numbers without gaps, taken for a quantity (if they are codes, say kind = "category")'
+    settings = {"minimum": 0} if facts.lowest >= 0 and names.is_never_negative(facts.name) else {}
+    return Decision("number", why, settings, _stand_in(facts))
+
+
+def _stand_in(facts: ColumnFacts) -> tuple[str, ...]:
+    """A word on the one negative number of a column, as people write for no value."""
+    if facts.lowest not in _STAND_INS:
+        return ()
+    numbers, order = facts.sorted_numbers()
+    if len(order) < 2 or numbers[order[1]] < 0:
+        return ()
+    share = facts.distinct.rows[order[0]] / max(facts.distinct.rows.sum(), 1)
+    return (f"{facts.lowest:g} ({share:.1%}) is the one number below 0: if it stands for no value, leave it empty",)
+
+
+def with_a_unit(facts: ColumnFacts) -> Decision | None:
+    texts = [str(value).strip() for value in facts.distinct.values[:_MAX_CODES]]
+    texts = [text for text in texts if text.lower() not in MISSING_WORDS]
+    if (
+        facts.type != "text"
+        or facts.is_all_numbers
+        or facts.distinct.count < _MIN_TEXTS
+        or not all(map(_UNIT.fullmatch, texts))
+    ):
+        return None
+    shown = next((text for text in texts if re.search(r"[^\d.]", text)), "")
+    why = f"numbers with a unit, or marks of thousands ({shown!r}): not used; write plain numbers"
+    return Decision("ignored", "numbers that are not plain", look=(why,), instead="number")
