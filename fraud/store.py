@@ -50,10 +50,8 @@ class Served:
         """Raise SchemaError when somebody names another schema than the model's."""
         own = self.features.schema
         if schema is not None and schema.hash != own.hash:
-            raise SchemaError(
-                f"{self.version} was made for the schema {own.name}, which it carries, not for {schema.name}: leave "
-                "--schema and FRAUD_SCHEMA out"
-            )
+            problem = f"{self.version} was made for the schema {own.name}, not for {schema.name}"
+            raise SchemaError(f"{problem}: it carries its own, leave --schema and FRAUD_SCHEMA out")
 
     def score(self, rows: NDArray[np.float64], levels: Levels | None = None, threads: int = 1) -> NDArray[np.float64]:
         """Scores of rows ``(n, inputs)``, whose categories are places in ``levels``, or in the model's own."""
@@ -149,25 +147,6 @@ def check_writable() -> None:
         raise ModelError.not_writable(f"BENTOML_HOME {home}", error) from None
 
 
-def remember_champion(version: str) -> None:
-    """Note which local model is the champion, for when S3 cannot be asked."""
-    if version in versions():
-        with replacing(_champion_path(version)) as part:
-            part.write_text(version)
-
-
-def remembered_champion() -> str | None:
-    """The champion last seen, if the store has it."""
-    local = versions()
-    path = _champion_path(local[0]) if local else None
-    version = path.read_text() if path and path.is_file() else None
-    return version if version in local else None
-
-
-def _champion_path(version: str) -> Path:
-    return Path(get(f"{MODEL_NAME}:{version}").path).parents[2] / "fraud_champion"
-
-
 def get(tag: str) -> "bentoml.Model":
     """The store's entry of ``tag``. Raises ModelError when there is none."""
     import bentoml
@@ -239,10 +218,9 @@ def open_default(entry: "bentoml.Model") -> Served:
     """``open_served`` for who takes transactions of the default schema alone. Raises SchemaError for another."""
     served = open_served(entry)
     if served.features.schema.hash != default().hash:
-        raise SchemaError(
-            f"{entry.tag}: made for the transaction schema {served.features.schema.name}; the service takes that of "
-            f"{default().name} alone. Score files of it with `python -m fraud score`"
-        )
+        own, ours = served.features.schema.name, default().name
+        remedy = "score files with `python -m fraud score`"
+        raise SchemaError(f"{entry.tag}: made for the schema {own}; the service takes {ours} alone: {remedy}")
     return served
 
 

@@ -13,7 +13,7 @@ from fraud.errors import DataError, one_line
 from fraud.remote import datasets
 from fraud.remote import sources as tables_at
 from fraud.schema import Schema, default
-from fraud.tables import table
+from fraud.tables import refusals, table
 from training import sample
 from training.console import Steps
 from training.dataset import Dataset, combine
@@ -95,7 +95,7 @@ def _frames(source: str, schema: Schema, notes: list[str]) -> Iterator[tuple[str
 
 
 def _no_source(name: str) -> DataError:
-    return DataError(f"{name} is no data source; expected {EXPECTED}")
+    return refusals.no_source(name, EXPECTED)
 
 
 def _need_default(source: str, schema: Schema) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fraud import store
+from fraud.choice import local
 from fraud.choice.local import LATEST, choose
 from fraud.errors import ModelError, RegistryError
 from fraud.remote.registry import Registry
@@ -75,7 +76,7 @@ def bare_name(name: str) -> str:
 
 def _champion(remote: Registry | None) -> Resolved:
     if remote is None:
-        version = store.remembered_champion()
+        version = local.remembered_champion()
         if version is None:
             raise ModelError("no champion is known here: set FRAUD_S3_URI, or name a version or `latest`")
         return Resolved(version, "memory")

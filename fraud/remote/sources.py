@@ -96,7 +96,7 @@ def _names(source: str) -> list[str]:
     if source.startswith(_S3):
         return _objects(source)
     if "://" in source:
-        raise DataError(f"{source!r} is no data source; expected {TABLES}")
+        raise refusals.no_source(repr(source), TABLES)
     path = Path(source)
     if path.is_dir():
         names = [

@@ -89,6 +89,11 @@ def one_column(path: Path) -> DataError:
     )
 
 
+def no_source(name: str, expected: str) -> DataError:
+    """It names nothing that tables come from."""
+    return DataError(f"{name} is no data source; expected {expected}")
+
+
 def nothing_at(place: object) -> DataError:
     """A folder, a pattern or an address without tables."""
     return DataError(f"{place}: there is no CSV or Parquet file there")

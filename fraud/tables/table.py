@@ -187,12 +187,13 @@ def _labels(cells: pd.Series, schema: Schema, faults: Faults) -> NDArray[np.int8
 
 def _ids(cells: pd.Series, name: str, faults: Faults) -> NDArray[Any]:
     values = kinds.texts(cells)
-    if _all_match(values):
+    if not types.is_float_dtype(cells.dtype) and cells.dtype != object and _all_match(values):
         return values
     pattern = re.compile(ID_PATTERN)
     _note(faults, name, NOT_EMPTY, cells.isna().to_numpy())
     wrong = [text is not None and not pattern.fullmatch(text) for text in values]
-    _note(faults, name, refusals.ID_RULE, np.array(wrong, dtype=bool))
+    broken = [isinstance(cell, float) and not (cell.is_integer() or cell != cell) for cell in cells]
+    _note(faults, name, refusals.ID_RULE, np.array(wrong, dtype=bool) | np.array(broken, dtype=bool))
     return values
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from fraud import __main__ as program
 from fraud import store
+from fraud.choice import local
 from fraud.verbs import score
 
 REPOSITORY = Path(__file__).parents[2]
@@ -38,11 +39,11 @@ def test_help_of_score_shows_commands_that_parse(fraud, monkeypatch):
     code, out, _ = fraud("score", "--help")
     assert code == 0
     examples = [line.split() for line in out.partition("examples:\n")[2].splitlines()]
-    assert len(examples) == 5
+    assert len(examples) == 6
     for words in examples:
         assert words[:3] == ["python", "-m", "fraud"]
         assert fraud(*words[3:])[0] == 0
-    assert seen == ["transactions.csv", "week.parquet", "transactions", "transactions", "2026-*.parquet'"]
+    assert seen == ["transactions.csv", "week.parquet", "shop.csv", "transactions", "transactions", "2026-*.parquet'"]
 
 
 @pytest.mark.parametrize("arguments", [(), ("nothing",), ("score",), ("score", "in.csv"), ("score", "a", "b", "--x")])
@@ -122,13 +123,13 @@ def test_the_command_runs_as_a_process(tmp_path):
 def test_score_takes_a_model_by_any_name(fraud, saved, frame, tmp_path, name):
     """A version, a tag, the newest, and the champion last seen."""
     frame[:5].to_csv(tmp_path / "in.csv", index=False)
-    store.remember_champion(saved.model_version)
+    local.remember_champion(saved.model_version)
     try:
         code, out, err = fraud(
             "score", tmp_path / "in.csv", tmp_path / "out.csv", "--model", name.format(version=saved.model_version)
         )
     finally:
-        store._champion_path(saved.model_version).unlink()
+        local._champion_path(saved.model_version).unlink()
     assert (code, err) == (0, "")
     expected = store.versions()[0] if name == "latest" else saved.model_version
     assert json.loads(out)["model_version"] == expected

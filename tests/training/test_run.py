@@ -102,8 +102,8 @@ def test_a_scorer_that_is_not_exact_is_not_saved(monkeypatch):
     """A run whose scorer differs from scikit-learn ends in an error and leaves no entry."""
     exact = runs.from_sklearn
 
-    def wrong(model):
-        forest = exact(model)
+    def wrong(model, nullable):
+        forest = exact(model, nullable)
         return replace(forest, value=1 - forest.value)
 
     monkeypatch.setattr(runs, "from_sklearn", wrong)

@@ -7,6 +7,7 @@ from typing import Any
 
 from fraud import command, store
 from fraud.argument_types import MODEL_NAMES
+from fraud.choice import local
 from fraud.choice.local import chosen
 from fraud.command import Verbs
 from fraud.errors import ModelError, RegistryError
@@ -178,7 +179,7 @@ def _pull(arguments: argparse.Namespace) -> dict[str, Any]:
     model = resolve(arguments.version, remote)
     manifest = remote.pull(model.version)
     if model.source == "registry":
-        store.remember_champion(model.version)
+        local.remember_champion(model.version)
     return {"tag": model.tag, "created_at": manifest.created_at, "synthetic": manifest.synthetic}
 
 
@@ -186,11 +187,11 @@ def _promote(arguments: argparse.Namespace) -> dict[str, Any]:
     remote = registry()
     version = resolve(arguments.version, remote).version
     champion = remote.promote(version, arguments.reason, override=arguments.override)
-    store.remember_champion(champion.model_version)
+    local.remember_champion(champion.model_version)
     return champion.model_dump()
 
 
 def _rollback(arguments: argparse.Namespace) -> dict[str, Any]:
     champion = registry().rollback(arguments.reason, override=arguments.override)
-    store.remember_champion(champion.model_version)
+    local.remember_champion(champion.model_version)
     return champion.model_dump()

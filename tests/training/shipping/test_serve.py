@@ -49,12 +49,12 @@ def choose(monkeypatch):
         remembered = []
         for name, value in {
             "versions": lambda: list(local),
-            "remembered_champion": lambda: champion,
-            "remember_champion": remembered.append,
             "get": get,
-            "open_served": lambda entry: entry,
+            "open_default": lambda entry: entry,
         }.items():
             monkeypatch.setattr(serve.store, name, value)
+        monkeypatch.setattr(serve.local, "remembered_champion", lambda: champion)
+        monkeypatch.setattr(serve.local, "remember_champion", remembered.append)
         monkeypatch.setattr(serve, "registry", lambda _: remote)
         return serve.choose_model(Settings(s3_uri="s3://bucket/fraud", model=model), Steps()), remembered
 
