@@ -122,10 +122,7 @@ def rows_path(version: str) -> Path:
 
 
 def row_hashes(entry: "bentoml.Model") -> NDArray[np.uint64] | None:
-    """The sorted hashes of the rows that a model was fitted on; None when they are not here.
-
-    Raises ModelError when the file is damaged.
-    """
+    """Sorted hashes of the rows that a model was fitted on; None when not here. Raises ModelError when damaged."""
     path = rows_path(str(entry.tag.version))
     if not path.is_file():
         return None
@@ -147,25 +144,6 @@ def check_writable() -> None:
             pass
     except OSError as error:
         raise ModelError.not_writable(f"BENTOML_HOME {home}", error) from None
-
-
-def remember_champion(version: str) -> None:
-    """Note which local model is the champion, for when S3 cannot be asked."""
-    if version in versions():
-        with replacing(_champion_path(version)) as part:
-            part.write_text(version)
-
-
-def remembered_champion() -> str | None:
-    """The champion last seen, if the store has it."""
-    local = versions()
-    path = _champion_path(local[0]) if local else None
-    version = path.read_text() if path and path.is_file() else None
-    return version if version in local else None
-
-
-def _champion_path(version: str) -> Path:
-    return Path(get(f"{MODEL_NAME}:{version}").path).parents[2] / "fraud_champion"
 
 
 def get(tag: str) -> "bentoml.Model":

@@ -1,6 +1,7 @@
 """Which model of the local store is meant where nobody names one: the chosen one, else the newest.
 
 The choice is a line in ``BENTOML_HOME``, made by ``python -m training use``. Every start and build asks here.
+Beside it stands which model was the champion when S3 was last asked.
 """
 
 from dataclasses import dataclass
@@ -87,3 +88,22 @@ def _newest() -> Choice:
         version,
         f"the newest of {len(others) + 1} local models (the others: {', '.join(others[:_SHOWN])}{more}); {USE} chooses",
     )
+
+
+def remember_champion(version: str) -> None:
+    """Note which local model is the champion, for when S3 cannot be asked."""
+    if version in store.versions():
+        with replacing(_champion_path(version)) as part:
+            part.write_text(version)
+
+
+def remembered_champion() -> str | None:
+    """The champion last seen, if the store has it."""
+    local = store.versions()
+    path = _champion_path(local[0]) if local else None
+    version = path.read_text() if path and path.is_file() else None
+    return version if version in local else None
+
+
+def _champion_path(version: str) -> Path:
+    return Path(store.get(f"{MODEL_NAME}:{version}").path).parents[2] / "fraud_champion"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fraud import store
-from fraud.choice.local import LATEST, choose
+from fraud.choice.local import LATEST, choose, remembered_champion
 from fraud.errors import ModelError, RegistryError
 from fraud.remote.registry import Registry
 from fraud.settings import MODEL_NAME, Settings, not_set
@@ -75,7 +75,7 @@ def bare_name(name: str) -> str:
 
 def _champion(remote: Registry | None) -> Resolved:
     if remote is None:
-        version = store.remembered_champion()
+        version = remembered_champion()
         if version is None:
             raise ModelError("no champion is known here: set FRAUD_S3_URI, or name a version or `latest`")
         return Resolved(version, "memory")

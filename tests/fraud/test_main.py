@@ -10,6 +10,7 @@ import pytest
 
 from fraud import __main__ as program
 from fraud import store
+from fraud.choice import local
 from fraud.verbs import score
 
 REPOSITORY = Path(__file__).parents[2]
@@ -121,13 +122,13 @@ def test_the_command_runs_as_a_process(tmp_path):
 def test_score_takes_a_model_by_any_name(fraud, saved, frame, tmp_path, name):
     """A version, a tag, the newest, and the champion last seen."""
     frame[:5].to_csv(tmp_path / "in.csv", index=False)
-    store.remember_champion(saved.model_version)
+    local.remember_champion(saved.model_version)
     try:
         code, out, err = fraud(
             "score", tmp_path / "in.csv", tmp_path / "out.csv", "--model", name.format(version=saved.model_version)
         )
     finally:
-        store._champion_path(saved.model_version).unlink()
+        local._champion_path(saved.model_version).unlink()
     assert (code, err) == (0, "")
     expected = store.versions()[0] if name == "latest" else saved.model_version
     assert json.loads(out)["model_version"] == expected

@@ -5,7 +5,7 @@ import socket
 import sys
 
 from fraud import home, store
-from fraud.choice.local import LATEST, Choice, choose, chosen
+from fraud.choice.local import LATEST, Choice, choose, chosen, remember_champion, remembered_champion
 from fraud.errors import RegistryError, SettingsError
 from fraud.remote.resolve import CHAMPION, bare_name, registry, resolve
 from fraud.settings import MODEL_NAME, Settings
@@ -41,13 +41,13 @@ def _champion_or_local(settings: Settings, steps: Steps) -> str:
     try:
         champion = resolve(CHAMPION, remote)
         remote.pull(champion.version)
-        store.remember_champion(champion.version)
+        remember_champion(champion.version)
         steps.say(f"serving the champion {champion.tag} of {remote.uri}, pulled and verified")
         return champion.tag
     except RegistryError as error:
         if not store.versions():
             raise RegistryError(f"{error}; and there is no local model to serve instead") from None
-        last = store.remembered_champion()
+        last = remembered_champion()
         choice = Choice(last, "the last champion") if last else choose(None)
         steps.warn(f"{error}; serving the local model instead: {choice.tag}, {choice.why}")
         return choice.tag

@@ -7,7 +7,7 @@ from typing import Any
 
 from fraud import command, store
 from fraud.argument_types import MODEL_NAMES
-from fraud.choice.local import chosen
+from fraud.choice.local import chosen, remember_champion
 from fraud.command import Verbs
 from fraud.errors import ModelError, RegistryError
 from fraud.manifest import Manifest
@@ -178,7 +178,7 @@ def _pull(arguments: argparse.Namespace) -> dict[str, Any]:
     model = resolve(arguments.version, remote)
     manifest = remote.pull(model.version)
     if model.source == "registry":
-        store.remember_champion(model.version)
+        remember_champion(model.version)
     return {"tag": model.tag, "created_at": manifest.created_at, "synthetic": manifest.synthetic}
 
 
@@ -186,11 +186,11 @@ def _promote(arguments: argparse.Namespace) -> dict[str, Any]:
     remote = registry()
     version = resolve(arguments.version, remote).version
     champion = remote.promote(version, arguments.reason, override=arguments.override)
-    store.remember_champion(champion.model_version)
+    remember_champion(champion.model_version)
     return champion.model_dump()
 
 
 def _rollback(arguments: argparse.Namespace) -> dict[str, Any]:
     champion = registry().rollback(arguments.reason, override=arguments.override)
-    store.remember_champion(champion.model_version)
+    remember_champion(champion.model_version)
     return champion.model_dump()

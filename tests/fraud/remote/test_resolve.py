@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from fraud import store
+from fraud.choice import local
 from fraud.errors import ModelError, RegistryError, SettingsError
 from fraud.remote.registry import Registry
 from fraud.remote.resolve import CHAMPION, LATEST, Resolved, bare_name, registry, registry_if_set, resolve
@@ -28,9 +29,9 @@ class Remote:
 @pytest.fixture
 def remembered(saved):
     """The model of the store is the champion last seen."""
-    store.remember_champion(saved.model_version)
+    local.remember_champion(saved.model_version)
     yield saved.model_version
-    store._champion_path(saved.model_version).unlink()
+    local._champion_path(saved.model_version).unlink()
 
 
 @pytest.mark.parametrize("name", ["abc", "fraud_detector:abc"])

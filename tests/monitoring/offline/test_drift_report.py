@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from fraud import command, store
+from fraud.choice import local
 from fraud.features import transform
 from fraud.manifest import BINS, Bins
 from fraud.profile import SCORE, Profile
@@ -166,12 +167,12 @@ def test_the_report_is_written_as_markdown(call, manifest, shifted, tmp_path):
 
 def test_the_champion_is_the_one_remembered(call, manifest, same):
     """Without S3 it is the champion last seen; without one, a stated error that says what to do."""
-    remembered = store._champion_path(manifest.model_version)
+    remembered = local._champion_path(manifest.model_version)
     remembered.unlink(missing_ok=True)
     code, result, err = call("--reference", "champion", "--data", same)
     assert (code, result) == (1, None)
     assert "no champion is known here: set FRAUD_S3_URI" in err
-    store.remember_champion(manifest.model_version)
+    local.remember_champion(manifest.model_version)
     try:
         assert call("--reference", "champion", "--data", same)[1]["reference"]["model_version"] == (
             manifest.model_version

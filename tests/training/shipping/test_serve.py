@@ -49,13 +49,13 @@ def choose(monkeypatch):
         remembered = []
         for name, value in {
             "versions": lambda: list(local),
-            "remembered_champion": lambda: champion,
-            "remember_champion": remembered.append,
             "get": get,
             "open_served": lambda entry: entry,
         }.items():
             monkeypatch.setattr(serve.store, name, value)
         monkeypatch.setattr(serve, "registry", lambda _: remote)
+        monkeypatch.setattr(serve, "remembered_champion", lambda: champion)
+        monkeypatch.setattr(serve, "remember_champion", remembered.append)
         return serve.choose_model(Settings(s3_uri="s3://bucket/fraud", model=model), Steps()), remembered
 
     return call

@@ -33,7 +33,7 @@ def remote(monkeypatch):
     """It in place of FRAUD_S3_URI's; what is remembered as the champion is noted with the rest."""
     made = Remote()
     monkeypatch.setattr(releases, "registry", lambda: made)
-    monkeypatch.setattr(releases.store, "remember_champion", lambda version: made.done.append(("remember", version)))
+    monkeypatch.setattr(releases, "remember_champion", lambda version: made.done.append(("remember", version)))
     return made
 
 
