@@ -181,7 +181,6 @@ DAMAGE = {
     "nodes in two dimensions": reshape("nodes", (-1, 1)),
     "fewer probe scores": lambda t: t.update(probe_scores=t["probe_scores"][:-1]),
     "one probe score for all": lambda t: t.update(probe_scores=t["probe_scores"][:1]),
-    "narrow probes": lambda t: t.update(probe_rows=t["probe_rows"][:, :-1].copy()),
     "flat probes": reshape("probe_rows", -1),
     "roots without a dimension": lambda t: t.update(roots=np.array(0, dtype=np.int32)),
     "roots in two dimensions": reshape("roots", (-1, 1)),
