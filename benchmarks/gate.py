@@ -17,7 +17,6 @@ from fraud.schema import default
 from fraud.scorer.from_sklearn import from_sklearn
 from training import data, split, train
 from training.judging.gate import Case, Contender, Policy, decide
-from training.run import AMOUNT
 from training.train import DEFAULTS, Recipe
 
 
@@ -56,7 +55,7 @@ def main() -> None:
             challenger = contender(f"{kind} {seed}", recipe, labels if kind == "honest" else shuffled)
             case = Case(
                 labels=dataset.labels[parts.test],
-                amounts=dataset.rows[parts.test, AMOUNT],
+                amounts=None if dataset.amounts is None else dataset.amounts[parts.test],
                 left_out=0,
                 challenger=challenger,
                 champion=champion,

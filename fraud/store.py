@@ -120,10 +120,7 @@ def rows_path(version: str) -> Path:
 
 
 def row_hashes(entry: "bentoml.Model") -> NDArray[np.uint64] | None:
-    """The sorted hashes of the rows that a model was fitted on; None when they are not here.
-
-    Raises ModelError when the file is damaged.
-    """
+    """Sorted hashes of the rows that a model was fitted on; None when not here. Raises ModelError when damaged."""
     path = rows_path(str(entry.tag.version))
     if not path.is_file():
         return None

@@ -1,6 +1,7 @@
 """Which model of the local store is meant where nobody names one: the chosen one, else the newest.
 
 The choice is a line in ``BENTOML_HOME``, made by ``python -m training use``. Every start and build asks here.
+Beside it stands which model was the champion when S3 was last asked.
 """
 
 from dataclasses import dataclass

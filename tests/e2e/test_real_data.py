@@ -50,8 +50,9 @@ def test_every_real_row_is_scored_as_scikit_learn_does(trained, source, tmp_path
     assert done.returncode == 0, done.stderr
     code = (
         "import sys, bentoml, numpy as np; from fraud.tables.table import read_table; from pathlib import Path;"
+        "from fraud.schema import default;"
         f"model = bentoml.sklearn.load_model('fraud_detector:{result['model_version']}').set_params(forest__n_jobs=1);"
-        "np.save(sys.argv[2], model.predict_proba(read_table(Path(sys.argv[1])))[:, 1])"
+        "np.save(sys.argv[2], model.predict_proba(read_table(Path(sys.argv[1]), default()))[:, 1])"
     )
     done = command.python("-c", code, source, reference)
     assert done.returncode == 0, done.stderr
@@ -78,7 +79,10 @@ def test_the_kaggle_file_loads_with_its_traps(trained, source, tmp_path):
     lines[0] = ",".join(f'"{name}"' for name in frame.columns)
     path.write_text("\n".join(lines) + "\n")
     command, _ = trained
-    code = "import sys; from training.data import load; print(load([sys.argv[1]], default()).fingerprint)"
+    code = (
+        "import sys; from fraud.schema import default; from training.data import load;"
+        "print(load([sys.argv[1]], default()).fingerprint)"
+    )
     frame.to_parquet(tmp_path / "same.parquet")
     prints = [command.python("-c", code, file).stdout for file in (path, tmp_path / "same.parquet")]
     assert prints[0] == prints[1] != ""

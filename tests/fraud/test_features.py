@@ -5,10 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraud.features import transform
+from fraud.errors import SchemaError
+from fraud.features import FeaturePath, transform
+from fraud.inputs.encoding import Codes, Encoding
+from fraud.inputs.levels import OTHER
+from fraud.schema import Schema, parse
+from fraud.tables import table
+from tests.shop_schema import SCHEMA, generate
 from tests.ulb import COLUMNS, FEATURES, bounds
 
 TIME = COLUMNS.index("Time")
+CODES = Codes(levels=("DE", "web"), codes=(0.25, 0.5), other=0.125, missing=0.75)
 
 
 def row(**values):
@@ -89,3 +96,70 @@ def test_another_shape_is_refused(shape):
     """Rows that are not n by 30 are a ValueError that names both shapes."""
     with pytest.raises(ValueError, match=r"expected rows of shape \(n, 30\), got"):
         transform(np.zeros(shape))
+
+
+@pytest.fixture(scope="module")
+def shop():
+    """The path of a second schema, with what is learnt of two levels of each category."""
+    return FeaturePath(SCHEMA, Encoding(columns=dict.fromkeys(SCHEMA.categories, CODES)))
+
+
+def shop_row(**values):
+    """A row of zeros, but for the time: Wednesday 2018-07-25, half past six in the evening in Berlin."""
+    given = {"bought_at": 1_532_536_200.0} | values
+    return np.array([[given.get(name, 0.0) for name in SCHEMA.inputs]])
+
+
+def test_features_of_a_second_schema(shop):
+    """Plain columns as they are, categories by their codes, and of the time its local hour and weekday."""
+    row = shop_row(total=9.5, age=np.nan, country=0, channel=OTHER, returning=1)
+    found = dict(zip(shop.names, shop.transform(row)[0].tolist(), strict=True))
+    assert np.isnan(found.pop("age"))
+    expected = {"total": 9.5, "country": 0.25, "channel": 0.125, "returning": 1, "hour": 18.5, "weekday": 2}
+    assert found == expected
+
+
+def test_a_missing_category_has_a_code(shop):
+    """So only numbers and booleans that may be missing are NaN, and the path says which."""
+    found = shop.transform(shop_row(country=np.nan, returning=np.nan))[0]
+    assert found[shop.names.index("country")] == 0.75
+    assert [shop.names[place] for place in shop.nullable] == ["age", "returning"]
+    assert [shop.names[place] for place in np.flatnonzero(np.isnan(found))] == ["returning"]
+
+
+def test_what_is_derived_of_a_time_that_may_be_missing_may_be_too():
+    """It is NaN where there is no time."""
+    text = 'name = "a"\n[columns.x]\nkind = "number"\n[columns.t]\nkind = "time"\nderive = ["hour"]\nmissing = true\n'
+    path = FeaturePath(parse(text, "a.toml"))
+    assert (path.names, path.nullable) == (("x", "t_hour"), (1,))
+    assert np.isnan(path.transform(np.array([[1.0, np.nan]]))).tolist() == [[False, True]]
+
+
+@given(st.permutations(list(SCHEMA.columns)))
+def test_the_order_of_columns_changes_no_feature(order):
+    """Wherever a column stands, its feature has its name and value."""
+    columns = {name: SCHEMA.columns[name] for name in order if SCHEMA.columns[name].kind != "category"}
+    path = FeaturePath(Schema(name="turned", roles=SCHEMA.roles, columns=columns))
+    rows = np.array([[float(len(name)) for name in path.schema.inputs]])
+    found = dict(zip(path.names, path.transform(rows)[0].tolist(), strict=True))
+    assert found["total"] == 5
+    assert found["age"] == 3
+    assert found["returning"] == 9
+    assert found["hour"] == np.float32(1 + 9 / 3600)  # nine seconds after one o'clock in Berlin
+
+
+@pytest.mark.parametrize("columns", [{}, {"country": CODES}, {"country": CODES, "channel": CODES, "city": CODES}])
+def test_an_encoding_of_other_categories_is_refused(columns):
+    """It belongs to another model."""
+    with pytest.raises(
+        SchemaError, match=r"the encoding is of .*, the schema's categories are \['channel', 'country'\]"
+    ):
+        FeaturePath(SCHEMA, Encoding(columns=columns))
+
+
+def test_a_row_of_the_shop_alone_is_as_in_a_batch(shop):
+    """Features of a row do not depend on the rows beside it, with every kind in it."""
+    checked = table.check(generate(300), SCHEMA, labelled=True)
+    rows = table.rows(checked, SCHEMA, shop.encoding.levels)
+    together = shop.transform(rows)
+    assert all(shop.transform(rows[[number]]).tobytes() == together[number].tobytes() for number in range(300))

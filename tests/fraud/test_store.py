@@ -7,24 +7,31 @@ from pathlib import Path
 import bentoml
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 
-from fraud import checksums, store
+from fraud import checksums, profile, store
 from fraud import manifest as manifests
-from fraud.errors import ModelError
-from fraud.features import of_default, transform
+from fraud.errors import ModelError, SchemaError
+from fraud.features import FeaturePath, of_default, transform
+from fraud.inputs import encoding
+from fraud.inputs.encoding import Codes, Encoding
+from fraud.inputs.levels import OTHER
 from fraud.manifest import Manifest
+from fraud.schema import default, parse
 from fraud.scorer import file as forest_file
 from fraud.scorer.file import Probes
+from fraud.scorer.from_sklearn import from_sklearn
 
 pytestmark = pytest.mark.usefixtures("saved")
 
 
-def save(model, scorer, probes, facts, **changes):
+def save(model, scorer, probes, facts, features=None):
     def describe(version, files):
-        return Manifest(model_version=version, files=files, **facts | changes)
+        return Manifest(model_version=version, files=files, **facts)
 
-    return store.save(model, scorer, of_default(), probes, describe, {"kind": "test"})
+    return store.save(model, scorer, features or of_default(), probes, describe, {"kind": "test"})
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +42,11 @@ def entry(saved):
 @pytest.fixture
 def copied(entry, tmp_path):
     """A copy of the entry to damage."""
-    return Copied(shutil.copytree(entry.path, tmp_path / "copied"))
+    return copy_of(entry, tmp_path)
+
+
+def copy_of(entry, folder):
+    return Copied(shutil.copytree(entry.path, folder / "copied"))
 
 
 class Copied:
@@ -377,3 +388,97 @@ def test_the_row_hashes_stand_beside_the_store(model, scorer, probes, facts):
     path = store.rows_path(manifest.model_version)
     assert path.parents[1] == Path(store.get(f"fraud_detector:{manifest.model_version}").path).parents[2]
     assert np.load(path).tolist() == [1, 2, 3]
+
+
+TWO = parse(
+    """
+    name = "two"
+    [columns.shop]
+    kind = "category"
+    missing = true
+    [columns.size]
+    kind = "number"
+    """,
+    "two.toml",
+)
+LEARNT = Codes(levels=("a", "b"), codes=(0.125, 0.75), other=0.25, missing=0.5)
+
+
+@pytest.fixture(scope="module")
+def two(facts):
+    """The entry of a model of a second schema: 200 rows of a category, which decides, and a number."""
+    path = FeaturePath(TWO, Encoding(columns={"shop": LEARNT}))
+    random = np.random.default_rng(0)
+    rows = np.column_stack([random.choice([0, 1, OTHER, np.nan], 200), random.random(200)])
+    labels = (rows[:, 0] == 1) | (rows[:, 1] > 0.9)
+    model = RandomForestClassifier(5, random_state=0).fit(path.transform(rows), labels.astype(int))
+    probes = Probes(rows[:20], model.predict_proba(path.transform(rows[:20]))[:, 1])
+    document = facts | {
+        "schema_hash": TWO.hash,
+        "transaction_schema": TWO.document(),
+        "features": path.names,
+        "profile": profile.build(path.names, path.transform(rows), probes.scores).as_bins(),
+    }
+    manifest = save(model, from_sklearn(model), probes, document, path)
+    yield store.get(f"fraud_detector:{manifest.model_version}")
+    bentoml.models.delete(f"fraud_detector:{manifest.model_version}")
+
+
+def test_a_model_carries_its_schema_and_what_it_learnt(two):
+    """Whoever opens it needs neither: texts of any list of levels get the model's own codes."""
+    served = store.open_served(two)
+    assert served.features == FeaturePath(TWO, Encoding(columns={"shop": LEARNT}))
+    assert set(served.manifest.files) == {store.PICKLE_FILE, store.FOREST_FILE, encoding.FILE}
+    own = np.array([[0, 0.5], [1, 0.5], [OTHER, 0.5], [np.nan, 0.5]])
+    other = {"shop": ("b", "c", "a")}
+    theirs = np.array([[2, 0.5], [0, 0.5], [1, 0.5], [np.nan, 0.5]])
+    assert served.score(theirs, other).tolist() == served.score(own).tolist()
+    assert served.score(own)[1] > 0.5 > served.score(own)[0]
+
+
+def test_its_pickled_estimator_takes_texts(two):
+    """As they stand in a file, a level that is not known and an empty cell too."""
+    frame = pd.DataFrame({"size": 0.5, "shop": ["a", "b", "never seen", None]})
+    loaded = bentoml.sklearn.load_model(two.tag)
+    rows = np.array([[0, 0.5], [1, 0.5], [OTHER, 0.5], [np.nan, 0.5]])
+    assert np.array_equal(loaded.predict_proba(frame)[:, 1], store.open_served(two).score(rows))
+
+
+@pytest.mark.parametrize("change", ["edited", "gone"])
+def test_another_encoding_is_refused(two, tmp_path, change):
+    """What a model has learnt of categories belongs to it as its forest does."""
+    copied = copy_of(two, tmp_path)
+    path = copied.folder / encoding.FILE
+    path.write_text(path.read_text().replace("0.75", "0.5")) if change == "edited" else path.unlink()
+    reseal(copied)
+    with pytest.raises(ModelError, match=r"encoding\.json"):
+        store.open_served(copied)
+
+
+def test_another_schema_than_its_own_is_refused(two, entry):
+    """Who names one has to name the model's; the service takes the default one alone."""
+    served = store.open_served(two)
+    served.check_schema(None)
+    served.check_schema(TWO.model_copy(update={"name": "the_same"}))
+    with pytest.raises(SchemaError, match="was made for the schema two, which it carries, not for creditcard: leave "):
+        served.check_schema(default())
+    with pytest.raises(SchemaError, match="made for the transaction schema two; the service takes that of creditcard "):
+        store.open_default(two)
+    assert store.open_default(entry).features.schema == default()
+
+
+def test_a_schema_that_was_edited_is_refused(two, tmp_path):
+    """The hash in the manifest is that of the schema beside it."""
+    copied = copy_of(two, tmp_path)
+    wider = TWO.document()
+    wider["columns"]["size"]["maximum"] = 7.0
+    remanifest(copied, transaction_schema=wider)
+    with pytest.raises(SchemaError, match="made for another transaction schema than it says"):
+        store.open_served(copied)
+
+
+def test_probes_of_another_width_are_refused(copied, scorer, probes):
+    """They are rows of the model's schema."""
+    rescore(copied, scorer, Probes(probes.rows[:, :-1], probes.scores))
+    with pytest.raises(ModelError, match="probe rows of 29 columns do not fit the schema"):
+        store.open_served(copied)

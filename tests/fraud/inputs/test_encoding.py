@@ -1,0 +1,68 @@
+"""What a model has learnt of categories, kept as JSON: read back as it was, applied, and refused when damaged."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fraud.errors import ModelError
+from fraud.inputs.encoding import EMPTY, Codes, Encoding, parse
+from fraud.inputs.levels import OTHER
+
+CODES = Codes(levels=("AT", "DE"), codes=(0.25, float(np.float32(0.1))), other=0.5, missing=0.75)
+ENCODING = Encoding(columns={"country": CODES})
+
+
+def test_codes_are_applied():
+    """By place: a level's own, that of all others, and that of a missing value; float32."""
+    found = CODES.apply(np.array([0, 1, OTHER, np.nan, 1]))
+    assert found.dtype == np.float32
+    assert found.tolist() == np.array([0.25, 0.1, 0.5, 0.75, 0.1], dtype=np.float32).tolist()
+
+
+def test_a_category_without_levels_has_codes_too():
+    """All rare: everything is other, or missing."""
+    none = Codes(levels=(), codes=(), other=0.5, missing=0.25)
+    assert none.apply(np.array([OTHER, np.nan])).tolist() == [0.5, 0.25]
+
+
+def test_what_was_written_is_read():
+    """To the bit, so that scores are equal wherever the model is."""
+    again = parse(ENCODING.model_dump_json(), "here")
+    assert again == ENCODING
+    assert again.levels == {"country": ("AT", "DE")}
+    assert EMPTY.levels == {}
+
+
+def test_what_later_code_adds_is_ignored():
+    """Code can be rolled back."""
+    document = ENCODING.model_dump(mode="json") | {"surprise": 1}
+    assert parse(json.dumps(document), "here") == ENCODING
+
+
+def changed(**changes):
+    document = ENCODING.model_dump(mode="json")
+    document["columns"]["country"] |= changes
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no encoding of categories (: Invalid JSON"),
+        ("[]", "no encoding of categories (: Input should be an object"),
+        ('{"format": 2}', "no encoding of categories (format: "),
+        (changed(codes=[0.5]), "no encoding of categories (levels and codes are not as many)"),
+        (changed(codes=[0.5, 1.5]), "(columns.country.codes.1: "),
+        (changed(other=-0.1), "(columns.country.other: "),
+        (changed(missing=None), "(columns.country.missing: "),
+        (changed(levels=["AT", 7]), "(columns.country.levels.1: "),
+        (changed(other=float("nan")), "no encoding of categories ("),
+    ],
+)
+def test_what_is_damaged_is_refused(text, said):
+    """By its place in the file."""
+    with pytest.raises(ModelError) as caught:
+        parse(text, "encoding.json")
+    assert str(caught.value).startswith("encoding.json: ")
+    assert said in str(caught.value)
