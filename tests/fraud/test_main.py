@@ -38,11 +38,11 @@ def test_help_of_score_shows_commands_that_parse(fraud, monkeypatch):
     code, out, _ = fraud("score", "--help")
     assert code == 0
     examples = [line.split() for line in out.partition("examples:\n")[2].splitlines()]
-    assert len(examples) == 5
+    assert len(examples) == 6
     for words in examples:
         assert words[:3] == ["python", "-m", "fraud"]
         assert fraud(*words[3:])[0] == 0
-    assert seen == ["transactions.csv", "week.parquet", "transactions", "transactions", "2026-*.parquet'"]
+    assert seen == ["transactions.csv", "week.parquet", "shop.csv", "transactions", "transactions", "2026-*.parquet'"]
 
 
 @pytest.mark.parametrize("arguments", [(), ("nothing",), ("score",), ("score", "in.csv"), ("score", "a", "b", "--x")])
