@@ -63,6 +63,11 @@ class Source:
                 raise DataError(str(error).replace(str(target), self.name)) from None
 
 
+def no_source(name: str, expected: str = TABLES) -> DataError:
+    """Nothing that tables could come from."""
+    return DataError(f"{name} is no data source; expected {expected}")
+
+
 def find(sources: Sequence[str]) -> list[Source]:
     """The tables that are named, each once: files, folders (the tables in them), patterns with ``*``; also in S3.
 
@@ -96,7 +101,7 @@ def _names(source: str) -> list[str]:
     if source.startswith(_S3):
         return _objects(source)
     if "://" in source:
-        raise refusals.no_source(repr(source), TABLES)
+        raise no_source(repr(source))
     path = Path(source)
     if path.is_dir():
         names = [

@@ -121,14 +121,16 @@ def _errors(path: Path) -> Iterator[None]:
     """What a library raises inside becomes a DataError of one line."""
     try:
         yield
-    except UnicodeDecodeError:
+    except UnicodeDecodeError as error:
+        if error.encoding.startswith("utf-16"):
+            raise refusals.no_table(path, "damaged UTF-16 text; save it as UTF-8") from None
         raise refusals.not_text(path, _bad_byte(path)) from None
     except (ValueError, csv.Error, *packing.DAMAGE) as error:  # pandas' parser errors are ValueErrors
         raise refusals.malformed(path, "CSV", one_line(error)) from None
 
 
 def _bad_byte(path: Path) -> str:
-    """Where the first byte is that no UTF-8 text has; nothing for a file of another encoding."""
+    """Where the first byte is that no UTF-8 text has."""
     decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
     with packing.opened(path) as unpacked:
         while block := unpacked.stream.read(_BLOCK):

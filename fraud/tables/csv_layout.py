@@ -35,19 +35,23 @@ def find(path: Path, shape: Reading) -> Found:
     if other := foreign.of_bytes(head):
         raise refusals.other_format(path, *other)
     mark, encoding = next((one for one in _MARKS if head.startswith(one[0])), (b"", "utf-8"))
-    is_whole = len(head) < _HEAD
-    text = codecs.getincrementaldecoder(encoding)().decode(head[len(mark) :], final=is_whole)
-    if other := foreign.of_text(text):
-        raise refusals.other_format(path, *other)
     found = Found(None, None, encoding, unpacked.compression, unpacked.member, len(mark))
-    if said := _SEPARATOR_LINE.match(text):
-        if said[1] not in DELIMITERS:
-            raise refusals.unknown_delimiter(path, said[1])
-        found = replace(found, delimiter=said[1], start=len(mark) + len(said[0].encode(encoding)))
-    else:
-        found = replace(found, delimiter=_delimiter(path, text, is_whole))
+    found = _separated(path, found, head[len(mark) :], is_whole=len(head) < _HEAD)
     with records(path, found) as rows:
         return replace(found, decimal=decimals.find(path, rows, found, shape))
+
+
+def _separated(path: Path, found: Found, head: bytes, *, is_whole: bool) -> Found:
+    """With the delimiter, and the header's place behind a line that says it."""
+    text = codecs.getincrementaldecoder(found.encoding)().decode(head, final=is_whole)
+    if other := foreign.of_text(text):
+        raise refusals.other_format(path, *other)
+    said = _SEPARATOR_LINE.match(text)
+    if not said:
+        return replace(found, delimiter=_delimiter(path, text, is_whole=is_whole))
+    if said[1] not in DELIMITERS:
+        raise refusals.unknown_delimiter(path, said[1])
+    return replace(found, delimiter=said[1], start=found.start + len(said[0].encode(found.encoding)))
 
 
 @contextmanager
@@ -98,7 +102,7 @@ def _line_ends(lines: IO[str]) -> tuple[str, ...]:
     return ends if isinstance(ends, tuple) else (ends or "",)
 
 
-def _delimiter(path: Path, head: str, is_whole: bool) -> str | None:
+def _delimiter(path: Path, head: str, *, is_whole: bool) -> str | None:
     """The one that gives the header several fields and all rows as many; None when none gives several."""
     readings = {one: _fields(head, one, is_whole) for one in DELIMITERS}
     several = {one: rows for one, rows in readings.items() if rows and len(rows[0]) > 1}

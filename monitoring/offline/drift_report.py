@@ -49,6 +49,8 @@ class Report:
     rows: int
     reference_rows: int | None
     findings: list[Finding]
+    read_as: list[str]
+    """What was found of the form of the files."""
 
     @property
     def drifted(self) -> list[str]:
@@ -62,6 +64,7 @@ class Report:
             "drift": bool(self.drifted),
             "drifted": self.drifted,
             "data": question.data,
+            "read_as": self.read_as,
             "rows": self.rows,
             "minimum_rows": question.minimum_rows,
             "reference": {
@@ -111,8 +114,9 @@ def report(question: Question) -> Report:
     """
     served = None if question.version is None else _served(question.version)
     data, reference = question.data, question.reference_data
-    values = _values(data, served, question.minimum_rows)
-    sample = _values(reference, served, question.minimum_rows) if reference else None
+    forms = set[str]()
+    values = _values(data, served, question.minimum_rows, forms)
+    sample = _values(reference, served, question.minimum_rows, forms) if reference else None
     findings = drift.compare(
         _profile(served, sample),
         values,
@@ -122,7 +126,7 @@ def report(question: Question) -> Report:
         ignored=question.ignored,
     )
     rows = None if sample is None else len(sample)
-    return Report(question, served.version if served else None, len(values), rows, findings)
+    return Report(question, served.version if served else None, len(values), rows, findings, sorted(forms))
 
 
 def write(path: Path, text: str) -> None:
@@ -143,11 +147,11 @@ def _served(name: str) -> store.Served:
     return served
 
 
-def _values(data: str, served: store.Served | None, minimum_rows: int) -> Floats:
+def _values(data: str, served: store.Served | None, minimum_rows: int, forms: set[str]) -> Floats:
     """Features of the rows of all files, and their scores when there is a model."""
     features = served.features if served else of_default()
     schema = features.schema
-    frame = pd.concat([_rows(source, schema) for source in sources.find([data])], ignore_index=True)
+    frame = pd.concat([_rows(source, schema, forms) for source in sources.find([data])], ignore_index=True)
     if len(frame) < minimum_rows:
         raise DataError(
             f"{data}: {len(frame)} rows are too few to tell drift from chance; "
@@ -157,10 +161,12 @@ def _values(data: str, served: store.Served | None, minimum_rows: int) -> Floats
     return np.column_stack([values, served.forest.score(values)]) if served else values.astype(np.float64)
 
 
-def _rows(source: sources.Source, schema: Schema) -> pd.DataFrame:
+def _rows(source: sources.Source, schema: Schema, forms: set[str]) -> pd.DataFrame:
     try:
         with source.local() as path:
-            return table.check(table.read_table(path, schema), schema, labelled=False)
+            read = table.read_table(path, schema)
+            forms.add(read.attrs.get(table.LAYOUT, "Parquet"))
+            return table.check(read, schema, labelled=False)
     except DataError as error:
         raise DataError(str(error) if str(error).startswith(source.name) else f"{source.name}: {error}") from None
 

@@ -56,24 +56,30 @@ def _read(source: Source) -> tuple[pd.DataFrame, str]:
     """A row for each of the file's: name, written, blank, fraud, when, and where it stands."""
     with source.local() as path:
         frame, form = _table(path)
-        columns = list(frame.columns)
-        try:
-            if SCORE in columns:
-                raise DataError(f"holds {SCORE}: its {COLUMN} is the model's answer, no label; leave that column out")
-            label, date = label_words.which_label(columns), label_words.which_date(columns)
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from None
-        if not len(frame):
-            raise refusals.wrong_table([refusals.NO_ROWS], path)
-        names = frame[ID_COLUMN]
+        label, date = _columns(path, frame)
+        names, written = frame[ID_COLUMN], frame[label].str.strip()
         _refuse(path, ID_COLUMN, refusals.ID_RULE, ~names.map(lambda name: bool(re.fullmatch(ID_PATTERN, name))))
-        blank, fraud = label_words.meanings(frame[label])
-        unknown = frame[label][fraud.isna() & ~blank].str.strip().unique()
-        got = f"{label_words.RULE} (got {', '.join(map(repr, unknown[:3]))})"
-        _refuse(path, label, got, fraud.isna() & ~blank)
-    rows = {"name": names, "written": frame[label].str.strip(), "blank": blank, "fraud": fraud}
+        blank, fraud = label_words.meanings(written)
+        unknown = fraud.isna() & ~blank
+        got = ", ".join(map(repr, written[unknown].unique()[:3]))
+        _refuse(path, label, f"{label_words.RULE} (got {got})", unknown)
+    rows = {"name": names, "written": written, "blank": blank, "fraud": fraud}
     when = frame[date] if date else ""
     return pd.DataFrame(rows).assign(when=when, file=source.name, row=range(len(frame))), form
+
+
+def _columns(path: Path, frame: pd.DataFrame) -> tuple[str, str | None]:
+    """Those of labels and of dates. Raises DataError when it is no table of labels."""
+    columns = list(frame.columns)
+    try:
+        if SCORE in columns:
+            raise DataError(f"holds {SCORE}: its {COLUMN} is the model's answer, no label; leave that column out")
+        found = label_words.which_label(columns), label_words.which_date(columns)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    if not len(frame):
+        raise refusals.wrong_table([refusals.NO_ROWS], path)
+    return found
 
 
 def _table(path: Path) -> tuple[pd.DataFrame, str]:

@@ -166,6 +166,10 @@ def test_the_loop_closes(postgres, engine, s3, tmp_path, monkeypatch):
         "labels": len(frauds),
         "frauds": len(frauds),
         "without_prediction": 0,
+        "blank": 0,
+        "reversed": 0,
+        "taken_as": {"1": "fraud"},
+        "read_as": ["CSV, commas, UTF-8"],
     }
     _, report, words = labels(postgres.url, "report", "--by-day")
     assert report["models"][0]["false_negative"] == len(frauds)

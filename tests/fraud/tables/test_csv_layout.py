@@ -234,6 +234,7 @@ def office(*names):
         (b"\x01\x00\x02\x00\x00\x00\x07" * 9, "is binary data; give a CSV or Parquet file"),
         ("Time,note\n1,2\n3,é\n".encode("cp1252"), "not UTF-8 text (byte 0xe9 in line 3); if a spreadsheet wrote it"),
         (b"Time,note\n" + b"1,2\n" * 99_999 + b"3,\xe9\n", "not UTF-8 text (byte 0xe9 in line 100001)"),
+        ("\ufeffTime,V1\n1,2\n".encode("utf-16-le") + b"x", "damaged UTF-16 text; save it as UTF-8"),
         (lzma.compress(b"Time,V1\n1,2\n" * 999)[:-30], "not a readable CSV file"),
         (PACKED["zstd"](b"Time,V1\n1,2\n" * 99_999)[:-9], "Truncated compressed stream"),
     ],

@@ -302,3 +302,17 @@ def test_an_id_column_and_labels_are_left_aside(call, manifest, frame, same, tmp
     assert len(pd.read_csv(tmp_path / "named.csv").columns) == len(COLUMNS) + 1
     first, second = (call("--reference", "latest", "--data", path)[1] for path in (same, tmp_path / "named.csv"))
     assert first["findings"] == second["findings"]
+
+
+def test_a_folder_is_one_table_and_its_form_is_told(call, frame, tmp_path):
+    """Its parts together, however each is written; a message names the part."""
+    folder = tmp_path / "week"
+    folder.mkdir()
+    frame[:1_000].to_csv(folder / "part-0", index=False, sep=";", decimal=",")
+    frame[1_000:].to_parquet(folder / "part-1.parquet")
+    code, result, err = call("--data", folder, "--reference-data", f"{folder}/part-*")
+    assert (code, result["rows"], result["drifted"]) == (0, 2_000, []), err
+    assert result["read_as"] == ["CSV, semicolons, decimal commas, UTF-8", "Parquet"]
+    frame[:10].assign(V1="x").to_csv(folder / "part-2", index=False)
+    code, _, err = call("--data", folder, "--reference-data", f"{folder}/*")
+    assert (code, f"{folder}/part-2: V1 must be a number" in err) == (1, True)
