@@ -22,10 +22,10 @@ SCIKIT = """
 import sys, os, json, time
 import bentoml, pandas as pd
 from fraud.features import transform
-from fraud.schema import COLUMNS
+from fraud.schema import default
 model = bentoml.sklearn.load_model(sys.argv[3])["forest"].set_params(n_jobs=os.cpu_count())
 started = time.perf_counter()
-scores = model.predict_proba(transform(pd.read_parquet(sys.argv[1])[list(COLUMNS)].to_numpy()))[:, 1]
+scores = model.predict_proba(transform(pd.read_parquet(sys.argv[1])[list(default().inputs)].to_numpy()))[:, 1]
 pd.DataFrame({"fraud_probability": scores}).to_parquet(sys.argv[2])
 print(json.dumps({"work": time.perf_counter() - started, "rows": len(scores)}))
 """

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from benchmarks.fuzz_forest import on_thresholds
 from fraud.features import transform
+from fraud.schema import default
 from fraud.scorer.from_sklearn import from_sklearn
 from training import data, split, train
 
@@ -54,7 +55,7 @@ def main() -> None:
     parser.add_argument("--trees", type=int, nargs="+", default=TREES)
     parser.add_argument("--keep", type=Path, help="folder where fitted forests are kept for the next time")
     arguments = parser.parse_args()
-    loaded = data.load(arguments.data)
+    loaded = data.load(arguments.data, default())
     features = transform(loaded.rows)
     training = split.split(loaded).train
     print(_machine(), flush=True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from fraud.errors import ModelError
-from fraud.schema import COLUMNS
+from fraud.schema import default
 from fraud.scorer import file as forest_file
 from fraud.scorer import order
 from fraud.scorer.forest import Engine, Forest
@@ -33,7 +33,7 @@ ODD = np.array(
 )
 NANS = np.array([0x7FC00000, 0xFFC00000, 0x7F800001, 0xFFFFFFFF], dtype=np.uint32).view(np.float32)
 Model = Any  # scikit-learn ships no types
-NO_PROBES = forest_file.Probes(np.zeros((1, len(COLUMNS))), np.zeros(1))
+NO_PROBES = forest_file.Probes(np.zeros((1, len(default().inputs))), np.zeros(1))
 
 
 def main() -> None:

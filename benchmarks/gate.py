@@ -13,6 +13,7 @@ import time
 import numpy as np
 
 from fraud.features import transform
+from fraud.schema import default
 from fraud.scorer.from_sklearn import from_sklearn
 from training import data, split, train
 from training.judging.gate import Case, Contender, Policy, decide
@@ -31,7 +32,7 @@ def main() -> None:
     parser.add_argument("--spoiled-trees", type=int, default=20, help="without signal more trees change nothing")
     parser.add_argument("--jobs", type=int, default=-1)
     arguments = parser.parse_args()
-    dataset = data.load(arguments.data)
+    dataset = data.load(arguments.data, default())
     parts = split.split(dataset, arguments.split)
     features = transform(dataset.rows)
     train_features, test_features = features[parts.train], features[parts.test]

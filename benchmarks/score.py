@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fraud import store
 from fraud.estimator.row_features import FOREST
 from fraud.features import transform
+from fraud.schema import default
 from training import data
 
 BATCHES = (1, 64, 4096)
@@ -29,7 +30,7 @@ def main() -> None:
     arguments = parser.parse_args()
     forest = store.open_served(store.get(arguments.model)).forest
     model = bentoml.sklearn.load_model(arguments.model)[FOREST].set_params(n_jobs=1)
-    features = transform(data.load(arguments.data).rows)
+    features = transform(data.load(arguments.data, default()).rows)
 
     def reference(batch: NDArray[np.float32]) -> NDArray[np.float64]:
         scores: NDArray[np.float64] = model.predict_proba(batch)[:, 1]

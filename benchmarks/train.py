@@ -9,9 +9,10 @@ import statistics
 import time
 
 from fraud.manifest import Figure, Metrics
+from fraud.schema import default
 from training import data
 from training.console import Steps
-from training.data import Dataset
+from training.dataset import Dataset
 from training.run import TrainingPlan, judge
 from training.split import Protocol
 from training.train import DEFAULTS
@@ -25,7 +26,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", required=True)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     arguments = parser.parse_args()
-    dataset = data.load(arguments.data)
+    dataset = data.load(arguments.data, default())
     print(f"{dataset.size} rows, {dataset.frauds} frauds, {dataset.duplicates_dropped} duplicates dropped\n")
     print("| split | seed | test frauds | threshold | " + " | ".join(FIGURES) + " | seconds |")
     print("| --- " * (len(FIGURES) + 5) + "|")
@@ -38,7 +39,9 @@ def main() -> None:
 
 def _row(dataset: Dataset, protocol: Protocol, seed: int) -> Metrics:
     started = time.perf_counter()
-    judged = judge(TrainingPlan([], protocol, DEFAULTS.model_copy(update={"seed": seed})), dataset, Steps())
+    judged = judge(
+        TrainingPlan([], protocol=protocol, recipe=DEFAULTS.model_copy(update={"seed": seed})), dataset, Steps()
+    )
     seconds = time.perf_counter() - started
     frauds = int(dataset.labels[judged.parts.test].sum())
     cells = " | ".join(_cell(getattr(judged.metrics, name)) for name in FIGURES)

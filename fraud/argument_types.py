@@ -8,12 +8,16 @@ import argparse
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TypeVar
 
 Number = TypeVar("Number", int, float)
 
 MODEL_NAMES = "a version, a tag, `latest` (the newest in the local store) or `champion`"
 """How a model may be named, as ``fraud.remote.resolve`` reads it; for the help."""
+
+TABLES = "a CSV or Parquet file, a folder of them, a pattern with *, s3://bucket/key or s3://bucket/folder/"
+"""How tables may be named, as ``fraud.remote.sources`` finds them; for the help and for messages."""
 
 _MAX_SEED = 2**32 - 1  # scikit-learn's
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -58,6 +62,13 @@ def matching(pattern: str, expected: str) -> Callable[[str], str]:
         return text
 
     return read
+
+
+def local_path(text: str) -> Path:
+    """A file or folder of this machine; ``Path`` alone makes another text of ``s3://``."""
+    if "://" in text:
+        raise wrong("a path on this machine (copy it from or to S3 apart)", text)
+    return Path(text)
 
 
 def duration(text: str) -> float:

@@ -105,9 +105,7 @@ class Schema(_Declared):
     def _consistent(self) -> Self:
         roles = self.roles
         if roles.time in self.columns and self.columns[roles.time].missing:
-            raise ValueError(
-                f"[columns.{_key(roles.time)}] is the time of a transaction: it has one, leave `missing` out"
-            )
+            raise ValueError(f"[columns.{_key(roles.time)}] is the time: each transaction has one, leave `missing` out")
         for role, kind in (("time", "time"), ("amount", "number")):
             name = getattr(roles, role)
             if name is not None and (name not in self.columns or self.columns[name].kind != kind):
@@ -115,8 +113,7 @@ class Schema(_Declared):
                     f"[roles] {role} = {name!r} should be a column of kind {kind}: add [columns.{_key(name)}]"
                 )
         for role in ("label", "id"):
-            if getattr(roles, role) in self.columns:
-                name = getattr(roles, role)
+            if (name := getattr(roles, role)) in self.columns:
                 raise ValueError(
                     f"[columns.{_key(name)}] is the {role}: it stands in [roles] alone, leave the table out"
                 )
@@ -180,7 +177,7 @@ class Schema(_Declared):
         """
         facts = {
             "roles": self.roles.model_dump(exclude={"fraud"}),
-            "columns": [[name, column.model_dump(exclude={"description"})] for name, column in self.columns.items()],
+            "columns": [[name, column.model_dump(exclude=_SPELLINGS)] for name, column in self.columns.items()],
         }
         found = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         return _plain_hash(self) if found == _ULB else found
@@ -190,7 +187,8 @@ class Schema(_Declared):
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
-_ULB = "02aaa970d59ac14bc8d48821ce47b4ad1ef4aa445f335ba387207d7cd40e439a"
+_SPELLINGS = {"description", "format"}
+_ULB = "6ee70f4902f9cb3e976c0928c4e8dbcaf9b2e8381bf6c8859e3d633727866d5f"
 """The hash of the default schema as above."""
 
 
@@ -205,9 +203,8 @@ def read(path: Path) -> Schema:
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise SchemaError(
-            f"{path}: cannot be read: {one_line(error)}; expected a TOML file that declares columns"
-        ) from None
+        why = f"cannot be read: {one_line(error)}; expected a TOML file that declares columns"
+        raise SchemaError(f"{path}: {why}") from None
     return parse(text, str(path))
 
 

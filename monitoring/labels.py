@@ -1,6 +1,6 @@
 """Labels: what transactions turned out to be. They arrive late, judge the model, and train the next one.
 
-a file -> import_file -> labels -> report (live quality), export (a training increment) -> purge, delete
+files -> import_files -> labels -> report (live quality), export (a training increment) -> purge, delete
 """
 
 import sys
@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import CursorResult, Engine, bindparam, delete, exists, func, select
@@ -41,20 +40,26 @@ def opened(settings: Settings) -> Iterator[Engine]:
         engine.dispose()
 
 
-def import_file(engine: Engine, path: Path) -> dict[str, Any]:
-    """Keep the labels of a CSV or Parquet file, all or none; a later label replaces an earlier one.
+def import_files(engine: Engine, sources: Sequence[str]) -> dict[str, Any]:
+    """Keep the labels of CSV or Parquet files, all or none; a later label replaces an earlier one.
 
-    Raises DataError when the file is not one of labels.
+    ``sources`` are named as ``fraud.remote.sources`` takes them. Raises DataError when a file is not one of labels.
     """
+    from fraud.remote.sources import find
     from monitoring.offline.label_file import read_labels
 
-    labels = read_labels(path)
-    sys.stderr.write(f"{path}: {len(labels)} labels\n")
+    read = read_labels(find(sources))
+    labels = read.labels
+    sys.stderr.write(f"{', '.join(sources)}: {len(labels)} labels\n")
     database.put_labels(engine, labels, source="import", now=time.time())
     return {
         "labels": len(labels),
         "frauds": sum(is_fraud for _, is_fraud in labels),
         "without_prediction": len(labels) - _predicted(engine, [name for name, _ in labels]),
+        "blank": read.blank,
+        "reversed": read.reversed,
+        "taken_as": read.taken_as,
+        "read_as": read.read_as,
     }
 
 

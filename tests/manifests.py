@@ -24,6 +24,7 @@ DOCUMENT = {
     "created_at": "2026-01-02T03:04:05+00:00",
     "synthetic": True,
     "schema_hash": "6964e738c2b5ace5a3300060b92f1b3f71047a02a8119ea16bc36ebcf9baaeba",
+    "transaction_schema": None,
     "features": ["V1", "Amount"],
     "threshold": 0.4833333333333333,
     "metrics": {name: {"value": value, "low": low, "high": high} for name, (value, low, high) in _FIGURES.items()},
@@ -60,6 +61,7 @@ DOCUMENT = {
         "test_frauds": 5,
     },
     "settings": {
+        "estimator": "random-forest",
         "trees": 15,
         "criterion": "entropy",
         "max_samples": 0.6,

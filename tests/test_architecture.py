@@ -21,15 +21,16 @@ NAMES = [str(path.relative_to(ROOT)) for path in FILES]
 CORE = tuple(f"fraud.{path.stem}" for path in (ROOT / "fraud").glob("*.py") if not path.stem.startswith("__"))
 SHIPS = ("monitoring.metrics", "monitoring.log", "monitoring.pending", "monitoring.multiprocess", "monitoring.workers")
 MAY_IMPORT = {
-    "fraud": ("fraud.scorer", "fraud.estimator", *CORE),
+    "fraud": ("fraud.scorer", "fraud.estimator", "fraud.inputs", *CORE),
     "fraud.__main__": ("fraud.verbs", *CORE),
     "fraud.verbs": ("fraud",),
+    "fraud.inputs": ("fraud.inputs", *CORE),
     "fraud.scorer": ("fraud.scorer", *CORE),
-    "fraud.tables": ("fraud.tables", *CORE),
-    "fraud.estimator": ("fraud.tables", *CORE),
+    "fraud.tables": ("fraud.tables", "fraud.inputs", *CORE),
+    "fraud.estimator": ("fraud.tables", "fraud.inputs", *CORE),
     "fraud.choice": ("fraud.choice", *CORE),
     "fraud.remote": ("fraud.remote", "fraud.choice", "fraud.tables", *CORE),
-    "fraud.bulk": ("fraud.bulk", "fraud.tables", *CORE),
+    "fraud.bulk": ("fraud.bulk", "fraud.tables", "fraud.remote", *CORE),
     "serving": ("serving", "fraud.choice", *CORE, *SHIPS),
     "training": ("training", "fraud"),
     "monitoring": ("monitoring", "fraud"),
@@ -48,7 +49,6 @@ NOT_WHEN_SERVING = (
     "training",
     "scipy",
     "joblib",
-    "pandera",
     "fraud.estimator",
     "fraud.tables",
     "fraud.remote",
@@ -236,7 +236,7 @@ def test_importing_does_nothing(tmp_path):
 import importlib, os, sys
 # libraries of others may do what they like
 import _bentoml_impl.server.app, bentoml._internal.server.http.instruments
-import bentoml, boto3, pandas, pandera.pandas, prometheus_client, pyarrow.parquet, rich.progress, sklearn.ensemble
+import bentoml, boto3, pandas, prometheus_client, pyarrow.parquet, rich.progress, sklearn.ensemble
 def hook(event, arguments):
     writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
     if writes or event.startswith(("socket.", "subprocess.", "os.mkdir", "os.rename", "os.remove")):

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from fraud.schema import Transaction
 from fraud.settings import Settings
 from monitoring import __main__ as monitoring_program
 from monitoring.metrics import REASONS, REFUSED, FraudMetrics
+from serving.contract.models import Transaction
 from training import __main__ as program
 
 ROOT = Path(__file__).parents[1]
@@ -21,9 +21,9 @@ REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 @pytest.mark.parametrize("field", Settings.model_fields)
 def test_every_setting_is_explained_with_its_default(field):
     """One row a setting, with the default that the code has."""
-    default = Settings.model_fields[field].default
+    default, name = Settings.model_fields[field].default, Settings.model_fields[field].alias or field
     shown = "" if default is None else f"{default:g}" if isinstance(default, float) else str(default)
-    row = next(line for line in REFERENCE.splitlines() if line.startswith(f"| `FRAUD_{field.upper()}` |"))
+    row = next(line for line in REFERENCE.splitlines() if line.startswith(f"| `FRAUD_{name.upper()}` |"))
     assert row.split("|")[2].strip().strip("`") == shown
 
 

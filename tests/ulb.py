@@ -2,6 +2,7 @@
 
 from fraud.schema import default
 
+FEATURES = default().features
 COLUMNS = default().inputs
 LABEL = default().roles.label
 ID_COLUMN = default().roles.id

@@ -2,25 +2,25 @@
 
 import http.client
 import re
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import pandas as pd
 
+from fraud.argument_types import TABLES
 from fraud.errors import DataError, one_line
-from fraud.remote import datasets, s3
+from fraud.remote import datasets
+from fraud.remote import sources as tables_at
 from fraud.schema import Schema, default
-from fraud.tables import refusals, table
+from fraud.tables import table
 from training import sample
 from training.console import Steps
 from training.dataset import Dataset, combine
 
 OPENML_ID = 1597
-EXPECTED = "a CSV or Parquet path, s3://bucket/key, openml, or sample[:ROWS[:SEED]]"
-SUFFIXES = table.PARQUET_SUFFIXES + table.CSV_SUFFIXES
+EXPECTED = f"{TABLES}, openml, or sample[:ROWS[:SEED]]"
+below = tables_at.below
 
 SYNTHETIC = "synthetic"
 """Key of a frame's ``attrs`` that marks generated rows; it goes into Parquet files and comes back from them."""
@@ -32,12 +32,11 @@ _SAMPLE = re.compile(r"sample(?::(\d+)(?::(\d+))?)?")
 
 
 def load(sources: Sequence[str], schema: Schema) -> Dataset:
-    """Read, check and combine ``sources``; each is a path, an S3 address, ``openml`` or ``sample``.
+    """Read, check and combine ``sources``: files, folders and patterns here or in S3, ``openml`` or ``sample``.
 
-    An S3 address that ends in ``/`` stands for all data files below it: those with the suffix of a table, and those
-    that were pushed. A pushed file must still have the SHA-256 it was pushed with; of another schema it is left out of
-    a folder, and noted. Raises DataError when a source is unknown or its rows break the schema, RegistryError when S3
-    fails or a pushed file was changed.
+    A pushed file must still have the SHA-256 it was pushed with; of another schema it is left out of a folder, and
+    noted. Raises DataError when a source is unknown or its rows break the schema, RegistryError when S3 fails or a
+    pushed file was changed.
     """
     if not sources:
         raise DataError(f"no data given; expected {EXPECTED}")
@@ -86,12 +85,13 @@ def _frames(source: str, schema: Schema, notes: list[str]) -> Iterator[tuple[str
     elif source == "openml":
         _need_default(source, schema)
         yield source, _openml()
-    elif source.startswith("s3://"):
-        yield from _objects(source, schema, notes)
-    elif "://" in source or source.startswith("sample:"):
+    elif ("://" in source and not source.startswith("s3://")) or source.startswith("sample:"):
         raise _no_source(repr(source))
     else:
-        yield source, table.read_table(Path(source), schema)
+        for found in tables_at.find([source]):
+            if _is_of(schema, found, source, notes):
+                with found.local() as path:
+                    yield found.name, table.read_table(path, schema)
 
 
 def _no_source(name: str) -> DataError:
@@ -103,38 +103,16 @@ def _need_default(source: str, schema: Schema) -> None:
         raise DataError(f"{source}: has the columns of the schema {default().name}, not of {schema.name}; give a file")
 
 
-def _objects(uri: str, schema: Schema, notes: list[str]) -> Iterator[tuple[str, pd.DataFrame]]:
-    for key in below(uri) if uri.endswith("/") else [uri]:
-        if not s3.split(key)[1]:
-            raise DataError(f"{uri}: expected s3://bucket/key, or a folder that ends in /")
-        facts = datasets.pushed(key)
-        if facts and facts.schema_hash not in (None, schema.hash):
-            problem = f"{key}: was pushed with another transaction schema than {schema.name}"
-            if key == uri:
-                raise DataError(problem)
-            notes.append(f"{problem}, and left out")
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / key.rsplit("/", 1)[1]
-            s3.download(key, target, sha256=facts.sha256 if facts else None)
-            try:
-                frame = table.read_table(target, schema)
-            except DataError as error:
-                raise DataError(str(error).replace(str(target), key)) from None
-        yield key, frame
-
-
-def below(uri: str) -> list[str]:
-    """Addresses of the data files below an S3 address; a README beside them is none.
-
-    Raises DataError when there are none, RegistryError when S3 fails.
-    """
-    keys = s3.keys(uri)
-    pushed = {key.removesuffix(datasets.SUM) for key in keys if key.endswith(datasets.SUM)}
-    files = [key for key in keys if key in pushed or key.lower().endswith(SUFFIXES)]
-    if not files:
-        raise refusals.nothing_at(uri)
-    return files
+def _is_of(schema: Schema, found: tables_at.Source, asked: str, notes: list[str]) -> bool:
+    """Whether a table may be of the schema; what was pushed with another one is left out, or refused."""
+    facts = datasets.pushed(found.name) if found.is_remote else None
+    if not facts or facts.schema_hash in (None, schema.hash):
+        return True
+    problem = f"{found.name}: was pushed with another transaction schema than {schema.name}"
+    if found.name == asked:
+        raise DataError(problem)
+    notes.append(f"{problem}, and left out")
+    return False
 
 
 def _openml() -> pd.DataFrame:

@@ -17,6 +17,7 @@ from benchmarks.drift.chance import false_alarms
 from benchmarks.drift.clock import by_the_clock
 from benchmarks.drift.detection import detection
 from benchmarks.drift.windows import halves, watch
+from fraud.schema import default
 from training import data
 from training.train import DEFAULTS
 
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=-1)
     arguments = parser.parse_args()
     started = time.perf_counter()
-    dataset = data.load(arguments.data)
+    dataset = data.load(arguments.data, default())
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "scikit-learn"))
     print(
         f"{dataset.size} rows, {dataset.frauds} frauds; {arguments.trees} trees; Python {platform.python_version()}, "

@@ -4,8 +4,8 @@ import numpy as np
 
 from benchmarks.drift.tables import FEATURE_THRESHOLDS, SCORE, SCORE_THRESHOLDS, SIZES, Floats, table
 from benchmarks.drift.windows import Watch, following, halves, spans, watch
-from fraud.features import FEATURES
-from training.data import Dataset
+from fraud.schema import default
+from training.dataset import Dataset
 from training.train import Recipe
 
 DAY_SECONDS = 86_400.0
@@ -13,7 +13,7 @@ SPANS = {"1 h": 3600.0, "6 h": 21_600.0, "1 d": DAY_SECONDS}
 MORNING = 8
 LEAST_ROWS = 300  # of a window by the clock: fewer are noise, as the first table of the page says
 
-HOUR = FEATURES.index("hour")
+HOUR = default().features.index("hour")
 TIME = 0
 
 
@@ -70,7 +70,7 @@ def _feature_table(together: dict[str, Floats]) -> None:
     hours, days_ = together["1 h"], together["1 d"]
     rows = []
     for position in np.argsort(-np.median(hours, axis=0)):
-        name = (*FEATURES, "score")[position]
+        name = (*default().features, "score")[position]
         hourly = hours[:, position]
         alarms = [f"{(hourly > limit).mean():.0%}" for limit in (0.1, 0.2, 0.5)]
         worst = days_[:, position].max()

@@ -5,7 +5,7 @@ import numpy as np
 from benchmarks.drift.shifts import shifts
 from benchmarks.drift.tables import FEATURE_THRESHOLDS, SCORE, SCORE_THRESHOLDS, SIZES, table
 from benchmarks.drift.windows import Watch, drawn_with_frauds
-from fraud.features import FEATURES
+from fraud.schema import default
 
 
 def detection(same: Watch, windows: int, random: np.random.Generator) -> None:
@@ -21,7 +21,7 @@ def detection(same: Watch, windows: int, random: np.random.Generator) -> None:
             by_features.append(" / ".join(f"{(largest > limit).mean():.0%}" for limit in FEATURE_THRESHOLDS))
             by_score.append(" / ".join(f"{(indices[:, SCORE] > limit).mean():.0%}" for limit in SCORE_THRESHOLDS))
         medians = np.median(indices, axis=0)  # of the largest windows
-        own = f"{medians[FEATURES.index(shift.feature)]:.3f}"
+        own = f"{medians[default().features.index(shift.feature)]:.3f}"
         rows.append([shift.text, own, *by_features, f"{medians[SCORE]:.3f}", *by_score])
     limits = " / ".join(f"{limit:g}" for limit in FEATURE_THRESHOLDS)
     score_limits = " / ".join(f"{limit:g}" for limit in SCORE_THRESHOLDS)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.features import FEATURES
+from fraud.schema import default
 
 Features = NDArray[np.float32]
 
@@ -23,7 +23,7 @@ class Shift:
     def apply(self, features: Features, random: np.random.Generator) -> Features:
         """The rows, changed."""
         changed = features.copy()
-        position = FEATURES.index(self.feature)
+        position = default().features.index(self.feature)
         changed[:, position] = self.change(features[:, position], random)
         return changed
 

@@ -3,14 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.features import FEATURES
+from fraud.schema import default
 
 SIZES = (500, 2_000, 10_000)
 FEATURE_THRESHOLDS = (0.1, 0.2, 0.25)
 SCORE_THRESHOLDS = (0.02, 0.05, 0.1, 0.2)
 QUANTILES = (0.5, 0.95, 0.99, 0.999)
 
-SCORE = len(FEATURES)
+SCORE = len(default().features)
 """Place of the score's index behind those of the features."""
 
 Floats = NDArray[np.float64]

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.features import FEATURES, transform
+from fraud.features import transform
 from fraud.profile import BINS, Profile, build
+from fraud.schema import default
 from fraud.scorer.forest import Forest
 from fraud.scorer.from_sklearn import from_sklearn
 from monitoring.offline.drift import psi_by_row
 from training import train
-from training.data import Dataset
+from training.dataset import Dataset
 from training.train import Recipe
 
 Features = NDArray[np.float32]
@@ -55,7 +56,7 @@ def watch(dataset: Dataset, seen: Indices, unseen: Indices, recipe: Recipe, jobs
     fitted, validated = seen[:cut], seen[cut:]
     features = transform(dataset.rows)
     forest = from_sklearn(train.fit(features[fitted], dataset.labels[fitted], recipe, jobs=jobs))
-    profile = build(FEATURES, features[fitted], forest.score(features[validated]))
+    profile = build(default().features, features[fitted], forest.score(features[validated]))
     return Watch(profile, forest, features[unseen], dataset.labels[unseen], len(fitted))
 
 

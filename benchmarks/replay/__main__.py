@@ -31,9 +31,9 @@ from benchmarks.replay.service import EXTRA_SECONDS, MOST_SECONDS, check_suits, 
 from fraud import keys, store
 from fraud.features import transform
 from fraud.manifest import Manifest
-from fraud.schema import COLUMNS
+from fraud.schema import default
 from training import data, split
-from training.data import Dataset
+from training.dataset import Dataset
 
 CALL_ROWS = 200
 
@@ -50,7 +50,7 @@ def main() -> int:
     parser.add_argument("--plot", type=Path, metavar="PNG")
     arguments = parser.parse_args()
     served = store.open_served(store.get(arguments.model))
-    dataset = data.load(arguments.data)
+    dataset = data.load(arguments.data, default())
     test = test_rows(dataset, served.manifest)[: arguments.rows]
     rows, labels = dataset.rows[test], dataset.labels[test]
     flagged = served.forest.score(transform(rows)) >= served.manifest.threshold
@@ -118,7 +118,7 @@ def replay(
         while sent < calls and sent * seconds / calls <= now - started:
             part = range(sent * CALL_ROWS, min((sent + 1) * CALL_ROWS, len(rows)))
             body = [
-                {**dict(zip(COLUMNS, rows[row].tolist(), strict=True)), "transaction_id": f"{run}-{row}"}
+                {**dict(zip(default().inputs, rows[row].tolist(), strict=True)), "transaction_id": f"{run}-{row}"}
                 for row in part
             ]
             client.post("/predict_batch", json={"transactions": body}).raise_for_status()

@@ -18,8 +18,8 @@ from benchmarks.serving.environments import ROOT
 from fraud import store
 from fraud.atomic import replacing
 from fraud.estimator.row_features import FOREST
-from fraud.features import FEATURES, transform
-from fraud.schema import COLUMNS
+from fraud.features import transform
+from fraud.schema import default
 from fraud.settings import MODEL_NAME
 
 DEMO_TREES = 500
@@ -94,9 +94,9 @@ def _fit_demo(data: Sequence[str], path: Path) -> None:
     from training import data as sources
 
     print(f"fitting the demo's own forest of {DEMO_TREES} trees", file=sys.stderr, flush=True)
-    dataset = sources.load(data)
+    dataset = sources.load(data, default())
     forest = RandomForestClassifier(n_estimators=DEMO_TREES, class_weight="balanced", random_state=42, n_jobs=-1)
-    forest.fit(pd.DataFrame(dataset.rows, columns=list(COLUMNS)), dataset.labels)
+    forest.fit(pd.DataFrame(dataset.rows, columns=list(default().inputs)), dataset.labels)
     with replacing(path) as part:
         joblib.dump(forest.set_params(n_jobs=None), part)
 
@@ -105,9 +105,9 @@ def _describe(folder: Path, home: Path, version: str, pickle: Path, demo_pickle:
     import pandas as pd
 
     transaction = json.loads((ROOT / "sample_transaction.json").read_text())
-    row = np.array([[transaction[column] for column in COLUMNS]], dtype=np.float64)
+    row = np.array([[transaction[column] for column in default().inputs]], dtype=np.float64)
     common: Any = joblib.load(pickle).set_params(n_jobs=1)
-    frame = pd.DataFrame(row, columns=list(COLUMNS))
+    frame = pd.DataFrame(row, columns=list(default().inputs))
     return Forests(
         folder=folder,
         home=home,
@@ -115,7 +115,7 @@ def _describe(folder: Path, home: Path, version: str, pickle: Path, demo_pickle:
         pickle=pickle,
         demo_pickle=demo_pickle,
         transaction=transaction,
-        features=dict(zip(FEATURES, transform(row)[0].tolist(), strict=True)),
+        features=dict(zip(default().features, transform(row)[0].tolist(), strict=True)),
         score=float(common.predict_proba(transform(row))[0, 1]),
         demo_score=float(joblib.load(demo_pickle).predict_proba(frame)[0, 1]),
         trees=len(common.estimators_),

@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,11 @@ from fraud import store
 from fraud.bulk import cluster
 from fraud.bulk.one_file import check_target, score_file
 from fraud.errors import DataError, FraudError, one_line
+from fraud.remote.sources import Source
+from fraud.schema import Schema
 from fraud.settings import MODEL_NAME
-from fraud.tables import refusals, table
+from fraud.tables import packing, table
+from fraud.tables.extras import NO_EXTRAS, Extras
 
 ScoreFile = Callable[[Path, Path, str], dict[str, Any]]
 """Takes input, output and the model's tag; gives what ``score_file`` gives."""
@@ -31,26 +34,8 @@ class FileResult:
     error: str | None = None
 
 
-def find(sources: Sequence[str]) -> list[Path]:
-    """The files that are named: files, folders (the tables in them) and patterns with ``*``. Raises DataError."""
-    files: list[Path] = []
-    for source in sources:
-        path = Path(source)
-        if path.is_dir():
-            matches = [one for one in sorted(path.iterdir()) if one.is_file() and _is_table(one)]
-        elif path.exists():
-            matches = [path]
-        else:
-            names = sorted(glob(source, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
-            matches = [Path(name) for name in names if Path(name).is_file()]
-        if not matches:
-            raise refusals.nothing_at(source)
-        files += [one for one in matches if one not in files]
-    return files
-
-
 def score_files(
-    sources: Sequence[Path],
+    sources: Sequence[Source],
     folder: Path,
     tag: str,
     score: ScoreFile,
@@ -58,6 +43,7 @@ def score_files(
     scheduler: str | None = None,
     threads: int | None = None,
     observer: Callable[[FileResult], object] = str,
+    extras: Extras = NO_EXTRAS,
 ) -> dict[str, Any]:
     """Score each file into ``folder`` under its own name; outputs that are there and up to date are left alone.
 
@@ -66,12 +52,13 @@ def score_files(
     anything is scored; the errors of files are in the answer.
     """
     targets = _targets(sources, folder)
-    version = store.open_served(store.get(tag)).version
+    served = store.open_served(store.get(tag))
+    version = served.version
     tag = f"{MODEL_NAME}:{version}"  # not "latest", which may be another one on a worker
-    done = [source for source, target in targets.items() if _is_done(source, target, version)]
+    done = [one for one, target in targets.items() if _is_done(one, target, version, extras, served.features.schema)]
     todo = {source: target for source, target in targets.items() if source not in done}
     results = []
-    for result in _on_cluster(todo, tag, scheduler, threads) if scheduler and todo else _here(todo, tag, score):
+    for result in _on_cluster(todo, tag, scheduler, threads, extras) if scheduler and todo else _here(todo, tag, score):
         observer(result)
         results.append(result)
     summaries = [result.summary for result in results if result.summary]
@@ -86,23 +73,28 @@ def score_files(
     }
 
 
-def score_on_worker(source: Path, target: Path, tag: str, threads: int | None) -> dict[str, Any]:
+def score_on_worker(name: str, target: Path, tag: str, threads: int | None, extras: Extras) -> dict[str, Any]:
     """What one task does. The threads of a worker share its cores."""
     from distributed import get_worker
 
-    return asdict(_result(source, lambda: score_file(source, target, tag, threads=threads or _share(get_worker()))))
+    def score(source: Path, target: Path, tag: str) -> dict[str, Any]:
+        return score_file(source, target, tag, threads=threads or _share(get_worker()), extras=extras)
+
+    return asdict(_result(Source(name), target, tag, score))
 
 
 def _share(worker: Any) -> int:  # noqa: ANN401 - distributed ships no types
     return max(1, (os.cpu_count() or 1) // int(worker.state.nthreads))
 
 
-def _here(todo: dict[Path, Path], tag: str, score: ScoreFile) -> Iterator[FileResult]:
+def _here(todo: dict[Source, Path], tag: str, score: ScoreFile) -> Iterator[FileResult]:
     for source, target in todo.items():
-        yield _result(source, lambda source=source, target=target: score(source, target, tag))  # type: ignore[misc]
+        yield _result(source, target, tag, score)
 
 
-def _on_cluster(todo: dict[Path, Path], tag: str, scheduler: str, threads: int | None) -> Iterator[FileResult]:
+def _on_cluster(
+    todo: dict[Source, Path], tag: str, scheduler: str, threads: int | None, extras: Extras
+) -> Iterator[FileResult]:
     """Results as they come. What a worker could not do at all is an error of the file."""
     with cluster.connected(scheduler) as client:
         from distributed import as_completed
@@ -110,18 +102,19 @@ def _on_cluster(todo: dict[Path, Path], tag: str, scheduler: str, threads: int |
         _check_code(client, scheduler)
         futures = client.map(
             score_on_worker,
-            [source.resolve() for source in todo],
+            [source.name if source.is_remote else str(Path(source.name).resolve()) for source in todo],
             [target.resolve() for target in todo.values()],
             tag=tag,
             threads=threads,
+            extras=extras,
             pure=False,
         )
         inputs = dict(zip(futures, todo, strict=True))
         for future in as_completed(futures, loop=client.loop):  # type: ignore[no-untyped-call]
             if future.status == "finished":
-                yield FileResult(**{**future.result(), "input": str(inputs[future])})
+                yield FileResult(**{**future.result(), "input": inputs[future].name})
             else:
-                yield FileResult(str(inputs[future]), error=f"the worker failed: {_reason(future)}")
+                yield FileResult(inputs[future].name, error=f"the worker failed: {_reason(future)}")
 
 
 def _check_code(client: Any, scheduler: str) -> None:  # noqa: ANN401
@@ -137,46 +130,59 @@ def _reason(future: Any) -> str:  # noqa: ANN401
     return f"{type(error).__name__}: {one_line(error)}"
 
 
-def _result(source: Path, score: Callable[[], dict[str, Any]]) -> FileResult:
+def _result(source: Source, target: Path, tag: str, score: ScoreFile) -> FileResult:
     try:
-        return FileResult(str(source), summary=score())
+        with source.local() as path:
+            return FileResult(source.name, summary=score(path, target, tag))
     except FraudError as error:
-        return FileResult(str(source), error=one_line(error))
+        return FileResult(source.name, error=one_line(error))
 
 
-def _targets(sources: Iterable[Path], folder: Path) -> dict[Path, Path]:
+def _targets(sources: Iterable[Source], folder: Path) -> dict[Source, Path]:
     """Where each input goes: its own name, as ``.parquet`` or ``.csv``."""
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: is a file; several inputs need a folder")
     if not folder.parent.is_dir():
         raise DataError.no_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    targets: dict[Path, Path] = {}
+    targets: dict[Source, Path] = {}
     for source in sources:
-        name = source.name.removesuffix(".gz") if source.name.lower().endswith(".csv.gz") else source.name
-        suffix = ".parquet" if table.is_parquet(source) else ".csv"
-        target = folder / f"{Path(name).stem}{suffix}"
+        target = folder / _output_name(source)
         if target in targets.values():
-            raise DataError(f"{source}: two inputs would be written to {target}; score them apart")
+            raise DataError(f"{source.name}: two inputs would be written to {target}; score them apart")
         check_target(source, target)
         targets[source] = target
     return targets
 
 
-def _is_done(source: Path, target: Path, version: str) -> bool:
+def _output_name(source: Source) -> str:
+    name = source.file_name
+    if (inner := Path(name)).suffix.lower() in packing.SUFFIXES and inner.stem.lower().endswith((".csv", ".tsv")):
+        name = inner.stem
+    here = None if source.is_remote else Path(source.name)
+    is_parquet = table.is_parquet(here) if here else name.lower().endswith(table.PARQUET_SUFFIXES)
+    return f"{Path(name).stem}{'.parquet' if is_parquet else '.csv'}"
+
+
+def _is_done(source: Source, target: Path, version: str, extras: Extras, schema: Schema) -> bool:
     """Whether ``target`` is newer than ``source`` and of this model. An output is whole whenever it is there."""
-    if not target.is_file() or target.stat().st_mtime_ns <= source.stat().st_mtime_ns:
+    if not target.is_file() or target.stat().st_mtime <= source.modified():
         return False
     try:
         if target.suffix == ".csv":
             first = pd.read_csv(target, nrows=1, dtype=str)
         else:
             with pyarrow.parquet.ParquetFile(target) as file:
-                first = next(file.iter_batches(1, columns=["model_version"])).to_pandas()
-        return first["model_version"].tolist() == [version]
-    except (ValueError, KeyError, OSError, StopIteration, pyarrow.ArrowException):  # something else is in its place
+                first = next(file.iter_batches(1)).to_pandas()
+        with source.local() if extras.keep else nullcontext() as path:
+            kept = extras.of(path, schema, ()).kept if path else ()
+        return first["model_version"].tolist() == [version] and set(kept) <= set(first.columns)
+    except (
+        DataError,
+        ValueError,
+        KeyError,
+        OSError,
+        StopIteration,
+        pyarrow.ArrowException,
+    ):  # something else is in its place
         return False
-
-
-def _is_table(path: Path) -> bool:
-    return path.name.lower().endswith(table.PARQUET_SUFFIXES + table.CSV_SUFFIXES) and not path.name.startswith(".")

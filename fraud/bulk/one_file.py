@@ -4,7 +4,7 @@ The file is read, checked, scored and written a chunk at a time; see ``fraud.tab
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ import pyarrow.parquet
 from fraud import store
 from fraud.bulk.pieces import Pieces, beside
 from fraud.errors import DataError
+from fraud.remote.sources import Source
 from fraud.tables import chunks, table
 from fraud.tables.chunks import Chunk
+from fraud.tables.extras import NO_EXTRAS, Aside, Extras
 
 CHUNK_ROWS = 65_536
 SUFFIXES = (".csv", ".parquet")
@@ -27,38 +29,50 @@ ID_COLUMN = "transaction_id"
 _SCHEMAS = (pyarrow.schema(_SCORES), pyarrow.schema({ID_COLUMN: pyarrow.string()} | _SCORES))
 """Of a piece, without ids and with them."""
 
+OWN_COLUMNS = (ID_COLUMN, *_SCORES, "model_version")
+"""What an output has, whatever is carried over."""
+
 Observer = Callable[[float, int], None]
 """Called after each chunk with the share of the input that was read, and the number of rows that are scored."""
 
 
 def score_file(
-    source: Path, target: Path, tag: str, *, threads: int | None = None, observer: Observer | None = None
+    source: Path,
+    target: Path,
+    tag: str,
+    *,
+    threads: int | None = None,
+    observer: Observer | None = None,
+    extras: Extras = NO_EXTRAS,
 ) -> dict[str, Any]:
     """Write ``fraud_probability``, ``is_fraud`` and ``model_version`` of each row of ``source`` to ``target``.
 
     Both are CSV or Parquet, by suffix. ``transaction_id`` is carried over when given. The output appears whole or not
     at all; a run that was interrupted goes on where it stopped when called again. ``threads`` score, by default as
-    many as there are cores. Raises DataError or ModelError.
+    many as there are cores. ``extras`` says which other columns are carried over or dropped. Raises DataError or
+    ModelError.
     """
-    check_target(source, target)
+    check_target(Source(str(source)), target)
     entry = store.get(tag)
     served = store.open_served(entry)
     table.check_there(source)
-    facts = _facts(source, served)
+    aside = extras.of(source, served.features.schema, OWN_COLUMNS)
+    facts = _facts(source, served, aside)
     try:
-        with beside(target, facts, lambda piece: _fits(piece, served.manifest.threshold)) as pieces:
+        with beside(target, facts, lambda piece: _fits(piece, served.manifest.threshold, aside.kept)) as pieces:
             resumed = pieces.rows
-            for chunk in _ahead(_chunks(source, served, resumed)):
+            for chunk in _ahead(_chunks(source, served, resumed, aside)):
                 pieces.add(_scored(chunk, served, threads or os.cpu_count() or 1))
                 if observer:
                     observer(chunk.share, pieces.rows)
-            if _facts(source, served) != facts:
+            if _facts(source, served, aside) != facts:
                 raise DataError(f"{source}: was changed while it was read; run it again")
             flagged, rows = _join(pieces, target, served.version), pieces.rows
     except OSError as error:
         raise DataError.not_writable(target, error) from None
     return {
         "output": str(target),
+        "read_as": table.read_as(source, served.features.schema),
         "rows": rows,
         "flagged": flagged,
         "model_version": served.version,
@@ -67,17 +81,20 @@ def score_file(
     }
 
 
-def check_target(source: Path, target: Path) -> None:
+def check_target(source: Source, target: Path) -> None:
     """Raise DataError unless ``target`` says its format, lies in a folder and is not ``source``."""
     if target.suffix not in SUFFIXES:
         raise DataError.wrong_suffix(target, *SUFFIXES)
     if not target.parent.is_dir():
         raise DataError.no_folder(target.parent)
-    if source.exists() and target.exists() and target.samefile(source):
+    if source.is_remote or not target.exists():
+        return
+    path = Path(source.name)
+    if path.exists() and target.samefile(path):
         raise DataError(f"{target}: is the input itself; choose another name")
 
 
-def _facts(source: Path, served: store.Served) -> dict[str, Any]:
+def _facts(source: Path, served: store.Served, aside: Aside) -> dict[str, Any]:
     """What the pieces depend on: one that was made from anything else is of no use."""
     status = source.stat()
     return {
@@ -85,6 +102,7 @@ def _facts(source: Path, served: store.Served) -> dict[str, Any]:
         "bytes": status.st_size,
         "modified_ns": status.st_mtime_ns,
         "chunk_rows": CHUNK_ROWS,
+        "kept": list(aside.kept),
         "model_version": served.version,
         "forest_sha256": served.manifest.files[store.FOREST_FILE],
         "threshold": served.manifest.threshold,
@@ -100,9 +118,9 @@ def _ahead(items: Iterator[Chunk]) -> Iterator[Chunk]:
             yield item
 
 
-def _chunks(source: Path, served: store.Served, start: int) -> Iterator[Chunk]:
+def _chunks(source: Path, served: store.Served, start: int, aside: Aside) -> Iterator[Chunk]:
     path = served.features
-    return chunks.read_chunks(source, path.schema, path.encoding.levels, CHUNK_ROWS, start)
+    return chunks.read_chunks(source, path.schema, path.encoding.levels, CHUNK_ROWS, start, aside)
 
 
 def _scored(chunk: Chunk, served: store.Served, threads: int) -> pyarrow.Table:
@@ -110,14 +128,18 @@ def _scored(chunk: Chunk, served: store.Served, threads: int) -> pyarrow.Table:
     return pyarrow.table(
         {
             **({} if chunk.ids is None else {ID_COLUMN: chunk.ids}),
+            **{name: chunk.kept[name] for name in chunk.kept.column_names},
             "fraud_probability": scores,
             "is_fraud": scores >= served.manifest.threshold,
         }
     )
 
 
-def _fits(piece: pyarrow.Table, threshold: float) -> bool:
+def _fits(piece: pyarrow.Table, threshold: float, kept: Sequence[str]) -> bool:
     """Whether a piece that was found could be one of ``_scored``."""
+    if [name for name in piece.column_names if name in kept] != list(kept):
+        return False
+    piece = piece.drop_columns(list(kept))
     if piece.schema.remove_metadata() not in _SCHEMAS or any(column.null_count for column in piece.columns):
         return False
     if not 0 < len(piece) <= CHUNK_ROWS:

@@ -57,8 +57,11 @@ def parse(text: str | bytes, where: str) -> Encoding:
         found = Encoding.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ModelError.not_sound(where, f"no encoding of categories ({place}: {first['msg']})") from None
+        raise _damaged(where, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     if any(len(codes.levels) != len(codes.codes) for codes in found.columns.values()):
-        raise ModelError.not_sound(where, "no encoding of categories: levels and codes are not as many")
+        raise _damaged(where, "levels and codes are not as many")
     return found
+
+
+def _damaged(where: str, why: str) -> ModelError:
+    return ModelError.not_sound(where, f"no encoding of categories ({why})")

@@ -72,6 +72,13 @@ def download(uri: str, target: Path, sha256: str | None = None) -> None:
             raise RegistryError(f"{uri}: the object is damaged or was replaced: its SHA-256 is not {sha256}")
 
 
+def modified(uri: str) -> float:
+    """When an object was written, seconds since the epoch. Raises RegistryError."""
+    bucket, key = split(uri)
+    with stated(uri):
+        return client().head_object(Bucket=bucket, Key=key)["LastModified"].timestamp()
+
+
 def upload(path: Path, uri: str) -> None:
     """Send a file with SHA-256 checksums, which the server verifies. Raises RegistryError."""
     bucket, key = split(uri)

@@ -17,7 +17,11 @@ from numpy.typing import NDArray
 from fraud.errors import one_line
 from fraud.inputs.levels import Levels
 from fraud.schema import Schema
-from fraud.tables import csv_file, refusals, table
+from fraud.tables import csv_file, parquet_file, refusals, table
+from fraud.tables.extras import NOTHING_ASIDE, Aside
+
+_Part = tuple[pd.DataFrame, float, pyarrow.Table]
+"""Rows as they were read, the share of the file that was read, and the columns that are carried over."""
 
 _BUFFER = 2**20  # bytes of a column read at once; without it, a whole row group is held
 
@@ -29,9 +33,13 @@ class Chunk:
     rows: NDArray[np.float64]
     ids: pyarrow.Array | None
     share: float
+    kept: pyarrow.Table
+    """Columns that are carried over, as many as were asked for."""
 
 
-def read_chunks(path: Path, schema: Schema, levels: Levels, size: int, start: int = 0) -> Iterator[Chunk]:
+def read_chunks(
+    path: Path, schema: Schema, levels: Levels, size: int, start: int = 0, aside: Aside = NOTHING_ASIDE
+) -> Iterator[Chunk]:
     """The rows of a file from row ``start`` on, about ``size`` at once; texts of categories as places in ``levels``.
 
     ``start`` is where a chunk ended before. Raises DataError as ``table.read_table`` and ``table.check`` do, with the
@@ -42,55 +50,63 @@ def read_chunks(path: Path, schema: Schema, levels: Levels, size: int, start: in
     faults: table.Faults = {}
     counts: Counter[tuple[str, str]] = Counter()
     row = 0
-    for frame, share in _frames(path, schema, size, start):
+    for frame, share, kept in _frames(path, schema, size, start, aside):
         row, first = row + len(frame), row
         if row <= start and start:
             continue
-        checked = table.look(frame, schema, labelled=False)
-        problems = problems or checked.problems
+        checked = table.look(frame.drop(columns=list(aside.unchecked)), schema, labelled=False)
+        problems = problems or [*checked.problems, *_remedy(frame, schema, aside)]
         for rule, rows in checked.faults.items():
             named = faults.setdefault(rule, [])
             named += [first + at for at in rows[: refusals.MAX_ROWS_NAMED - len(named)]]
             counts[rule] += len(rows)
         if not (problems or faults):
-            yield _chunk(checked.frame, schema, levels, share)
+            yield _chunk(checked.frame, schema, levels, share, kept)
     if problems or faults:
         raise table.refusal(problems, faults, counts)
 
 
-def _chunk(frame: pd.DataFrame, schema: Schema, levels: Levels, share: float) -> Chunk:
+def _remedy(frame: pd.DataFrame, schema: Schema, aside: Aside) -> list[str]:
+    """What can be done about columns that nobody knows."""
+    unknown = set(frame.columns) - set(table.known_columns(schema)) - aside.unchecked
+    return [refusals.KEEP_OR_DROP] if unknown else []
+
+
+def _chunk(frame: pd.DataFrame, schema: Schema, levels: Levels, share: float, kept: pyarrow.Table) -> Chunk:
     own = schema.roles.id
     ids = pyarrow.array(frame[own], pyarrow.string()) if own is not None and own in frame else None
-    return Chunk(table.rows(frame, schema, levels), ids, share)
+    return Chunk(table.rows(frame, schema, levels), ids, share, kept)
 
 
-def _frames(path: Path, schema: Schema, size: int, start: int) -> Iterator[tuple[pd.DataFrame, float]]:
+def _frames(path: Path, schema: Schema, size: int, start: int, aside: Aside) -> Iterator[_Part]:
     try:
         if table.is_parquet(path):
-            yield from _parquet(path, size, start)
-        else:
-            yield from csv_file.read_csv_chunks(path, size, table.reading(schema))
+            yield from _parquet(path, size, start, aside)
+            return
+        for frame, share in csv_file.read_csv_chunks(path, size, table.reading(schema)):
+            yield frame, share, aside.of(frame)
     except OSError as error:
         raise refusals.unreadable(path, error) from None
 
 
-def _parquet(path: Path, size: int, start: int) -> Iterator[tuple[pd.DataFrame, float]]:
+def _parquet(path: Path, size: int, start: int, aside: Aside) -> Iterator[_Part]:
     """Batches of one run of row groups after another; runs before ``start`` are not decoded and come as empty rows."""
     try:
         with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
             done, total = 0, file.metadata.num_rows
             if not total:
-                yield file.schema_arrow.empty_table().to_pandas().reset_index(drop=True), 1.0
+                none = file.schema_arrow.empty_table()
+                yield parquet_file.as_columns(none.to_pandas()), 1.0, none.select(aside.kept)
                 return
             for groups, rows in _runs(file.metadata, size):
                 if done + rows <= start:
                     done += rows
-                    yield pd.DataFrame(index=pd.RangeIndex(rows)), done / total
+                    yield pd.DataFrame(index=pd.RangeIndex(rows)), done / total, pyarrow.table({})
                     continue
                 for batch in file.iter_batches(size, row_groups=groups):
                     done += len(batch)
-                    frame = batch.to_pandas()
-                    yield frame.reset_index(drop=frame.index.name is None), done / total
+                    kept = pyarrow.Table.from_batches([batch]).select(aside.kept).replace_schema_metadata(None)
+                    yield parquet_file.as_columns(batch.to_pandas()), done / total, kept
     except (pyarrow.ArrowException, ValueError) as error:
         raise refusals.malformed(path, "Parquet", one_line(error)) from None
 

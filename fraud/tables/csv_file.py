@@ -26,6 +26,12 @@ def find(path: Path, shape: Reading) -> Found:
         return csv_layout.find(path, shape)
 
 
+def names(path: Path) -> tuple[str, ...]:
+    """The columns that the header names. Raises DataError when it is no CSV."""
+    with _errors(path):
+        return csv_fields.count(path, csv_layout.find(path, AS_WRITTEN)).names
+
+
 def read_csv(path: Path, shape: Reading) -> tuple[pd.DataFrame, Found]:
     """The table, and what was found of the file. Types are inferred over the whole file (one number is ``1e+05``)."""
     with _errors(path):

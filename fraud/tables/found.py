@@ -17,10 +17,14 @@ class Reading:
     """Those whose values stay text as they are written, empty ones too; None: all of them."""
     missing: tuple[str, ...] = ()
     """What people write for a missing value in the others."""
+    known: frozenset[str] | None = None
+    """Columns that may be there: any other is text too; None: nobody knows."""
 
     def is_text(self, name: str) -> bool:
         """Whether the values of this column stay text."""
-        return self.text is None or name in self.text
+        if self.text is None or name in self.text:
+            return True
+        return self.known is not None and name not in self.known
 
 
 AS_WRITTEN = Reading(None)

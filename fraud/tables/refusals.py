@@ -1,5 +1,6 @@
 """Why a table is refused, in words: every message is built here from its facts, for transactions and for labels."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from fraud.schema import ID_PATTERN
 _MAX_PROBLEMS = 5
 MAX_ROWS_NAMED = 5
 _MAX_COLUMNS_NAMED = 10
+_SAVED_INDEX = re.compile(r"(Unnamed: [\d.]+|__index_level_\d+__|level_\d+|index|\s*)")
 
 NO_ROWS = "the table has no rows"
 ID_RULE = f"text that matches {ID_PATTERN}"
@@ -66,9 +68,9 @@ def unknown_delimiter(path: Path, delimiter: str) -> DataError:
 
 
 def two_decimals(path: Path, column: str, value: str, row: int, decimal: str) -> DataError:
-    """A number has another mark than those before it; ``decimal`` is theirs."""
-    theirs = "points" if decimal == "." else "commas"
-    problem = f"{column} holds {value!r} (row {row}), but other numbers of this file have decimal {theirs}"
+    """A number has another mark than ``decimal``, which others have, or marks of thousands."""
+    marks = "points" if decimal == "." else "commas"
+    problem = f"{column} holds {value!r} (row {row}), but numbers of this file are read with decimal {marks}"
     return wrong_table([f"{problem}; write all numbers alike, without a mark of thousands"], path)
 
 
@@ -117,13 +119,52 @@ def missing_columns(names: Sequence[str]) -> str:
     return f"missing columns: {', '.join(names)}"
 
 
+def wrong_columns(
+    missing: Sequence[str], unknown: Sequence[str], known: Sequence[str], levels: Sequence[str] = ()
+) -> list[str]:
+    """What is wrong with the names of columns; ``levels`` are those that stood in a saved index."""
+    problems = [missing_columns(missing)] if missing else []
+    problems += [unknown_columns(unknown, known)] if unknown else []
+    if [name.strip().lower() for name in unknown] == ["id"] and len(missing) == 1:
+        problems.append(
+            f"this looks like the card data of 2023, which has an id and no {missing[0]}: "
+            "another data set, for a schema and a model of its own"
+        )
+    if problems and len(levels) > 1:
+        problems.append(
+            f"{' and '.join(levels)} are levels of a saved index; use reset_index(), and write with index=False"
+        )
+    return problems
+
+
 def unknown_columns(names: Sequence[str], known: Sequence[str]) -> str:
-    """Columns that are there and not expected, with a hint where a ``known`` one differs in case or spaces only."""
+    """Columns that are there and not expected, each with a hint where it is one that is often met."""
     alike = {name.lower(): name for name in known}
-    hints = {name: alike.get(name.strip().lower()) for name in names}
-    return "unknown columns: " + _listed(
-        [f"{name!r} (did you mean {hints[name]!r}?)" if hints[name] else repr(name) for name in names]
-    )
+    return "unknown columns: " + _listed([f"{name!r}{_hint(name, alike.get(name.strip().lower()))}" for name in names])
+
+
+def _hint(name: str, alike: str | None) -> str:
+    if alike:
+        return f" (did you mean {alike!r}?)"
+    if _SAVED_INDEX.fullmatch(name):
+        return " (a saved index? write the file with index=False, or leave this column out)"
+    if name.strip().lower() == "id":
+        return " (does it name the transactions? rename it as the schema calls ids, or leave it out)"
+    return ""
+
+
+KEEP_OR_DROP = "carry them over with --keep NAME, or leave them out with --drop NAME"
+"""What can be done about unknown columns where a file is scored."""
+
+
+def nothing_to_keep(path: Path, names: Sequence[str]) -> DataError:
+    """Columns that should be carried over are not there."""
+    return DataError(f"{path}: has no column {_listed([repr(name) for name in names])} to keep")
+
+
+def kept_twice(path: Path, names: Sequence[str]) -> DataError:
+    """Columns that should be carried over are called as those that the output has anyway."""
+    return DataError(f"{path}: {_listed(names)} cannot be kept: the output has a column of that name; rename it")
 
 
 def unnamed_field(number: int, value: str, row: int) -> str:

@@ -16,10 +16,10 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 from pandas.api import types
 
-from fraud.errors import DataError, one_line
+from fraud.errors import DataError
 from fraud.inputs.levels import OTHER, Levels
 from fraud.schema import ID_PATTERN, Schema
-from fraud.tables import csv_file, kinds, refusals
+from fraud.tables import csv_file, kinds, parquet_file, refusals
 from fraud.tables.found import Reading
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -41,12 +41,22 @@ def read_table(path: Path, schema: Schema) -> pd.DataFrame:
     check_there(path)
     try:
         if is_parquet(path):
-            return _read_parquet(path)
+            return parquet_file.read(path)
         frame, found = csv_file.read_csv(path, reading(schema))
         frame.attrs[LAYOUT] = found.words()
         return frame
     except OSError as error:
         raise refusals.unreadable(path, error) from None
+
+
+def known_columns(schema: Schema) -> tuple[str, ...]:
+    """Every column that a table of the schema may have."""
+    return (*schema.columns, *(name for name in (schema.roles.label, schema.roles.id) if name))
+
+
+def read_as(path: Path, schema: Schema) -> str:
+    """What was found of a file's form, in words."""
+    return "Parquet" if is_parquet(path) else csv_file.find(path, reading(schema)).words()
 
 
 def reading(schema: Schema) -> Reading:
@@ -55,7 +65,7 @@ def reading(schema: Schema) -> Reading:
     text += [name for name in schema.of_kind("time") if schema.columns[name].format is not None]
     text += [schema.roles.id] if schema.roles.id else []
     text += [schema.roles.label] if schema.roles.label and schema.roles.fraud else []
-    return Reading(frozenset(text), schema.stands_for_missing("number"))
+    return Reading(frozenset(text), schema.stands_for_missing("number"), frozenset(known_columns(schema)))
 
 
 def check_there(path: Path) -> None:
@@ -208,21 +218,10 @@ def refusal(problems: list[str], faults: Faults, counts: Mapping[tuple[str, str]
 def _name_problems(frame: pd.DataFrame, schema: Schema, *, labelled: bool) -> list[str]:
     needed = [name for name in schema.inputs if not schema.columns[name].missing]
     needed += [schema.roles.label] if labelled and schema.roles.label else []
-    known = [*schema.columns, *(name for name in (schema.roles.label, schema.roles.id) if name)]
+    known = known_columns(schema)
     missing = [name for name in needed if name not in frame.columns]
     extra = [str(name) for name in frame.columns if name not in known]
-    return [
-        *([refusals.missing_columns(missing)] if missing else []),
-        *([refusals.unknown_columns(extra, known)] if extra else []),
-    ]
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    try:  # one file, not a dataset: a folder named "label=1" above it must not become a column
-        frame: pd.DataFrame = pyarrow.parquet.ParquetFile(path).read().to_pandas()
-    except (pyarrow.ArrowException, ValueError) as error:
-        raise refusals.malformed(path, "Parquet", one_line(error)) from None
-    return frame.reset_index(drop=frame.index.name is None)
+    return refusals.wrong_columns(missing, extra, known, frame.attrs.get(parquet_file.LEVELS, ()))
 
 
 def is_parquet(path: Path) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fraud import command
-from fraud.argument_types import MODEL_NAMES, positive
+from fraud.argument_types import MODEL_NAMES, TABLES, local_path, positive
 from fraud.command import CommandResult, Verbs
 from fraud.verbs import PROGRAM
 
@@ -22,16 +22,31 @@ def add_to(verbs: Verbs) -> None:
         "With several inputs OUT is a folder, finished outputs are skipped, and one bad file does not stop the others.",
         f"{PROGRAM} score transactions.csv scores.csv",
         f"{PROGRAM} score week.parquet scores.parquet --model champion",
+        f"{PROGRAM} score shop.csv scores.csv --keep merchant country",
         f"{PROGRAM} score transactions/ scores/",
+        f"{PROGRAM} score s3://bucket/transactions/ scores/",
         f"{PROGRAM} score 'transactions/2026-*.parquet' scores/ --scheduler tcp://host:8786",
     )
-    score.add_argument("sources", nargs="+", metavar="IN", help="a file, a folder of files, or a pattern with *")
-    score.add_argument("target", type=Path, metavar="OUT", help="a file; a folder for a folder, a pattern or several")
+    score.add_argument("sources", nargs="+", metavar="IN", help=TABLES)
+    score.add_argument(
+        "target", type=local_path, metavar="OUT", help="a file; a folder for a folder, a pattern or several"
+    )
     score.add_argument(
         "--model",
         metavar="MODEL",
         help=f"{MODEL_NAMES}; pulled from FRAUD_S3_URI when it is not here "
         "(default: FRAUD_MODEL, else the chosen one, else the newest)",
+    )
+    score.add_argument(
+        "--keep",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="columns to carry over to OUT; `all`: those that the model does not know",
+    )
+    score.add_argument(
+        "--drop", nargs="+", action="extend", default=[], metavar="NAME", help="columns to leave out, or `all`"
     )
     score.add_argument("--jobs", type=positive, metavar="N", help="threads that score (default: all cores)")
     score.add_argument(
@@ -43,24 +58,29 @@ def add_to(verbs: Verbs) -> None:
 
 def _score(arguments: argparse.Namespace) -> dict[str, Any] | CommandResult:
     from fraud.bulk import progress
-    from fraud.bulk.many_files import FileResult, find, score_files
+    from fraud.bulk.many_files import FileResult, score_files
     from fraud.bulk.one_file import check_target, score_file
+    from fraud.remote import sources
+    from fraud.tables.extras import Extras
 
     console = progress.console()
+    extras = Extras(tuple(arguments.keep), tuple(arguments.drop))
 
     def score(source: Path, target: Path, tag: str) -> dict[str, Any]:
         with progress.bar(source.name, console) as observer:
-            return score_file(source, target, tag, threads=arguments.jobs, observer=observer)
+            return score_file(source, target, tag, threads=arguments.jobs, observer=observer, extras=extras)
 
     def show(result: FileResult) -> None:
         words = f"error: {result.error}" if result.summary is None else f"{result.summary['rows']} rows"
         console.print(f"{result.input}: {words}", markup=False)
 
     if _is_one_file(arguments):
-        source = Path(arguments.sources[0])
+        source = sources.Source(arguments.sources[0])
         check_target(source, arguments.target)  # before a model is pulled for nothing
-        return score(source, arguments.target, _tag(arguments.model))
-    matches = find(arguments.sources)
+        tag = _tag(arguments.model)
+        with source.local() as path:
+            return score(path, arguments.target, tag)
+    matches = sources.find(arguments.sources)
     document = score_files(
         matches,
         arguments.target,
@@ -69,6 +89,7 @@ def _score(arguments: argparse.Namespace) -> dict[str, Any] | CommandResult:
         scheduler=arguments.scheduler,
         threads=arguments.jobs,
         observer=show,
+        extras=extras,
     )
     return CommandResult(document, command.EXIT_ERROR if document["failed"] else 0)
 
@@ -80,5 +101,7 @@ def _tag(name: str | None) -> str:
 
 
 def _is_one_file(arguments: argparse.Namespace) -> bool:
+    from fraud.remote.sources import is_one
+
     first, *others = arguments.sources
-    return not (others or arguments.scheduler or Path(first).is_dir() or "*" in first)
+    return not (others or arguments.scheduler) and is_one(first)

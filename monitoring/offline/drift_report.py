@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from fraud import profile as profiles
 from fraud import store
@@ -13,7 +14,9 @@ from fraud.atomic import replacing
 from fraud.errors import DataError, ModelError
 from fraud.features import of_default
 from fraud.profile import SCORE, Profile
+from fraud.remote import sources
 from fraud.remote.resolve import registry_if_set, resolve
+from fraud.schema import Schema
 from fraud.settings import MODEL_NAME
 from fraud.tables import table
 from monitoring.offline import drift
@@ -27,9 +30,10 @@ _HEADERS = ("", "PSI", "threshold", "", "p (chi-square)", "V", "p (KS)", "D", "C
 class Question:
     """What is to be compared with what. One of ``version`` and ``reference_data`` at least is given."""
 
-    data: Path
+    data: str
+    """A file, a folder, a pattern or an address in S3, as ``fraud.remote.sources`` takes it; so the next."""
     version: str | None = None
-    reference_data: Path | None = None
+    reference_data: str | None = None
     threshold: float = drift.THRESHOLD_FEATURE
     threshold_score: float = drift.THRESHOLD_SCORE
     minimum_rows: int = drift.MINIMUM_ROWS_1D
@@ -57,12 +61,12 @@ class Report:
         return {
             "drift": bool(self.drifted),
             "drifted": self.drifted,
-            "data": str(question.data),
+            "data": question.data,
             "rows": self.rows,
             "minimum_rows": question.minimum_rows,
             "reference": {
                 "model_version": self.model_version,
-                "data": str(question.reference_data) if question.reference_data else None,
+                "data": question.reference_data,
                 "rows": self.reference_rows,
             },
             "thresholds": {"feature": question.threshold, "score": question.threshold_score},
@@ -73,7 +77,7 @@ class Report:
     def markdown(self) -> str:
         """The same for people, as a page of its own."""
         verdict = f"Drift: {', '.join(self.drifted)}." if self.drifted else "No drift."
-        lines = [f"# Drift of {self.question.data.name}", "", verdict, "", f"{self._basis()}", ""]
+        lines = [f"# Drift of {_last(self.question.data)}", "", verdict, "", f"{self._basis()}", ""]
         lines += ["| " + " | ".join(_HEADERS) + " |", "| --- " * len(_HEADERS) + "|"]
         lines += ["| " + " | ".join(_cells(finding)) + " |" for finding in self.findings]
         return "\n".join(lines) + "\n"
@@ -92,7 +96,9 @@ class Report:
     def _basis(self) -> str:
         question = self.question
         against = [f"the reference of {MODEL_NAME}:{self.model_version}"] if self.model_version else []
-        against += [f"{self.reference_rows} rows of {question.reference_data.name}"] if question.reference_data else []
+        against += (
+            [f"{self.reference_rows} rows of {_last(question.reference_data)}"] if question.reference_data else []
+        )
         return (
             f"{self.rows} rows against {' and '.join(against)}. Decided on PSI: {question.threshold:g} for a feature, "
             f"{question.threshold_score:g} for the score. p-values are corrected by Holm."
@@ -137,21 +143,31 @@ def _served(name: str) -> store.Served:
     return served
 
 
-def _values(path: Path, served: store.Served | None, minimum_rows: int) -> Floats:
-    """Features of a file's rows, and their scores when there is a model."""
+def _values(data: str, served: store.Served | None, minimum_rows: int) -> Floats:
+    """Features of the rows of all files, and their scores when there is a model."""
     features = served.features if served else of_default()
     schema = features.schema
-    try:
-        frame = table.check(table.read_table(path, schema), schema, labelled=False)
-    except DataError as error:
-        raise DataError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
+    frame = pd.concat([_rows(source, schema) for source in sources.find([data])], ignore_index=True)
     if len(frame) < minimum_rows:
         raise DataError(
-            f"{path}: {len(frame)} rows are too few to tell drift from chance; "
+            f"{data}: {len(frame)} rows are too few to tell drift from chance; "
             f"give at least {minimum_rows}, or set --minimum-rows (docs/drift.md says what that costs)"
         )
     values = features.transform(table.rows(frame, schema, features.encoding.levels))
     return np.column_stack([values, served.forest.score(values)]) if served else values.astype(np.float64)
+
+
+def _rows(source: sources.Source, schema: Schema) -> pd.DataFrame:
+    try:
+        with source.local() as path:
+            return table.check(table.read_table(path, schema), schema, labelled=False)
+    except DataError as error:
+        raise DataError(str(error) if str(error).startswith(source.name) else f"{source.name}: {error}") from None
+
+
+def _last(name: str) -> str:
+    """The name of a file or a folder without those of the folders above."""
+    return name.rstrip("/").rsplit("/", 1)[-1]
 
 
 def _profile(served: store.Served | None, sample: Floats | None) -> Profile:

@@ -1,48 +1,122 @@
-"""A file of labels, CSV or Parquet: ``transaction_id`` and ``is_fraud`` (or ``Class``), checked before it is used."""
+"""Files of labels, CSV or Parquet: ``transaction_id`` and ``is_fraud`` (or ``Class``), checked before they are used."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from fraud.errors import DataError
-from fraud.schema import ID_PATTERN, default
-from fraud.tables import refusals, table
+from fraud.remote.sources import Source
+from fraud.schema import ID_PATTERN
+from fraud.tables import csv_file, parquet_file, refusals, table
+from monitoring.offline import label_words
+from monitoring.offline.label_words import COLUMN, ID_COLUMN
 
-COLUMN = "is_fraud"
 SCORE = "fraud_probability"
-ID_COLUMN, LABEL = "transaction_id", str(default().roles.label)
-
-_MEANINGS = {"1": True, "true": True, "0": False, "false": False, "1.0": True, "0.0": False}
 
 
-def read_labels(path: Path) -> list[tuple[str, bool]]:
-    """Labels of a file, one for each transaction, in the order of the rows.
+@dataclass(frozen=True)
+class Labels:
+    """What files of labels hold, and what was taken for what."""
 
-    Raises DataError naming the column, the rule and the rows at fault; rows are counted from 0 after the header.
+    labels: list[tuple[str, bool]]
+    """One for each transaction, in the order of the rows."""
+    blank: int
+    """Rows without a label, which were left out."""
+    reversed: int
+    """Transactions with both labels, of which the later one was taken."""
+    taken_as: dict[str, str]
+    """Each spelling, and what it was taken for."""
+    read_as: list[str]
+    """What was found of the form of the files."""
+
+
+def read_labels(sources: Sequence[Source]) -> Labels:
+    """Labels of all files together.
+
+    Raises DataError naming the file, the column, the rule and the rows at fault; rows are counted from 0.
     """
-    frame = table.read_table(path, default())
-    if SCORE in frame:
-        raise DataError(f"{path}: holds {SCORE}: its {COLUMN} is the model's answer, no label; leave that column out")
-    if COLUMN in frame and LABEL in frame:
-        raise DataError(f"{path}: holds {COLUMN} and {LABEL}; leave one of them out")
-    label = COLUMN if COLUMN in frame else LABEL
-    missing = [name for name in (ID_COLUMN, label) if name not in frame]
-    if missing:
-        expected = f"expected {ID_COLUMN} and {COLUMN} (or {LABEL})"
-        raise refusals.wrong_table([refusals.missing_columns(missing), expected], path)
-    if not len(frame):
-        raise refusals.wrong_table([refusals.NO_ROWS], path)
-    names = frame[ID_COLUMN].astype(str)
-    named = frame[ID_COLUMN].notna() & names.map(lambda name: bool(re.fullmatch(ID_PATTERN, str(name))))
-    _refuse(path, ID_COLUMN, refusals.ID_RULE, ~named)
-    meanings = frame[label].astype(str).str.strip().str.lower().map(_MEANINGS)
-    _refuse(path, label, "1 or 0, true or false", meanings.isna())
-    labels = pd.DataFrame({"name": names, "is_fraud": meanings.astype(bool)})
-    contradictory = labels.groupby("name")["is_fraud"].transform("nunique") > 1
-    _refuse(path, ID_COLUMN, "given one label, not both", contradictory)
-    unique = labels.drop_duplicates("name")
-    return list(zip(unique["name"].tolist(), unique["is_fraud"].tolist(), strict=True))
+    read = [_read(source) for source in sources]
+    rows = pd.concat([frame for frame, _ in read], ignore_index=True)
+    labelled = rows[~rows["blank"]]
+    if labelled.empty:
+        raise DataError(f"{sources[0].name}: no row has a label; expected {label_words.RULE} in {COLUMN}")
+    spelt = labelled.drop_duplicates("written")
+    taken = {
+        word: "fraud" if fraud else "legitimate" for word, fraud in zip(spelt["written"], spelt["fraud"], strict=True)
+    }
+    last, turned = _last(labelled.astype({"fraud": bool}))
+    labels = list(zip(last["name"].tolist(), last["fraud"].tolist(), strict=True))
+    return Labels(labels, int(rows["blank"].sum()), turned, taken, sorted({form for _, form in read}))
+
+
+def _read(source: Source) -> tuple[pd.DataFrame, str]:
+    """A row for each of the file's: name, written, blank, fraud, when, and where it stands."""
+    with source.local() as path:
+        frame, form = _table(path)
+        columns = list(frame.columns)
+        try:
+            if SCORE in columns:
+                raise DataError(f"holds {SCORE}: its {COLUMN} is the model's answer, no label; leave that column out")
+            label, date = label_words.which_label(columns), label_words.which_date(columns)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+        if not len(frame):
+            raise refusals.wrong_table([refusals.NO_ROWS], path)
+        names = frame[ID_COLUMN]
+        _refuse(path, ID_COLUMN, refusals.ID_RULE, ~names.map(lambda name: bool(re.fullmatch(ID_PATTERN, name))))
+        blank, fraud = label_words.meanings(frame[label])
+        unknown = frame[label][fraud.isna() & ~blank].str.strip().unique()
+        got = f"{label_words.RULE} (got {', '.join(map(repr, unknown[:3]))})"
+        _refuse(path, label, got, fraud.isna() & ~blank)
+    rows = {"name": names, "written": frame[label].str.strip(), "blank": blank, "fraud": fraud}
+    when = frame[date] if date else ""
+    return pd.DataFrame(rows).assign(when=when, file=source.name, row=range(len(frame))), form
+
+
+def _table(path: Path) -> tuple[pd.DataFrame, str]:
+    """The columns as text, empty where there is nothing, and the form of the file."""
+    table.check_there(path)
+    try:
+        if table.is_parquet(path):
+            frame = parquet_file.read(path).rename(columns=str)
+            if frame.columns.has_duplicates:
+                raise refusals.wrong_table([refusals.repeated_columns(list(frame.columns))], path)
+            return frame.astype("str").fillna(""), "Parquet"
+        frame, found = csv_file.read_text(path)
+    except OSError as error:
+        raise refusals.unreadable(path, error) from None
+    return frame, found.words()
+
+
+def _last(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """One row for each transaction, and for how many the date had to say which."""
+    contradictory = rows.groupby("name")["fraud"].transform("nunique") > 1
+    if not contradictory.any():
+        return rows.drop_duplicates("name"), 0
+    both = rows[contradictory]
+    both = both.assign(when=label_words.times(both["when"]))
+    latest = both[both["when"] == both.groupby("name")["when"].transform("max")]
+    unclear = both["when"].isna() | both["name"].isin(
+        latest["name"][latest.groupby("name")["fraud"].transform("nunique") > 1]
+    )
+    if unclear.any():
+        raise _both_labels(both[both["name"] == both["name"][unclear].iloc[0]])
+    decided = latest.drop_duplicates("name").set_index("name")["fraud"]
+    first = rows.drop_duplicates("name")
+    return first.assign(fraud=first["name"].map(decided).fillna(first["fraud"]).astype(bool)), len(decided)
+
+
+def _both_labels(rows: pd.DataFrame) -> DataError:
+    """Nothing says which of two labels holds."""
+    places = ", ".join(map(str, rows["row"][: refusals.MAX_ROWS_NAMED]))
+    files = " and ".join(rows["file"].unique())
+    return DataError(
+        f"{files}: {rows['name'].iloc[0]} must be given one label, not both (rows {places}, counted from 0 after the "
+        "header); leave one out, or add a column date, such as 2026-01-05: the later label is taken"
+    )
 
 
 def _refuse(path: Path, column: str, rule: str, wrong: "pd.Series[bool]") -> None:

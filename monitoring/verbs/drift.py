@@ -1,10 +1,9 @@
 """``python -m monitoring drift``: does a file of transactions still look like what the model was made for?"""
 
 import argparse
-from pathlib import Path
 
 from fraud import command
-from fraud.argument_types import MODEL_NAMES, positive, psi, wrong
+from fraud.argument_types import MODEL_NAMES, TABLES, local_path, positive, psi, wrong
 from fraud.command import CommandResult, Verbs
 from fraud.errors import DataError
 from monitoring.verbs import PROGRAM
@@ -26,10 +25,9 @@ def add_to(verbs: Verbs) -> None:
         f"{PROGRAM} drift --reference champion --data last_hour.csv --ignore hour --minimum-rows 500",
     )
     drift.add_argument("--reference", metavar="MODEL", help=f"{MODEL_NAMES}: its stored deciles are the reference")
-    drift.add_argument("--data", type=Path, required=True, metavar="FILE", help="CSV or Parquet; a label is ignored")
+    drift.add_argument("--data", required=True, metavar="FILE", help=f"{TABLES}; labels are ignored")
     drift.add_argument(
         "--reference-data",
-        type=Path,
         metavar="FILE",
         help="rows to compare with in two-sample tests; without --reference their deciles are the reference",
     )
@@ -46,7 +44,7 @@ def add_to(verbs: Verbs) -> None:
         metavar="NAME",
         help="features to compare and not to judge, such as hour",
     )
-    drift.add_argument("--output", type=Path, metavar="FILE", help="also write the table as Markdown")
+    drift.add_argument("--output", type=local_path, metavar="FILE", help="also write the table as Markdown")
 
 
 def _drift(arguments: argparse.Namespace) -> CommandResult:

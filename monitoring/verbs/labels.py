@@ -3,11 +3,10 @@
 import argparse
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from fraud import command
-from fraud.argument_types import days
+from fraud.argument_types import TABLES, days, local_path
 from fraud.command import Verbs
 from fraud.inputs.derived import SECONDS_PER_DAY
 from fraud.settings import Settings
@@ -22,10 +21,12 @@ def add_to(verbs: Verbs) -> None:
         actions,
         "import",
         _import,
-        "Keep the labels of a CSV or Parquet file with transaction_id and is_fraud (or Class), all or none.",
+        "Keep the labels of CSV or Parquet files with transaction_id and is_fraud (or Class), all or none. Of two "
+        "labels of one transaction the later one is taken, by a column date; rows without a label are left out.",
         f"{PROGRAM} labels import chargebacks.csv",
+        f"{PROGRAM} labels import s3://bucket/chargebacks/",
     )
-    import_.add_argument("file", type=Path)
+    import_.add_argument("sources", nargs="+", metavar="FILE", help=TABLES)
 
     report = command.subcommand(
         actions,
@@ -45,7 +46,7 @@ def add_to(verbs: Verbs) -> None:
         f"{PROGRAM} labels export --push",
         f"{PROGRAM} labels export week.parquet --labelled-only",
     )
-    export.add_argument("file", type=Path, nargs="?", help="a .parquet file to write")
+    export.add_argument("file", type=local_path, nargs="?", help="a .parquet file to write")
     export.add_argument("--push", action="store_true", help="upload below dataset/new/ of FRAUD_S3_URI")
     export.add_argument("--again", action="store_true", help="with what was exported before")
     export.add_argument("--labelled-only", action="store_true", help="without those that no label came for")
@@ -75,7 +76,7 @@ def _import(arguments: argparse.Namespace) -> dict[str, Any]:
     from monitoring import labels
 
     with labels.opened(Settings.from_env()) as engine:
-        return labels.import_file(engine, arguments.file)
+        return labels.import_files(engine, arguments.sources)
 
 
 def _report(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -1,18 +1,21 @@
 """``bentoml serve`` as a user starts it: one arbiter process and its workers."""
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Self
 
+import httpx
 import psutil
 
+from fraud.settings import Settings
 from tests.components.process import Process, answers
 
 WORKER_MODULE = "_bentoml_impl.worker.service"
 
 
 class BentoServer:
-    """A server started by ``command`` (which names ``port``), ready when ``GET /readyz`` answers 200.
+    """A server started by ``command`` (which names ``port``), ready when ``GET /readyz`` answers 200 and all are there.
 
     Nobody is sent elsewhere before it ends, so it does not wait for that unless ``env`` says so.
     """
@@ -20,6 +23,8 @@ class BentoServer:
     def __init__(self, command: Sequence[str], env: Mapping[str, str], cwd: Path, port: int, folder: Path) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
+        self._is_closed = "FRAUD_METRICS_KEYS" in env
+        self._workers = int(env.get("FRAUD_WORKERS") or Settings().workers)
         self._process = Process("bentoml", command, folder, env={"FRAUD_DRAIN_SECONDS": "0", **env}, cwd=cwd)
 
     @property
@@ -45,8 +50,15 @@ class BentoServer:
 
     def start(self, seconds: float = 60, path: str = "/readyz") -> Self:
         """Start and wait until ``path`` answers 200; ``/livez`` when it will never be ready."""
-        self._process.start(lambda: answers(f"{self.url}{path}"), seconds)
+        self._process.start(lambda: answers(f"{self.url}{path}") and (path != "/readyz" or self._all_ready()), seconds)
         return self
+
+    def _all_ready(self) -> bool:
+        """Whether every worker says so, where anybody may ask: who may not is counted."""
+        if self._is_closed:
+            return True
+        answer = httpx.get(f"{self.url}/metrics", timeout=5, trust_env=False)
+        return answer.status_code != HTTPStatus.OK or f"\nfraud_workers_ready {self._workers}.0\n" in answer.text
 
     def terminate(self, timeout: float = 30) -> int | None:
         """Send SIGTERM and return the exit code (negative when it had to be killed after ``timeout`` seconds)."""

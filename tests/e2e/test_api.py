@@ -11,9 +11,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from fraud import keys
-from fraud.schema import COLUMNS
 from tests.components import BentoServer, free_port, wait_until
 from tests.e2e.conftest import REPOSITORY, serve_command
+from tests.ulb import COLUMNS
 
 pytestmark = pytest.mark.e2e
 

@@ -14,6 +14,7 @@ import pytest
 from fraud import command
 from fraud.errors import RegistryError
 from fraud.remote import datasets, s3
+from fraud.schema import default
 from tests.components import SeaweedFS
 from tests.e2e.conftest import BUCKET, run
 from training import data
@@ -158,8 +159,8 @@ def test_the_policy_is_enough_for_training(own_server, store, tmp_path, monkeypa
     uri = "s3://granted/fraud"
     grant(own_server, "granted", access(uri))
     use(monkeypatch, own_server.env | LIMITED)
-    simulate(uri, SimulationPlan(["sample:8000"], "time", slices=2), Steps())
-    simulate(uri, SimulationPlan(["sample:8000"], "time"), Steps(), replace=True)
+    simulate(uri, SimulationPlan(["sample:8000"], protocol="time", slices=2), Steps())
+    simulate(uri, SimulationPlan(["sample:8000"], protocol="time"), Steps(), replace=True)
     assert s3.get(f"{uri}/champion.json") is None
     published = run([*TRAINING, "publish", "latest"], {**store.env, **own_server.env, **LIMITED, "FRAUD_S3_URI": uri})
     assert json.loads(published)["champion"] == store.version
@@ -276,23 +277,23 @@ def test_failures_are_stated(call, name, monkeypatch, verb, variable, value, wor
 def test_a_simulated_data_set_is_pulled_and_trained_on(tmp_path):
     """Checksum files are no data, pulled files are the same data, and a model of generated rows says that it is."""
     uri = f"s3://{BUCKET}/simulated"
-    result = simulate(uri, SimulationPlan(["sample:8000"], "time", slices=2), Steps())
+    result = simulate(uri, SimulationPlan(["sample:8000"], protocol="time", slices=2), Steps())
     env = {**os.environ, "BENTOML_HOME": str(tmp_path / "home")}
     train = [*TRAINING, "run", "--data", f"{uri}/dataset/", "--trees", "5"]
     trained = json.loads(run(train, env))
     assert (trained["data"]["rows"], trained["synthetic"]) == (8000, True)
     pulled = datasets.pull(uri, tmp_path / "down")["files"]
     assert {file["sha256"] for file in pulled} == {part["sha256"] for part in (result["base"], *result["increments"])}
-    assert data.load([file["path"] for file in pulled]).fingerprint == trained["data"]["fingerprint"]
+    assert data.load([file["path"] for file in pulled], default()).fingerprint == trained["data"]["fingerprint"]
 
 
 def test_a_simulation_is_replaced_on_request_only():
     """The second needs --replace, which removes increments that the new one does not have."""
     uri = f"s3://{BUCKET}/replaced"
-    simulate(uri, SimulationPlan(["sample:8000"], "time", slices=2), Steps())
+    simulate(uri, SimulationPlan(["sample:8000"], protocol="time", slices=2), Steps())
     with pytest.raises(RegistryError, match="--replace"):
-        simulate(uri, SimulationPlan(["sample:8000"], "time"), Steps())
-    simulate(uri, SimulationPlan(["sample:8000:1"], "time"), Steps(), replace=True)
+        simulate(uri, SimulationPlan(["sample:8000"], protocol="time"), Steps())
+    simulate(uri, SimulationPlan(["sample:8000:1"], protocol="time"), Steps(), replace=True)
     assert [key.removeprefix(f"{uri}/dataset/") for key in s3.keys(f"{uri}/dataset/")] == [
         "base.parquet",
         "base.parquet.sha256.json",

@@ -16,9 +16,9 @@ import pytest
 from bentoml.exceptions import BentoMLException, InvalidArgument
 
 from fraud import keys
-from fraud.schema import COLUMNS
 from tests.components import require
 from tests.e2e.conftest import REPOSITORY
+from tests.ulb import COLUMNS
 
 pytestmark = pytest.mark.e2e
 

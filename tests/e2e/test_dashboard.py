@@ -9,9 +9,9 @@ import httpx
 import matplotlib.image
 import pytest
 
-from fraud.schema import COLUMNS
 from tests.components import Prometheus, wait_until
 from tests.e2e.conftest import PROMETHEUS, REPOSITORY, quick_config
+from tests.ulb import COLUMNS
 from training import sample
 
 pytestmark = pytest.mark.e2e

@@ -25,7 +25,7 @@ from training import train
 from training.backend import fitting_on
 from training.data import load
 
-dataset = load(["sample:5000"])
+dataset = load(["sample:5000"], default())
 given = transform(dataset.rows), dataset.labels, train.DEFAULTS.model_copy(update={"trees": 30, "seed": 5})
 folds = np.arange(dataset.size) % 3
 here = train.fit(*given)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sqlalchemy import func, inspect, select, text
 
-from fraud.schema import COLUMNS
+from fraud.schema import default
 from monitoring import labels as purging
 from monitoring import quality
 from monitoring.database import AWAY, LABELS_TABLE, PREDICTIONS_TABLE, connect, insert, line, prepare, put_labels
@@ -19,6 +19,7 @@ from tests.components import Postgres
 from tests.components.postgres import PASSWORD
 from tests.e2e.conftest import BUCKET, REPOSITORY
 from tests.monitoring.records import DAY, HASH, NOW, scored
+from tests.ulb import COLUMNS
 from training import data
 
 pytestmark = pytest.mark.e2e
@@ -150,7 +151,7 @@ def test_live_quality_is_that_of_sqlite(engine, tmp_path, unlabelled):
 def test_the_loop_closes(postgres, engine, s3, tmp_path, monkeypatch):
     """Rows that were served, labelled by a file, reported and pushed are what training loads, value for value."""
     now, uri = time.time() // DAY * DAY, f"s3://{BUCKET}/labels"  # a midnight: all rows are of one day
-    sample = data.load(["sample:2000"])
+    sample = data.load(["sample:2000"], default())
     insert(
         engine,
         [
@@ -178,7 +179,7 @@ def test_the_loop_closes(postgres, engine, s3, tmp_path, monkeypatch):
     assert document["pushed"]["uri"].startswith(f"{uri}/dataset/new/labels-")
     for name, value in s3.env.items():
         monkeypatch.setenv(name, value)
-    loaded = data.load([f"{uri}/dataset/"])
+    loaded = data.load([f"{uri}/dataset/"], default())
     assert loaded.fingerprint == sample.fingerprint
 
     code, _, error = labels(postgres.url, *push, **s3.env, FRAUD_S3_URI=uri)

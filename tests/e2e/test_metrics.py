@@ -11,11 +11,11 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from fraud.schema import COLUMNS
 from monitoring.metrics import REASONS, TICK_SECONDS
 from serving.remembered import LASTS_SECONDS
 from tests.components import BentoServer, free_port, wait_until
 from tests.e2e.conftest import REPOSITORY, serve_command
+from tests.ulb import COLUMNS
 from training import sample
 
 pytestmark = pytest.mark.e2e

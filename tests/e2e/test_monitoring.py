@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from fraud import keys
-from fraud.schema import COLUMNS
 from monitoring.grafana import queries
 from tests.components import (
     Alertmanager,
@@ -25,6 +24,7 @@ from tests.components import (
     wait_until,
 )
 from tests.e2e.conftest import PROMETHEUS, REPOSITORY, quick_config, serve_command
+from tests.ulb import COLUMNS
 from training import sample
 
 pytestmark = pytest.mark.e2e

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fraud.schema import COLUMNS
 from tests.e2e.conftest import REPOSITORY
 from tests.e2e.test_registry import Commands
+from tests.ulb import COLUMNS
 
 pytestmark = pytest.mark.e2e
 
@@ -78,7 +78,7 @@ def test_the_kaggle_file_loads_with_its_traps(trained, source, tmp_path):
     lines[0] = ",".join(f'"{name}"' for name in frame.columns)
     path.write_text("\n".join(lines) + "\n")
     command, _ = trained
-    code = "import sys; from training.data import load; print(load([sys.argv[1]]).fingerprint)"
+    code = "import sys; from training.data import load; print(load([sys.argv[1]], default()).fingerprint)"
     frame.to_parquet(tmp_path / "same.parquet")
     prints = [command.python("-c", code, file).stdout for file in (path, tmp_path / "same.parquet")]
     assert prints[0] == prints[1] != ""

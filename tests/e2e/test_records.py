@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from fraud import keys
-from fraud.schema import COLUMNS
 from tests.components import Postgres, free_port, wait_until
 from tests.e2e.conftest import REPOSITORY, run, serve_command
+from tests.ulb import COLUMNS
 from training import sample
 
 pytestmark = pytest.mark.e2e

@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fraud.schema import COLUMNS, LABEL
+from fraud.schema import default
 from tests.components import Container, free_port, require_engine, wait_until
 from tests.e2e.conftest import BUCKET, engine_only
 from tests.e2e.test_registry import Commands
-from training import data, split
+from tests.ulb import COLUMNS, LABEL
+from training import split
 from training.data import load
+from training.dataset import row_hashes
 
 pytestmark = pytest.mark.e2e
 
@@ -33,7 +35,7 @@ def removed(engine, name):
 
 @pytest.fixture(scope="module")
 def dataset():
-    return load([SOURCE])
+    return load([SOURCE], default())
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +236,7 @@ def test_each_version_keeps_the_hashes_of_its_training_rows_in_s3_alone(loop, da
 
     hashes = Registry(f"s3://{BUCKET}/loop").row_hashes(second["challenger"])
     train = np.setdiff1d(np.arange(dataset.size), held_out)
-    assert np.array_equal(hashes, np.sort(data.row_hashes(dataset.rows[train])))
+    assert np.array_equal(hashes, np.sort(row_hashes(dataset.rows[train])))
     entry = command.home / "models" / "fraud_detector" / second["challenger"]
     assert {path.name for path in entry.iterdir()} == {
         "model.yaml",

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from fraud.features import transform
-from fraud.schema import COLUMNS
 from tests.components import BentoServer, free_port, wait_until
 from tests.e2e.conftest import REPOSITORY, serve_command
+from tests.ulb import COLUMNS
 from training import sample
 
 pytestmark = pytest.mark.e2e

@@ -19,12 +19,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fraud.schema import COLUMNS, LABEL
+from fraud.schema import default
 from tests.components import Container, free_port, require, require_engine
 from tests.components.s3 import ACCESS_KEY, REGION, SECRET_KEY
 from tests.e2e.conftest import BUCKET, REPOSITORY
 from tests.e2e.test_bundle import check_answers
 from tests.e2e.test_registry import Commands
+from tests.ulb import COLUMNS, LABEL
 from training import split
 from training.data import load
 
@@ -189,7 +190,7 @@ def standing(s3, tmp_path_factory):
 @pytest.fixture(scope="module")
 def spoiled(act, standing, s3, tmp_path_factory):
     """A run on the repository's S3, with labels shuffled but for the held-out rows."""
-    dataset = load([SOURCE])
+    dataset = load([SOURCE], default())
     train = np.setdiff1d(np.arange(dataset.size), split.split(dataset, "stratified").test)
     labels = dataset.labels.copy()
     labels[train] = np.random.default_rng(0).permutation(labels[train])

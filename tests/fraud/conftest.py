@@ -9,12 +9,13 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from fraud import profile, store
-from fraud.features import FEATURES, transform
+from fraud.features import of_default, transform
 from fraud.manifest import Manifest
-from fraud.schema import COLUMNS, LABEL, schema_hash
+from fraud.schema import default
 from fraud.scorer.file import Probes
 from fraud.scorer.from_sklearn import from_sklearn
 from tests import manifests
+from tests.ulb import COLUMNS, FEATURES, LABEL
 from training import sample
 
 
@@ -55,7 +56,7 @@ def facts(model, rows):
     features = transform(rows)
     document = manifests.document(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        schema_hash=schema_hash(),
+        schema_hash=default().hash,
         features=FEATURES,
         threshold=0.75,  # nine of twelve trees: rows lie exactly on it
         profile=profile.build(FEATURES, features, model.predict_proba(features)[:, 1]).as_bins(),
@@ -68,7 +69,12 @@ def saved(model, scorer, probes, facts):
     """The manifest of the model's entry in the store, which these tests share; all they add is deleted at their end."""
     before = store.versions()
     yield store.save(
-        model, scorer, probes, lambda version, files: Manifest(model_version=version, files=files, **facts), {}
+        model,
+        scorer,
+        of_default(),
+        probes,
+        lambda version, files: Manifest(model_version=version, files=files, **facts),
+        {},
     )
     for version in set(store.versions()) - set(before):
         bentoml.models.delete(f"fraud_detector:{version}")

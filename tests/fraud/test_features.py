@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraud.features import FEATURES, transform
-from fraud.schema import COLUMNS, bounds
+from fraud.features import transform
+from tests.ulb import COLUMNS, FEATURES, bounds
 
 TIME = COLUMNS.index("Time")
 

@@ -38,11 +38,11 @@ def test_help_of_score_shows_commands_that_parse(fraud, monkeypatch):
     code, out, _ = fraud("score", "--help")
     assert code == 0
     examples = [line.split() for line in out.partition("examples:\n")[2].splitlines()]
-    assert len(examples) == 4
+    assert len(examples) == 5
     for words in examples:
         assert words[:3] == ["python", "-m", "fraud"]
         assert fraud(*words[3:])[0] == 0
-    assert seen == ["transactions.csv", "week.parquet", "transactions", "2026-*.parquet'"]
+    assert seen == ["transactions.csv", "week.parquet", "transactions", "transactions", "2026-*.parquet'"]
 
 
 @pytest.mark.parametrize("arguments", [(), ("nothing",), ("score",), ("score", "in.csv"), ("score", "a", "b", "--x")])
@@ -99,6 +99,7 @@ def test_score_prints_what_it_wrote(fraud, saved, frame, tmp_path):
     assert document.pop("flagged") in range(21)
     assert document == {
         "output": str(target),
+        "read_as": "CSV, commas, decimal points, UTF-8",
         "rows": 20,
         "model_version": saved.model_version,
         "threshold": saved.threshold,

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraud.features import FEATURES, transform
+from fraud.features import transform
 from fraud.manifest import Bins
 from fraud.profile import BINS, SCORE, SCORE_EDGES, Profile, bin_counts, build
+from tests.ulb import FEATURES
 
 
 def of(column, scores=(0.0, 1.0)):

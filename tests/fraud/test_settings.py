@@ -9,6 +9,7 @@ from fraud.settings import PREFIX, Settings
 OTHER = {
     "FRAUD_MODEL": ("fraud_detector:abc123", "fraud_detector:abc123"),
     "FRAUD_S3_URI": ("s3://bucket/some/prefix", "s3://bucket/some/prefix"),
+    "FRAUD_SCHEMA": ("shop.toml", "shop.toml"),
     "FRAUD_WORKERS": ("7", 7),
     "FRAUD_MAX_BATCH_SIZE": ("64", 64),
     "FRAUD_MAX_LATENCY_MS": ("250", 250),
@@ -41,7 +42,8 @@ OTHER = {
 
 
 def field(name):
-    return name.removeprefix(PREFIX).lower()
+    """The field that a variable sets: ``schema`` is pydantic's own name."""
+    return name.removeprefix(PREFIX).lower().replace("schema", "schema_file")
 
 
 def test_no_variables_give_the_defaults():

@@ -12,7 +12,7 @@ import pytest
 from fraud import checksums, store
 from fraud import manifest as manifests
 from fraud.errors import ModelError
-from fraud.features import transform
+from fraud.features import of_default, transform
 from fraud.manifest import Manifest
 from fraud.scorer import file as forest_file
 from fraud.scorer.file import Probes
@@ -24,7 +24,7 @@ def save(model, scorer, probes, facts, **changes):
     def describe(version, files):
         return Manifest(model_version=version, files=files, **facts | changes)
 
-    return store.save(model, scorer, probes, describe, {"kind": "test"})
+    return store.save(model, scorer, of_default(), probes, describe, {"kind": "test"})
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_a_failing_save_leaves_no_entry(model, scorer, probes, saved, failure):
 
     before = store.versions(), store.get("fraud_detector:latest").tag
     with pytest.raises(type(failure)):
-        store.save(model, scorer, probes, describe, {})
+        store.save(model, scorer, of_default(), probes, describe, {})
     assert (store.versions(), store.get("fraud_detector:latest").tag) == before
 
 
@@ -358,6 +358,7 @@ def test_the_row_hashes_are_there_before_the_entry(model, scorer, probes, facts,
         store.save(
             model,
             scorer,
+            of_default(),
             probes,
             lambda version, files: Manifest(model_version=version, files=files, **facts),
             {},
@@ -372,7 +373,7 @@ def test_the_row_hashes_stand_beside_the_store(model, scorer, probes, facts):
     def describe(version, files):
         return Manifest(model_version=version, files=files, **facts)
 
-    manifest = store.save(model, scorer, probes, describe, {}, np.array([3, 1, 2], dtype=np.uint64))
+    manifest = store.save(model, scorer, of_default(), probes, describe, {}, np.array([3, 1, 2], dtype=np.uint64))
     path = store.rows_path(manifest.model_version)
     assert path.parents[1] == Path(store.get(f"fraud_detector:{manifest.model_version}").path).parents[2]
     assert np.load(path).tolist() == [1, 2, 3]

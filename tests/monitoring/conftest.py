@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from fraud.schema import COLUMNS, schema_hash
+from fraud.schema import default
 from monitoring import database
 from monitoring.database import LoggedPrediction
+from tests.ulb import COLUMNS
 
-SCHEMA = schema_hash()[:12]
+SCHEMA = default().hash[:12]
 DAY = 86_400.0
 NOW = 1_000 * DAY
 

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from fraud.schema import COLUMNS, schema_hash
+from fraud.schema import default
 from monitoring.database import LoggedPrediction
+from tests.ulb import COLUMNS
 
 DAY = 86_400
 NOW = 1_800_000_000.0
-HASH = schema_hash()[:12]
+HASH = default().hash[:12]
 
 
 def features(time=0.0, amount=1.0):

@@ -1,5 +1,6 @@
 """Labels as a user handles them: a file in, a report, an increment of training data, deletion."""
 
+import gzip
 import json
 import time
 
@@ -8,10 +9,11 @@ import pandas as pd
 import pytest
 
 from fraud import command
-from fraud.schema import COLUMNS, LABEL
+from fraud.schema import default
 from monitoring import __main__ as program
 from monitoring import database
 from monitoring.database import LABELS_TABLE, PREDICTIONS_TABLE
+from tests.ulb import COLUMNS, LABEL
 from training import data
 
 
@@ -40,6 +42,10 @@ def csv(folder, text):
     return path
 
 
+def counts(result):
+    return {name: result[name] for name in ("labels", "frauds", "without_prediction")}
+
+
 def stored(engine, table, *columns):
     with engine.connect() as connection:
         return connection.execute(table.select().with_only_columns(*(table.c[name] for name in columns))).all()
@@ -52,7 +58,8 @@ def test_a_file_of_labels_is_kept(call, engine, scored, tmp_path, column, values
     yes, no = values.split()
     code, result, _ = call("import", csv(tmp_path, f"transaction_id,{column}\nt0,{yes}\nt9,{no}\nelsewhere,{yes}\n"))
     assert code == 0
-    assert result == {"labels": 3, "frauds": 2, "without_prediction": 1}
+    assert counts(result) == {"labels": 3, "frauds": 2, "without_prediction": 1}
+    assert result["taken_as"] == {yes: "fraud", no: "legitimate"}
     kept = dict(stored(engine, LABELS_TABLE, "transaction_id", "is_fraud"))
     assert kept == {"t0": True, "t9": False, "elsewhere": True}
 
@@ -60,7 +67,8 @@ def test_a_file_of_labels_is_kept(call, engine, scored, tmp_path, column, values
 def test_a_comma_at_the_end_of_each_row_moves_no_label(call, engine, tmp_path):
     """The note beside it is not taken for the label, nor the label for the id."""
     text = "transaction_id,is_fraud,note\n17,1,0,\n18,0,1,\n"
-    assert call("import", csv(tmp_path, text))[:2] == (0, {"labels": 2, "frauds": 1, "without_prediction": 2})
+    code, result, _ = call("import", csv(tmp_path, text))
+    assert (code, counts(result)) == (0, {"labels": 2, "frauds": 1, "without_prediction": 2})
     assert dict(stored(engine, LABELS_TABLE, "transaction_id", "is_fraud")) == {"17": True, "18": False}
 
 
@@ -68,7 +76,12 @@ def test_parquet_is_read_too(call, engine, tmp_path):
     """With numbers as ids, as a data base writes them."""
     path = tmp_path / "labels.parquet"
     pd.DataFrame({"transaction_id": [17, 18], "is_fraud": [True, False]}).to_parquet(path)
-    assert call("import", path)[:2] == (0, {"labels": 2, "frauds": 1, "without_prediction": 2})
+    code, result, _ = call("import", path)
+    assert (code, counts(result), result["read_as"]) == (
+        0,
+        {"labels": 2, "frauds": 1, "without_prediction": 2},
+        ["Parquet"],
+    )
     assert stored(engine, LABELS_TABLE, "transaction_id") == [("17",), ("18",)]
 
 
@@ -82,13 +95,16 @@ def test_a_later_label_replaces_an_earlier_one(call, engine, tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("transaction_id,note\na,x\n", "missing columns: Class"),
+        ("transaction_id,note\na,x\n", "missing columns: is_fraud (or Class)"),
         ("name,is_fraud\na,1\n", "missing columns: transaction_id"),
         ("transaction_id,is_fraud\n", "the table has no rows"),
-        ("transaction_id,is_fraud\na,1\nb,maybe\nc,2\n", "must be 1 or 0, true or false: 2 rows are not (rows 1, 2"),
-        ("transaction_id,is_fraud\na,1\nb,\n", "is_fraud must be 1 or 0"),
+        ("transaction_id,is_fraud\na,1\nb,maybe\nc,2\n", "legitimate (got 'maybe', '2'): 2 rows are not (rows 1, 2"),
+        ("transaction_id,is_fraud\na,\nb,\n", "no row has a label; expected 1 or 0, true or false"),
+        ("transaction_id\na\nb\n", "holds ids and no labels; add a column is_fraud: 1 for each, if all of them"),
+        ("Transaction ID,Is Fraud\na,1\n", "'Transaction ID', 'Is Fraud'; did you mean transaction_id, is_fraud?"),
+        ("transaction_id,Fraud Flag\na,1\n", "the columns are called 'Fraud Flag'; did you mean is_fraud?"),
         ("transaction_id,is_fraud\na,1\n'; drop,0\n", "transaction_id must be text that matches"),
-        ("transaction_id,is_fraud\na,1\nb,0\na,0\n", "transaction_id must be given one label, not both: 2 rows"),
+        ("transaction_id,is_fraud\na,1\nb,0\na,0\n", "a must be given one label, not both (rows 0, 2, counted"),
         ("", "the file is empty"),
     ],
 )  # fmt: skip
@@ -98,6 +114,81 @@ def test_a_file_that_is_not_one_of_labels_changes_nothing(call, engine, tmp_path
     assert (code, result) == (1, None)
     assert words in err
     assert stored(engine, LABELS_TABLE, "transaction_id") == []
+
+
+@pytest.mark.parametrize(
+    ("form", "read_as"),
+    [
+        (lambda text: text.encode(), "CSV, commas, UTF-8"),
+        (lambda text: b"\xef\xbb\xbf" + text.replace(",", ";").encode(), "CSV, semicolons, UTF-8"),
+        (
+            lambda text: gzip.compress(("\ufeff" + text.replace(",", "\t")).encode("utf-16-le")),
+            "CSV, tabs, UTF-16, gzip",
+        ),
+    ],
+)
+def test_labels_as_banks_write_them(call, engine, tmp_path, form, read_as):
+    """Words for either label, whatever their case; rows without one are left out and counted, and all of it is told."""
+    words = ["Yes", "no", "FRAUD", "genuine", "charge-back", "", " ", "chargeback", "Not fraud", "y", "NULL"]
+    text = "transaction_id,is_fraud,note\n" + "".join(f"{at:03},{word},x\n" for at, word in enumerate(words))
+    (tmp_path / "week").write_bytes(form(text.replace("charge-back", "confirmed_fraud")))
+    code, result, err = call("import", tmp_path / "week")
+    assert code == 0, err
+    assert (result["labels"], result["frauds"], result["blank"], result["read_as"]) == (8, 5, 3, [read_as])
+    assert result["taken_as"]["confirmed_fraud"] == "fraud"
+    assert result["taken_as"]["Not fraud"] == "legitimate"
+    kept = dict(stored(engine, LABELS_TABLE, "transaction_id", "is_fraud"))
+    frauds = {name for name, is_fraud in kept.items() if is_fraud}
+    assert (frauds, set(kept) - frauds) == ({"000", "002", "004", "007", "009"}, {"001", "003", "008"})
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("2026-01-05", "2026-02-01"),
+        ("2026-01-05T10:00:00Z", "2026-01-05T10:00:00-01:00"),
+        ("31.12.2025", "01.01.2026"),
+        ("2026-01-05", "2026-01-05 00:00:01"),
+    ],
+)
+@pytest.mark.parametrize("heading", ["date", "Reported at", "chargeback_date", "timestamp"])
+def test_of_two_labels_the_later_one_is_taken(call, engine, tmp_path, heading, earlier, later):
+    """In whatever order they stand, also in two files; a row that nothing contradicts needs no date."""
+    rows = [f"a,1,{earlier}", f"a,0,{later}", f"b,1,{later}", f"b,0,{earlier}", "c,1,some day"]
+    head = f"transaction_id,is_fraud,{heading}\n"
+    for number, lines in enumerate((rows[:2] + rows[4:], rows[2:3], rows[3:4])):
+        (tmp_path / f"{number}.csv").write_text(head + "\n".join(lines) + "\n")
+    code, result, err = call("import", tmp_path / "*.csv")
+    assert code == 0, err
+    assert (result["labels"], result["reversed"]) == (3, 2)
+    kept = dict(stored(engine, LABELS_TABLE, "transaction_id", "is_fraud"))
+    assert kept == {"a": False, "b": True, "c": True}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "transaction_id,is_fraud,date\na,1,2026-01-05\na,0,2026-01-05\n",
+        "transaction_id,is_fraud,date\na,1,2026-01-05\na,0,\n",
+        "transaction_id,is_fraud,date\na,1,01/02/2026\na,0,01/03/2026\n",
+        "transaction_id,is_fraud,note\na,1,2026-01-05\na,0,2026-01-06\n",
+    ],
+)
+def test_two_labels_that_no_date_decides_are_refused(call, engine, tmp_path, text):
+    """The same day, no day, or one that could be two."""
+    code, _, err = call("import", csv(tmp_path, text))
+    assert code == 1
+    assert "a must be given one label, not both (rows 0, 1, counted" in err
+    assert "add a column date, such as 2026-01-05: the later label is taken" in err
+    assert stored(engine, LABELS_TABLE, "transaction_id") == []
+
+
+def test_which_column_is_the_date_must_be_plain(call, tmp_path):
+    """Of two that could be, the one called date."""
+    rows = "\na,1,2026-01-05,2026-03-05\na,0,2026-01-06,2026-02-05\n"
+    code, _, err = call("import", csv(tmp_path, "transaction_id,is_fraud,created_at,updated_at" + rows))
+    assert (code, "which of 'created_at', 'updated_at' says when" in err) == (1, True)
+    assert call("import", csv(tmp_path, "transaction_id,is_fraud,date,updated_at" + rows))[1]["frauds"] == 0
 
 
 @pytest.mark.parametrize(
@@ -171,7 +262,7 @@ def test_labelled_transactions_become_training_data(call, scored, tmp_path):
     assert frame["Time"].is_monotonic_increasing
     expected = {(*values.tolist(), float(name in ("t0", "t9"))) for name, values in scored.items()}
     assert {tuple(map(float, row)) for row in frame.to_numpy()} == expected
-    assert data.load([str(target)]).frauds == 2
+    assert data.load([str(target)], default()).frauds == 2
 
 
 def test_labelled_only_leaves_out_the_rest(call, scored, tmp_path):

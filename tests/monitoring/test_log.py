@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from fraud.rows import pack
-from fraud.schema import COLUMNS, schema_hash
+from fraud.schema import default
 from fraud.settings import Settings
 from monitoring import database, log
 from monitoring.live import QualityPublisher
@@ -17,6 +17,7 @@ from monitoring.log import Records, check_database, open_records
 from monitoring.record_metrics import RecordMetrics
 from monitoring.storage import writer
 from tests.steps import finished
+from tests.ulb import COLUMNS
 
 AMOUNT = COLUMNS.index("Amount")
 
@@ -94,7 +95,7 @@ def test_all_that_was_answered_is_written(records, registry, tmp_path):
     assert [row[0] for row in found] == ["a", None, "b", None, "c"]
     assert [(row[1], bool(row[2]), row[3]) for row in found] == scored
     assert [row[4] for row in found] == given[:, AMOUNT].tolist()
-    assert {row[5] for row in found} == {schema_hash()[:12]}
+    assert {row[5] for row in found} == {default().hash[:12]}
     assert np.array_equal([np.frombuffer(row[6], "<f8") for row in found], given)
     times = [row[0] for row in written(tmp_path, "scored_at")]
     assert all(before <= at <= time.time() for at in times)

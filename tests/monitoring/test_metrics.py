@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from fraud import profile
-from fraud.features import FEATURES
 from fraud.manifest import Manifest
 from fraud.profile import BINS, SCORE, Profile
 from monitoring import metrics as published
@@ -27,6 +26,7 @@ from monitoring.pending import Pending
 from monitoring.window import RollingCounts
 from serving import edge
 from tests import manifests
+from tests.ulb import FEATURES
 
 REPOSITORY = Path(__file__).parents[2]
 WINDOW = 60

@@ -12,13 +12,13 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from fraud.profile import BINS, SCORE
-from fraud.schema import COLUMNS
 from monitoring import __main__ as monitoring_program
 from monitoring.access_metrics import GUARDED
 from monitoring.metrics import DECISIONS, REASONS, FraudMetrics
 from monitoring.quality import OUTCOMES
 from monitoring.record_metrics import LOST
 from tests.monitoring.test_rules import ALERTS, BUILTIN, MONITORING, PROMETHEUS, RECORDED, RULES, WORDS, published
+from tests.ulb import COLUMNS
 from training import __main__ as training_program
 
 RUNBOOK = (MONITORING / "runbook.md").read_text()

@@ -11,11 +11,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fraud.schema import COLUMNS, ID_COLUMN, Transaction, bounds
 from serving import decode
+from serving.contract.models import Transaction
 from serving.decode import decode_one, parse_many
 from serving.refuse import RefusedError
 from tests.steps import finished
+from tests.ulb import COLUMNS, ID_COLUMN, bounds
 
 ROW = {name: bounds(name)[1] / 3 for name in COLUMNS}
 TEXT = json.dumps(ROW)

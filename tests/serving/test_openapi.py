@@ -7,10 +7,11 @@ import pytest
 import yaml
 from openapi_spec_validator import validate
 
-from fraud.schema import COLUMNS, ID_COLUMN, ID_PATTERN, bounds
+from fraud.schema import ID_PATTERN
 from fraud.settings import Settings
 from serving import openapi, pages
 from serving.edge import BATCH, OPEN, PREDICT
+from tests.ulb import COLUMNS, ID_COLUMN, bounds
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = dict.fromkeys(COLUMNS, 0.5)
@@ -95,7 +96,9 @@ def test_a_batch_has_the_bounds_of_the_settings(read, document):
 def test_the_model_card_is_whole_where_keys_are_set(read, document):
     card = document["components"]["schemas"]["ModelCard"]
     model = pages.WholeCard if read.api_keys else pages.ShortCard
-    assert set(card["properties"]) == set(card["required"]) | {"format", "refit"} & set(card["properties"])
+    assert set(card["properties"]) == set(card["required"]) | {"format", "refit", "transaction_schema"} & set(
+        card["properties"]
+    )
     assert set(card["properties"]) == set(model.model_fields)
 
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
+from fraud.features import of_default
 from fraud.manifest import Manifest
 from fraud.store import Served
 from serving.pages import card, pages
@@ -78,7 +79,7 @@ def model():
             data=data | {"duplicates_dropped": 0, "fingerprint": "f" * 64},
         )
     )
-    return Served("v1", SimpleNamespace(engine="kernel"), manifest)
+    return Served("v1", SimpleNamespace(engine="kernel"), manifest, of_default())
 
 
 def test_without_keys_the_card_tells_the_least_that_is_of_use(model):

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraud.schema import COLUMNS, ID_COLUMN, Transaction, bounds
+from serving.contract.models import Transaction
 from serving.decode import PREDICT_BYTES, parse_label, parse_many, parse_one
 from serving.io import many_transactions
 from serving.refuse import SHOWN, RefusedError, no_database, not_json, not_ready, overloaded
 from tests.steps import finished
+from tests.ulb import COLUMNS, ID_COLUMN, bounds
 
 MAX_ROWS = 5
 MODEL = many_transactions({}, MAX_ROWS, 10_000)

@@ -12,8 +12,10 @@ import sklearn.datasets
 
 from fraud.errors import DataError, RegistryError
 from fraud.remote import datasets, s3
-from fraud.schema import COLUMNS, LABEL
+from fraud.schema import default
+from tests.ulb import COLUMNS, LABEL
 from training import data, sample
+from training.dataset import combine, row_hashes
 
 
 @pytest.fixture
@@ -51,14 +53,14 @@ def bucket(monkeypatch, frame):
 
 def refused(*sources):
     with pytest.raises(DataError) as caught:
-        data.load(sources)
+        data.load(sources, default())
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_sample_source():
     """``sample:ROWS:SEED`` is the generator's data, labelled synthetic."""
-    dataset = data.load(["sample:1000:7"])
+    dataset = data.load(["sample:1000:7"], default())
     np.testing.assert_array_equal(dataset.rows, sample.generate(1_000, 7)[list(COLUMNS)])
     assert (dataset.size, dataset.frauds, dataset.synthetic) == (1_000, 10, True)
     assert dataset.sources == ("sample:1000:7",)
@@ -68,8 +70,8 @@ def test_a_file_is_not_synthetic_but_a_mixture_is(tmp_path, frame):
     """Data is synthetic as soon as one source is the generator."""
     path = str(tmp_path / "t.parquet")
     frame.to_parquet(path)
-    assert not data.load([path]).synthetic
-    assert data.load([path, "sample:1000"]).synthetic
+    assert not data.load([path], default()).synthetic
+    assert data.load([path, "sample:1000"], default()).synthetic
 
 
 def test_sources_are_merged_in_time_order(tmp_path, frame):
@@ -78,7 +80,7 @@ def test_sources_are_merged_in_time_order(tmp_path, frame):
     late, early = tmp_path / "late.csv", tmp_path / "early.parquet"
     tied[500:].to_csv(late, index=False)
     tied[:500].to_parquet(early)
-    merged = data.load([str(late), str(early)])
+    merged = data.load([str(late), str(early)], default())
     np.testing.assert_array_equal(merged.rows, tied[list(COLUMNS)])
     np.testing.assert_array_equal(merged.labels, tied[LABEL])
 
@@ -86,14 +88,14 @@ def test_sources_are_merged_in_time_order(tmp_path, frame):
 def test_exact_duplicates_are_dropped_and_counted(frame):
     """A row that repeats another with its label goes; one with equal values and another label stays."""
     again = frame[:30].assign(**{LABEL: 1 - frame[LABEL][:30]})
-    dataset = data.combine([frame, frame[100:150], again], ["t"], synthetic=False)
+    dataset = combine([frame, frame[100:150], again], ["t"], default(), synthetic=False)
     assert dataset.duplicates_dropped == 50
     assert dataset.size == 1_030
 
 
 def test_dataset_types(frame):
     """Rows are contiguous float64 in schema order, labels int8, and neither can be written to."""
-    dataset = data.combine([frame], ["t"], synthetic=False)
+    dataset = combine([frame], ["t"], default(), synthetic=False)
     assert (dataset.rows.dtype, dataset.rows.shape, dataset.labels.dtype) == (np.float64, (1_000, 30), np.int8)
     assert dataset.rows.flags.c_contiguous
     for array in (dataset.rows, dataset.labels):
@@ -103,14 +105,14 @@ def test_dataset_types(frame):
 
 def test_fingerprint(frame):
     """The fingerprint is SHA-256 over rows and labels: any changed value or label gives another one."""
-    dataset = data.combine([frame], ["a"], synthetic=False)
+    dataset = combine([frame], ["a"], default(), synthetic=False)
     content = dataset.rows.tobytes() + dataset.labels.tobytes()
     assert dataset.fingerprint == hashlib.sha256(content).hexdigest()
-    assert data.combine([frame[:400], frame[400:]], ["b", "c"], synthetic=True).fingerprint == dataset.fingerprint
+    assert combine([frame[:400], frame[400:]], ["b", "c"], default(), synthetic=True).fingerprint == dataset.fingerprint
     for column in ("Amount", LABEL):
         changed = frame.copy()
         changed.loc[3, column] = 1 - changed.loc[3, column] if column == LABEL else changed.loc[3, column] + 0.01
-        assert data.combine([changed], ["a"], synthetic=False).fingerprint != dataset.fingerprint
+        assert combine([changed], ["a"], default(), synthetic=False).fingerprint != dataset.fingerprint
 
 
 @pytest.mark.parametrize(("value", "name"), [(0, "fraud"), (1, "legitimate")])
@@ -119,7 +121,7 @@ def test_both_classes_are_needed(tmp_path, frame, value, name):
     path = tmp_path / "one.csv"
     frame.assign(**{LABEL: value}).to_csv(path, index=False)
     assert f"no row is labelled {name}" in refused(str(path))
-    assert data.load([str(path), "sample:1000"]).frauds
+    assert data.load([str(path), "sample:1000"], default()).frauds
 
 
 def test_refused_sources(tmp_path, frame):
@@ -141,8 +143,8 @@ def test_a_bad_file_is_named(tmp_path, frame):
 
 def test_s3_object_and_folder(bucket, frame):
     """An S3 address is one object; with a slash at the end it is every table below, and nothing else that is there."""
-    assert data.load(["s3://bucket/dataset/base.csv"]).size == 600
-    everything = data.load(["s3://bucket/dataset/"])
+    assert data.load(["s3://bucket/dataset/base.csv"], default()).size == 600
+    everything = data.load(["s3://bucket/dataset/"], default())
     np.testing.assert_array_equal(everything.rows, frame[list(COLUMNS)])
     assert everything.sources == ("s3://bucket/dataset/",)
 
@@ -154,7 +156,7 @@ def test_s3_failures(bucket):
     assert refused("s3://bucket") == "s3://bucket: expected s3://bucket/key, or a folder that ends in /"
     assert refused("s3://bucket/broken/").startswith("s3://bucket/broken/1.parquet: not a readable Parquet")
     with pytest.raises(RegistryError, match="no such object"):
-        data.load(["s3://bucket/none.csv"])
+        data.load(["s3://bucket/none.csv"], default())
 
 
 @pytest.mark.parametrize("source", ["s3://bucket/dataset/base.csv", "s3://bucket/dataset/"])
@@ -165,14 +167,14 @@ def test_a_pushed_file_is_checked(bucket, source, changed, words):
     """What is not what was pushed is not trained on, alone or in its folder."""
     bucket[f"s3://bucket/dataset/{changed}"] = b"something else"
     with pytest.raises(RegistryError, match=words):
-        data.load([source])
+        data.load([source], default())
 
 
 def test_a_pushed_file_is_data_whatever_its_name(bucket, frame):
     """It was checked when it was pushed, and read by its content."""
     for end in ("", datasets.SUM):
         bucket[f"s3://bucket/named/week{end}"] = bucket[f"s3://bucket/dataset/base.csv{end}"]
-    assert data.load(["s3://bucket/named/"]).size == 600
+    assert data.load(["s3://bucket/named/"], default()).size == 600
 
 
 def pull_of(monkeypatch, source):
@@ -207,7 +209,7 @@ def test_openml(monkeypatch, frame, labels):
     monkeypatch.setattr(
         sklearn.datasets, "fetch_openml", lambda **options: asked.update(options) or SimpleNamespace(frame=table)
     )
-    dataset = data.load(["openml"])
+    dataset = data.load(["openml"], default())
     assert (dataset.size, dataset.frauds, dataset.synthetic) == (1_000, 10, False)
     assert (asked["data_id"], asked["target_column"]) == (1597, "Time")
 
@@ -228,16 +230,19 @@ def test_openml_out_of_reach(monkeypatch, tmp_path):
 def test_row_hashes_are_stable():
     """The hash of known rows never changes: stored hashes of training rows must stay comparable."""
     rows = np.array([[0.0, 1.5], [-2.25, 1e300]])
-    assert [f"{value:016x}" for value in data.row_hashes(rows)] == ["795ce3376c2b58ba", "046d1abea8b8d586"]
-    assert [f"{value:016x}" for value in data.row_hashes(rows, 7, "split")] == ["d1301f4dabd80c3b", "835cd224e057d4ae"]
+    assert [f"{value:016x}" for value in row_hashes(rows)] == ["795ce3376c2b58ba", "046d1abea8b8d586"]
+    assert [f"{value:016x}" for value in row_hashes(rows, 7, "split")] == [
+        "d1301f4dabd80c3b",
+        "835cd224e057d4ae",
+    ]
 
 
 def test_row_hashes_follow_content(frame):
     """Equal rows hash equal wherever they stand, and -0.0 as 0.0; other values, seeds and purposes hash apart."""
     rows = frame[list(COLUMNS)].to_numpy()
-    hashes = data.row_hashes(rows)
+    hashes = row_hashes(rows)
     assert len(np.unique(hashes)) == 1_000
-    np.testing.assert_array_equal(data.row_hashes(np.asfortranarray(rows[::-1]))[::-1], hashes)
-    np.testing.assert_array_equal(data.row_hashes(rows * 0.0), data.row_hashes(rows * -0.0))
-    assert not np.isin(data.row_hashes(rows, seed=1), hashes).any()
-    assert not np.isin(data.row_hashes(rows, purpose="folds"), hashes).any()
+    np.testing.assert_array_equal(row_hashes(np.asfortranarray(rows[::-1]))[::-1], hashes)
+    np.testing.assert_array_equal(row_hashes(rows * 0.0), row_hashes(rows * -0.0))
+    assert not np.isin(row_hashes(rows, seed=1), hashes).any()
+    assert not np.isin(row_hashes(rows, purpose="folds"), hashes).any()

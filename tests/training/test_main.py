@@ -7,9 +7,11 @@ import pytest
 
 from fraud import command, store
 from fraud.errors import RegistryError
+from fraud.schema import default
 from training import __main__ as program
 from training import data, sample
 from training.console import Steps
+from training.dataset import row_hashes
 from training.shipping import serve
 from training.shipping.serve import Settings
 from training.stored import evaluate_stored
@@ -143,7 +145,7 @@ class Published:
 @pytest.mark.parametrize(
     ("remote", "expected", "words"),
     [
-        (lambda: Published(data.row_hashes(data.load(["sample:4000"]).rows[:100])), 100, "on 100 of 4000 rows"),
+        (lambda: Published(row_hashes(data.load(["sample:4000"], default()).rows[:100])), 100, "on 100 of 4000 rows"),
         (lambda: Published(None), None, "is not known"),
         (lambda: Published(None, RegistryError("s3://b: is away")), None, "s3://b: is away"),
     ],

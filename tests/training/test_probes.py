@@ -5,21 +5,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fraud.features import FEATURES, transform
-from fraud.schema import COLUMNS, bounds
+from fraud.features import of_default, transform
+from fraud.schema import default
 from fraud.scorer import order
 from fraud.scorer.from_sklearn import from_sklearn
 from fraud.scorer.order import LEAF
+from tests.ulb import COLUMNS, FEATURES, bounds
 from training import probes, train
 from training.data import load
 
 
 @pytest.fixture(scope="module")
 def made():
-    dataset = load(["sample:3000"])
+    dataset = load(["sample:3000"], default())
     model = train.fit(transform(dataset.rows), dataset.labels, train.DEFAULTS.model_copy(update={"trees": 20}))
     forest = from_sklearn(model)
-    return dataset, forest, probes.make(dataset.rows, forest, seed=1)
+    return dataset, forest, probes.make(dataset.rows, forest, of_default(), seed=1)
 
 
 def test_no_probe_is_a_row_of_the_data(made):

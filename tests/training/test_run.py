@@ -10,9 +10,10 @@ from rich.console import Console
 
 from fraud import store
 from fraud.errors import DataError
-from fraud.features import FEATURES, transform
+from fraud.features import transform
 from fraud.profile import Profile
-from fraud.schema import COLUMNS, LABEL
+from fraud.schema import default
+from tests.ulb import COLUMNS, FEATURES, LABEL
 from training import run as runs
 from training import sample, split, train
 from training.console import Steps
@@ -37,7 +38,7 @@ def done(request):
 def test_the_stored_forest_is_the_one_that_was_judged(done):
     """The entry's forest, fitted on the training side alone, gives the recorded figures and threshold decisions."""
     manifest, _, protocol = done
-    dataset = load(["sample:4000"])
+    dataset = load(["sample:4000"], default())
     parts = split.split(dataset, protocol, seed=RECIPE.seed)
     model = train.fit(transform(dataset.rows[parts.train]), dataset.labels[parts.train], RECIPE)
     served = store.open_served(store.get(f"fraud_detector:{manifest.model_version}"))
@@ -59,7 +60,7 @@ def test_the_manifest_records_what_made_the_model(done):
     """Data, split, seed, settings, versions and code revision are there."""
     manifest, _, protocol = done
     assert manifest.synthetic
-    assert manifest.data.fingerprint == load(["sample:4000"]).fingerprint
+    assert manifest.data.fingerprint == load(["sample:4000"], default()).fingerprint
     assert manifest.split.protocol == protocol
     assert manifest.settings == RECIPE
     assert manifest.versions["scikit-learn"]
@@ -144,3 +145,27 @@ def test_a_time_split_without_an_early_fraud_is_a_stated_error(tmp_path):
     frame.to_parquet(tmp_path / "late.parquet")
     with pytest.raises(DataError, match=r"earlier part of the training side.*no fraud.*--split stratified"):
         do(sources=[str(tmp_path / "late.parquet")], protocol="time")
+
+
+@pytest.fixture(scope="module")
+def folded():
+    """A data set, a fold number of each of its rows, and their scores out of fold."""
+    dataset = load(["sample:3000"], default())
+    fold_of = np.arange(dataset.size) % 3
+    return dataset, fold_of, runs.out_of_fold(dataset, np.arange(dataset.size), fold_of, RECIPE)
+
+
+def test_a_row_is_scored_by_a_forest_without_its_fold(folded):
+    """Each fold's scores are those of a forest fitted on the other folds."""
+    dataset, fold_of, scores = folded
+    features, others = transform(dataset.rows), fold_of != 1
+    model = train.fit(features[others], dataset.labels[others], RECIPE)
+    assert np.array_equal(scores[~others], train.score(model, features[~others]))
+
+
+def test_out_of_fold_scores_are_less_sure_of_frauds_than_the_forest_that_saw_them(folded):
+    """The scores are honest: frauds score lower than under a forest trained on them."""
+    dataset, _, scores = folded
+    features, frauds = transform(dataset.rows), dataset.labels == 1
+    seen = train.score(train.fit(features, dataset.labels, RECIPE), features)
+    assert scores[frauds].mean() < seen[frauds].mean()

@@ -9,8 +9,9 @@ from sklearn.metrics import average_precision_score
 
 from fraud.errors import DataError
 from fraud.features import transform
-from fraud.schema import COLUMNS, LABEL
+from fraud.schema import default
 from fraud.tables import table
+from tests.ulb import COLUMNS, LABEL
 from training import data, sample, split
 
 DEMO = Path(__file__).parents[2] / "sample_transaction.json"
@@ -24,14 +25,14 @@ def test_same_seed_same_rows():
 
 def test_defaults():
     """By default there are 40,000 rows, one in two hundred a fraud, none of them twice."""
-    dataset = data.load(["sample"])
+    dataset = data.load(["sample"], default())
     assert (dataset.size, dataset.frauds, dataset.duplicates_dropped) == (40_000, 200, 0)
 
 
 def test_rows_meet_the_schema():
     """The frame is already as the check returns it, in time order over two days, with amounts in cents."""
     frame = sample.generate(20_000)
-    pd.testing.assert_frame_equal(table.check(frame, labelled=True), frame, check_exact=True)
+    pd.testing.assert_frame_equal(table.check(frame, default(), labelled=True), frame, check_exact=True)
     assert frame["Time"].is_monotonic_increasing
     assert frame["Time"].between(0, 172_800, inclusive="left").all()
     assert np.allclose(frame["Amount"] * 100, (frame["Amount"] * 100).round(), atol=1e-6, rtol=0)
@@ -75,7 +76,7 @@ def test_refused_arguments(arguments):
 
 def test_a_forest_is_good_but_not_perfect():
     """A forest fitted on it ranks most frauds first but not all, and passes the demo transaction."""
-    dataset = data.load(["sample:20000:1"])
+    dataset = data.load(["sample:20000:1"], default())
     features, parts = transform(dataset.rows), split.split(dataset)
     forest = RandomForestClassifier(40, class_weight="balanced", random_state=0, min_samples_leaf=2)
     forest.fit(features[parts.train], dataset.labels[parts.train])

@@ -5,14 +5,17 @@ import itertools
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fraud import command
 from fraud.errors import DataError, RegistryError
 from fraud.remote import datasets, s3
+from fraud.schema import default
+from tests.ulb import COLUMNS
 from training import data
-from training import simulate as simulation
 from training.console import Steps
+from training.dataset import row_hashes
 from training.simulate import SimulationPlan, cut, simulate
 from training.split import split
 from training.verbs import simulate as verb
@@ -22,7 +25,7 @@ URI = "s3://bucket/fraud"
 
 @pytest.fixture(scope="module")
 def dataset():
-    return data.load(["sample:20000"])
+    return data.load(["sample:20000"], default())
 
 
 @pytest.fixture
@@ -90,7 +93,7 @@ def test_more_slices_than_rows_are_refused(dataset):
 
 def test_base_and_increments_are_put_with_their_checksums(bucket, dataset):
     """Parquet files that hold each row once; the result counts what was put."""
-    result = simulate(URI, SimulationPlan(["sample:20000"], "time", slices=3), Steps())
+    result = simulate(URI, SimulationPlan(["sample:20000"], protocol="time", slices=3), Steps())
     names = ["base.parquet", *(f"new/000{number}.parquet" for number in (1, 2, 3))]
     assert sorted(bucket) == sorted(f"{URI}/dataset/{name}{end}" for name in names for end in ("", datasets.SUM))
     put = [result["base"], *result["increments"]]
@@ -104,20 +107,20 @@ def test_base_and_increments_are_put_with_their_checksums(bucket, dataset):
 def test_the_folder_loads_as_the_data_it_was_cut_from(bucket, dataset):
     """Rows and labels come back, checksum files are passed over, and generated rows are still called so."""
     simulate(URI, SimulationPlan(["sample:20000"], slices=2), Steps())
-    loaded = data.load([f"{URI}/dataset/"])
+    loaded = data.load([f"{URI}/dataset/"], default())
     for label in (0, 1):
-        hashes = [np.sort(data.row_hashes(one.rows[one.labels == label])) for one in (loaded, dataset)]
+        hashes = [np.sort(row_hashes(one.rows[one.labels == label])) for one in (loaded, dataset)]
         np.testing.assert_array_equal(*hashes)
     assert loaded.synthetic
-    assert data.load([f"{URI}/dataset/new/0001.parquet"]).synthetic
+    assert data.load([f"{URI}/dataset/new/0001.parquet"], default()).synthetic
 
 
 def test_real_rows_are_not_called_synthetic(bucket, dataset, tmp_path):
     """The mark is the generator's alone."""
     path = tmp_path / "real.parquet"
-    simulation.pd.DataFrame(dataset.rows, columns=list(data.COLUMNS)).assign(Class=dataset.labels).to_parquet(path)
+    pd.DataFrame(dataset.rows, columns=list(COLUMNS)).assign(Class=dataset.labels).to_parquet(path)
     assert simulate(URI, SimulationPlan([str(path)]), Steps())["synthetic"] is False
-    assert not data.load([f"{URI}/dataset/"]).synthetic
+    assert not data.load([f"{URI}/dataset/"], default()).synthetic
 
 
 def test_a_simulation_is_not_overwritten_unasked(bucket):

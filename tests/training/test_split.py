@@ -5,8 +5,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from fraud.errors import DataError
-from fraud.schema import COLUMNS, LABEL
-from training import data, split
+from fraud.schema import default
+from tests.ulb import COLUMNS, LABEL
+from training import split
+from training.dataset import combine
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 TIME = COLUMNS.index("Time")
@@ -21,7 +23,7 @@ def dataset(random, size, times=50, distinct=60):
     frame = pd.DataFrame(pool[random.integers(0, distinct, size)], columns=list(COLUMNS))
     labels = (random.random(size) < 0.5).astype(np.int8)
     labels[:2] = 0, 1
-    return data.combine([frame.assign(**{LABEL: labels})], ["drawn"], synthetic=True)
+    return combine([frame.assign(**{LABEL: labels})], ["drawn"], default(), synthetic=True)
 
 
 def values(rows):
@@ -34,7 +36,7 @@ def many():
     random = np.random.default_rng(3)
     frame = pd.DataFrame(random.normal(size=(5_000, len(COLUMNS))), columns=list(COLUMNS))
     labels = (random.random(5_000) < 0.2).astype(np.int8)
-    return data.combine([frame.assign(Time=np.arange(5_000) // 100, **{LABEL: labels})], ["t"], synthetic=True)
+    return combine([frame.assign(Time=np.arange(5_000) // 100, **{LABEL: labels})], ["t"], default(), synthetic=True)
 
 
 @QUICK
@@ -59,7 +61,7 @@ def test_held_out_rows_stay_held_out(draw, seed):
     kept = np.sort(random.permutation(grown.size)[: grown.size // 2])
     assume(0 < grown.labels[kept].sum() < len(kept))
     frame = pd.DataFrame(grown.rows[kept], columns=list(COLUMNS)).assign(**{LABEL: grown.labels[kept]})
-    before = data.combine([frame], ["drawn"], synthetic=True)
+    before = combine([frame], ["drawn"], default(), synthetic=True)
     try:
         old, new = (split.split(drawn, "stratified", seed=seed) for drawn in (before, grown))
     except DataError:
@@ -117,7 +119,7 @@ def test_only_the_seed_moves_a_stratified_split(many):
 def test_the_label_decides_nothing(many):
     """Turning every label round moves no row to the other side."""
     frame = pd.DataFrame(many.rows, columns=list(COLUMNS)).assign(**{LABEL: 1 - many.labels})
-    turned = data.combine([frame], ["turned"], synthetic=True)
+    turned = combine([frame], ["turned"], default(), synthetic=True)
     for protocol in ("time", "stratified"):
         np.testing.assert_array_equal(split.split(many, protocol).test, split.split(turned, protocol).test)
 
@@ -144,7 +146,7 @@ def test_folds_are_unrelated_to_the_split(many):
 def test_later_part(many):
     """The later part is strictly later than the rest of the indices given, in whatever order they come."""
     train = split.split(many).train
-    later = split.later_part(many.rows, train[::-1], 0.25)
+    later = split.later_part(many, train[::-1], 0.25)
     earlier = np.setdiff1d(train, later)
     assert many.rows[earlier, TIME].max() < many.rows[later, TIME].min()
     assert (np.diff(later) > 0).all()
@@ -154,12 +156,12 @@ def test_later_part(many):
 def test_what_cannot_be_divided(many):
     """Sides without rows or frauds, one Time throughout, too few frauds and bad shares are stated errors."""
     frame = pd.DataFrame(many.rows, columns=list(COLUMNS)).assign(**{LABEL: 0})
-    early = data.combine([frame.assign(**{LABEL: [1] * 9 + [0] * (many.size - 9)})], ["t"], synthetic=True)
+    early = combine([frame.assign(**{LABEL: [1] * 9 + [0] * (many.size - 9)})], ["t"], default(), synthetic=True)
     with pytest.raises(
         DataError, match=r"the test side of the time split would have \d+ rows and no fraud .*give more data"
     ):
         split.split(early)
-    late = data.combine([frame.assign(**{LABEL: [0] * (many.size - 9) + [1] * 9})], ["t"], synthetic=True)
+    late = combine([frame.assign(**{LABEL: [0] * (many.size - 9) + [1] * 9})], ["t"], default(), synthetic=True)
     with pytest.raises(DataError, match="the training side of the time split"):
         split.split(late)
     with pytest.raises(DataError, match="9 frauds cannot be spread over 10 folds"):
@@ -167,7 +169,7 @@ def test_what_cannot_be_divided(many):
     with pytest.raises(DataError, match="no row is earlier than Time 0"):
         split.split(dataset(np.random.default_rng(0), 50, times=1))
     with pytest.raises(DataError, match="no rows"):
-        split.later_part(many.rows, np.empty(0, dtype=np.int64), 0.2)
+        split.later_part(many, np.empty(0, dtype=np.int64), 0.2)
     for share in (0.0, 1.0, -1.0, float("nan")):
         with pytest.raises(DataError, match="between 0 and 1"):
             split.split(many, "stratified", share)

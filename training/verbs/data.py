@@ -1,10 +1,10 @@
 """Verbs on data sets: data push, data pull."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from fraud import command
+from fraud.argument_types import local_path
 from fraud.command import Verbs
 from fraud.remote.resolve import registry
 from training.verbs import PROGRAM, options
@@ -22,13 +22,13 @@ def add_to(verbs: Verbs) -> None:
         f"{PROGRAM} data push creditcard.csv",
         f"{PROGRAM} data push week.parquet --name new/0007.parquet",
     )
-    push.add_argument("file", type=Path)
+    push.add_argument("file", type=local_path)
     options.add_schema(push)
     push.add_argument("--name", help="name below dataset/; the file's own by default")
     pull = command.subcommand(
         data, "pull", _pull, "Download everything below dataset/, checked.", f"{PROGRAM} data pull data/"
     )
-    pull.add_argument("folder", type=Path)
+    pull.add_argument("folder", type=local_path)
 
 
 def _push(arguments: argparse.Namespace) -> dict[str, Any]:

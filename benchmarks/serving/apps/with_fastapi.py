@@ -7,7 +7,8 @@ import numpy as np
 from fastapi import FastAPI
 
 from fraud.features import transform
-from fraud.schema import COLUMNS, Transaction
+from fraud.schema import default
+from serving.contract.models import Transaction
 
 app = FastAPI()
 _FOREST = joblib.load(os.environ["BENCH_FOREST"]).set_params(n_jobs=1)
@@ -16,5 +17,5 @@ _FOREST = joblib.load(os.environ["BENCH_FOREST"]).set_params(n_jobs=1)
 @app.post("/predict")
 def predict(transaction: Transaction) -> dict[str, float]:
     """Score one transaction."""
-    row = np.array([[getattr(transaction, column) for column in COLUMNS]])
+    row = np.array([[getattr(transaction, column) for column in default().inputs]])
     return {"fraud_probability": float(_FOREST.predict_proba(transform(row))[0, 1])}

@@ -2,7 +2,7 @@
 
 from benchmarks.serving.contestants.contestant import Contestant, Place
 from benchmarks.serving.forests import Forests
-from fraud.schema import COLUMNS
+from fraud.schema import default
 
 
 def contestants() -> list[Contestant]:
@@ -13,7 +13,7 @@ def contestants() -> list[Contestant]:
             title="stock BentoML and scikit-learn, adaptive batching",
             workers=2,
             command=_command,
-            body=lambda forests: {"rows": [[forests.transaction[column] for column in COLUMNS]]},
+            body=lambda forests: {"rows": [[forests.transaction[column] for column in default().inputs]]},
             read_score=lambda answer: float(answer[0][1]),
             batches=True,
             settings={"BENCH_MODEL": "{tag}"},

@@ -8,10 +8,12 @@ import pytest
 
 from fraud import __main__ as program
 from fraud import command, store
-from fraud.bulk.many_files import find, score_files
+from fraud.bulk.many_files import score_files
 from fraud.bulk.one_file import score_file
 from fraud.errors import DataError, FraudError
+from fraud.features import of_default
 from fraud.manifest import Manifest
+from fraud.remote.sources import find
 
 
 @pytest.fixture
@@ -70,7 +72,9 @@ def test_finished_outputs_are_left_alone(folder, tmp_path, tag):
 def test_outputs_of_another_model_are_made_anew(folder, tmp_path, tag, model, scorer, probes, facts):
     """They hold other scores."""
     run(folder, tmp_path / "out", tag)
-    other = store.save(model, scorer, probes, lambda v, files: Manifest(model_version=v, files=files, **facts), {})
+    other = store.save(
+        model, scorer, of_default(), probes, lambda v, files: Manifest(model_version=v, files=files, **facts), {}
+    )
     assert run(folder, tmp_path / "out", f"fraud_detector:{other.model_version}")["files"] == 3
     assert set(pd.read_csv(tmp_path / "out" / "b.csv")["model_version"]) == {other.model_version}
 
@@ -87,8 +91,8 @@ def test_what_is_no_output_of_ours_is_replaced(folder, tmp_path, tag, content):
 def test_files_are_found_by_folder_name_and_pattern(folder):
     """Each once, in order; a folder gives its tables only."""
     names = ["a.parquet", "b.csv", "c.csv.gz", "d.csv"]
-    assert [path.name for path in find([str(folder)])] == names
-    assert [path.name for path in find([f"{folder}/*.csv", f"{folder}/b.csv"])] == ["b.csv", "d.csv"]
+    assert [source.file_name for source in find([str(folder)])] == names
+    assert [source.file_name for source in find([f"{folder}/*.csv", f"{folder}/b.csv"])] == ["b.csv", "d.csv"]
     with pytest.raises(DataError, match="no CSV or Parquet file there"):
         find([str(folder), f"{folder}/*.nothing"])
 

@@ -15,10 +15,10 @@ from fraud.bulk import pieces
 from fraud.bulk.one_file import score_file
 from fraud.bulk.pieces import Pieces
 from fraud.errors import DataError, ModelError
-from fraud.features import transform
+from fraud.features import of_default, transform
 from fraud.manifest import Manifest
-from fraud.schema import COLUMNS, ID_COLUMN, LABEL
 from fraud.tables import chunks
+from tests.ulb import COLUMNS, ID_COLUMN, LABEL
 
 WRITTEN = ["fraud_probability", "is_fraud", "model_version"]
 
@@ -85,6 +85,7 @@ def test_the_summary_counts_what_was_written(source, target, tag, saved):
     result = read(target)
     assert summary == {
         "output": str(target),
+        "read_as": "CSV, commas, decimal points, UTF-8" if source.suffix == ".csv" else "Parquet",
         "rows": 200,
         "flagged": int(result["is_fraud"].sum()),
         "model_version": saved.model_version,
@@ -386,7 +387,9 @@ def test_a_changed_input_starts_anew(source, target, tag, small, scored, given, 
 def test_another_model_starts_anew(source, target, tag, small, scored, model, scorer, probes, facts):
     """Pieces of another model's scores are not mixed in."""
     stop_after(2, source, target, tag)
-    other = store.save(model, scorer, probes, lambda v, files: Manifest(model_version=v, files=files, **facts), {})
+    other = store.save(
+        model, scorer, of_default(), probes, lambda v, files: Manifest(model_version=v, files=files, **facts), {}
+    )
     assert "resumed_at_row" not in score_file(source, target, f"fraud_detector:{other.model_version}")
     assert scored == [64, 64, 64, 64, 64, 8]
     assert set(read(target)["model_version"]) == {other.model_version}

@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from fraud import store
 from fraud.bulk.one_file import score_file
 from fraud.estimator.row_features import FOREST, RowFeatures, pipeline
-from fraud.features import transform
-from fraud.schema import COLUMNS, LABEL
+from fraud.features import of_default, transform
+from tests.ulb import COLUMNS, LABEL
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_a_row_shifted_by_pandas_is_refused(stored, frame, tmp_path):
 
 def test_it_is_a_whole_estimator(model, frame, scores):
     """It can be cloned and pickled, counts as fitted, and says how many columns it takes."""
-    whole = pipeline(model)
+    whole = pipeline(model, of_default())
     check_is_fitted(whole)
     assert whole.n_features_in_ == len(COLUMNS)
     assert isinstance(clone(whole).steps[0][1], RowFeatures)

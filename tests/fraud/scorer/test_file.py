@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from fraud.errors import ModelError
-from fraud.features import FEATURES, transform
+from fraud.features import transform
 from fraud.scorer import file as forest_file
 from fraud.scorer.file import Probes, load, save
 from fraud.scorer.from_sklearn import from_sklearn
 from fraud.scorer.order import LEAF
+from tests.ulb import FEATURES
 
 
 def same(left, right):

@@ -19,10 +19,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from fraud.errors import ModelError
-from fraud.features import FEATURES, transform
+from fraud.features import transform
 from fraud.scorer import kernel, numpy_walk, order
 from fraud.scorer.from_sklearn import from_sklearn
 from fraud.scorer.order import LEAF, floor32
+from tests.ulb import FEATURES
 
 SIZE = 500
 WIDTH = 6

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from fraud import command, store
-from fraud.features import FEATURES, transform
+from fraud.features import transform
 from fraud.manifest import BINS, Bins
 from fraud.profile import SCORE, Profile
-from fraud.schema import COLUMNS, LABEL
 from monitoring import __main__ as program
 from monitoring.offline import drift
+from tests.ulb import COLUMNS, FEATURES, LABEL
 from training import sample
 from training.console import Steps
 from training.run import TrainingPlan, run
@@ -27,7 +27,7 @@ def manifest():
     """A small real model in the store, deleted at the end."""
     before = store.versions()
     recipe = DEFAULTS.model_copy(update={"trees": 10, "seed": 1})
-    yield run(TrainingPlan(["sample:6000"], "stratified", recipe, jobs=1), Steps())
+    yield run(TrainingPlan(["sample:6000"], protocol="stratified", recipe=recipe, jobs=1), Steps())
     for version in set(store.versions()) - set(before):
         bentoml.models.delete(f"fraud_detector:{version}")
 
@@ -245,7 +245,7 @@ def test_a_version_that_is_not_there_is_a_stated_error(call, manifest, same, ver
     ("changes", "words"),
     [
         ({"schema_hash": "0" * 64}, "made for another transaction schema"),
-        ({"profile": {"V1": Bins(edges=(0.0,), ratios=(0.1,) * BINS)}}, "has no reference of this code's features"),
+        ({"profile": {"V1": Bins(edges=(0.0,), ratios=(0.1,) * BINS)}}, "has no reference of its features"),
     ],
 )
 def test_a_model_of_another_schema_is_a_stated_error(call, manifest, same, changes, words):

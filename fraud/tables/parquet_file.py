@@ -1,0 +1,45 @@
+"""How a Parquet file is read whole, and what of the index that pandas saves in it is a column."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+
+from fraud.errors import one_line
+from fraud.tables import refusals
+
+LEVELS = "index_levels"
+"""Key of a frame's ``attrs``: the names of the levels that became columns, for what is said of unknown columns."""
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The table. Raises DataError when there is none, OSError when the system does not let us read it."""
+    try:  # one file, not a dataset: a folder named "Class=1" above it must not become a column
+        return as_columns(pyarrow.parquet.ParquetFile(path).read().to_pandas())
+    except (pyarrow.ArrowException, ValueError) as error:
+        raise refusals.malformed(path, "Parquet", one_line(error)) from None
+
+
+def names(path: Path) -> list[str]:
+    """The columns of the file, and the levels of its index that have a name. Raises as ``read`` does."""
+    try:
+        empty = pyarrow.parquet.ParquetFile(path).schema_arrow.empty_table().to_pandas()
+    except (pyarrow.ArrowException, ValueError) as error:
+        raise refusals.malformed(path, "Parquet", one_line(error)) from None
+    return [str(name) for name in as_columns(empty).columns]
+
+
+def as_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """``frame`` with the named levels of its index as columns; levels without a name, as filtering leaves, go.
+
+    Raises ValueError when a level has the name of a column.
+    """
+    levels = list(frame.index.names)
+    named = [str(name) for name in levels if name is not None]
+    unnamed = [number for number, name in enumerate(levels) if name is None]
+    if not named:
+        return frame.reset_index(drop=True)
+    flat = frame.reset_index(level=unnamed, drop=True).reset_index() if unnamed else frame.reset_index()
+    flat.attrs[LEVELS] = named
+    return flat
