@@ -53,7 +53,7 @@ def _put_on_thresholds(
     if not len(inner):
         return
     nodes = forest.nodes[random.choice(inner, size=len(probes))]
-    for probe, column, cut in zip(probes, order.columns(nodes), order.thresholds(nodes), strict=True):
+    for probe, column, cut in zip(probes, forest.features_of(nodes), order.thresholds(nodes), strict=True):
         beside = (cut, np.nextafter(cut, np.float32(np.inf)), np.nextafter(cut, np.float32(-np.inf)))
         place, value = source_of(features, int(column), float(beside[random.integers(3)]))
         probe[place] = value
