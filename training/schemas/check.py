@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 
 from fraud.errors import DataError
+from fraud.remote import sources
+from fraud.remote.sources import Source
 from fraud.schema import Schema
 from fraud.tables import refusals, table
 from training.schemas import reading
@@ -15,33 +17,33 @@ from training.schemas import reading
 _ROWS_NAMED = refusals.MAX_ROWS_NAMED + 1
 
 
-def check(paths: Sequence[Path], schema: Schema) -> dict[str, Any]:
-    """Hold every row of ``paths`` against ``schema``, in constant memory.
+def check(files: Sequence[Path | str], schema: Schema) -> dict[str, Any]:
+    """Hold every row of ``files`` against ``schema``, in constant memory.
 
     Returns rows and frauds (None where no file has the label), columns of the schema that no file has, and of each file
     the problems in words.
     """
-    files = [_FileCheck(path, schema) for path in paths]
-    for file in files:
+    checks = [_FileCheck(source, schema) for source in sources.find([str(file) for file in files])]
+    for file in checks:
         file.run()
     named = [*schema.columns, *(name for name in (schema.roles.label, schema.roles.id) if name)]
-    labelled = [file.frauds for file in files if file.frauds is not None]
+    labelled = [file.frauds for file in checks if file.frauds is not None]
     return {
         "schema": schema.name,
         "schema_hash": schema.hash,
-        "rows": sum(file.rows for file in files),
+        "rows": sum(file.rows for file in checks),
         "frauds": sum(labelled) if labelled else None,
-        "unseen_columns": [name for name in named if not any(name in file.columns for file in files)],
-        "passed": not any(file.problems for file in files),
-        "files": [file.document() for file in files],
+        "unseen_columns": [name for name in named if not any(name in file.columns for file in checks)],
+        "passed": not any(file.problems for file in checks),
+        "files": [file.document() for file in checks],
     }
 
 
 class _FileCheck:
     """What is wrong with one file, as its chunks pass by."""
 
-    def __init__(self, path: Path, schema: Schema) -> None:
-        self.path, self.schema = path, schema
+    def __init__(self, source: Source, schema: Schema) -> None:
+        self.source, self.schema = source, schema
         self.rows = 0
         self.frauds: int | None = None
         self.columns: list[str] = []
@@ -53,8 +55,9 @@ class _FileCheck:
     def run(self) -> None:
         """Read the whole file; a file that cannot be read on is one problem more."""
         try:
-            for chunk in reading.chunks(self.path, table.reading(self.schema)):
-                self._add(chunk)
+            with self.source.local() as path:
+                for chunk in reading.chunks(path, table.reading(self.schema)):
+                    self._add(chunk)
             if not self.rows:
                 self.problems.append(refusals.NO_ROWS)
         except DataError as error:
@@ -85,7 +88,7 @@ class _FileCheck:
     def document(self) -> dict[str, Any]:
         """As the command prints it."""
         return {
-            "file": str(self.path),
+            "file": self.source.name,
             "found": self.words or None,
             "rows": self.rows,
             "frauds": self.frauds,

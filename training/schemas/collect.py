@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fraud.errors import DataError
+from fraud.remote import sources
 from training.schemas import names, reading
 from training.schemas.column_facts import ColumnFacts
 
@@ -29,18 +30,27 @@ class Findings:
     rows: int = 0
 
 
-def collect(paths: Sequence[Path], label: str | None) -> Findings:
-    """Read all files once, in chunks. Raises DataError when one is no table, or has other columns than the first."""
-    found = Findings([path.name for path in paths], label, is_label_told=label is not None)
-    for path in paths:
-        for chunk in reading.chunks(path):
-            if not found.rows:
-                _begin(found, chunk.frame, path)
-            found.words += [chunk.words] if chunk.words not in found.words else []
-            _add(found, chunk, path)
+def collect(files: Sequence[Path | str], label: str | None) -> Findings:
+    """Read all files once, in chunks; ``files`` are paths, folders, patterns, or addresses in S3.
+
+    Raises DataError when one is no table, or has other columns than the first, and RegistryError when S3 fails.
+    """
+    tables = sources.find([str(file) for file in files])
+    found = Findings([table.file_name for table in tables], label, is_label_told=label is not None)
+    for table in tables:
+        with table.local() as path:
+            _add_file(found, path)
     if not found.rows:
-        raise DataError(f"{', '.join(map(str, paths))}: there are no rows to draft a schema from")
+        raise DataError(f"{', '.join(table.name for table in tables)}: there are no rows to draft a schema from")
     return found
+
+
+def _add_file(found: Findings, path: Path) -> None:
+    for chunk in reading.chunks(path):
+        if not found.rows:
+            _begin(found, chunk.frame, path)
+        found.words += [chunk.words] if chunk.words not in found.words else []
+        _add(found, chunk, path)
 
 
 def _begin(found: Findings, frame: pd.DataFrame, path: Path) -> None:

@@ -30,13 +30,14 @@ class Draft:
     """How each is written."""
 
 
-def infer(paths: Sequence[Path], label: str | None = None) -> Draft:
-    """Draft the schema of one data set in ``paths``; ``label`` is the column of what was found out.
+def infer(files: Sequence[Path | str], label: str | None = None) -> Draft:
+    """Draft the schema of one data set in ``files``; ``label`` is the column of what was found out.
 
     One pass in constant memory; the same for the same files. Raises DataError when there is no table, or when the label
-    that was told has not two values, or when no column can be used.
+    that was told has not two values, or when no column can be used, and
+    RegistryError when S3 fails.
     """
-    found = collect(paths, label)
+    found = collect(files, label)
     given = roles.find_label(found)
     named = given.columns.get("label")
     decisions = {name: kinds.decide(facts) for name, facts in found.columns.items() if name != named}

@@ -15,17 +15,17 @@ _MOMENT = datetime(2024, 5, 17, 12, 30, tzinfo=UTC)
 _INVENTED = "example-1"
 
 
-def example(schema: Schema, path: Path | None = None) -> dict[str, Any]:
+def example(schema: Schema, file: Path | str | None = None) -> dict[str, Any]:
     """One transaction as JSON has it. Raises DataError when the file lacks a column that the schema needs.
 
-    With ``path`` each value is the middle one of its column: the median, or the level met most often. It is no row of
+    With ``file`` each value is the middle one of its column: the median, or the level met most often. It is no row of
     the file. Ids and keys are invented.
     """
-    found = collect([path], None) if path is not None else None
+    found = collect([file], None) if file is not None else None
     facts = found.columns if found else {}
     absent = [name for name in schema.inputs if found and name not in facts and not schema.columns[name].missing]
     if absent:
-        raise DataError(f"{path}: the schema's {', '.join(absent)} is not in the file")
+        raise DataError(f"{file}: the schema's {', '.join(absent)} is not in the file")
     request = {name: _value(schema, name, facts.get(name)) for name in schema.columns if _is_sent(schema, name)}
     return request | ({schema.roles.id: _INVENTED} if schema.roles.id else {})
 

@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.parquet
 
 from fraud.errors import one_line
-from fraud.tables import csv_file, refusals, table
+from fraud.tables import csv_file, parquet_file, refusals, table
 from fraud.tables.found import AS_WRITTEN, Reading
 
 CHUNK_ROWS = 200_000
@@ -72,8 +72,7 @@ def _plain(batch: pyarrow.RecordBatch) -> pd.DataFrame:
     for place, field in enumerate(columns.schema):
         if (plain := _plain_type(field.type)) is not None:
             columns = columns.set_column(place, field.name, columns.column(place).cast(plain))
-    frame: pd.DataFrame = columns.to_pandas(ignore_metadata=True, types_mapper=_WITH_GAPS.get)
-    return frame
+    return parquet_file.as_columns(columns.to_pandas(types_mapper=_WITH_GAPS.get))
 
 
 def _plain_type(kind: pyarrow.DataType) -> pyarrow.DataType | None:

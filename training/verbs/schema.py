@@ -12,6 +12,8 @@ from training.verbs import PROGRAM, options
 if TYPE_CHECKING:
     from training.schemas.draft import Draft
 
+_FILES = "a CSV or Parquet file, a folder of them, a pattern with *, or s3://bucket/key"
+
 
 def add_to(verbs: Verbs) -> None:
     """Register the verbs."""
@@ -31,7 +33,7 @@ def _add_infer(actions: Verbs) -> None:
         f"{PROGRAM} schema infer shop.csv --output shop.toml",
         f"{PROGRAM} schema infer january.parquet february.parquet --label chargeback",
     )
-    infer.add_argument("files", type=Path, nargs="+", metavar="FILE", help="CSV or Parquet; several are one data set")
+    infer.add_argument("files", nargs="+", metavar="FILE", help=f"{_FILES}; several are one data set")
     infer.add_argument(
         "--label", metavar="NAME", help="the column of what was found out; by name, and said, by default"
     )
@@ -47,7 +49,7 @@ def _add_check(actions: Verbs) -> None:
         "Say all that is wrong with files by a schema; exit code 1 when anything is.",
         f"{PROGRAM} schema check shop.csv --schema shop.toml",
     )
-    check.add_argument("files", type=Path, nargs="+", metavar="FILE", help="CSV or Parquet")
+    check.add_argument("files", nargs="+", metavar="FILE", help=_FILES)
     options.add_schema(check)
 
 
@@ -59,7 +61,7 @@ def _add_example(actions: Verbs) -> None:
         "Print one valid transaction as JSON; with a file the middle of its values, never a row of it.",
         f"{PROGRAM} schema example --schema shop.toml shop.csv",
     )
-    example.add_argument("file", type=Path, nargs="?", metavar="FILE", help="CSV or Parquet to take the values from")
+    example.add_argument("file", nargs="?", metavar="FILE", help="CSV or Parquet file to take the values from")
     options.add_schema(example)
 
 

@@ -217,6 +217,15 @@ def test_types_of_parquet(infer):
     assert "whole, 0 to 8" in made.text
 
 
+def test_an_index_of_parquet(tmp_path):
+    """Levels with a name are columns, as for every reader; one without a name is none."""
+    frame = pd.DataFrame(PLAIN | {"order_id": range(ROWS)})
+    frame.set_index("order_id").to_parquet(tmp_path / "named.parquet")
+    frame.drop(columns="order_id")[::2].to_parquet(tmp_path / "filtered.parquet")
+    assert schema.parse(draft.infer([tmp_path / "named.parquet"]).text, "draft").roles.id == "order_id"
+    assert list(schema.parse(draft.infer([tmp_path / "filtered.parquet"]).text, "draft").columns) == ["amount"]
+
+
 def test_words_for_missing_between_numbers_are_declared(infer):
     """And said to count in texts too; a word of texts alone is a level, and named."""
     read, made = infer(
@@ -309,7 +318,8 @@ def test_several_files_are_one_data_set(tmp_path):
     """Rows are counted together; another set of columns is refused."""
     for name, rows in (("a", 30), ("b", 50)):
         pd.DataFrame(PLAIN).head(rows).to_csv(tmp_path / f"{name}.csv", index=False)
-    assert draft.infer([tmp_path / "a.csv", tmp_path / "b.csv"]).rows == 80
+    for named in ([tmp_path / "a.csv", tmp_path / "b.csv"], [tmp_path], [f"{tmp_path}/*.csv"]):
+        assert draft.infer(named).rows == 80
     pd.DataFrame(PLAIN | {"more": 1}).to_csv(tmp_path / "c.csv", index=False)
     with pytest.raises(DataError, match=r"c\.csv: its columns are not those of a\.csv: more"):
         draft.infer([tmp_path / "a.csv", tmp_path / "c.csv"])

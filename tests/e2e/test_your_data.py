@@ -1,0 +1,83 @@
+"""The page for who has data of their own: its commands run as they stand, in order, and do what it says."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from fraud import schema
+from tests.e2e.conftest import REPOSITORY
+
+pytestmark = pytest.mark.e2e
+
+PAGE = (REPOSITORY / "docs" / "your-data.md").read_text()
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """The folder it was done in, and stdout and stderr by command."""
+    folder = tmp_path_factory.mktemp("your-data")
+    own = {"BENTOML_HOME": str(folder / "home"), "PYTHONPATH": str(REPOSITORY)}
+    said = {}
+    for command in COMMANDS:
+        words = [sys.executable, *command.split()[1:]]
+        done = subprocess.run(words, cwd=folder, env=os.environ | own, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, f"{command}\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}"
+        said[" ".join(command.split()[2:5])] = done
+    return folder, said
+
+
+def document(ran, command):
+    return json.loads(next(done.stdout for name, done in ran[1].items() if name.startswith(command)))
+
+
+def test_every_command_is_one_of_ours():
+    """Each is run by Python, so that the test can take its own."""
+    assert len(COMMANDS) == 7
+    assert all(re.match(r"python -m (training|fraud) ", command) for command in COMMANDS)
+
+
+def test_the_draft_is_what_the_page_shows(ran):
+    """Line by line, and the file keeps it."""
+    [shown] = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    drafted = (ran[0] / "shop.toml").read_text()
+    assert [line for line in shown.splitlines() if line not in drafted.splitlines()] == []
+    assert document(ran, "training schema check")["passed"]
+
+
+def test_the_model_learns_what_the_page_says(ran):
+    """Average precision about 0.7 on rows that it has not seen, and the figures of each channel."""
+    judged = document(ran, "training evaluate")
+    assert 0.6 < judged["metrics"]["average_precision"]["value"] < 0.85
+    assert {"web", "app", "shop", "phone"} <= set(json.dumps(judged).replace('"', " ").split())
+
+
+def test_each_row_is_scored(ran):
+    """In the order of the file, under its ids."""
+    orders = [line.split(";")[0] for line in (ran[0] / "shop.csv").read_text("utf-8-sig").splitlines()[1:]]
+    scored = [line.split(",") for line in (ran[0] / "scores.csv").read_text().splitlines()]
+    assert [
+        row[scored[0].index("order_id" if "order_id" in scored[0] else "transaction_id")] for row in scored[1:]
+    ] == orders
+
+
+def test_the_example_is_a_request(ran):
+    """Of the schema's columns."""
+    request = document(ran, "training schema example")
+    assert set(schema.read(ran[0] / "shop.toml").inputs) <= set(request)
+
+
+def test_messages_of_the_page_are_those_of_the_code():
+    """What can be raised without data is compared with what is raised."""
+    for declared in (
+        '[columns.x]\nkind = "key"\nminimum = 1\n',
+        '[roles]\namount = "total"\n[columns.v]\nkind = "number"\n',
+        '[roles]\nlabel = "y"\n[columns.y]\nkind = "number"\n',
+    ):
+        with pytest.raises(schema.SchemaError) as error:
+            schema.parse(f'name = "page"\n{declared}', "page")
+        assert f"`{str(error.value).removeprefix('page: ')}`" in PAGE
