@@ -7,6 +7,7 @@ whole; ``fraud/schemas/creditcard.toml`` is the one for commands that have neith
 import hashlib
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache, cached_property
 from importlib.resources import files
@@ -109,20 +110,19 @@ class Schema(_Declared):
         for role, kind in (("time", "time"), ("amount", "number")):
             name = getattr(roles, role)
             if name is not None and (name not in self.columns or self.columns[name].kind != kind):
-                raise ValueError(
-                    f"[roles] {role} = {name!r} should be a column of kind {kind}: add [columns.{_key(name)}]"
-                )
+                added = f"add [columns.{_key(name)}]"
+                raise ValueError(f"[roles] {role} = {name!r} should be a column of kind {kind}: {added}")
         for role in ("label", "id"):
             if (name := getattr(roles, role)) in self.columns:
-                raise ValueError(
-                    f"[columns.{_key(name)}] is the {role}: it stands in [roles] alone, leave the table out"
-                )
+                alone = "it stands in [roles] alone, leave the table out"
+                raise ValueError(f"[columns.{_key(name)}] is the {role}: {alone}")
         if roles.label is not None and roles.label == roles.id:
             raise ValueError(f"[roles] label and id are both {roles.label!r}")
         if roles.fraud is not None and (roles.label is None or not roles.fraud):
-            raise ValueError(
-                "[roles] fraud lists the values of the label that mean fraud: name the label, and one value at least"
-            )
+            raise ValueError("[roles] fraud lists values of the label that mean fraud: name the label, and one value")
+        twice = [name for name, count in Counter(self.features).items() if count > 1]
+        if twice:
+            raise ValueError(f"two features would be called {twice[0]!r}: rename the column, or leave its `derive` out")
         if not self.features:
             raise ValueError(
                 "no column gives the model an input: a number, a boolean, a category, or a time with `derive`"
@@ -230,8 +230,7 @@ def of_document(document: Mapping[str, Any], where: str) -> Schema:
 @cache
 def default() -> Schema:
     """The schema of the public credit-card data."""
-    where = "fraud/schemas/creditcard.toml"
-    return parse((files("fraud") / "schemas" / "creditcard.toml").read_text("utf-8"), where)
+    return parse((files("fraud") / "schemas" / "creditcard.toml").read_text("utf-8"), "creditcard.toml")
 
 
 def _worded(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails

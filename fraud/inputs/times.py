@@ -23,6 +23,8 @@ def zone_of(name: str) -> ZoneInfo:
     """The zone of an IANA name such as ``Europe/Berlin``. Raises ValueError for another."""
     folder, _, key = f"tzdata.zoneinfo.{name.replace('/', '.')}".rpartition(".")
     try:
+        if "." in name:
+            raise ValueError(name)
         with (files(folder) / key).open("rb") as file:
             return ZoneInfo.from_file(file, key=name)
     except (ModuleNotFoundError, OSError, ValueError, TypeError):

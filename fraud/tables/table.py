@@ -180,7 +180,10 @@ def _labels(cells: pd.Series, schema: Schema, faults: Faults) -> NDArray[np.int8
         values = kinds.truths(cells)
         _note(faults, name, LABEL_RULE, np.isnan(values) & ~missing)
     else:
-        values = np.isin(kinds.texts(cells).astype(str), fraud).astype(np.float64)
+        words = kinds.texts(cells).astype(str)
+        values = np.isin(words, fraud).astype(np.float64)
+        alike = np.isin(np.char.lower(np.char.strip(words)), [one.strip().lower() for one in fraud])
+        _note(faults, name, f"written as the schema has it, {' or '.join(fraud)}", alike & (values == 0))
     _note(faults, name, NOT_EMPTY, missing)
     return np.where(np.isnan(values), 0, values).astype(np.int8)
 

@@ -237,8 +237,8 @@ PLAIN = '[columns.x]\nkind = "number"\n'
         ),
         ('name = "a"\n[roles]\nid = "x"\n' + PLAIN, "[columns.x] is the id: it stands in [roles] alone"),
         ('name = "a"\n[roles]\nid = "y"\nlabel = "y"\n' + PLAIN, "shop.toml: [roles] label and id are both 'y'"),
-        ('name = "a"\n[roles]\nfraud = ["Y"]\n' + PLAIN, "[roles] fraud lists the values of the label that mean fraud"),
-        ('name = "a"\n[roles]\nlabel = "y"\nfraud = []\n' + PLAIN, "name the label, and one value at least"),
+        ('name = "a"\n[roles]\nfraud = ["Y"]\n' + PLAIN, "[roles] fraud lists values of the label that mean fraud"),
+        ('name = "a"\n[roles]\nlabel = "y"\nfraud = []\n' + PLAIN, "name the label, and one value"),
         (
             'name = "a"\n[roles]\ntime = "t"\n[columns.t]\nkind = "time"\nmissing = true\n' + PLAIN,
             "shop.toml: [columns.t] is the time: each transaction has one, leave `missing` out",
@@ -256,3 +256,23 @@ def test_a_bad_schema_is_told(text, said):
     assert said in told
     assert told.startswith("shop.toml: ")
     assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        '[columns.t]\nkind = "time"\nderive = ["hour", "hour"]',
+        '[columns.t]\nkind = "time"\nderive = ["hour"]\n[columns.t_hour]\nkind = "number"',
+    ],
+)
+def test_no_two_features_have_one_name(columns):
+    """One would be read where the other was meant."""
+    with pytest.raises(SchemaError, match="two features would be called 't_hour'"):
+        schema.parse(f'name = "a"\n{columns}', "a.toml")
+
+
+@pytest.mark.parametrize("zone", ["Europe.Berlin", "", "..", "zone.tab", "../../etc/passwd", "Europe"])
+def test_a_zone_is_one_of_the_database(zone):
+    """And no name of a module, or of a file that lies there."""
+    with pytest.raises(SchemaError, match="is not known; expected one such as Europe/Berlin"):
+        schema.parse(f'name = "a"\n[columns.t]\nkind = "time"\nderive = ["hour"]\nzone = "{zone}"', "a.toml")

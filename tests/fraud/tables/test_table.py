@@ -365,3 +365,10 @@ def test_rows_hold_levels_by_their_place(shop):
     np.testing.assert_array_equal(rows[:, SCHEMA.inputs.index("country")], expected)
     np.testing.assert_array_equal(rows[:, SCHEMA.inputs.index("total")], shop["total"])
     assert rows.dtype == np.float64
+
+
+@pytest.mark.parametrize("spelling", ["y", " Y", "Y "])
+def test_a_label_that_is_nearly_fraud_is_refused(shop, spelling):
+    """Taken as it stands it would be legitimate, and nobody would know."""
+    said = refused(with_cells(shop, "fraudulent", {7: spelling}))
+    assert "fraudulent must be written as the schema has it, Y: 1 row is not (row 7)" in said
