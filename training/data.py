@@ -13,7 +13,7 @@ from fraud.errors import DataError, one_line
 from fraud.remote import datasets
 from fraud.remote import sources as tables_at
 from fraud.schema import Schema, default
-from fraud.tables import table
+from fraud.tables import refusals, table
 from training import sample
 from training.console import Steps
 from training.dataset import Dataset, combine
@@ -75,7 +75,7 @@ def _eras(frames: Sequence[tuple[str, pd.DataFrame]], schema: Schema) -> Iterato
 def _frames(source: str, schema: Schema, notes: list[str]) -> Iterator[tuple[str, pd.DataFrame]]:
     """The frames of one source, each with the name to use in messages; ``notes`` gets what there is to say."""
     if not source.strip():
-        raise tables_at.no_source("an empty name", EXPECTED)
+        raise refusals.no_source("an empty name", EXPECTED)
     if generated := _SAMPLE.fullmatch(source):
         _need_default(source, schema)
         rows, seed = generated.groups()
@@ -86,7 +86,7 @@ def _frames(source: str, schema: Schema, notes: list[str]) -> Iterator[tuple[str
         _need_default(source, schema)
         yield source, _openml()
     elif ("://" in source and not source.startswith("s3://")) or source.startswith("sample:"):
-        raise tables_at.no_source(repr(source), EXPECTED)
+        raise refusals.no_source(repr(source), EXPECTED)
     else:
         for found in tables_at.find([source]):
             if _is_of(schema, found, source, notes):

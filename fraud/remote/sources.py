@@ -63,11 +63,6 @@ class Source:
                 raise DataError(str(error).replace(str(target), self.name)) from None
 
 
-def no_source(name: str, expected: str = TABLES) -> DataError:
-    """Nothing that tables could come from."""
-    return DataError(f"{name} is no data source; expected {expected}")
-
-
 def find(sources: Sequence[str]) -> list[Source]:
     """The tables that are named, each once: files, folders (the tables in them), patterns with ``*``; also in S3.
 
@@ -101,7 +96,7 @@ def _names(source: str) -> list[str]:
     if source.startswith(_S3):
         return _objects(source)
     if "://" in source:
-        raise no_source(repr(source))
+        raise refusals.no_source(repr(source), TABLES)
     path = Path(source)
     if path.is_dir():
         names = [
