@@ -460,9 +460,11 @@ def test_another_schema_than_its_own_is_refused(two, entry):
     served = store.open_served(two)
     served.check_schema(None)
     served.check_schema(TWO.model_copy(update={"name": "the_same"}))
-    with pytest.raises(SchemaError, match="was made for the schema two, which it carries, not for creditcard: leave "):
+    with pytest.raises(
+        SchemaError, match="was made for the schema two, not for creditcard: it carries its own, leave "
+    ):
         served.check_schema(default())
-    with pytest.raises(SchemaError, match="made for the transaction schema two; the service takes that of creditcard "):
+    with pytest.raises(SchemaError, match="made for the schema two; the service takes creditcard alone: score files "):
         store.open_default(two)
     assert store.open_default(entry).features.schema == default()
 

@@ -56,8 +56,6 @@ def choose(monkeypatch):
         monkeypatch.setattr(serve.local, "remembered_champion", lambda: champion)
         monkeypatch.setattr(serve.local, "remember_champion", remembered.append)
         monkeypatch.setattr(serve, "registry", lambda _: remote)
-        monkeypatch.setattr(serve, "remembered_champion", lambda: champion)
-        monkeypatch.setattr(serve, "remember_champion", remembered.append)
         return serve.choose_model(Settings(s3_uri="s3://bucket/fraud", model=model), Steps()), remembered
 
     return call
