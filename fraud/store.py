@@ -20,7 +20,7 @@ from fraud.home import folder as home_folder
 from fraud.inputs import encoding
 from fraud.inputs.levels import Levels, moved
 from fraud.manifest import Manifest
-from fraud.schema import Schema, default
+from fraud.schema import Schema
 from fraud.scorer import file as forest_file
 from fraud.scorer.file import Probes
 from fraud.scorer.forest import Forest
@@ -214,10 +214,7 @@ def open_served(entry: "bentoml.Model") -> Served:
 def open_default(entry: "bentoml.Model") -> Served:
     """``open_served`` for who takes transactions of the default schema alone. Raises SchemaError for another."""
     served = open_served(entry)
-    if served.features.schema.hash != default().hash:
-        own, ours = served.features.schema.name, default().name
-        remedy = "score files with `python -m fraud score`"
-        raise SchemaError(f"{entry.tag}: made for the schema {own}; the service takes {ours} alone: {remedy}")
+    served.manifest.check_default()
     return served
 
 

@@ -63,7 +63,7 @@ def generate(rows=1_000, seed=0, fraud_share=0.1):
         {
             "order": [f"o-{seed}-{number}" for number in range(rows)],
             "bought_at": moments.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "total": np.round(np.minimum(random.lognormal(3 + 2 * fraud), 10_000), 2),
+            "total": np.round(np.minimum(random.lognormal(3 + 3 * fraud), 10_000), 2),
             "age": random.integers(18, 90, rows).astype(np.float64),
             "country": random.choice(COUNTRIES, rows),
             "channel": np.where(

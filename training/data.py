@@ -42,6 +42,8 @@ def load(sources: Sequence[str], schema: Schema) -> Dataset:
         raise DataError(f"no data given; expected {EXPECTED}")
     notes: list[str] = []
     read = [(name, frame) for source in sources for name, frame in _frames(source, schema, notes)]
+    if not read:
+        raise DataError(f"no data of the schema {schema.name}: {'; '.join(notes)}")
     frames = [(name, _checked(frame, schema, name)) for name, frame in read]
     notes += [f"{name}: read as {frame.attrs[table.LAYOUT]}" for name, frame in read if table.LAYOUT in frame.attrs]
     notes += _eras(frames, schema)

@@ -43,7 +43,12 @@ def fit(dataset: Dataset, part: Indices, seed: int) -> tuple[FeaturePath, Featur
 
 def features_of(path: FeaturePath, dataset: Dataset, part: Indices) -> Features:
     """Features of rows that ``path`` was not learnt on, float32 ``(len(part), n_features)``."""
-    return path.transform(moved(dataset.rows[part], dataset.schema, dataset.levels, path.encoding.levels))
+    return path.transform(rows_of(path, dataset, part))
+
+
+def rows_of(path: FeaturePath, dataset: Dataset, part: Indices) -> NDArray[np.float64]:
+    """The rows ``part`` with the levels that ``path`` has learnt, float64 ``(len(part), inputs)``."""
+    return moved(dataset.rows[part], dataset.schema, dataset.levels, path.encoding.levels)
 
 
 def _learn(dataset: Dataset, rows: NDArray[np.float64], labels: NDArray[np.int8], like: Encoding | None) -> Encoding:

@@ -55,7 +55,10 @@ def _put_on_thresholds(
     nodes = forest.nodes[random.choice(inner, size=len(probes))]
     for probe, column, cut in zip(probes, forest.features_of(nodes), order.thresholds(nodes), strict=True):
         beside = (cut, np.nextafter(cut, np.float32(np.inf)), np.nextafter(cut, np.float32(-np.inf)))
-        place, value = source_of(features, int(column), float(beside[random.integers(3)]))
+        value = float(beside[random.integers(3)])
+        if np.isinf(cut):  # missing values against all others
+            value = np.nan
+        place, value = source_of(features, int(column), value)
         probe[place] = value
 
 
@@ -63,11 +66,12 @@ def source_of(features: FeaturePath, column: int, value: float) -> tuple[int, fl
     """The place in a row, and what to put there, so that a feature becomes ``value``, or as near to it as can be."""
     schema, name = features.schema, features.names[column]
     made_of = {feature: (source, how) for feature, source, how in schema.derived}
-    if name in made_of:
-        source, how = made_of[name]
-        clock = derived.BY_NAME[how].inverse(value)
-        return schema.inputs.index(source), times.instant(clock, schema.columns[source].zone)
-    place = schema.inputs.index(name)
+    source, how = made_of.get(name, (name, None))
+    place = schema.inputs.index(source)
+    if np.isnan(value):
+        return place, value
+    if how is not None:
+        return place, times.instant(derived.BY_NAME[how].inverse(value), schema.columns[source].zone)
     if name in features.encoding.columns:
         codes = features.encoding.columns[name]
         distances = np.abs(np.array([*codes.codes, codes.other]) - value)

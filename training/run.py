@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from fraud import profile, store
 from fraud.errors import ModelError
 from fraud.features import FeaturePath
-from fraud.inputs.levels import moved
 from fraud.manifest import DataFacts, Manifest, Metrics, Recipe, SplitFacts, ThresholdChoice
 from fraud.schema import Schema, default
 from fraud.scorer.file import Probes
@@ -182,7 +181,7 @@ def _fit_exact(
 def save(plan: TrainingPlan, dataset: Dataset, judged: Judged) -> Manifest:
     """Write a judged model to the BentoML model store, with everything that is known about it."""
     path, schema = judged.features, dataset.schema
-    rows = moved(dataset.rows[judged.fitted], schema, dataset.levels, path.encoding.levels)
+    rows = encode.rows_of(path, dataset, judged.fitted)
     made_up = probes.make(rows, judged.forest, path, plan.recipe.seed)
     stored = Probes(made_up, train.score(judged.model, path.transform(made_up)))
     reference = profile.build(path.names, path.transform(rows), judged.validation_scores)

@@ -20,32 +20,38 @@ pytestmark = pytest.mark.e2e
 FIT = """
 import json, sys
 import numpy as np
-from fraud.features import transform
-from training import train
+from fraud.schema import default
+from fraud.tables import table
+from training import encode, train
 from training.backend import fitting_on
 from training.data import load
+from training.dataset import combine
+from training.run import out_of_fold
+from tests import shop_schema
 
-dataset = load(["sample:5000"], default())
-given = transform(dataset.rows), dataset.labels, train.DEFAULTS.model_copy(update={"trees": 30, "seed": 5})
-folds = np.arange(dataset.size) % 3
-here = train.fit(*given)
-with fitting_on("dask", sys.argv[1]):
-    there = train.fit(*given)
-    out_of_fold = train.out_of_fold(given[0], given[1], folds, given[2])
+shop = table.check(shop_schema.generate(3000), shop_schema.SCHEMA, labelled=True)
+datasets = [load(["sample:5000"], default()), combine([shop], ["shop"], shop_schema.SCHEMA, synthetic=True)]
+same = {"scores": [], "trees": [], "out_of_fold": []}
+for dataset in datasets:
+    part, recipe = np.arange(dataset.size), train.DEFAULTS.model_copy(update={"trees": 30, "seed": 5})
+    _, features = encode.fit(dataset, part, 0)
+    given, folds = (features, dataset.labels, recipe), part % 3
+    here = train.fit(*given)
+    with fitting_on("dask", sys.argv[1]):
+        there = train.fit(*given)
+        scores = out_of_fold(dataset, part, folds, recipe)
+    same["scores"].append(np.array_equal(train.score(here, features), train.score(there, features)))
+    same["trees"].append(all(
+        np.array_equal(one.tree_.threshold, other.tree_.threshold, equal_nan=True)
+        and np.array_equal(one.tree_.value, other.tree_.value)
+        for one, other in zip(here.estimators_, there.estimators_, strict=True)
+    ))
+    same["out_of_fold"].append(np.array_equal(scores, out_of_fold(dataset, part, folds, recipe)))
 
 import distributed
 with distributed.Client(sys.argv[1]) as client:
     executed = client.run(lambda dask_worker: dask_worker.state.executed_count)
-print(json.dumps({
-    "same_scores": np.array_equal(train.score(here, given[0]), train.score(there, given[0])),
-    "same_trees": all(
-        np.array_equal(one.tree_.threshold, other.tree_.threshold, equal_nan=True)
-        and np.array_equal(one.tree_.value, other.tree_.value)
-        for one, other in zip(here.estimators_, there.estimators_, strict=True)
-    ),
-    "same_out_of_fold": np.array_equal(out_of_fold, train.out_of_fold(given[0], given[1], folds, given[2])),
-    "executed": list(executed.values()),
-}))
+print(json.dumps({**same, "executed": list(executed.values())}))
 """
 HIDE = """
 import os
@@ -80,11 +86,11 @@ def package():
 
 
 def test_a_cluster_grows_the_same_forest(tmp_path):
-    """Trees, scores and out-of-fold scores are those of this machine to the bit, and both workers took part."""
+    """Of either schema: trees, scores and out-of-fold scores are those of this machine, and both workers took part."""
     with DaskCluster(tmp_path) as cluster:
         said = json.loads(run([sys.executable, "-c", FIT, cluster.address], dict(os.environ)))
     executed = said.pop("executed")
-    assert said == {"same_scores": True, "same_trees": True, "same_out_of_fold": True}
+    assert said == {name: [True, True] for name in ("scores", "trees", "out_of_fold")}
     assert len(executed) == 2
     assert min(executed) > 10
 

@@ -10,9 +10,12 @@ from fraud.schema import default
 from fraud.scorer import order
 from fraud.scorer.from_sklearn import from_sklearn
 from fraud.scorer.order import LEAF
+from fraud.tables import table
+from tests import shop_schema
 from tests.ulb import COLUMNS, FEATURES, bounds
-from training import probes, train
+from training import encode, probes, train
 from training.data import load
+from training.dataset import combine
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +57,21 @@ def test_probes_tell_a_threshold_that_is_one_step_off(made):
     up[up != LEAF] += np.uint64(2**32)  # the key of the next float32
     off = replace(forest, nodes=up)
     assert not np.array_equal(forest.score(features), off.score(features))
+
+
+def test_every_feature_of_a_schema_is_probed(monkeypatch):
+    """Also what is derived, coded or true: each takes several values, and is missing where it may be."""
+    checked = table.check(shop_schema.generate(3_000), shop_schema.SCHEMA, labelled=True)
+    dataset = combine([checked], ["shop"], shop_schema.SCHEMA, synthetic=True)
+    path, features = encode.fit(dataset, np.arange(dataset.size), 0)
+    forest = from_sklearn(train.fit(features, dataset.labels, train.DEFAULTS), path.nullable)
+    rows = probes.make(encode.rows_of(path, dataset, np.arange(dataset.size)), forest, path, seed=1)
+    put, source_of = set(), probes.source_of
+    monkeypatch.setattr(probes, "source_of", lambda *given: put.add(path.names[given[1]]) or source_of(*given))
+    again = probes.make(encode.rows_of(path, dataset, np.arange(dataset.size)), forest, path, seed=1)
+    assert np.array_equal(rows, again, equal_nan=True)
+    assert put == set(path.names)
+    made = path.transform(rows)
+    for place, name in enumerate(path.names):
+        assert np.isnan(made[:, place]).any() == (place in path.nullable), name
+        assert len(np.unique(made[:, place][~np.isnan(made[:, place])])) > 1

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fraud import store
+from fraud import manifest, store
 from fraud.choice.local import LATEST, Choice, choose
 from fraud.errors import FraudError, RegistryError
 from fraud.remote.registry import Registry
@@ -44,6 +44,8 @@ def build(version: str | None, tag: str | None, backend: str | None, steps: Step
         model = _pull(version or CHAMPION, env) if remote else _copy(version, env, steps)
         steps.done(model)
         shipped = model.removeprefix(f"{MODEL_NAME}:")
+        path = Path(home, "models", MODEL_NAME, shipped, manifest.FILE)
+        manifest.parse(path.read_bytes(), model).check_default()
         env["FRAUD_MODEL"] = model
         steps.start("build", "Building the Bento")
         _run("bentoml build", [*_BENTOML, "build", "--version", shipped], env)
@@ -89,7 +91,7 @@ def _copy(version: str | None, env: Mapping[str, str], steps: Steps) -> str:
 
     choice = Choice(version, "as --version says") if version else choose(Settings.from_env().model)
     entry = store.get(choice.tag)
-    store.open_default(entry)
+    store.open_served(entry)
     steps.say(f"  the local {entry.tag}, {choice.why}")
     with tempfile.TemporaryDirectory(prefix="fraud-export-") as folder:
         archive = bentoml.models.export_model(entry.tag, str(Path(folder) / "model.bentomodel"))

@@ -7,9 +7,8 @@ from fraud import command, store
 from fraud.argument_types import MODEL_NAMES
 from fraud.choice import local
 from fraud.command import Verbs
-from fraud.errors import ModelError
+from fraud.errors import ModelError, SchemaError
 from fraud.remote.resolve import resolve
-from fraud.schema import default
 from fraud.settings import MODEL_NAME, Settings
 from training.console import Steps
 from training.verbs import PROGRAM
@@ -48,12 +47,10 @@ def _use(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def tell_served(version: str, steps: Steps, champion: str | None = None) -> None:
     """Whether a model that was just made is what the next start serves; ``champion`` is that of S3, if known."""
-    own = store.read_manifest(store.get(f"{MODEL_NAME}:{version}"))
-    if own.schema_hash != default().hash:
-        steps.warn(
-            f"{version} is of the schema {own.schema_of().name}: `python -m fraud score` scores files with it; the "
-            f"service takes transactions of {default().name} alone"
-        )
+    try:
+        store.read_manifest(store.get(f"{MODEL_NAME}:{version}")).check_default()
+    except SchemaError as error:
+        steps.warn(str(error))
     settings = Settings.from_env()
     try:
         choice = local.choose(settings.model)

@@ -8,7 +8,6 @@ import pytest
 from fraud import command
 from fraud.choice import local
 from fraud.errors import ModelError
-from fraud.schema import default
 from training import __main__ as program
 from training.console import Steps
 from training.verbs import choice
@@ -29,7 +28,7 @@ def home(monkeypatch, tmp_path):
 
     monkeypatch.setattr(local.store, "get", get)
     monkeypatch.setattr(local.store, "open_served", lambda entry: entry)
-    monkeypatch.setattr(local.store, "read_manifest", lambda _: SimpleNamespace(schema_hash=default().hash))
+    monkeypatch.setattr(local.store, "read_manifest", lambda _: SimpleNamespace(check_default=lambda: None))
     return held
 
 
