@@ -464,9 +464,7 @@ def test_another_schema_than_its_own_is_refused(two, entry):
         SchemaError, match="was made for the schema two, not for creditcard: it carries its own, leave "
     ):
         served.check_schema(default())
-    with pytest.raises(
-        SchemaError, match="was made for the schema two; the service takes creditcard alone: "
-    ):
+    with pytest.raises(SchemaError, match="was made for the schema two; the service takes creditcard alone: "):
         store.open_default(two)
     assert store.open_default(entry).features.schema == default()
 

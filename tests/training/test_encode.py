@@ -79,6 +79,15 @@ def test_no_row_tells_its_own_label(ids):
     assert np.corrcoef(features[:, 0], ids.labels)[0, 1] < 0.02
 
 
+@pytest.mark.parametrize(("levels", "is_one"), [(10, True), (11, False)])
+def test_a_level_of_many_frauds_is_one_number(levels, is_one):
+    """With 20 frauds a level there is no cross-fitting; with fewer, a level is another number in each fold."""
+    random = np.random.default_rng(1)
+    dataset = made(random.permutation(np.arange(10_000) % levels).astype(str), random.permutation(10_000) < 200)
+    path, features = encode.fit(dataset, everything(dataset), seed=0)
+    assert np.array_equal(features, encode.features_of(path, dataset, everything(dataset))) == is_one
+
+
 def test_codes_are_learnt_anew_in_every_fold(ids, monkeypatch):
     """Never on a row that is scored with them."""
     seen = []
