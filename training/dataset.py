@@ -31,6 +31,8 @@ class Dataset:
     """Whether any of the rows comes from the generator."""
     notes: tuple[str, ...] = ()
     """What there is to say of the sources: their layout, and how their times fit together."""
+    others: pd.DataFrame | None = None
+    """Of each row what no model sees: its id, its keys, and what is ignored, as texts."""
 
     @property
     def size(self) -> int:
@@ -79,6 +81,8 @@ class Dataset:
         fraud = self.schema.roles.fraud
         meanings = (0, 1) if fraud is None else (f"not {fraud[0]}", fraud[0])
         columns[str(self.schema.roles.label)] = np.array(meanings)[self.labels[indices]]
+        if self.others is not None:
+            columns |= {str(name): self.others[name].to_numpy()[indices] for name in self.others}
         return pd.DataFrame(columns)
 
 
@@ -92,13 +96,13 @@ def combine(
 ) -> Dataset:
     """Concatenate checked, labelled frames, in time order where there is a time, and drop duplicates.
 
-    Rows with an id are the same where that is, and the last given holds; others where all of them is, label included.
+    Rows with an id are the same where that is, and the last given holds; others where every column is, label included.
     Rows of one time keep the order in which they were given. Raises DataError unless both classes occur.
     """
     label, time, own = str(schema.roles.label), schema.roles.time, schema.roles.id
     together = pd.concat(frames, ignore_index=True)
     named = together[own].notna() if own in together else pd.Series(False, index=together.index)
-    repeated = together[[*schema.inputs, label]].duplicated()
+    repeated = together.drop(columns=own or [], errors="ignore").duplicated()
     if own is not None and named.any():
         repeated = repeated.where(~named, together.duplicated(own, keep="last"))
     unique = together[~repeated]
@@ -108,14 +112,16 @@ def combine(
     rows = np.ascontiguousarray(table.rows(unique, schema, levels))
     labels = unique[label].to_numpy(np.int8, copy=True)
     dropped = len(together) - len(unique)
-    return _dataset(Dataset(schema, rows, levels, labels, tuple(sources), dropped, synthetic, notes))
+    others = unique.drop(columns=[*schema.inputs, label]).reset_index(drop=True)
+    return _dataset(Dataset(schema, rows, levels, labels, tuple(sources), dropped, synthetic, notes, others))
 
 
 def select(dataset: Dataset, kept: NDArray[np.bool_]) -> Dataset:
     """The rows of a data set that are ``kept``. Raises DataError unless both classes occur among them."""
     if not kept.any():
         raise DataError.too_little(f"no row of {', '.join(dataset.sources)} is left")
-    return _dataset(replace(dataset, rows=dataset.rows[kept], labels=dataset.labels[kept]))
+    others = None if dataset.others is None else dataset.others[kept].reset_index(drop=True)
+    return _dataset(replace(dataset, rows=dataset.rows[kept], labels=dataset.labels[kept], others=others))
 
 
 def _dataset(dataset: Dataset) -> Dataset:

@@ -26,6 +26,7 @@ from training.judging import evaluate, threshold
 from training.train import DEFAULTS, Features, Scores
 from training.train import Forest as Estimator
 
+LEAST_RECALL = 0.1  # who catches less is told so: a high precision on a handful of rows is nobody's wish
 VALIDATION_SHARE = 0.25  # the later part of the training rows, under the time protocol
 
 _PACKAGES = ("scikit-learn", "numpy", "scipy", "joblib", "pandas", "bentoml")
@@ -128,6 +129,9 @@ def _validate(plan: TrainingPlan, dataset: Dataset, parts: split.Split, steps: S
         model, path, _ = _fit(plan, dataset, steps, "forest for the threshold", earlier)
         scores = train.score(model, encode.features_of(path, dataset, held))
     choice = threshold.choose(scores, dataset.labels[held], recipe.target_precision)
+    if choice.recall < LEAST_RECALL:
+        caught = f"the threshold {choice.threshold:.3g} catches {choice.recall:.1%} of the frauds among the validation rows"
+        steps.warn(f"{caught}; a lower --target-precision than {recipe.target_precision:g} catches more")
     if choice.rule.startswith(threshold.FALLBACK):
         steps.warn(f"the threshold is that of the {choice.rule} among the validation rows")
     return scores, choice

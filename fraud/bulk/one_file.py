@@ -15,6 +15,7 @@ import pyarrow.parquet
 
 from fraud import store
 from fraud.bulk.pieces import Pieces, beside
+from fraud.bulk.seen import Seen
 from fraud.errors import DataError
 from fraud.remote.sources import Source
 from fraud.tables import chunks, table
@@ -49,7 +50,8 @@ def score_file(
 
     Both are CSV or Parquet, by suffix. ``transaction_id`` is carried over when given. The output appears whole or not
     at all; a run that was interrupted goes on where it stopped when called again. ``threads`` score, by default as
-    many as there are cores. ``extras`` says which other columns are carried over or dropped. Raises DataError or
+    many as there are cores. The answer counts, of the rows that this run scored, texts of categories that the model does
+    not know, and names columns without any value. ``extras`` says which other columns are carried over or dropped. Raises DataError or
     ModelError.
     """
     check_target(Source(str(source)), target)
@@ -60,8 +62,9 @@ def score_file(
     facts = _facts(source, served, aside)
     try:
         with beside(target, facts, lambda piece: _fits(piece, served.manifest.threshold, aside.kept)) as pieces:
-            resumed = pieces.rows
+            resumed, seen = pieces.rows, Seen(served.features)
             for chunk in _ahead(_chunks(source, served, resumed, aside)):
+                seen.add(chunk.rows)
                 pieces.add(_scored(chunk, served, threads or os.cpu_count() or 1))
                 if observer:
                     observer(chunk.share, pieces.rows)
@@ -77,6 +80,7 @@ def score_file(
         "flagged": flagged,
         "model_version": served.version,
         "threshold": served.manifest.threshold,
+        **seen.told(),
         **({"resumed_at_row": resumed} if resumed else {}),
     }
 

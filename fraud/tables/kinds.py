@@ -5,6 +5,7 @@ A new kind is an entry of ``KINDS`` here.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -70,8 +71,8 @@ def time(cells: pd.Series, column: Column) -> Converted:
         values = times.seconds(texts(cells), column.format, column.zone)
     else:
         values = floats(cells)
-        text = np.isnan(values) & np.array([isinstance(cell, str) for cell in cells], dtype=bool)
-        values[text] = times.seconds(cells[text], None, column.zone)
+        text = np.isnan(values) & np.array([isinstance(cell, str | date) for cell in cells], dtype=bool)
+        values[text] = times.seconds(cells[text].map(str), None, column.zone)
     form = "in ISO 8601, or in seconds since 1970" if column.format is None else f"written {column.format}"
     zone = "" if column.zone else " (with an offset from UTC, or the schema needs a zone)"
     return Converted(values, {f"a time {form}{zone}": np.isnan(values), **_out_of_bounds(values, column)})

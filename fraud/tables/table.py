@@ -85,8 +85,9 @@ def check(frame: pd.DataFrame, schema: Schema, *, labelled: bool) -> pd.DataFram
     """Validate ``frame`` against ``schema`` and return it in its order, rows in their given order.
 
     The result has the inputs, float64, NaN where a value may be missing (of categories their texts, or None), then the
-    label as int8 when ``labelled`` (dropped otherwise), then the id as text when given. Raises DataError naming each
-    column, its rule and the first rows at fault; rows are counted from 0 after the header.
+    label as int8 when ``labelled`` (dropped otherwise), then the id as text when given, and of labelled rows keys and
+    what is ignored, as texts: they tell transactions apart. Raises DataError naming each column, its rule and the first
+    rows at fault; rows are counted from 0 after the header.
     """
     checked = look(frame, schema, labelled=labelled)
     if checked.problems or checked.faults:
@@ -148,6 +149,9 @@ def look(frame: pd.DataFrame, schema: Schema, *, labelled: bool) -> Checked:
         columns[str(label)] = _labels(frame[label], schema, faults)
     if own is not None and own in frame:
         columns[own] = _ids(frame[own], own, faults)
+    if labelled:
+        others = [name for name in schema.of_kind("key", "ignored") if name in frame]
+        columns |= {name: kinds.texts(frame[name]) for name in others}
     return Checked(pd.DataFrame(columns, index=frame.index), problems, faults)
 
 

@@ -12,8 +12,9 @@ from training.dataset import Dataset
 from training.judging import evaluate
 
 MOST = 50
-"""Segments that are judged, the largest; the others come together, as ``other``."""
-MISSING, OTHER = "missing", "other"
+"""Segments that are judged, the largest; the others come together, as OTHER."""
+MISSING, OTHER = "(missing)", "(other)"
+"""In brackets: a level may be called so."""
 
 
 def check(by: str | None, schema: Schema) -> None:

@@ -301,7 +301,7 @@ def test_a_second_schema_is_read_from_either_format(tmp_path, shop, name):
     path = tmp_path / name
     shop.to_parquet(path) if name.endswith("parquet") else shop.to_csv(path, index=False)
     checked = table.check(table.read_table(path, SCHEMA), SCHEMA, labelled=True)
-    assert list(checked.columns) == [*SCHEMA.inputs, "fraudulent", "order"]
+    assert list(checked.columns) == [*SCHEMA.inputs, "fraudulent", "order", "customer", "comment"]
     assert checked["bought_at"].tolist() == pd.to_datetime(shop["bought_at"]).map(pd.Timestamp.timestamp).tolist()
     assert checked["fraudulent"].tolist() == shop["fraudulent"].eq("Y").astype(int).tolist()
     for column in ("country", "channel"):
