@@ -33,9 +33,8 @@ class Draft:
 def infer(files: Sequence[Path | str], label: str | None = None) -> Draft:
     """Draft the schema of one data set in ``files``; ``label`` is the column of what was found out.
 
-    One pass in constant memory; the same for the same files. Raises DataError when there is no table, or when the label
-    that was told has not two values, or when no column can be used, and
-    RegistryError when S3 fails.
+    One pass in constant memory; the same for the same files. Raises DataError when there is no table, when the label
+    that was told has not two values, or when no column can be used; RegistryError when S3 fails.
     """
     found = collect(files, label)
     given = roles.find_label(found)
@@ -62,7 +61,7 @@ def _without_leaks(found: Findings, given: Roles, decisions: dict[str, Decision]
         return decisions
     result = dict(decisions)
     for name, decision in decisions.items():
-        if decision.kind == "ignored" or decision.kind == "key":
+        if decision.kind in ("ignored", "key"):
             continue
         told = telling.measure(found.columns[name], given.label, is_number=decision.kind == "number")
         if told is not None and told.is_the_label:

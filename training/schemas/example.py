@@ -26,12 +26,9 @@ def example(schema: Schema, file: Path | str | None = None) -> dict[str, Any]:
     absent = [name for name in schema.inputs if found and name not in facts and not schema.columns[name].missing]
     if absent:
         raise DataError(f"{file}: the schema's {', '.join(absent)} is not in the file")
-    request = {name: _value(schema, name, facts.get(name)) for name in schema.columns if _is_sent(schema, name)}
+    sent = [name for name, column in schema.columns.items() if column.kind != "ignored"]
+    request = {name: _value(schema, name, facts.get(name)) for name in sent}
     return request | ({schema.roles.id: _INVENTED} if schema.roles.id else {})
-
-
-def _is_sent(schema: Schema, name: str) -> bool:
-    return schema.columns[name].kind != "ignored"
 
 
 def _value(schema: Schema, name: str, facts: ColumnFacts | None) -> Any:  # noqa: ANN401 - JSON's
