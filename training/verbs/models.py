@@ -15,6 +15,13 @@ from training.verbs import PROGRAM, choice, options, releases
 
 def add_to(verbs: Verbs) -> None:
     """Register the verbs."""
+    _add_run(verbs)
+    _add_retrain(verbs)
+    _add_evaluate(verbs)
+    _add_serve(verbs)
+
+
+def _add_run(verbs: Verbs) -> None:
     run = command.subcommand(
         verbs,
         "run",
@@ -35,6 +42,8 @@ def add_to(verbs: Verbs) -> None:
     )
     run.add_argument("--publish", action="store_true", help="upload to FRAUD_S3_URI; champion if there is none yet")
 
+
+def _add_retrain(verbs: Verbs) -> None:
     retrain = command.subcommand(
         verbs,
         "retrain",
@@ -55,12 +64,13 @@ def add_to(verbs: Verbs) -> None:
         action="store_true",
         help="let a model of another transaction schema replace the champion",
     )
-
     retrain.add_argument(
         "--increments", type=positive, metavar="K", help="use the base and the first K increments alone"
     )
     retrain.add_argument("--no-pull", action="store_true", help="leave a new champion out of the local store")
 
+
+def _add_evaluate(verbs: Verbs) -> None:
     evaluate = command.subcommand(
         verbs,
         "evaluate",
@@ -83,6 +93,8 @@ def add_to(verbs: Verbs) -> None:
         "--skip-trained", action="store_true", help="leave out the rows that the model was trained on"
     )
 
+
+def _add_serve(verbs: Verbs) -> None:
     serve = command.subcommand(
         verbs,
         "serve",
