@@ -14,8 +14,6 @@ from training.schemas.collect import Findings, collect
 from training.schemas.decision import Decision
 from training.schemas.roles import Roles
 
-_INPUTS = ("number", "boolean", "category", "time")
-
 
 @dataclass(frozen=True)
 class Draft:
@@ -42,7 +40,7 @@ def infer(files: Sequence[Path | str], label: str | None = None) -> Draft:
     decisions = {name: kinds.decide(facts) for name, facts in found.columns.items() if name != named}
     decisions = roles.give_roles(given, found, _without_leaks(found, given, decisions))
     decisions = _finished(found, given, decisions)
-    if not any(decision.kind in _INPUTS for decision in decisions.values()):
+    if not any(decision.kind in schema.INPUT_KINDS for decision in decisions.values()):
         left = ", ".join(f"{name} ({decision.why})" for name, decision in decisions.items())
         raise DataError(f"{', '.join(found.files)}: no column can be an input of a model; left out: {left or 'none'}")
     text = _text(found, given, decisions)
