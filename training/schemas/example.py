@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from fraud.errors import DataError
 from fraud.schema import Column, Schema
+from fraud.tables import kinds
 from training.schemas.collect import collect
 from training.schemas.column_facts import ColumnFacts
 
@@ -43,7 +45,7 @@ def _value(schema: Schema, name: str, facts: ColumnFacts | None) -> Any:  # noqa
         return _time(facts, column)
     most = _most_frequent(facts, schema.stands_for_missing(column.kind))
     if column.kind == "boolean":
-        return most.strip().lower() in ("true", "yes", "y", "t", "1", "1.0")
+        return bool(kinds.truths(pd.Series([most]))[0] == 1)
     return most if column.levels is None or most in column.levels else column.levels[0]
 
 
