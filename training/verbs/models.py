@@ -134,6 +134,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _retrain(arguments: argparse.Namespace) -> CommandResult:
     options.check_backend(arguments)
+    from fraud.schema import default
     from training import retrain
     from training.backend import fitting_on
     from training.judging.gate import Policy
@@ -143,9 +144,10 @@ def _retrain(arguments: argparse.Namespace) -> CommandResult:
     with retrain.staging(), fitting_on(arguments.backend, arguments.scheduler):
         recipe = options.recipe(arguments)
         sources = retrain.increments(remote, arguments.increments) if arguments.increments else arguments.data or []
+        given = options.schema_given(arguments)
         plan = TrainingPlan(
             sources,
-            options.schema(arguments),
+            given or default(),
             arguments.split,
             options.periods(arguments),
             recipe,
@@ -157,7 +159,7 @@ def _retrain(arguments: argparse.Namespace) -> CommandResult:
             plan,
             Policy(),
             Steps(),
-            schema_given=options.schema_given(arguments) is not None,
+            schema_given=given is not None,
             schema_change_declared=arguments.allow_schema_change,
         )
     document = result.as_dict()
