@@ -35,7 +35,8 @@ _MAY: Mapping[str, frozenset[str]] = {
     "ignored": frozenset(),
 }
 """What may be said of a column of each kind, besides its description."""
-_INPUTS = frozenset({"number", "boolean", "category", "time"})
+PARSED_KINDS = frozenset({"number", "boolean", "time"})  # numbers are made of their cells: a word may be no value
+INPUT_KINDS = PARSED_KINDS | {"category"}  # what a row array holds
 Name = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,64}$", strip_whitespace=False)]
 
 
@@ -132,7 +133,7 @@ class Schema(_Declared):
     @cached_property
     def inputs(self) -> tuple[str, ...]:
         """Columns that a row array holds, in their order; a model sees them, or what is derived from them."""
-        return tuple(name for name, column in self.columns.items() if column.kind in _INPUTS)
+        return tuple(name for name, column in self.columns.items() if column.kind in INPUT_KINDS)
 
     @cached_property
     def features(self) -> tuple[str, ...]:
@@ -167,7 +168,7 @@ class Schema(_Declared):
         """The texts that mean no value in a column of this kind."""
         if self.missing_values is not None:
             return self.missing_values
-        return NULLS if kind in ("number", "boolean", "time") else NULLS[:1]
+        return NULLS if kind in PARSED_KINDS else NULLS[:1]
 
     @cached_property
     def hash(self) -> str:

@@ -20,7 +20,6 @@ from training.dataset import Dataset, combine
 
 OPENML_ID = 1597
 EXPECTED = f"{TABLES}, openml, or sample[:ROWS[:SEED]]"
-below = tables_at.below
 
 SYNTHETIC = "synthetic"
 """Key of a frame's ``attrs`` that marks generated rows; it goes into Parquet files and comes back from them."""

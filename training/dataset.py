@@ -52,7 +52,9 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over rows and labels, in order: the same data always has the same one."""
-        return _fingerprint(self.content, self.labels)
+        digest = hashlib.sha256(self.content.astype("<f8", copy=False).tobytes())
+        digest.update(self.labels.tobytes())
+        return digest.hexdigest()
 
     @property
     def times(self) -> NDArray[np.float64] | None:
@@ -148,9 +150,3 @@ def row_hashes(rows: NDArray[np.float64], seed: int = 0, purpose: str = "") -> N
         row.update(content[offset : offset + width])
         digests += row.digest()
     return np.frombuffer(bytes(digests), dtype="<u8").astype(np.uint64)
-
-
-def _fingerprint(rows: NDArray[np.float64], labels: NDArray[np.int8]) -> str:
-    digest = hashlib.sha256(rows.astype("<f8", copy=False).tobytes())
-    digest.update(labels.tobytes())
-    return digest.hexdigest()

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fraud import store
 from fraud.errors import ConflictError, DataError, SchemaError
 from fraud.manifest import Manifest
-from fraud.remote import datasets, s3
+from fraud.remote import datasets, s3, sources
 from fraud.remote.champion import Champion
 from fraud.remote.registry import Registry
 from fraud.schema import Schema
@@ -73,7 +73,7 @@ def staging() -> Iterator[None]:
 def increments(remote: Registry, count: int) -> list[str]:
     """Addresses of the base and of the first ``count`` increments, to replay what was known week by week."""
     folder = s3.join(remote.uri, datasets.FOLDER, "")
-    addresses = sorted(data.below(folder + datasets.NEW))
+    addresses = sorted(sources.below(folder + datasets.NEW))
     if count > len(addresses):
         raise DataError(f"{folder}{datasets.NEW}: there are {len(addresses)} increments, not {count}")
     return [folder + datasets.BASE, *addresses[:count]]

@@ -10,14 +10,23 @@ from numpy.typing import NDArray
 from fraud import atomic
 from fraud.errors import DataError
 
-ROWS = 20_000
 MIN_ROWS, MAX_ROWS = 1_000, 2_000_000
-FRAUD_SHARE = 0.02
-DAYS = 90
+_FRAUD_SHARE = 0.02
+_DAYS = 90
 _START = np.datetime64("2024-01-01T00:00:00")
-_COUNTRIES = {"DE": 0.55, "AT": 0.15, "CH": 0.1, "FR": 0.08, "PL": 0.06, "NL": 0.04, "US": 0.02}
-_CHANNELS = {"web": 0.5, "app": 0.3, "shop": 0.15, "phone": 0.05}
-_MERCHANTS = {"5411": 0.35, "5812": 0.2, "5651": 0.15, "5732": 0.12, "4111": 0.1, "5999": 0.05, "7995": 0.03}
+_SHARES = {
+    "country": {"DE": 0.55, "AT": 0.15, "CH": 0.1, "FR": 0.08, "PL": 0.06, "NL": 0.04, "US": 0.02},
+    "channel": {"web": 0.5, "app": 0.3, "shop": 0.15, "phone": 0.05},
+    "merchant_category": {
+        "5411": 0.35,
+        "5812": 0.2,
+        "5651": 0.15,
+        "5732": 0.12,
+        "4111": 0.1,
+        "5999": 0.05,
+        "7995": 0.03,
+    },
+}
 _THEFT = {"country": ("US", "PL", "FR"), "channel": ("web", "phone"), "merchant_category": ("5732", "7995", "5999")}
 """Where stolen cards are used."""
 _WISHES = (
@@ -31,23 +40,23 @@ Random = np.random.Generator
 Mask = NDArray[np.bool_]
 
 
-def generate(rows: int = ROWS, seed: int = 0) -> pd.DataFrame:
+def generate(rows: int, seed: int = 0) -> pd.DataFrame:
     """Transactions in time order over 90 days, 2 % of them fraud; the same for the same arguments.
 
-    Three in four frauds are of stolen cards: other countries, shops and hours, high amounts, new accounts. The others
+    Four in five frauds are of stolen cards: other countries, shops and hours, high amounts, new accounts. The others
     look like anybody's. Raises DataError when there are to be too few or too many rows.
     """
     if not MIN_ROWS <= rows <= MAX_ROWS:
         raise DataError(f"the shop has from {MIN_ROWS} to {MAX_ROWS} rows, asked for {rows}")
     random = np.random.default_rng(seed)
     is_fraud = np.zeros(rows, np.bool_)
-    is_fraud[random.permutation(rows)[: round(rows * FRAUD_SHARE)]] = True
+    is_fraud[random.permutation(rows)[: round(rows * _FRAUD_SHARE)]] = True
     is_theft = is_fraud & (random.random(rows) < 0.8)
     table = pd.DataFrame(
         {
             "ordered_at": _times(random, is_theft),
             "amount": _amounts(random, is_theft),
-            **{name: _levels(random, name, shares, is_theft) for name, shares in _shares().items()},
+            **{name: _levels(random, name, shares, is_theft) for name, shares in _SHARES.items()},
             "card_present": np.where(random.random(rows) < np.where(is_theft, 0.03, 0.4), "yes", "no"),
             "account_age_days": _ages(random, is_theft),
             "card_id": [f"c{number:06d}" for number in random.integers(0, rows // 5, rows)],
@@ -68,14 +77,10 @@ def write(path: Path, table: pd.DataFrame, *, replace: bool = False) -> None:
         table.to_csv(part, sep=";", decimal=",", index=False, encoding="utf-8-sig", date_format="%Y-%m-%d %H:%M:%S")
 
 
-def _shares() -> dict[str, dict[str, float]]:
-    return {"country": _COUNTRIES, "channel": _CHANNELS, "merchant_category": _MERCHANTS}
-
-
 def _times(random: Random, is_theft: Mask) -> NDArray[np.datetime64]:
     """Local times to the second; stolen cards are used at night more often."""
     rows = len(is_theft)
-    days = random.integers(0, DAYS, rows)
+    days = random.integers(0, _DAYS, rows)
     hours = np.clip(random.normal(15.0, 4.0, rows), 0.0, 23.99)
     at_night = is_theft & (random.random(rows) < 0.6)
     hours = np.where(at_night, random.random(rows) * 5.0, hours)

@@ -25,25 +25,28 @@ def places(texts: Sequence[str | None], levels: Sequence[str]) -> NDArray[np.flo
 
 def moved(rows: NDArray[np.float64], schema: Schema, levels: Levels, others: Levels) -> NDArray[np.float64]:
     """Rows ``(n, inputs)`` of ``levels`` as rows of ``others``: the same array where no column is a category."""
-    if not schema.categories or levels == others:
+    if levels == others:
         return rows
-    result = rows.copy()
-    for name in schema.categories:
-        column, known = schema.inputs.index(name), ~np.isnan(rows[:, schema.inputs.index(name)])
-        table = np.append(places(levels[name], others[name]), OTHER)  # the last for OTHER, which is -1
-        result[known, column] = table[rows[known, column].astype(np.int64)]
-    return result
+    return _replaced(rows, schema, {name: places(levels[name], others[name]) for name in schema.categories})
 
 
 def content(rows: NDArray[np.float64], schema: Schema, levels: Levels) -> NDArray[np.float64]:
     """The rows with a number of its text for each level, the same in every list of levels: what hashes are made of."""
-    if not schema.categories:
+    numbers = {name: np.array([*map(_number, levels[name])], dtype=np.float64) for name in schema.categories}
+    return _replaced(rows, schema, numbers)
+
+
+def _replaced(
+    rows: NDArray[np.float64], schema: Schema, numbers: Mapping[str, NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """The rows with the number of its place for each level; the same array where no column is a category."""
+    if not numbers:
         return rows
     result = rows.copy()
-    for name in schema.categories:
+    for name, own in numbers.items():
         column = schema.inputs.index(name)
         known = ~np.isnan(rows[:, column])
-        table = np.array([*map(_number, levels[name]), OTHER])
+        table = np.append(own, OTHER)  # the last for OTHER, which is -1
         result[known, column] = table[rows[known, column].astype(np.int64)]
     return result
 

@@ -16,10 +16,11 @@ from pathlib import Path
 from fraud.argument_types import TABLES
 from fraud.errors import DataError
 from fraud.remote import datasets, s3
-from fraud.tables import refusals
+from fraud.tables import packing, refusals, table
 
 _S3 = "s3://"
-_TABLE = re.compile(r"(part-.*|.*\.(parquet|pq|(csv|tsv)(\.(gz|bz2|xz|zst|zip))?))", re.IGNORECASE)
+_PARQUET, _PACKED = ("|".join(map(re.escape, suffixes)) for suffixes in (table.PARQUET_SUFFIXES, packing.SUFFIXES))
+_TABLE = re.compile(rf"part-.*|.*({_PARQUET}|\.(csv|tsv)({_PACKED})?)", re.IGNORECASE)
 """Names of tables in a folder; Spark and Hadoop write parts, some without a suffix."""
 
 

@@ -23,7 +23,6 @@ from fraud.tables import csv_file, kinds, parquet_file, refusals
 from fraud.tables.found import Reading
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
-CSV_SUFFIXES = (".csv", ".csv.gz")
 
 Faults = dict[tuple[str, str], list[int]]
 """Rows at fault by column and rule."""

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from fraud.errors import DataError
 from fraud.remote import sources
 from fraud.remote.sources import Source
@@ -79,11 +77,8 @@ class _FileCheck:
             first += [self.rows + row for row in rows[: _ROWS_NAMED - len(first)]]
             self._counts[rule] += len(rows)
         if is_labelled:
-            self.frauds = (self.frauds or 0) + self._count_frauds(checked.frame)
+            self.frauds = (self.frauds or 0) + int(checked.frame[str(label)].sum())
         self.rows += len(chunk.frame)
-
-    def _count_frauds(self, frame: pd.DataFrame) -> int:
-        return int(frame[str(self.schema.roles.label)].sum())
 
     def document(self) -> dict[str, Any]:
         """As the command prints it."""

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api import types
 
+from fraud.schema import PARSED_KINDS
 from training.schemas.distinct import Counts, Distinct
 from training.schemas.time_formats import TimeFormats
 
@@ -72,7 +73,7 @@ class ColumnFacts:
 
     def missing_in(self, kind: str) -> int:
         """Rows without a value where the column is of ``kind``: a word of a text is a text."""
-        return self.missing if kind in ("number", "boolean", "time") else self.blank
+        return self.missing if kind in PARSED_KINDS else self.blank
 
     def texts_in_lower_case(self) -> set[str] | None:
         """The different values; None where they are many."""

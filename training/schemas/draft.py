@@ -14,8 +14,6 @@ from training.schemas.collect import Findings, collect
 from training.schemas.decision import Decision
 from training.schemas.roles import Roles
 
-_INPUTS = ("number", "boolean", "category", "time")
-
 
 @dataclass(frozen=True)
 class Draft:
@@ -33,9 +31,8 @@ class Draft:
 def infer(files: Sequence[Path | str], label: str | None = None) -> Draft:
     """Draft the schema of one data set in ``files``; ``label`` is the column of what was found out.
 
-    One pass in constant memory; the same for the same files. Raises DataError when there is no table, or when the label
-    that was told has not two values, or when no column can be used, and
-    RegistryError when S3 fails.
+    One pass in constant memory; the same for the same files. Raises DataError when there is no table, when the label
+    that was told has not two values, or when no column can be used; RegistryError when S3 fails.
     """
     found = collect(files, label)
     given = roles.find_label(found)
@@ -43,7 +40,7 @@ def infer(files: Sequence[Path | str], label: str | None = None) -> Draft:
     decisions = {name: kinds.decide(facts) for name, facts in found.columns.items() if name != named}
     decisions = roles.give_roles(given, found, _without_leaks(found, given, decisions))
     decisions = _finished(found, given, decisions)
-    if not any(decision.kind in _INPUTS for decision in decisions.values()):
+    if not any(decision.kind in schema.INPUT_KINDS for decision in decisions.values()):
         left = ", ".join(f"{name} ({decision.why})" for name, decision in decisions.items())
         raise DataError(f"{', '.join(found.files)}: no column can be an input of a model; left out: {left or 'none'}")
     text = _text(found, given, decisions)
@@ -62,7 +59,7 @@ def _without_leaks(found: Findings, given: Roles, decisions: dict[str, Decision]
         return decisions
     result = dict(decisions)
     for name, decision in decisions.items():
-        if decision.kind == "ignored" or decision.kind == "key":
+        if decision.kind in ("ignored", "key"):
             continue
         told = telling.measure(found.columns[name], given.label, is_number=decision.kind == "number")
         if told is not None and told.is_the_label:

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from fraud.errors import DataError
 from fraud.schema import Column, Schema
+from fraud.tables import kinds
 from training.schemas.collect import collect
 from training.schemas.column_facts import ColumnFacts
 
@@ -26,12 +28,9 @@ def example(schema: Schema, file: Path | str | None = None) -> dict[str, Any]:
     absent = [name for name in schema.inputs if found and name not in facts and not schema.columns[name].missing]
     if absent:
         raise DataError(f"{file}: the schema's {', '.join(absent)} is not in the file")
-    request = {name: _value(schema, name, facts.get(name)) for name in schema.columns if _is_sent(schema, name)}
+    sent = [name for name, column in schema.columns.items() if column.kind != "ignored"]
+    request = {name: _value(schema, name, facts.get(name)) for name in sent}
     return request | ({schema.roles.id: _INVENTED} if schema.roles.id else {})
-
-
-def _is_sent(schema: Schema, name: str) -> bool:
-    return schema.columns[name].kind != "ignored"
 
 
 def _value(schema: Schema, name: str, facts: ColumnFacts | None) -> Any:  # noqa: ANN401 - JSON's
@@ -46,7 +45,7 @@ def _value(schema: Schema, name: str, facts: ColumnFacts | None) -> Any:  # noqa
         return _time(facts, column)
     most = _most_frequent(facts, schema.stands_for_missing(column.kind))
     if column.kind == "boolean":
-        return most.strip().lower() in ("true", "yes", "y", "t", "1", "1.0")
+        return bool(kinds.truths(pd.Series([most]))[0] == 1)
     return most if column.levels is None or most in column.levels else column.levels[0]
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from fraud.schema import ID_PATTERN, NULLS
+from fraud.schema import ID_PATTERN, NULLS, PARSED_KINDS
 from training.schemas import names, value_rules
 from training.schemas.column_facts import ColumnFacts
 from training.schemas.decision import Decision, Rule, plain_kind
@@ -119,7 +119,7 @@ def missing_words(decisions: dict[str, Decision], facts: dict[str, ColumnFacts])
     said = {
         word
         for name, decision in decisions.items()
-        if decision.kind in ("number", "boolean", "time")
+        if decision.kind in PARSED_KINDS
         for word in {*facts[name].said_missing, *facts[name].spaces}
     }
     return ("", *sorted(said)) if said - set(NULLS) else None

@@ -85,7 +85,8 @@ def give_roles(roles: Roles, found: Findings, decisions: dict[str, Decision]) ->
     roles.give(
         "id", chosen, "unique a row, and named so" if chosen else "no column is unique a row and named as an id is"
     )
-    return _give_amount(roles, decisions)
+    _give_amount(roles, decisions)
+    return decisions
 
 
 def _give_time(roles: Roles, found: Findings, decisions: dict[str, Decision]) -> dict[str, Decision]:
@@ -113,7 +114,7 @@ def _without_missing(decision: Decision) -> dict[str, Any]:
     return {key: value for key, value in decision.settings.items() if key != "missing"}
 
 
-def _give_amount(roles: Roles, decisions: dict[str, Decision]) -> dict[str, Decision]:
+def _give_amount(roles: Roles, decisions: dict[str, Decision]) -> None:
     ranks = {
         name: rank
         for name, decision in decisions.items()
@@ -126,7 +127,6 @@ def _give_amount(roles: Roles, decisions: dict[str, Decision]) -> dict[str, Deci
     others = [name for name in ranks if name != chosen and ranks[name] == ranks[chosen or name]]
     if others:
         roles.look.append(f"{chosen} is taken for the amount; or is it {' or '.join(others)}?")
-    return decisions
 
 
 def derived(decision: Decision, *, has_clock: bool) -> Decision:

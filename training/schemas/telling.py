@@ -10,7 +10,6 @@ from training.schemas.column_facts import ColumnFacts
 _MIN_FRAUDS = 20
 _MIN_ROWS_OF_A_LEVEL = 10
 _MAX_LEVELS = 1_000
-_BINS = 50
 
 Counts = NDArray[np.float64]
 

@@ -15,6 +15,13 @@ from training.verbs import PROGRAM, choice, options, releases
 
 def add_to(verbs: Verbs) -> None:
     """Register the verbs."""
+    _add_run(verbs)
+    _add_retrain(verbs)
+    _add_evaluate(verbs)
+    _add_serve(verbs)
+
+
+def _add_run(verbs: Verbs) -> None:
     run = command.subcommand(
         verbs,
         "run",
@@ -35,6 +42,8 @@ def add_to(verbs: Verbs) -> None:
     )
     run.add_argument("--publish", action="store_true", help="upload to FRAUD_S3_URI; champion if there is none yet")
 
+
+def _add_retrain(verbs: Verbs) -> None:
     retrain = command.subcommand(
         verbs,
         "retrain",
@@ -55,12 +64,13 @@ def add_to(verbs: Verbs) -> None:
         action="store_true",
         help="let a model of another transaction schema replace the champion",
     )
-
     retrain.add_argument(
         "--increments", type=positive, metavar="K", help="use the base and the first K increments alone"
     )
     retrain.add_argument("--no-pull", action="store_true", help="leave a new champion out of the local store")
 
+
+def _add_evaluate(verbs: Verbs) -> None:
     evaluate = command.subcommand(
         verbs,
         "evaluate",
@@ -83,6 +93,8 @@ def add_to(verbs: Verbs) -> None:
         "--skip-trained", action="store_true", help="leave out the rows that the model was trained on"
     )
 
+
+def _add_serve(verbs: Verbs) -> None:
     serve = command.subcommand(
         verbs,
         "serve",
@@ -122,6 +134,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _retrain(arguments: argparse.Namespace) -> CommandResult:
     options.check_backend(arguments)
+    from fraud.schema import default
     from training import retrain
     from training.backend import fitting_on
     from training.judging.gate import Policy
@@ -131,9 +144,10 @@ def _retrain(arguments: argparse.Namespace) -> CommandResult:
     with retrain.staging(), fitting_on(arguments.backend, arguments.scheduler):
         recipe = options.recipe(arguments)
         sources = retrain.increments(remote, arguments.increments) if arguments.increments else arguments.data or []
+        given = options.schema_given(arguments)
         plan = TrainingPlan(
             sources,
-            options.schema(arguments),
+            given or default(),
             arguments.split,
             options.periods(arguments),
             recipe,
@@ -145,7 +159,7 @@ def _retrain(arguments: argparse.Namespace) -> CommandResult:
             plan,
             Policy(),
             Steps(),
-            schema_given=options.schema_given(arguments) is not None,
+            schema_given=given is not None,
             schema_change_declared=arguments.allow_schema_change,
         )
     document = result.as_dict()

@@ -57,7 +57,7 @@ def test_a_draft_is_a_schema_that_its_file_keeps(tmp_path, table):
     try:
         made = draft.infer([path])
     except DataError as error:
-        assert str(error)
+        assert "no column can be an input of a model" in str(error)
         return
     read = schema.parse(made.text, "draft")
     assert set(read.columns) | {read.roles.id, read.roles.label} >= set(table[0])
