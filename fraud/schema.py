@@ -54,9 +54,7 @@ class Column(_Declared):
     missing: bool = Field(False, description="Whether a value may be null, or absent.")
     levels: tuple[str, ...] | None = Field(None, description="The only ones there may be; else they are learnt.")
     derive: tuple[derived.Name, ...] = ()
-    format: str | None = Field(
-        None, description="How a time is written, as strptime has it; else ISO 8601, or seconds."
-    )
+    format: str | None = Field(None, description="How a time is written, for strptime; else ISO 8601, or seconds.")
     zone: str | None = Field(None, description="Of times without one, and of local hours.")
 
     @model_validator(mode="after")
@@ -70,8 +68,9 @@ class Column(_Declared):
             raise ValueError(f"the minimum {low:g} is above the maximum {high:g}")
         if self.levels is not None and (not self.levels or len(set(self.levels)) < len(self.levels)):
             raise ValueError("levels should be a list of different texts, one at least")
-        if self.zone is not None:
-            times.zone_of(self.zone)
+        if max(abs(low), abs(high)) > FLOAT32_MOST:
+            raise ValueError(f"bounds beyond {FLOAT32_MOST:g} are beyond what a forest takes: leave them out")
+        times.check(self.zone, self.format)
         return self
 
     @property
@@ -213,7 +212,7 @@ def parse(text: str, where: str) -> Schema:
     """The schema of a TOML text. Raises SchemaError."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SchemaError(f"{where}: not TOML: {one_line(error)}") from None
     return of_document(document, where)
 

@@ -148,7 +148,7 @@ def _schema(plan: Schema, champion: ChampionModel | None, *, given: bool, declar
             f"the champion {champion.version} is of the schema {own.name}, not of {plan.name}: leave --schema and "
             "FRAUD_SCHEMA out, or say --allow-schema-change"
         )
-    return own
+    return plan if given else own  # one that is given may spell files otherwise
 
 
 def _same(one: Manifest, other: Manifest) -> bool:

@@ -130,8 +130,7 @@ def _validate(plan: TrainingPlan, dataset: Dataset, parts: split.Split, steps: S
         scores = train.score(model, encode.features_of(path, dataset, held))
     choice = threshold.choose(scores, dataset.labels[held], recipe.target_precision)
     if choice.recall < LEAST_RECALL:
-        caught = f"the threshold {choice.threshold:.3g} catches {choice.recall:.1%} of the frauds among the validation rows"
-        steps.warn(f"{caught}; a lower --target-precision than {recipe.target_precision:g} catches more")
+        steps.warn(f"the threshold catches {choice.recall:.1%} of the frauds; a lower --target-precision catches more")
     if choice.rule.startswith(threshold.FALLBACK):
         steps.warn(f"the threshold is that of the {choice.rule} among the validation rows")
     return scores, choice

@@ -40,7 +40,7 @@ def evaluate_stored(
     known = _trained_on(served.version, remote, steps)
     if skip_trained and known is None:
         raise ModelError(f"{tag}: its training rows are not known here, and so cannot be left out; pull or publish it")
-    dataset = data.load_telling(sources, served.features.schema, steps)
+    dataset = data.load_telling(sources, schema or served.features.schema, steps)  # which may spell files otherwise
     trained = None if known is None else np.isin(row_hashes(dataset.content), known)
     _tell_trained(trained, steps, skip_trained=skip_trained)
     if skip_trained and trained is not None:

@@ -50,9 +50,9 @@ def score_file(
 
     Both are CSV or Parquet, by suffix. ``transaction_id`` is carried over when given. The output appears whole or not
     at all; a run that was interrupted goes on where it stopped when called again. ``threads`` score, by default as
-    many as there are cores. The answer counts, of the rows that this run scored, texts of categories that the model does
-    not know, and names columns without any value. ``extras`` says which other columns are carried over or dropped. Raises DataError or
-    ModelError.
+    many as there are cores. The answer counts, of the rows that this run scored, texts that the model does not know,
+    and names columns without any value. ``extras`` says which other columns are carried over or dropped.
+    Raises DataError or ModelError.
     """
     check_target(Source(str(source)), target)
     entry = store.get(tag)

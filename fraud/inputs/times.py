@@ -5,6 +5,7 @@ it leaves out as if the clock had not been changed yet. Zones are those of the p
 so that a row has the same hour everywhere.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import cache
@@ -30,6 +31,21 @@ def zone_of(name: str) -> ZoneInfo:
     except (ModuleNotFoundError, OSError, ValueError, TypeError):
         expected = "expected one such as Europe/Berlin, America/New_York or UTC"
         raise ValueError(f"zone {name!r} is not known; {expected}") from None
+
+
+def check(zone: str | None, form: str | None) -> None:
+    """Raise ValueError unless ``zone`` is known, and ``form`` one of strptime's that says a day of a year."""
+    if zone is not None:
+        zone_of(zone)
+    if form is None:
+        return
+    moment = datetime(2001, 11, 22, 13, 14, 15, tzinfo=UTC)
+    try:
+        again = datetime.strptime(moment.strftime(form), form)
+    except (ValueError, re.error):
+        again = None
+    if again is None or again.date() != moment.date() or "%Z" in form:
+        raise ValueError(f"format {form!r} is none of a day and a time, such as %d.%m.%Y %H:%M; a zone is written %z")
 
 
 def seconds(texts: Iterable[str | None], form: str | None, zone: str | None) -> NDArray[np.float64]:

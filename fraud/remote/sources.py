@@ -77,7 +77,7 @@ def is_one(source: str) -> bool:
     """Whether a source names one table, not a folder or a pattern."""
     if source.startswith(_S3):
         return not source.endswith("/") and "*" not in source
-    return Path(source).is_file() or not (Path(source).is_dir() or "*" in source)
+    return Path(source).is_file() or not (Path(source).is_dir() or any(one in source for one in "*?["))
 
 
 def below(uri: str) -> list[str]:

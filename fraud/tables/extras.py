@@ -4,12 +4,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow
 
 from fraud.schema import Schema
 from fraud.tables import csv_file, parquet_file, refusals, table
+from fraud.tables.kinds import texts
 
 ALL = "all"
 """Stands for every column that the schema does not know."""
@@ -25,8 +25,8 @@ class Aside:
     """Not the schema's: kept or dropped."""
 
     def of(self, frame: pd.DataFrame) -> pyarrow.Table:
-        """The kept columns of a part of a CSV file: numbers of the schema's, and all else as it is written."""
-        return pyarrow.table({name: _plain(frame[name]) for name in self.kept})
+        """The kept columns of a part of a CSV file, as texts: of a part alone nobody knows what a column is."""
+        return pyarrow.table({name: pyarrow.array(texts(frame[name]), pyarrow.string()) for name in self.kept})
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,3 @@ def _columns(path: Path) -> Sequence[str]:
         return parquet_file.names(path) if table.is_parquet(path) else csv_file.names(path)
     except OSError as error:
         raise refusals.unreadable(path, error) from None
-
-
-def _plain(values: pd.Series) -> pyarrow.Array:
-    if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
-        return pyarrow.array(values.to_numpy(np.float64), from_pandas=True)
-    return pyarrow.array(values.astype("str"), pyarrow.string(), from_pandas=True)

@@ -52,8 +52,8 @@ def boolean(cells: pd.Series, _column: Column) -> Converted:
 
 
 def category(cells: pd.Series, column: Column) -> Converted:
-    """Texts as they are written; whole numbers as their digits."""
-    values = texts(cells)
+    """Texts as they are written, but for what the same value is written as elsewhere (``as_codes``)."""
+    values = as_codes(cells)
     lengths = np.array([0 if text is None else len(text) for text in values])
     broken = {f"text of at most {LONGEST_TEXT} characters": lengths > LONGEST_TEXT}
     if column.levels is not None:
@@ -71,8 +71,9 @@ def time(cells: pd.Series, column: Column) -> Converted:
         values = times.seconds(texts(cells), column.format, column.zone)
     else:
         values = floats(cells)
-        text = np.isnan(values) & np.array([isinstance(cell, str | date) for cell in cells], dtype=bool)
-        values[text] = times.seconds(cells[text].map(str), None, column.zone)
+        text = np.array([isinstance(cell, str | date) for cell in cells], dtype=bool)
+        if np.isnan(values[text]).any():  # one date among them: a number beside it is a date without hyphens
+            values[text] = times.seconds(cells[text].map(str), None, column.zone)
     form = "in ISO 8601, or in seconds since 1970" if column.format is None else f"written {column.format}"
     zone = "" if column.zone else " (with an offset from UTC, or the schema needs a zone)"
     return Converted(values, {f"a time {form}{zone}": np.isnan(values), **_out_of_bounds(values, column)})
@@ -90,7 +91,7 @@ def _of_timestamps(cells: pd.Series, column: Column) -> NDArray[np.float64]:
     """Naive ones are of the column's zone, and without one of none."""
     aware = getattr(cells.dtype, "tz", None) is not None
     naive = cells.dt.tz_convert("UTC").dt.tz_localize(None) if aware else cells
-    clock = naive.to_numpy("datetime64[ns]").astype("int64") / 1e9
+    clock = naive.to_numpy("datetime64[us]").astype("int64") / 1e6  # microseconds are exact in a float64, as in texts
     clock[cells.isna().to_numpy()] = np.nan
     if aware:
         return clock
@@ -148,9 +149,27 @@ def texts(cells: pd.Series) -> NDArray[Any]:
     return found
 
 
+def as_codes(cells: pd.Series) -> NDArray[Any]:
+    """``texts``, the same for whole numbers and truths in whichever format they stand.
+
+    ``5411.0``, as CSV files with gaps have it, is ``5411``, and ``True`` is ``true``.
+    """
+    return np.array([_SAME.get(text) or _whole(text) for text in texts(cells)], dtype=object)
+
+
+_SAME = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
+
+
+def _whole(text: str | None) -> str | None:
+    if text is None or not text.endswith("0") or "." not in text:
+        return text
+    digits, _, zeros = text.partition(".")
+    return digits if not zeros.strip("0") and digits.removeprefix("-").isdecimal() else text
+
+
 def _text(cell: object) -> str:
     if isinstance(cell, bool | np.bool_):
         return str(bool(cell)).lower()
     if isinstance(cell, float | np.floating) and float(cell).is_integer():
         return str(int(cell))
-    return str(cell)
+    return cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell)

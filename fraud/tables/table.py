@@ -169,9 +169,12 @@ def _input(cells: pd.Series, name: str, schema: Schema, faults: Faults) -> kinds
 
 
 def _blanked(cells: pd.Series, spellings: tuple[str, ...]) -> pd.Series:
-    """Text that stands for a missing value, as one: the reader of a file has not always known."""
-    if types.is_numeric_dtype(cells.dtype) or types.is_datetime64_any_dtype(cells.dtype):
+    """What stands for a missing value, as one: the reader of a file has not always known; numbers by their value."""
+    if types.is_datetime64_any_dtype(cells.dtype) or types.is_bool_dtype(cells.dtype):
         return cells
+    if types.is_numeric_dtype(cells.dtype):
+        numbers = pd.to_numeric(pd.Series(spellings, dtype=object), errors="coerce").dropna()
+        return cells.mask(cells.isin(numbers)) if len(numbers) else cells
     return cells.mask(cells.isin(spellings))
 
 
@@ -183,7 +186,7 @@ def _labels(cells: pd.Series, schema: Schema, faults: Faults) -> NDArray[np.int8
         values = kinds.truths(cells)
         _note(faults, name, LABEL_RULE, np.isnan(values) & ~missing)
     else:
-        words = kinds.texts(cells).astype(str)
+        words = kinds.as_codes(cells).astype(str)
         values = np.isin(words, fraud).astype(np.float64)
         alike = np.isin(np.char.lower(np.char.strip(words)), [one.strip().lower() for one in fraud])
         _note(faults, name, f"written as the schema has it, {' or '.join(fraud)}", alike & (values == 0))
@@ -192,7 +195,7 @@ def _labels(cells: pd.Series, schema: Schema, faults: Faults) -> NDArray[np.int8
 
 
 def _ids(cells: pd.Series, name: str, faults: Faults) -> NDArray[Any]:
-    values = kinds.texts(cells)
+    values = kinds.as_codes(cells)
     if not types.is_float_dtype(cells.dtype) and cells.dtype != object and _all_match(values):
         return values
     pattern = re.compile(ID_PATTERN)

@@ -276,3 +276,22 @@ def test_a_zone_is_one_of_the_database(zone):
     """And no name of a module, or of a file that lies there."""
     with pytest.raises(SchemaError, match="is not known; expected one such as Europe/Berlin"):
         schema.parse(f'name = "a"\n[columns.t]\nkind = "time"\nderive = ["hour"]\nzone = "{zone}"', "a.toml")
+
+
+@pytest.mark.parametrize("form", ["%H:%M", "(", "%d.%m.%d", "%s", "%d.%m.%Y %Z", ""])
+def test_a_format_says_a_day(form):
+    """And is one that can be read; a zone by its name is not."""
+    with pytest.raises(SchemaError, match="is none of a day and a time, such as"):
+        schema.parse(f'name = "a"\n[columns.t]\nkind = "time"\nderive = ["hour"]\nformat = "{form}"', "a.toml")
+
+
+def test_bounds_are_those_of_a_forest():
+    """What is beyond float32 would be infinite there."""
+    with pytest.raises(SchemaError, match="are beyond what a forest takes"):
+        schema.parse('name = "a"\n[columns.x]\nkind = "number"\nmaximum = 1e308', "a.toml")
+
+
+def test_a_deep_file_is_no_schema(tmp_path):
+    """One line, and no end of the stack."""
+    with pytest.raises(SchemaError, match="not TOML"):
+        schema.parse(f"q = {'[' * 5000}", "a.toml")

@@ -90,3 +90,19 @@ def test_without_a_time_rows_are_held_out_at_random(frame):
     split.split(timeless, "stratified")
     with pytest.raises(DataError, match="the schema shop names no time: use --split stratified"):
         split.split(timeless, "time")
+
+
+def test_transactions_of_different_keys_are_two():
+    """And those that what is ignored tells apart: only a row that is the same throughout is a duplicate."""
+    frame = (
+        generate(50)
+        .drop(columns="order")
+        .assign(bought_at="2018-07-20T10:00:00+00:00", total=5.0, age=30, country="DE", channel="web", returning="yes")
+    )
+    frame["fraudulent"] = ["Y", "N"] * 25
+    frame["customer"] = [f"c{number}" for number in range(50)]
+    checked = table.check(pd.concat([frame, frame.head(7)]), SCHEMA, labelled=True)
+    dataset = combine([checked], ["shop"], SCHEMA, synthetic=True)
+    assert (dataset.size, dataset.duplicates_dropped) == (50, 7)
+    again = table.check(dataset.frame(np.arange(50)), SCHEMA, labelled=True)
+    assert again["customer"].tolist() == frame["customer"].tolist()

@@ -51,6 +51,7 @@ def tell_served(version: str, steps: Steps, champion: str | None = None) -> None
         store.read_manifest(store.get(f"{MODEL_NAME}:{version}")).check_default()
     except SchemaError as error:
         steps.warn(str(error))
+        return
     settings = Settings.from_env()
     try:
         choice = local.choose(settings.model)

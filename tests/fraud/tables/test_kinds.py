@@ -149,3 +149,42 @@ def test_no_rows(kind):
     """An empty column has no values and breaks nothing."""
     values, broken = look(Column(kind=kind), [])
     assert (len(values), broken) == (0, {})
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_a_timestamp_is_the_same_number_as_its_text(unit):
+    """To the microsecond, in every unit, and far away: else the same row is two."""
+    texts = ["2024-03-01T10:20:30.123457", "1969-07-20T20:17:40.000001", "2024-01-01T00:00:00"]
+    texts += [] if unit == "ns" else ["2500-01-01T00:00:00", "9999-12-31T00:00:00"]
+    column = Column(kind="time", zone="Europe/Berlin")
+    stamps = pd.Series(np.array(texts, dtype=f"datetime64[{unit}]"))
+    as_text = pd.Series([str(one) for one in stamps.to_numpy()], dtype=object)
+    assert KINDS["time"](stamps, column).values.tolist() == KINDS["time"](as_text, column).values.tolist()
+
+
+def test_dates_of_parquet_are_days():
+    """Objects of dates and of points in time, as Arrow's date32 gives them."""
+    cells = pd.Series([datetime.date(2024, 1, 2), datetime.datetime(2024, 1, 2, 3), None], dtype=object)
+    assert KINDS["time"](cells, Column(kind="time", zone="UTC")).values[:2].tolist() == [1704153600.0, 1704164400.0]
+
+
+def test_a_date_without_hyphens_beside_others_is_a_date():
+    """Not so many seconds since 1970."""
+    cells = pd.Series(["2024-01-01", "20240102"], dtype=object)
+    assert KINDS["time"](cells, Column(kind="time", zone="UTC")).values.tolist() == [1704067200.0, 1704153600.0]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["True", "FALSE", "true"], ["true", "false", "true"]),
+        ([True, False], ["true", "false"]),
+        (["5411.0", "5411", "05411", "1.10", "-7.00"], ["5411", "5411", "05411", "1.10", "-7"]),
+        ([5411.0, 7.5], ["5411", "7.5"]),
+        ([Decimal("5411.00")], ["5411"]),
+        ([b"DE"], ["DE"]),
+    ],
+)
+def test_a_code_is_one_text_in_every_format(cells, expected):
+    """What pandas makes of whole numbers with gaps, and of truths, is no other level."""
+    assert KINDS["category"](pd.Series(cells), Column(kind="category")).values.tolist() == expected

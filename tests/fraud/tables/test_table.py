@@ -9,7 +9,7 @@ import pytest
 
 from fraud.errors import DataError
 from fraud.inputs.levels import OTHER
-from fraud.schema import default
+from fraud.schema import default, parse
 from fraud.tables import table
 from tests.shop_schema import SCHEMA, generate
 from tests.ulb import COLUMNS, ID_COLUMN, LABEL, bounds
@@ -372,3 +372,24 @@ def test_a_label_that_is_nearly_fraud_is_refused(shop, spelling):
     """Taken as it stands it would be legitimate, and nobody would know."""
     said = refused(with_cells(shop, "fraudulent", {7: spelling}))
     assert "fraudulent must be written as the schema has it, Y: 1 row is not (row 7)" in said
+
+
+def test_numbers_that_stand_for_missing_do_so_in_parquet_too(tmp_path):
+    """A number has no spelling there: its value counts."""
+    own = parse(
+        'name = "m"\nmissing_values = ["", "-999"]\n[columns.x]\nkind = "number"\nmissing = true\n[columns.y]\nkind = "number"',
+        "m.toml",
+    )
+    frame = pd.DataFrame({"x": [1.0, -999.0, 2.0], "y": [1, 2, 3]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    for name in ("t.parquet", "t.csv"):
+        read = table.read_table(tmp_path / name, own)
+        np.testing.assert_array_equal(table.check(read, own, labelled=False)["x"], [1, np.nan, 2])
+
+
+def test_a_label_is_the_same_as_number_and_as_text(tmp_path):
+    """1.0, as files with gaps have it, is 1."""
+    own = parse('name = "l"\n[roles]\nlabel = "y"\nfraud = ["1"]\n[columns.x]\nkind = "number"', "l.toml")
+    (tmp_path / "t.csv").write_text("x,y\n1,1.0\n2,0.0\n3,1\n")
+    assert table.check(table.read_table(tmp_path / "t.csv", own), own, labelled=True)["y"].tolist() == [1, 0, 1]
