@@ -13,7 +13,7 @@ from fraud.errors import DataError, one_line
 from fraud.remote import datasets
 from fraud.remote import sources as tables_at
 from fraud.schema import Schema, default
-from fraud.tables import refusals, table
+from fraud.tables import kinds, refusals, table
 from training import sample
 from training.console import Steps
 from training.dataset import Dataset, combine
@@ -26,6 +26,8 @@ SYNTHETIC = "synthetic"
 
 _YEAR_SECONDS = 365.25 * 86_400
 _ERA_SECONDS = 10 * _YEAR_SECONDS
+
+_SHOWN = 5
 
 _SAMPLE = re.compile(r"sample(?::(\d+)(?::(\d+))?)?")
 
@@ -45,6 +47,7 @@ def load(sources: Sequence[str], schema: Schema) -> Dataset:
         raise DataError(f"no data of the schema {schema.name}: {'; '.join(notes)}")
     frames = [(name, _checked(frame, schema, name)) for name, frame in read]
     notes += [f"{name}: read as {frame.attrs[table.LAYOUT]}" for name, frame in read if table.LAYOUT in frame.attrs]
+    notes += _labels([frame for _, frame in read], schema)
     notes += _eras(frames, schema)
     synthetic = any(frame.attrs.get(SYNTHETIC) for _, frame in read)
     return combine([frame for _, frame in frames], sources, schema, synthetic=synthetic, notes=tuple(notes))
@@ -58,6 +61,17 @@ def load_telling(sources: Sequence[str], schema: Schema, steps: Steps) -> Datase
     for note in dataset.notes:
         steps.say(f"  {note}")
     return dataset
+
+
+def _labels(frames: Sequence[pd.DataFrame], schema: Schema) -> Iterator[str]:
+    """Which values of the label were taken for no fraud, where the schema says which mean fraud."""
+    name, fraud = schema.roles.label, schema.roles.fraud
+    if name is None or fraud is None:
+        return
+    values = {text for frame in frames for text in kinds.as_codes(frame[name].drop_duplicates())}
+    others = sorted(str(text) for text in values - set(fraud))
+    shown = ", ".join(others[:_SHOWN]) + (f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else "")
+    yield f"{name}: {', '.join(fraud)} is fraud, {shown or 'nothing else'} is not"
 
 
 def _eras(frames: Sequence[tuple[str, pd.DataFrame]], schema: Schema) -> Iterator[str]:

@@ -13,6 +13,7 @@ import sklearn.datasets
 from fraud.errors import DataError, RegistryError
 from fraud.remote import datasets, s3
 from fraud.schema import default
+from tests import shop_schema
 from tests.ulb import COLUMNS, LABEL
 from training import data, sample
 from training.dataset import combine, row_hashes
@@ -246,3 +247,12 @@ def test_row_hashes_follow_content(frame):
     np.testing.assert_array_equal(row_hashes(rows * 0.0), row_hashes(rows * -0.0))
     assert not np.isin(row_hashes(rows, seed=1), hashes).any()
     assert not np.isin(row_hashes(rows, purpose="folds"), hashes).any()
+
+
+def test_what_is_taken_for_no_fraud_is_said(tmp_path):
+    """Where the schema names the values that mean fraud: a third one may be meant otherwise."""
+    frame = shop_schema.generate(200)
+    frame.loc[3, "fraudulent"] = "pending"
+    frame.to_csv(tmp_path / "shop.csv", index=False)
+    dataset = load([str(tmp_path / "shop.csv")], shop_schema.SCHEMA)
+    assert "fraudulent: Y is fraud, N, pending is not" in dataset.notes

@@ -377,7 +377,8 @@ def test_a_label_that_is_nearly_fraud_is_refused(shop, spelling):
 def test_numbers_that_stand_for_missing_do_so_in_parquet_too(tmp_path):
     """A number has no spelling there: its value counts."""
     own = parse(
-        'name = "m"\nmissing_values = ["", "-999"]\n[columns.x]\nkind = "number"\nmissing = true\n[columns.y]\nkind = "number"',
+        'name = "m"\nmissing_values = ["", "-999"]\n'
+        '[columns.x]\nkind = "number"\nmissing = true\n[columns.y]\nkind = "number"',
         "m.toml",
     )
     frame = pd.DataFrame({"x": [1.0, -999.0, 2.0], "y": [1, 2, 3]})
