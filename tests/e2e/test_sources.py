@@ -62,9 +62,11 @@ def test_training_drift_and_labels_read_the_same(call):
     assert code == 0, err
     assert answer["data"]["rows"] + answer["data"]["duplicates_dropped"] == 4_000
     code, answer, err = call("monitoring", "drift", "--data", f"{FOLDER}/", "--reference-data", f"{FOLDER}/*.csv")
-    assert (code, answer["rows"], answer["data"]) == (0, 4_000, f"{FOLDER}/"), err
+    assert code == 0, err
+    assert (answer["rows"], answer["data"]) == (4_000, f"{FOLDER}/")
     code, answer, err = call("monitoring", "labels", "import", f"s3://{BUCKET}/labels/")
-    assert (code, answer["labels"], answer["frauds"]) == (0, 2, 1), err
+    assert code == 0, err
+    assert (answer["labels"], answer["frauds"]) == (2, 1)
 
 
 def test_what_is_wrong_with_an_object_is_said_with_its_address(call):

@@ -254,5 +254,5 @@ def test_what_is_taken_for_no_fraud_is_said(tmp_path):
     frame = shop_schema.generate(200)
     frame.loc[3, "fraudulent"] = "pending"
     frame.to_csv(tmp_path / "shop.csv", index=False)
-    dataset = load([str(tmp_path / "shop.csv")], shop_schema.SCHEMA)
+    dataset = data.load([str(tmp_path / "shop.csv")], shop_schema.SCHEMA)
     assert "fraudulent: Y is fraud, N, pending is not" in dataset.notes
