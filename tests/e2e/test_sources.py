@@ -30,7 +30,7 @@ def call(s3: SeaweedFS, store, tmp_path_factory):
     client.put_object(Bucket=BUCKET, Key="tables/_SUCCESS", Body=b"")
     client.put_object(Bucket=BUCKET, Key="labels/week.csv", Body=b"transaction_id,is_fraud\na,yes\nb,no\n")
     rows.to_csv(folder / "here.csv", index=False)
-    env = os.environ | s3.env | store.env | {"FRAUD_DATABASE_URL": f"sqlite:///{folder}/log.db"}
+    env = os.environ | s3.env | store.copy(folder / "home").env | {"FRAUD_DATABASE_URL": f"sqlite:///{folder}/log.db"}
 
     def run(*arguments):
         command = [sys.executable, "-m", *map(str, arguments)]
