@@ -6,6 +6,8 @@ from itertools import islice
 from pathlib import Path
 
 import pandas as pd
+import pyarrow
+import pyarrow.compute
 from pandas.api import types
 
 from fraud.tables import refusals
@@ -56,6 +58,8 @@ def checked(path: Path, frame: pd.DataFrame, found: Found, shape: Reading, first
         if shape.is_text(str(name)) or not (types.is_string_dtype(kind) or types.is_object_dtype(kind)):
             continue
         values = frame[name].astype("str")
+        if not _has_marks(values):
+            continue
         wrong = _matches(values, _NUMBERS[_OTHER[decimal]]) | _matches(values, _GROUPED)
         if wrong.any():
             row = int(wrong.argmax())
@@ -64,6 +68,12 @@ def checked(path: Path, frame: pd.DataFrame, found: Found, shape: Reading, first
         if numbers.any():
             frame = frame.assign(**{str(name): frame[name].where(~numbers, values.str.replace(",", "."))})
     return frame
+
+
+def _has_marks(values: "pd.Series[str]") -> bool:
+    """Whether any value has a point or a comma: most columns of words have none."""
+    texts = pyarrow.array(values, pyarrow.string(), from_pandas=True)
+    return bool(pyarrow.compute.any(pyarrow.compute.match_substring_regex(texts, "[.,]")).as_py())
 
 
 def _matches(values: "pd.Series[str]", pattern: re.Pattern[str]) -> "pd.Series[bool]":
