@@ -102,6 +102,7 @@ RULES: tuple[Rule, ...] = (
     _saved_index,
     value_rules.moment,
     value_rules.epoch,
+    value_rules.clock,
     value_rules.with_a_unit,
     _unique,
     _boolean,

@@ -10,7 +10,7 @@ from training.schemas import names
 from training.schemas.collect import Findings
 from training.schemas.decision import Decision
 from training.schemas.telling import Label
-from training.schemas.value_rules import RELATIVE
+from training.schemas.value_rules import RELATIVE, TIME_OF_DAY
 
 _PLAIN = {"0", "1", "0.0", "1.0", "true", "false"}
 _MEANS_FRAUD = frozenset(
@@ -137,9 +137,27 @@ def _give_time(roles: Roles, found: Findings, decisions: dict[str, Decision]) ->
         roles.look.append(f"{chosen}: {missing[chosen]:,} rows have no time; a transaction has one, leave them out")
     left = "another time than the transaction's: nothing is made of it, not used"
     changed = {name: decisions[name].left_out(left) for name in times if name != chosen}
+    changed |= {
+        name: replace(decision, look=(_joined(name, chosen, found),))
+        for name, decision in decisions.items()
+        if decision.why == TIME_OF_DAY
+    }
     if chosen is not None:
         changed[chosen] = replace(decisions[chosen], settings=_without_missing(decisions[chosen]))
     return decisions | changed
+
+
+def _joined(clock: str, time: str | None, found: Findings) -> str:
+    """What to do with a column of times of day."""
+    said = "times of day, not used by themselves:"
+    if time is None:
+        return f"{said} join them to a column of dates in the file, or write the hour as a number"
+    span = found.columns[time].times.span
+    if span is None or span.has_clock:
+        return f"{said} {time} has a clock; write the hour as a number"
+    day, own = (str(found.columns[name].distinct.values[0])[:40].strip() for name in (time, clock))
+    frame = ' + " " + '.join(f"frame[{json.dumps(name, ensure_ascii=False)}].astype(str)" for name in (time, clock))
+    return f"{said} join them to {time} in the file, as {f'{day} {own}'!r} (in pandas {frame}), and draft it anew"
 
 
 def _without_missing(decision: Decision) -> dict[str, Any]:

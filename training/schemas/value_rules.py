@@ -4,18 +4,22 @@ import re
 from dataclasses import replace
 from typing import Any
 
+from fraud.inputs import times
 from training.schemas import names
 from training.schemas.column_facts import MISSING_WORDS, ColumnFacts
 from training.schemas.decision import Decision
-from training.schemas.time_formats import ISO, swapped
+from training.schemas.time_formats import DIGITS, ISO, swapped
 
 RELATIVE = "seconds since a start that is not told"
+TIME_OF_DAY = "times of day"
 EPOCH = (631_152_000, 4_102_444_800)
 """Seconds since 1970 of the years 1990 and 2100."""
 MANY_LEVELS = 1_000
 _MAX_CODES = 1_000
 _MAX_SPARSE = 200
 _MIN_TEXTS = 20
+_IN_UTC = 'hours are those of "UTC"; set `zone` to have local ones, as "Europe/Berlin"'
+_CLOCK = r"(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?"
 _STAND_INS = (-1, -9, -99, -999, -9999)
 _UNIT = re.compile(
     r"(?:[^\w\s.,+-]\s?|[A-Z]{3}\s)?[+-]?\d{1,3}(?:[,.' ]?\d{3})*(?:[.,]\d+)?(?:\s?[^\w\s.,+-]|\s[A-Z]{3})?"
@@ -26,9 +30,11 @@ def moment(facts: ColumnFacts) -> Decision | None:
     if facts.type == "time":
         return _time(facts, None, is_zoned=facts.zone is not None)
     forms = facts.times.formats
-    if facts.type != "text" or not forms:
+    if not forms:
         return None
     form = ISO if ISO in forms else forms[0]
+    if form in DIGITS and names.is_id(facts.name):
+        return None  # a day, and a number of that day
     found = _time(facts, None if form == ISO else form, is_zoned=facts.times.zoned)
     if facts.times.zoned and facts.times.unzoned:
         found = replace(
@@ -41,15 +47,29 @@ def moment(facts: ColumnFacts) -> Decision | None:
 
 
 def _time(facts: ColumnFacts, form: str | None, *, is_zoned: bool) -> Decision:
-    settings: dict[str, Any] = {} if form is None else {"format": form}
-    look: tuple[str, ...] = ()
-    if not is_zoned or facts.times.unzoned:
-        settings["zone"] = "UTC"
-        look = (
-            'the times name no zone: "UTC" is assumed; set the one of the clock that wrote them, as "Europe/Berlin"',
-        )
+    settings: dict[str, Any] = {"zone": "UTC"} if form is None else {"format": form, "zone": "UTC"}
     why = "points of time" if facts.type == "time" else f"times, written as {form or 'ISO 8601'}"
-    return Decision("time", why, settings, look)
+    if not is_zoned or facts.times.unzoned:
+        said = 'the times name no zone: "UTC" is assumed; set the one of the clock that wrote them, as "Europe/Berlin"'
+        return Decision("time", why, settings, (said,))
+    if facts.zone is None or not _is_place(facts.zone):
+        return Decision("time", why, settings, (_IN_UTC,))
+    return Decision("time", f"{why} of {facts.zone}", settings | {"zone": facts.zone})
+
+
+def _is_place(zone: str) -> bool:
+    """Whether a zone of a Parquet file is one of the zones by name, other than UTC."""
+    try:
+        times.zone_of(zone)
+    except ValueError:
+        return False
+    return "/" in zone and not zone.startswith("Etc/")
+
+
+def clock(facts: ColumnFacts) -> Decision | None:
+    if not facts.texts_fit(_CLOCK):
+        return None
+    return Decision("ignored", TIME_OF_DAY, instead="category")
 
 
 def epoch(facts: ColumnFacts) -> Decision | None:
@@ -59,7 +79,8 @@ def epoch(facts: ColumnFacts) -> Decision | None:
     for unit, per_second in (("seconds", 1), ("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9)):
         if EPOCH[0] <= facts.lowest / per_second and facts.highest / per_second < EPOCH[1]:
             return _seconds_since_1970(facts) if unit == "seconds" else _other_unit(unit)
-    if names.is_time(facts.name) and facts.is_sorted and facts.lowest >= 0 and facts.distinct.count > 24:
+    could_count = facts.is_sorted and facts.lowest >= 0 and facts.highest < EPOCH[1] and facts.distinct.count > 24
+    if names.is_time(facts.name) and could_count:
         said = (
             "rising numbers of this name are taken for seconds; hours of the day are right if it counts from a midnight"
         )
@@ -69,8 +90,7 @@ def epoch(facts: ColumnFacts) -> Decision | None:
 
 def _seconds_since_1970(facts: ColumnFacts) -> Decision:
     look = () if names.is_time(facts.name) else ("rising numbers that could be seconds since 1970 are taken for times",)
-    zone = 'hours are those of "UTC"; set `zone` to have local ones'
-    return Decision("time", "seconds since 1970", {"zone": "UTC"}, (*look, zone))
+    return Decision("time", "seconds since 1970", {"zone": "UTC"}, (*look, _IN_UTC))
 
 
 def _other_unit(unit: str) -> Decision:

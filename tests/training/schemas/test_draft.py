@@ -107,8 +107,8 @@ TIMES = pd.date_range("2024-01-03 10:20:30", periods=ROWS, freq="9h")
     ("values", "expected"),
     [
         (TIMES.strftime("%Y-%m-%d %H:%M:%S"), {"derive": ("hour", "weekday"), "zone": "UTC"}),
-        (TIMES.strftime("%Y-%m-%dT%H:%M:%SZ"), {"derive": ("hour", "weekday")}),
-        (TIMES.strftime("%Y-%m-%dT%H:%M:%S+02:00"), {"derive": ("hour", "weekday")}),
+        (TIMES.strftime("%Y-%m-%dT%H:%M:%SZ"), {"derive": ("hour", "weekday"), "zone": "UTC"}),
+        (TIMES.strftime("%Y-%m-%dT%H:%M:%S+02:00"), {"derive": ("hour", "weekday"), "zone": "UTC"}),
         (TIMES.strftime("%Y-%m-%d"), {"derive": ("weekday",), "zone": "UTC"}),
         (TIMES.strftime("%m/%d/%Y"), {"derive": ("weekday",), "format": "%m/%d/%Y", "zone": "UTC"}),
         (TIMES.strftime("%d/%m/%Y"), {"derive": ("weekday",), "format": "%d/%m/%Y", "zone": "UTC"}),
@@ -157,11 +157,11 @@ def test_day_or_month_first_is_asked_where_no_row_tells(infer):
     ("dtype", "expected"),
     [
         ("datetime64[ms]", {"kind": "time", "derive": ("hour", "weekday"), "zone": "UTC"}),
-        ("datetime64[ns, Europe/Berlin]", {"kind": "time", "derive": ("hour", "weekday")}),
+        ("datetime64[ns, Europe/Berlin]", {"kind": "time", "derive": ("hour", "weekday"), "zone": "Europe/Berlin"}),
     ],
 )
 def test_times_of_parquet(infer, dtype, expected):
-    """Timestamps are times as they stand; only naive ones need a zone."""
+    """Timestamps are times as they stand, in the zone that they have."""
     read, _ = infer(at=pd.Series(TIMES).dt.tz_localize("UTC").dt.tz_convert("Europe/Berlin")
                     if "Berlin" in dtype else pd.Series(TIMES).astype(dtype), suffix="parquet")  # fmt: skip
     assert column(read, "at") == expected
