@@ -8,13 +8,13 @@ from fraud.inputs import times
 from training.schemas import names
 from training.schemas.column_facts import MISSING_WORDS, ColumnFacts
 from training.schemas.decision import Decision
+from training.schemas.identifiers import MANY_LEVELS, is_long_number
 from training.schemas.time_formats import DIGITS, ISO, swapped
 
 RELATIVE = "seconds since a start that is not told"
 TIME_OF_DAY = "times of day"
 EPOCH = (631_152_000, 4_102_444_800)
 """Seconds since 1970 of the years 1990 and 2100."""
-MANY_LEVELS = 1_000
 _MAX_CODES = 1_000
 _MAX_SPARSE = 200
 _MIN_TEXTS = 20
@@ -98,18 +98,6 @@ def _other_unit(unit: str) -> Decision:
     return Decision("ignored", f"{unit} since 1970", look=(why,), instead="time")
 
 
-def key(facts: ColumnFacts) -> Decision | None:
-    is_whole = facts.is_all_numbers and facts.whole == facts.numbers
-    if facts.type not in ("text", "number") or not (is_whole or not facts.numbers or facts.leading_zeros):
-        return None
-    is_named = names.is_key(facts.name) and (not is_whole or names.identifies(facts.name))
-    least = 50 if is_named and names.identifies(facts.name) else MANY_LEVELS
-    if facts.distinct.count <= least or not (is_named or names.is_id(facts.name)):
-        return None
-    often = facts.filled / facts.distinct.count
-    return Decision("key", f"named as whose it is, {often:.1f} rows a value: for history, no input by itself")
-
-
 def code(facts: ColumnFacts) -> Decision | None:
     if not facts.is_all_numbers or facts.whole < facts.numbers:
         return None
@@ -157,6 +145,7 @@ def with_a_unit(facts: ColumnFacts) -> Decision | None:
     if (
         facts.type != "text"
         or facts.is_all_numbers
+        or is_long_number(facts)
         or facts.distinct.count < _MIN_TEXTS
         or not all(map(_UNIT.fullmatch, texts))
     ):
