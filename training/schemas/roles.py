@@ -21,7 +21,7 @@ _MEANS_FRAUD = frozenset(
 )
 _MEANS_LEGITIMATE = frozenset(
     (
-        *("0", "0.0", "false", "no", "n", "f", "nein", "non", "ok", "okay", "good", "clean", "normal", "valid", "none"),
+        *("0", "0.0", "false", "no", "n", "nein", "non", "ok", "okay", "good", "clean", "normal", "valid", "none"),
         *("legit", "legitimate", "genuine", "legal", "not fraud", "non fraud", "nonfraud", "no fraud", "kein betrug"),
         *("legitim", "echt", "gut", "in ordnung"),
     )

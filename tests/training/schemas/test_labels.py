@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from fraud import schema
 from tests.training.schemas.conftest import PLAIN, ROWS, choice, looks
+from training.schemas.check import check
 
 MOSTLY_FRAUD = np.random.default_rng(2).random(ROWS) < 0.95
 
@@ -24,7 +26,7 @@ def test_a_word_for_legitimate_decides(infer, fraud, legitimate):
 @pytest.mark.parametrize(
     ("labels", "other"), [(MOSTLY_FRAUD.astype(int), '["0"]'), (np.where(MOSTLY_FRAUD, "Y", "N"), '["N"]')]
 )
-def test_a_majority_of_frauds_is_asked_first(infer, labels, other):
+def test_a_majority_of_frauds_is_asked_first(infer, tmp_path, labels, other):
     """With what to write where the label is turned round, which is a schema of that file."""
     read, made = labelled(infer, labels)
     assert made.look[0].startswith(f"is_fraud: {MOSTLY_FRAUD.mean():.1%} of all rows would be fraud")
@@ -32,6 +34,16 @@ def test_a_majority_of_frauds_is_asked_first(infer, labels, other):
     assert f"# LOOK: {made.look[0].removeprefix('is_fraud: ')}" in made.text
     assert len([said for said in looks(made, "is_fraud") if "turned round" in said]) == 1
     assert read.columns["amount"].kind == "number"
+    without = "\n".join(line for line in made.text.splitlines() if not line.startswith("fraud = "))
+    turned = schema.parse(without.replace("[roles]", f"[roles]\nfraud = {other}", 1), "turned")
+    checked = check([tmp_path / "data.csv"], turned)
+    assert (checked["passed"], checked["frauds"]) == (True, ROWS - MOSTLY_FRAUD.sum())
+
+
+def test_one_letter_may_mean_fraud(infer):
+    """F and L: no word decides, so the rarer one does."""
+    read, _ = labelled(infer, np.where(MOSTLY_FRAUD, "L", "F"))
+    assert read.roles.fraud == ("F",)
 
 
 def test_where_most_rows_are_frauds_plain_columns_stay(infer):
