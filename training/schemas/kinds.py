@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from fraud.schema import ID_PATTERN, NULLS
-from training.schemas import identifiers, names, value_rules
+from training.schemas import names, value_rules
 from training.schemas.column_facts import ColumnFacts
 from training.schemas.decision import Decision, Rule, plain_kind
 
@@ -63,7 +63,7 @@ def _counts_rows(facts: ColumnFacts) -> bool:
     """Whether unique numbers are rather names: whole, and named so or without gaps."""
     is_dense = facts.highest - facts.lowest < 2 * facts.rows
     is_named = names.is_id(facts.name) or names.identifies(facts.name)
-    return facts.whole == facts.filled and (is_dense or is_named or identifiers.is_long_number(facts))
+    return facts.whole == facts.filled and (is_dense or is_named or value_rules.is_long_number(facts))
 
 
 def _boolean(facts: ColumnFacts) -> Decision | None:
@@ -108,10 +108,10 @@ RULES: tuple[Rule, ...] = (
     value_rules.with_a_unit,
     _unique,
     _boolean,
-    identifiers.long_number,
+    value_rules.long_number,
     _free_text,
-    identifiers.key,
-    identifiers.text,
+    value_rules.key,
+    value_rules.identifier,
     value_rules.code,
     value_rules.number,
     _category,

@@ -4,17 +4,25 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from fraud.inputs import times
 from training.schemas import names
 from training.schemas.column_facts import MISSING_WORDS, ColumnFacts
 from training.schemas.decision import Decision
-from training.schemas.identifiers import MANY_LEVELS, is_long_number
 from training.schemas.time_formats import DIGITS, ISO, swapped
 
 RELATIVE = "seconds since a start that is not told"
 TIME_OF_DAY = "times of day"
 EPOCH = (631_152_000, 4_102_444_800)
 """Seconds since 1970 of the years 1990 and 2100."""
+_FEW_LEVELS = 50
+_MANY_LEVELS = 1_000
+_FIRST_OF_TWELVE_DIGITS = 1e11
+_MOST_ROWS_OF_A_LEVEL = 50
+_GROUPED = r"\d(?:[ -]?\d){11,}"
+_WITH_DIGIT = r".*\d.*"
+_LETTERS_AND_DIGITS = r"(?=.*[A-Za-z])(?=.*\d)[A-Za-z0-9_-]{6,}"
 _MAX_CODES = 1_000
 _MAX_SPARSE = 200
 _MIN_TEXTS = 20
@@ -98,6 +106,63 @@ def _other_unit(unit: str) -> Decision:
     return Decision("ignored", f"{unit} since 1970", look=(why,), instead="time")
 
 
+def is_long_number(facts: ColumnFacts) -> bool:
+    """Whether all values are whole numbers of twelve digits or more, as no quantity is but an amount by its name."""
+    if names.amount_rank(facts.name) is not None:
+        return False
+    is_whole = facts.is_all_numbers and facts.whole == facts.numbers
+    return (is_whole and facts.lowest >= _FIRST_OF_TWELVE_DIGITS) or facts.texts_fit(_GROUPED)
+
+
+def long_number(facts: ColumnFacts) -> Decision | None:
+    if not is_long_number(facts):
+        return None
+    few = f'no more than {facts.distinct.count} different: with kind = "category" it would be an input'
+    why = "whole numbers of 12 digits or more that repeat name something: for history, no input by itself"
+    return Decision("key", why, look=(few,) if facts.distinct.count <= _FEW_LEVELS else ())
+
+
+def key(facts: ColumnFacts) -> Decision | None:
+    """By the name of a column: whose transaction it is."""
+    is_whole = facts.is_all_numbers and facts.whole == facts.numbers
+    if facts.type not in ("text", "number") or not (is_whole or not facts.numbers or facts.leading_zeros):
+        return None
+    is_named = names.is_key(facts.name) and (not is_whole or names.identifies(facts.name))
+    least = _FEW_LEVELS if is_named and names.identifies(facts.name) else _MANY_LEVELS
+    if facts.distinct.count <= least or not (is_named or names.is_id(facts.name)):
+        return None
+    return Decision("key", f"named as whose it is, {_often(facts)}: for history, no input by itself")
+
+
+def identifier(facts: ColumnFacts) -> Decision | None:
+    """By the form of texts of which most stand in few rows, or by their name where it ends as that of an identifier."""
+    count = facts.distinct.count
+    few = np.median(facts.distinct.rows) <= _MOST_ROWS_OF_A_LEVEL or count > _MANY_LEVELS
+    if (
+        facts.type != "text"
+        or facts.is_all_numbers
+        or count <= _FEW_LEVELS
+        or not few
+        or names.is_place_or_code(facts.name)
+    ):
+        return None
+    if names.identifies(facts.name) and facts.texts_fit(_WITH_DIGIT):
+        return Decision("key", f"named as an identifier, {_often(facts)}: for history, no input by itself")
+    if _is_of_one_form(facts) and not names.is_code(facts.name):
+        why = "letters and digits of one length, as of an identifier"
+        ask = f'{count} texts of one form are taken for identifiers; if they are sorts of things, say kind = "category"'
+        return Decision("key", f"{why}, {_often(facts)}: for history, no input by itself", look=(ask,))
+    return None
+
+
+def _is_of_one_form(facts: ColumnFacts) -> bool:
+    return facts.texts_fit(_LETTERS_AND_DIGITS) and len({len(str(v).strip()) for v in facts.distinct.values}) == 1
+
+
+def _often(facts: ColumnFacts) -> str:
+    return f"{facts.filled / facts.distinct.count:.1f} rows a value"
+
+
 def code(facts: ColumnFacts) -> Decision | None:
     if not facts.is_all_numbers or facts.whole < facts.numbers:
         return None
@@ -113,7 +178,7 @@ def code(facts: ColumnFacts) -> Decision | None:
 
 
 def _coded(facts: ColumnFacts, why: str) -> Decision:
-    many = facts.distinct.count > MANY_LEVELS
+    many = facts.distinct.count > _MANY_LEVELS
     look = (f"{facts.distinct.count} different codes: rare ones fold into one",) if many else ()
     return Decision("category", why, look=look)
 

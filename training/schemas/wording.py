@@ -4,8 +4,7 @@ from datetime import UTC, datetime
 
 from training.schemas.column_facts import ColumnFacts
 from training.schemas.decision import Decision
-from training.schemas.identifiers import is_long_number
-from training.schemas.value_rules import EPOCH
+from training.schemas.value_rules import EPOCH, is_long_number
 
 _LEVELS = 6
 _MAX_TEXT = 40
