@@ -21,6 +21,8 @@ MISSING_WORDS = frozenset(
 )
 """What people write where there is no value, in lower case."""
 _MAX_WORDS = 50
+_FIRST_MINUTE = 190_001_010_000
+"""The year 1900 as twelve digits, down to the minute."""
 
 
 class ColumnFacts:
@@ -85,6 +87,11 @@ class ColumnFacts:
         """Whether all values that are kept match."""
         return all(re.fullmatch(pattern, str(value)) for value in self.distinct.values)
 
+    def texts_fit(self, pattern: str) -> bool:
+        """Whether all texts that are kept match, but for what stands for a missing one; False where there is none."""
+        texts = [text for value in self.distinct.values if (text := str(value).strip()).lower() not in MISSING_WORDS]
+        return self.type == "text" and bool(texts) and all(re.fullmatch(pattern, text) for text in texts)
+
     def sorted_numbers(self) -> tuple[Counts, NDArray[np.int64]]:
         """The different values as numbers, NaN for what is none, and the places of the numbers, the lowest first."""
         texts = pd.Series(self.distinct.values.astype(str).to_numpy(), dtype="str")
@@ -119,6 +126,7 @@ class ColumnFacts:
         if self.type == "number":
             numbers = np.asarray(different, dtype=np.float64)
             self._numbers(numbers, counts)
+            self._digits(different)
         elif self.type == "time":
             zone = different.dtype.tz if isinstance(different.dtype, pd.DatetimeTZDtype) else None
             self.zone = None if zone is None else str(zone)
@@ -149,6 +157,13 @@ class ColumnFacts:
             self.whole += int(counts[known & (numbers % 1 == 0)].sum())
             self.lowest = min(self.lowest, float(numbers[known].min()))
             self.highest = max(self.highest, float(numbers[known].max()))
+
+    def _digits(self, different: pd.Index) -> None:
+        """Whole numbers that may be a date and a clock, written together."""
+        if types.is_integer_dtype(different.dtype) and self.lowest >= _FIRST_MINUTE:
+            self.times.add(different.astype(str))
+        else:
+            self.times.formats = ()
 
     def _order(self, numbers: Counts) -> None:
         steps = np.diff(numbers if self._last is None else np.append(self._last, numbers))

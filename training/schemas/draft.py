@@ -122,6 +122,7 @@ def _roles(given: Roles) -> list[str]:
         if role == "fraud":
             lines += [f"fraud = {_value([given.fraud])}  # {given.why['fraud']}"] if given.fraud is not None else []
         elif role in given.columns:
+            lines += [f"# LOOK: {given.is_turned}"] if role == "label" and given.is_turned else []
             lines.append(f"{role} = {_value(given.columns[role])}  # {given.why[role]}")
         else:
             lines.append(f"# {role}: {given.why[role]}")

@@ -9,6 +9,7 @@ from training.schemas.decision import Decision, Rule, plain_kind
 
 BOOLEANS = (("false", "true"), ("f", "t"), ("no", "yes"), ("n", "y"), ("0", "1"))
 _MIN_UNIQUE = 20
+_MANY_TEXTS = 100
 
 
 def decide(facts: ColumnFacts) -> Decision:
@@ -61,7 +62,8 @@ def _unique(facts: ColumnFacts) -> Decision | None:
 def _counts_rows(facts: ColumnFacts) -> bool:
     """Whether unique numbers are rather names: whole, and named so or without gaps."""
     is_dense = facts.highest - facts.lowest < 2 * facts.rows
-    return facts.whole == facts.filled and (is_dense or names.is_id(facts.name) or names.identifies(facts.name))
+    is_named = names.is_id(facts.name) or names.identifies(facts.name)
+    return facts.whole == facts.filled and (is_dense or is_named or value_rules.is_long_number(facts))
 
 
 def _boolean(facts: ColumnFacts) -> Decision | None:
@@ -87,7 +89,7 @@ def _category(facts: ColumnFacts) -> Decision:
     if facts.numbers > 0.5 * facts.filled and facts.words:
         said = ", ".join(repr(word) for word, _ in facts.words.most_common(3))
         look.append(f"{facts.numbers / facts.filled:.1%} are numbers, beside {said}: once put right it is a number")
-    if facts.distinct.count > value_rules.MANY_LEVELS:
+    if facts.distinct.count > _MANY_TEXTS:
         look.append(f"{facts.distinct.count} levels: rare ones fold into one; a key, or ignored, may be better")
     for word, rows in facts.said_missing.most_common(3):
         look.append(
@@ -102,11 +104,14 @@ RULES: tuple[Rule, ...] = (
     _saved_index,
     value_rules.moment,
     value_rules.epoch,
+    value_rules.clock,
     value_rules.with_a_unit,
     _unique,
     _boolean,
+    value_rules.long_number,
     _free_text,
     value_rules.key,
+    value_rules.identifier,
     value_rules.code,
     value_rules.number,
     _category,

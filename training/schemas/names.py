@@ -19,12 +19,15 @@ _KEY = re.compile(
     r"(.* )?(card|cc|pan|iban|customers?|clients?|accounts?|acct|terminals?|merchants?|device|users?|payers?|payees?|"
     r"sender|receiver|orig|dest|email|phone|ip|wallet|holder|member)( .*)?"
 )
-_IDENTIFIES = re.compile(r"(.* )?(id|num|number|no|nr|hash|key|token|uuid|email|phone|ip|iban|pan|orig|dest)")
+_IDENTIFIES = re.compile(
+    r"(.* )?(id|num|number|no|nr|hash|key|token|uuid|email|phone|ip|iban|pan|orig|dest|konto|kennung|[a-z]*nummer)"
+)
 _CODE = re.compile(
     r"(.* )?(number|num|no|nr|id|code|cd|mcc|sic|naics|bin|zip|zipcode|plz|postal|postcode|type|class|cat|category|"
     r"region|branch|channel|status)"
 )
 _SURELY_CODE = re.compile(r"(.* )?(zip|zipcode|plz|postal|postcode|mcc|sic|naics|bin)( code)?")
+_PLACE = re.compile(r"(.* )?(zip|zipcode|plz|postleitzahl|postal|postcode|mcc|sic|naics|bin|code|cd)( .*)?")
 _AMOUNT = re.compile(r"(.* )?(amounts?|amt|betrag|price|value|total|sum|montant|importe|valor|bedrag)( .*)?")
 _NOT_NEGATIVE = re.compile(
     r"(.* )?(amounts?|amt|price|age|ages|count|counts|quantity|qty|days|hours|months|years|minutes|seconds|distance|"
@@ -82,6 +85,11 @@ def is_code(name: str) -> bool:
 def is_surely_code(name: str) -> bool:
     """Whether numbers of this name can be nothing but codes."""
     return _SURELY_CODE.fullmatch(words(name)) is not None
+
+
+def is_place_or_code(name: str) -> bool:
+    """Whether texts of this name say where, or of which sort, rather than who."""
+    return _PLACE.fullmatch(words(name)) is not None
 
 
 def amount_rank(name: str) -> int | None:

@@ -1,5 +1,7 @@
 """Which column has which role, and why; what has none of those it could have is said."""
 
+import json
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,10 +10,22 @@ from training.schemas import names
 from training.schemas.collect import Findings
 from training.schemas.decision import Decision
 from training.schemas.telling import Label
-from training.schemas.value_rules import RELATIVE
+from training.schemas.value_rules import RELATIVE, TIME_OF_DAY
 
 _PLAIN = {"0", "1", "0.0", "1.0", "true", "false"}
-_MEANS_FRAUD = frozenset({"1", "1.0", "true", "yes", "y", "t", "fraud", "fraudulent", "chargeback"})
+_MEANS_FRAUD = frozenset(
+    (
+        *("1", "1.0", "true", "yes", "y", "t", "ja", "fraud", "fraudulent", "confirmed fraud", "chargeback"),
+        *("betrug", "fraude", "frode", "bad"),
+    )
+)
+_MEANS_LEGITIMATE = frozenset(
+    (
+        *("0", "0.0", "false", "no", "n", "nein", "non", "ok", "okay", "good", "clean", "normal", "valid", "none"),
+        *("legit", "legitimate", "genuine", "legal", "not fraud", "non fraud", "nonfraud", "no fraud", "kein betrug"),
+        *("legitim", "echt", "gut", "in ordnung"),
+    )
+)
 _SAID = 5
 _MOST_WITHOUT_TIME = 0.05
 
@@ -24,6 +38,8 @@ class Roles:
     why: dict[str, str] = field(default_factory=dict)
     """Of a role that no column has: why not."""
     look: list[str] = field(default_factory=list)
+    is_turned: str | None = None
+    """Where most rows would be fraud: what to ask of the label."""
     fraud: str | None = None
     """The value of the label that means fraud, where it has to be said."""
     label: Label | None = None
@@ -58,23 +74,40 @@ def find_label(found: Findings) -> Roles:
 def _of_two_values(found: Findings, roles: Roles, counts: dict[str, int]) -> Roles:
     assert found.label is not None  # noqa: S101 - the caller has looked
     rarer = min(counts, key=counts.__getitem__)
-    meant = [value for value in counts if value.strip().lower() in _MEANS_FRAUD]
-    fraud = meant[0] if len(meant) == 1 else rarer
+    fraud, why = _which_is_fraud(list(counts), rarer)
     frauds, blank = counts[fraud], found.columns[found.label].blank
-    roles.label = Label(found.label, found.marked == fraud.strip(), found.rows, frauds)
+    roles.label = Label(found.label, found.marked == fraud.strip(), found.rows - blank, frauds)
     told = "as told" if found.is_label_told else "by its name and its two values"
     roles.give("label", found.label, f"{told}: {frauds:,} of {found.rows:,} rows ({frauds / found.rows:.2%}) are fraud")
     if not {value.strip().lower() for value in counts} <= _PLAIN:
         roles.fraud = fraud.strip()
-        roles.why["fraud"] = (
-            f"{'the rarer one' if fraud == rarer else 'by its meaning'} of {' and '.join(sorted(counts))}"
-        )
+        roles.why["fraud"] = why
         roles.look.append(f"{found.label}: {fraud!r} is taken for fraud, {roles.why['fraud']}")
     if fraud != rarer:
-        roles.look.append(f"{found.label}: {fraud!r} is the more frequent value; is it fraud, or the opposite?")
+        other = json.dumps([rarer.strip()], ensure_ascii=False)
+        roles.is_turned = (
+            f"{frauds / found.rows:.1%} of all rows would be fraud ({fraud!r} is the more frequent value): "
+            f"is the label turned round? If so, write fraud = {other} below [roles]"
+        )
+        roles.look.insert(0, f"{found.label}: {roles.is_turned}")
     if blank:
         roles.look.append(f"{found.label}: {blank:,} rows have no label; they cannot be trained on, leave them out")
     return roles
+
+
+def _which_is_fraud(values: list[str], rarer: str) -> tuple[str, str]:
+    """The one of two values, and why: a word that is known for either decides before how often it was met."""
+    said = {value: re.sub(r"[_\s-]+", " ", value.strip().lower()) for value in values}
+    both = " and ".join(sorted(values))
+    frauds = [value for value in values if said[value] in _MEANS_FRAUD]
+    others = [value for value in values if said[value] in _MEANS_LEGITIMATE]
+    if len(frauds) == 1:
+        return frauds[0], f"{'the rarer one' if frauds[0] == rarer else 'by its meaning'} of {both}"
+    if len(others) == 1:
+        fraud = values[1 - values.index(others[0])]
+        why = "the rarer one" if fraud == rarer else f"because {others[0]!r} means legitimate,"
+        return fraud, f"{why} of {both}"
+    return rarer, f"the rarer one of {both}"
 
 
 def give_roles(roles: Roles, found: Findings, decisions: dict[str, Decision]) -> dict[str, Decision]:
@@ -105,9 +138,27 @@ def _give_time(roles: Roles, found: Findings, decisions: dict[str, Decision]) ->
         roles.look.append(f"{chosen}: {missing[chosen]:,} rows have no time; a transaction has one, leave them out")
     left = "another time than the transaction's: nothing is made of it, not used"
     changed = {name: decisions[name].left_out(left) for name in times if name != chosen}
+    changed |= {
+        name: replace(decision, look=(_joined(name, chosen, found),))
+        for name, decision in decisions.items()
+        if decision.why == TIME_OF_DAY
+    }
     if chosen is not None:
         changed[chosen] = replace(decisions[chosen], settings=_without_missing(decisions[chosen]))
     return decisions | changed
+
+
+def _joined(clock: str, time: str | None, found: Findings) -> str:
+    """What to do with a column of times of day."""
+    said = "times of day, not used by themselves:"
+    if time is None:
+        return f"{said} join them to a column of dates in the file, or write the hour as a number"
+    span = found.columns[time].times.span
+    if span is None or span.has_clock:
+        return f"{said} {time} has a clock; write the hour as a number"
+    day, own = (str(found.columns[name].distinct.values[0])[:40].strip() for name in (time, clock))
+    frame = ' + " " + '.join(f"frame[{json.dumps(name, ensure_ascii=False)}].astype(str)" for name in (time, clock))
+    return f"{said} join them to {time} in the file, as {f'{day} {own}'!r} (in pandas {frame}), and draft it anew"
 
 
 def _without_missing(decision: Decision) -> dict[str, Any]:

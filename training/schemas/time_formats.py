@@ -15,7 +15,9 @@ _DAYS = (
     "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d %Y", "%b %d, %Y", "%Y%m%d",
 )  # fmt: skip
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
-_PLAIN = [day + clock for day in _DAYS for clock in _CLOCKS]
+DIGITS = {"%Y%m%d%H%M": r"(?:19|20)\d{10}", "%Y%m%d%H%M%S": r"(?:19|20)\d{12}"}
+"""Formats without a mark between their parts; each takes texts of one length alone."""
+_PLAIN = [*(day + clock for day in _DAYS for clock in _CLOCKS), *DIGITS]
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class TimeFormats:
     def _fits(self, texts: "pd.Series[str]", form: str) -> bool:
         if form == ISO and not texts.str.match(_ISO).all():
             return False
+        if form in DIGITS and not texts.str.fullmatch(DIGITS[form]).all():
+            return False
         moments = pd.to_datetime(texts, format="ISO8601" if form == ISO else form, errors="coerce", utc=True)
         if moments.isna().any():
             return False
@@ -83,7 +87,10 @@ class TimeFormats:
 def _fits_one(text: str, form: str) -> bool:
     if form == ISO:
         return re.match(_ISO, text) is not None
-    if form.startswith("%Y%m%d") and not re.match(r"(?:19|20)\d{6}(?: |$)", text):
+    if form in DIGITS:
+        if not re.fullmatch(DIGITS[form], text):
+            return False
+    elif form.startswith("%Y%m%d") and not re.match(r"(?:19|20)\d{6}(?: |$)", text):
         return False
     try:
         datetime.strptime(text, form)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from training.schemas.column_facts import ColumnFacts
 from training.schemas.decision import Decision
-from training.schemas.value_rules import EPOCH
+from training.schemas.value_rules import EPOCH, is_long_number
 
 _LEVELS = 6
 _MAX_TEXT = 40
@@ -26,6 +26,8 @@ def _content(facts: ColumnFacts, kind: str) -> str:
         return _span(facts)
     if kind in ("category", "boolean"):
         return _levels(facts)
+    if is_long_number(facts):
+        return ""  # a card's or an account's own number
     if facts.is_all_numbers:
         whole = "whole, " if facts.whole == facts.numbers else ""
         return f"{whole}{_number(facts.lowest)} to {_number(facts.highest)}"

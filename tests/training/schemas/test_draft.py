@@ -9,42 +9,8 @@ import pytest
 from fraud import schema
 from fraud.errors import DataError
 from fraud.tables import table
+from tests.training.schemas.conftest import IS_FRAUD, PLAIN, RANDOM, ROWS, choice, column, looks
 from training.schemas import draft
-from training.schemas.check import check
-
-ROWS = 400
-RANDOM = np.random.default_rng(0)
-IS_FRAUD = RANDOM.random(ROWS) < 0.1
-PLAIN = {"amount": np.round(RANDOM.lognormal(3, 1, ROWS), 2), "is_fraud": IS_FRAUD.astype(int)}
-
-
-def choice(*values, rows=ROWS):
-    return np.random.default_rng(1).choice(np.array(values, dtype=object), rows)
-
-
-@pytest.fixture
-def infer(tmp_path):
-    """Writes columns beside an amount and a label, drafts a schema of the file, and gives it read and as text."""
-
-    def run(columns=None, *, label=None, suffix="csv", plain=PLAIN, **more):
-        path = tmp_path / f"data.{suffix}"
-        frame = pd.DataFrame((columns or {}) | more | plain)
-        frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
-        made = draft.infer([path], label)
-        read = schema.parse(made.text, "draft")
-        assert check([path], read)["files"][0]["problems"] == []  # a draft fits the file that it was made of
-        return read, made
-
-    return run
-
-
-def column(read, name):
-    """What was declared of a column, but for bounds."""
-    return read.columns[name].model_dump(exclude_defaults=True, exclude={"description"})
-
-
-def looks(made, name):
-    return [said.removeprefix(f"{name}: ") for said in made.look if said.startswith(f"{name}: ")]
 
 
 @pytest.mark.parametrize(
@@ -141,8 +107,8 @@ TIMES = pd.date_range("2024-01-03 10:20:30", periods=ROWS, freq="9h")
     ("values", "expected"),
     [
         (TIMES.strftime("%Y-%m-%d %H:%M:%S"), {"derive": ("hour", "weekday"), "zone": "UTC"}),
-        (TIMES.strftime("%Y-%m-%dT%H:%M:%SZ"), {"derive": ("hour", "weekday")}),
-        (TIMES.strftime("%Y-%m-%dT%H:%M:%S+02:00"), {"derive": ("hour", "weekday")}),
+        (TIMES.strftime("%Y-%m-%dT%H:%M:%SZ"), {"derive": ("hour", "weekday"), "zone": "UTC"}),
+        (TIMES.strftime("%Y-%m-%dT%H:%M:%S+02:00"), {"derive": ("hour", "weekday"), "zone": "UTC"}),
         (TIMES.strftime("%Y-%m-%d"), {"derive": ("weekday",), "zone": "UTC"}),
         (TIMES.strftime("%m/%d/%Y"), {"derive": ("weekday",), "format": "%m/%d/%Y", "zone": "UTC"}),
         (TIMES.strftime("%d/%m/%Y"), {"derive": ("weekday",), "format": "%d/%m/%Y", "zone": "UTC"}),
@@ -191,11 +157,11 @@ def test_day_or_month_first_is_asked_where_no_row_tells(infer):
     ("dtype", "expected"),
     [
         ("datetime64[ms]", {"kind": "time", "derive": ("hour", "weekday"), "zone": "UTC"}),
-        ("datetime64[ns, Europe/Berlin]", {"kind": "time", "derive": ("hour", "weekday")}),
+        ("datetime64[ns, Europe/Berlin]", {"kind": "time", "derive": ("hour", "weekday"), "zone": "Europe/Berlin"}),
     ],
 )
 def test_times_of_parquet(infer, dtype, expected):
-    """Timestamps are times as they stand; only naive ones need a zone."""
+    """Timestamps are times as they stand, in the zone that they have."""
     read, _ = infer(at=pd.Series(TIMES).dt.tz_localize("UTC").dt.tz_convert("Europe/Berlin")
                     if "Berlin" in dtype else pd.Series(TIMES).astype(dtype), suffix="parquet")  # fmt: skip
     assert column(read, "at") == expected
