@@ -97,7 +97,7 @@ class Roles(_Declared):
 class Schema(_Declared):
     """A declared schema. ``SchemaError`` where one cannot be read."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
     roles: Roles = Roles()
     missing_values: tuple[str, ...] | None = Field(None, description="What stands for a missing value in files.")
     columns: dict[Name, Column]
@@ -238,7 +238,7 @@ def _worded(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     if problem["type"] == "value_error":
         return f"[{'.'.join(map(_key, place))}] {message}" if place else message
     message = {"missing": "is required", "extra_forbidden": "is not known here"}.get(problem["type"], message)
-    message = message.replace("Input should", "should")
+    message = message.replace("Input should", "should").replace("String should", "should")
     table = ".".join(map(_key, place[:-1]))
     return f"[{table}] {place[-1]} {message}" if table else f"{place[-1]} {message}"
 

@@ -295,3 +295,11 @@ def test_a_deep_file_is_no_schema(tmp_path):
     """One line, and no end of the stack."""
     with pytest.raises(SchemaError, match="not TOML"):
         schema.parse(f"q = {'[' * 5000}", "a.toml")
+
+
+@pytest.mark.parametrize("name", ["a-", ".a", "A", "a b", "", "x" * 64])
+def test_a_name_is_a_label_of_the_model_store(name):
+    """BentoML takes no other: a model would be lost when it is saved."""
+    with pytest.raises(SchemaError, match="name should match pattern"):
+        schema.parse(f'name = "{name}"\n[columns.x]\nkind = "number"', "a.toml")
+    assert schema.parse(f'name = "{"x" * 63}"\n[columns.x]\nkind = "number"', "a.toml").name

@@ -165,4 +165,4 @@ def _key(name: str) -> str:
 
 def _name(file: str) -> str:
     plain = re.sub(r"[^a-z0-9]+", "-", file.lower().split(".")[0]).strip("-")
-    return plain[:64] or "transactions"
+    return plain[:63].strip("-") or "transactions"
