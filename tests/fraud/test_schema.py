@@ -179,7 +179,7 @@ PLAIN = '[columns.x]\nkind = "number"\n'
         ("name = ", "shop.toml: not TOML: Invalid value (at end of document)"),
         (PLAIN, "shop.toml: name is required"),
         ('name = "a"', "shop.toml: columns is required"),
-        ('name = "A b"\n' + PLAIN, "name String should match pattern"),
+        ('name = "A b"\n' + PLAIN, "name should match pattern"),
         ('name = "a"\ncolor = 1\n' + PLAIN, "shop.toml: color is not known here"),
         ('name = "a"\n[roles]\nlable = "y"\n' + PLAIN, "shop.toml: [roles] lable is not known here"),
         ('name = "a"\n[roles]\nlabel = 7\n' + PLAIN, "shop.toml: [roles] label should be a valid string"),
