@@ -87,9 +87,16 @@ def test_without_a_key_the_doors_are_shut(server, method, path, header):
 
 def test_refused_callers_are_counted(server):
     """By the reason ``unauthorized``, on the prediction paths."""
-    before = metric(server.url, 'fraud_prediction_errors_total{reason="unauthorized"}')
+    name, seen = 'fraud_prediction_errors_total{reason="unauthorized"}', []
+
+    def all_there():
+        """Those of the tests before are counted within a second, and shown within another."""
+        seen.append(metric(server.url, name))
+        return seen[-2:-1] == seen[-1:]
+
+    wait_until(all_there, seconds=60, every_seconds=2.5)
     httpx.post(f"{server.url}/predict", json=SAMPLE, trust_env=False)
-    wait_until(lambda: metric(server.url, 'fraud_prediction_errors_total{reason="unauthorized"}') == before + 1)
+    wait_until(lambda: metric(server.url, name) == seen[-1] + 1)
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/", "/docs.json"])
