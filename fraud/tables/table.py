@@ -5,6 +5,7 @@ and so do training and monitoring. The serving process never imports this module
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -173,9 +174,14 @@ def _blanked(cells: pd.Series, spellings: tuple[str, ...]) -> pd.Series:
     if types.is_datetime64_any_dtype(cells.dtype) or types.is_bool_dtype(cells.dtype):
         return cells
     if types.is_numeric_dtype(cells.dtype):
-        numbers = pd.to_numeric(pd.Series(spellings, dtype=object), errors="coerce").dropna()
-        return cells.mask(cells.isin(numbers)) if len(numbers) else cells
+        numbers = _numbers(spellings)
+        return cells.mask(cells.isin(numbers)) if numbers else cells
     return cells.mask(cells.isin(spellings))
+
+
+@cache
+def _numbers(spellings: tuple[str, ...]) -> tuple[float, ...]:
+    return tuple(pd.to_numeric(pd.Series(spellings, dtype=object), errors="coerce").dropna().tolist())
 
 
 def _labels(cells: pd.Series, schema: Schema, faults: Faults) -> NDArray[np.int8]:
