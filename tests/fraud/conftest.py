@@ -9,12 +9,12 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from fraud import profile, store
-from fraud.features import of_default, transform
-from fraud.manifest import Manifest
+from fraud.features import transform
 from fraud.schema import default
 from fraud.scorer.file import Probes
 from fraud.scorer.from_sklearn import from_sklearn
 from tests import manifests
+from tests.fraud.stored import save
 from tests.ulb import COLUMNS, FEATURES, LABEL
 from training import sample
 
@@ -68,14 +68,7 @@ def facts(model, rows):
 def saved(model, scorer, probes, facts):
     """The manifest of the model's entry in the store, which these tests share; all they add is deleted at their end."""
     before = store.versions()
-    yield store.save(
-        model,
-        scorer,
-        of_default(),
-        probes,
-        lambda version, files: Manifest(model_version=version, files=files, **facts),
-        {},
-    )
+    yield save(model, scorer, probes, facts)
     for version in set(store.versions()) - set(before):
         bentoml.models.delete(f"fraud_detector:{version}")
 

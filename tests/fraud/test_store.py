@@ -18,20 +18,14 @@ from fraud.features import FeaturePath, of_default, transform
 from fraud.inputs import encoding
 from fraud.inputs.encoding import Codes, Encoding
 from fraud.inputs.levels import OTHER
-from fraud.manifest import Manifest
-from fraud.schema import default, parse
+from fraud.schema import default
 from fraud.scorer import file as forest_file
 from fraud.scorer.file import Probes
 from fraud.scorer.from_sklearn import from_sklearn
+from tests.fraud.stored import save
+from tests.two_columns import SCHEMA
 
 pytestmark = pytest.mark.usefixtures("saved")
-
-
-def save(model, scorer, probes, facts, features=None):
-    def describe(version, files):
-        return Manifest(model_version=version, files=files, **facts)
-
-    return store.save(model, scorer, features or of_default(), probes, describe, {"kind": "test"})
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +131,7 @@ def test_an_opened_entry_scores_as_scikit_learn(entry, model, rows, saved):
 
 def test_labels_are_shown(model, scorer, probes, facts):
     """The labels given at saving are those of the entry."""
-    version = save(model, scorer, probes, facts).model_version
+    version = save(model, scorer, probes, facts, labels={"kind": "test"}).model_version
     assert store.get(f"fraud_detector:{version}").info.labels == {"kind": "test"}
 
 
@@ -366,60 +360,37 @@ def test_the_row_hashes_are_there_before_the_entry(model, scorer, probes, facts,
     before = store.versions()
     monkeypatch.setattr(np, "save", full)
     with pytest.raises(OSError, match="No space left"):
-        store.save(
-            model,
-            scorer,
-            of_default(),
-            probes,
-            lambda version, files: Manifest(model_version=version, files=files, **facts),
-            {},
-            np.arange(3, dtype=np.uint64),
-        )
+        save(model, scorer, probes, facts, row_hashes=np.arange(3, dtype=np.uint64))
     assert store.versions() == before
 
 
 def test_the_row_hashes_stand_beside_the_store(model, scorer, probes, facts):
     """Sorted, and in BentoML's home, outside of the entry: they never ship with it."""
-
-    def describe(version, files):
-        return Manifest(model_version=version, files=files, **facts)
-
-    manifest = store.save(model, scorer, of_default(), probes, describe, {}, np.array([3, 1, 2], dtype=np.uint64))
+    manifest = save(model, scorer, probes, facts, row_hashes=np.array([3, 1, 2], dtype=np.uint64))
     path = store.rows_path(manifest.model_version)
     assert path.parents[1] == Path(store.get(f"fraud_detector:{manifest.model_version}").path).parents[2]
     assert np.load(path).tolist() == [1, 2, 3]
 
 
-TWO = parse(
-    """
-    name = "two"
-    [columns.shop]
-    kind = "category"
-    missing = true
-    [columns.size]
-    kind = "number"
-    """,
-    "two.toml",
-)
 LEARNT = Codes(levels=("a", "b"), codes=(0.125, 0.75), other=0.25, missing=0.5)
 
 
 @pytest.fixture(scope="module")
 def two(facts):
     """The entry of a model of a second schema: 200 rows of a category, which decides, and a number."""
-    path = FeaturePath(TWO, Encoding(columns={"shop": LEARNT}))
+    path = FeaturePath(SCHEMA, Encoding(columns={"shop": LEARNT}))
     random = np.random.default_rng(0)
     rows = np.column_stack([random.choice([0, 1, OTHER, np.nan], 200), random.random(200)])
     labels = (rows[:, 0] == 1) | (rows[:, 1] > 0.9)
     model = RandomForestClassifier(5, random_state=0).fit(path.transform(rows), labels.astype(int))
     probes = Probes(rows[:20], model.predict_proba(path.transform(rows[:20]))[:, 1])
     document = facts | {
-        "schema_hash": TWO.hash,
-        "transaction_schema": TWO.document(),
+        "schema_hash": SCHEMA.hash,
+        "transaction_schema": SCHEMA.document(),
         "features": path.names,
         "profile": profile.build(path.names, path.transform(rows), probes.scores).as_bins(),
     }
-    manifest = save(model, from_sklearn(model), probes, document, path)
+    manifest = save(model, from_sklearn(model), probes, document, features=path)
     yield store.get(f"fraud_detector:{manifest.model_version}")
     bentoml.models.delete(f"fraud_detector:{manifest.model_version}")
 
@@ -427,7 +398,7 @@ def two(facts):
 def test_a_model_carries_its_schema_and_what_it_learnt(two):
     """Whoever opens it needs neither: texts of any list of levels get the model's own codes."""
     served = store.open_served(two)
-    assert served.features == FeaturePath(TWO, Encoding(columns={"shop": LEARNT}))
+    assert served.features == FeaturePath(SCHEMA, Encoding(columns={"shop": LEARNT}))
     assert set(served.manifest.files) == {store.PICKLE_FILE, store.FOREST_FILE, encoding.FILE}
     own = np.array([[0, 0.5], [1, 0.5], [OTHER, 0.5], [np.nan, 0.5]])
     other = {"shop": ("b", "c", "a")}
@@ -459,7 +430,7 @@ def test_another_schema_than_its_own_is_refused(two, entry):
     """Who names one has to name the model's; the service takes the default one alone."""
     served = store.open_served(two)
     served.check_schema(None)
-    served.check_schema(TWO.model_copy(update={"name": "the_same"}))
+    served.check_schema(SCHEMA.model_copy(update={"name": "the_same"}))
     with pytest.raises(
         SchemaError, match="was made for the schema two, not for creditcard: it carries its own, leave "
     ):
@@ -472,7 +443,7 @@ def test_another_schema_than_its_own_is_refused(two, entry):
 def test_a_schema_that_was_edited_is_refused(two, tmp_path):
     """The hash in the manifest is that of the schema beside it."""
     copied = copy_of(two, tmp_path)
-    wider = TWO.document()
+    wider = SCHEMA.document()
     wider["columns"]["size"]["maximum"] = 7.0
     remanifest(copied, transaction_schema=wider)
     with pytest.raises(SchemaError, match="made for another transaction schema than it says"):

@@ -7,24 +7,11 @@ import pytest
 from fraud import schema
 from fraud.features import FeaturePath
 from fraud.inputs.encoding import Encoding
+from tests.two_columns import SCHEMA
 from training import encode, split
 from training.dataset import combine
 from training.run import out_of_fold
 from training.train import DEFAULTS
-
-SCHEMA = schema.parse(
-    """
-    name = "two"
-    [roles]
-    label = "bad"
-    [columns.shop]
-    kind = "category"
-    missing = true
-    [columns.size]
-    kind = "number"
-    """,
-    "two.toml",
-)
 
 
 def made(shops, bad, size=None):

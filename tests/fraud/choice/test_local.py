@@ -6,22 +6,14 @@ import pytest
 from fraud import store
 from fraud.choice import local
 from fraud.errors import ModelError
-from fraud.features import of_default
-from fraud.manifest import Manifest
 from fraud.remote.resolve import resolve
+from tests.fraud.stored import save
 
 
 @pytest.fixture
 def versions(saved, model, scorer, probes, facts):
     """An older model and a newer one, and no choice before and after."""
-    newer = store.save(
-        model,
-        scorer,
-        of_default(),
-        probes,
-        lambda version, files: Manifest(model_version=version, files=files, **facts),
-        {},
-    )
+    newer = save(model, scorer, probes, facts)
     yield saved.model_version, newer.model_version
     local.use(None)
 
@@ -52,14 +44,7 @@ def test_the_chosen_one_stays_whatever_is_trained_later(versions, model, scorer,
     """A newer model changes nothing until it is chosen."""
     older, _ = versions
     local.use(older)
-    store.save(
-        model,
-        scorer,
-        of_default(),
-        probes,
-        lambda version, files: Manifest(model_version=version, files=files, **facts),
-        {},
-    )
+    save(model, scorer, probes, facts)
     assert (local.chosen(), local.choose(None).version) == (older, older)
     assert resolve(None).version == older
 

@@ -11,9 +11,10 @@ from hypothesis.extra import numpy as arrays
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from fraud.errors import ModelError
-from fraud.scorer import kernel, order
+from fraud.scorer import order
 from fraud.scorer.from_sklearn import from_sklearn
 from tests.fraud.scorer.test_cells import NANS
+from tests.fraud.scorer.test_forest import using
 
 WIDTH = 6
 ALL = tuple(range(WIDTH))
@@ -63,14 +64,6 @@ def model(request, training):
 @pytest.fixture(scope="module")
 def forest(model, engine):
     return using(engine, from_sklearn(model, nullable=ALL))
-
-
-def using(engine, forest):
-    """The same forest with an engine, if that can run here."""
-    forest = replace(forest, prefer=engine)
-    if forest.engine != engine:
-        pytest.skip(f"no {engine} for this machine: {kernel.file_name()}")
-    return forest
 
 
 def same(left, right):
