@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from fraud.schema import default
 
+ID_COLUMN = "transaction_id"
+"""What a transaction's id is called in requests, answers, the log, labels and files of scores."""
+
 Packed = bytes
 """Transactions behind one another, each as little-endian float64 in the order of the default schema's inputs."""
 

@@ -25,10 +25,10 @@ from msgspec.structs import astuple
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from pydantic_core import from_json
 
-from fraud.rows import Packed, Rows, pack_row, unpack
+from fraud.rows import ID_COLUMN, Packed, Rows, pack_row, unpack
 from fraud.schema import ID_PATTERN, default
 from serving import refuse
-from serving.contract.models import COLUMNS, ID_COLUMN, Label, Transaction
+from serving.contract.models import COLUMNS, Label, Transaction
 
 PREDICT_BYTES = 16 * 1024  # a transaction with every digit of every number takes under 1 KiB
 PIECE_BYTES = 128 * 1024

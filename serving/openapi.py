@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from fraud.rows import ID_COLUMN
 from fraud.settings import Settings
-from serving.contract.models import ID_COLUMN, Error, Label, Prediction, Predictions, Transaction, batch_of
+from serving.contract.models import Error, Label, Prediction, Predictions, Transaction, batch_of
 from serving.decode import PREDICT_BYTES
 from serving.edge import BATCH, METRICS, PREDICT
 from serving.pages import FEEDBACK, MODEL, TITLE, ShortCard, WholeCard

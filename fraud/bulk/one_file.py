@@ -18,6 +18,7 @@ from fraud.bulk.pieces import Pieces, beside
 from fraud.bulk.seen import Seen
 from fraud.errors import DataError
 from fraud.remote.sources import Source
+from fraud.rows import ID_COLUMN
 from fraud.tables import chunks, table
 from fraud.tables.chunks import Chunk
 from fraud.tables.extras import NO_EXTRAS, Aside, Extras
@@ -26,7 +27,6 @@ CHUNK_ROWS = 65_536
 SUFFIXES = (".csv", ".parquet")
 
 _SCORES = {"fraud_probability": pyarrow.float64(), "is_fraud": pyarrow.bool_()}
-ID_COLUMN = "transaction_id"
 _SCHEMAS = (pyarrow.schema(_SCORES), pyarrow.schema({ID_COLUMN: pyarrow.string()} | _SCORES))
 """Of a piece, without ids and with them."""
 

@@ -9,10 +9,11 @@ import pandas as pd
 
 from fraud.errors import DataError
 from fraud.remote.sources import Source
+from fraud.rows import ID_COLUMN
 from fraud.schema import ID_PATTERN
 from fraud.tables import csv_file, parquet_file, refusals, table
 from monitoring.offline import label_words
-from monitoring.offline.label_words import COLUMN, ID_COLUMN
+from monitoring.offline.label_words import COLUMN
 
 SCORE = "fraud_probability"
 

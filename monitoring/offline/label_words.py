@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fraud.errors import DataError
+from fraud.rows import ID_COLUMN
 from fraud.schema import default
 
-ID_COLUMN, COLUMN = "transaction_id", "is_fraud"
+COLUMN = "is_fraud"
 
 RULE = "1 or 0, true or false, yes or no, fraud or legitimate"
 _FRAUD = ("1", "1.0", "true", "t", "yes", "y", "fraud", "fraudulent", "confirmed fraud", "chargeback")

@@ -8,13 +8,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import SkipJsonSchema
 
+from fraud.rows import ID_COLUMN
 from fraud.schema import ID_PATTERN, default
 
 _SCHEMA = default()
 COLUMNS = _SCHEMA.inputs
 """The input columns, in the order of every row array."""
-ID_COLUMN = "transaction_id"
-"""In requests, answers, the log and labels."""
 
 
 class _Strict(BaseModel):
