@@ -3,7 +3,6 @@
 What is refused is ``fraud.tables.table``'s to say, and in which words ``fraud.tables.refusals``'.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,11 @@ import pyarrow
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from fraud.errors import one_line
 from fraud.inputs.levels import Levels
 from fraud.schema import Schema
 from fraud.tables import csv_file, parquet_file, refusals, table
 from fraud.tables.extras import NOTHING_ASIDE, Aside
+from fraud.tables.faults import Gathered
 
 _Part = tuple[pd.DataFrame, float, pyarrow.Table]
 """Rows as they were read, the share of the file that was read, and the columns that are carried over."""
@@ -47,23 +46,18 @@ def read_chunks(
     """
     table.check_there(path)
     problems: list[str] = []
-    faults: table.Faults = {}
-    counts: Counter[tuple[str, str]] = Counter()
-    row = 0
+    faults, row = Gathered(), 0
     for frame, share, kept in _frames(path, schema, size, start, aside):
         row, first = row + len(frame), row
         if row <= start and start:
             continue
         checked = table.look(frame.drop(columns=list(aside.unchecked)), schema, labelled=False)
         problems = problems or [*checked.problems, *_remedy(frame, schema, aside)]
-        for rule, rows in checked.faults.items():
-            named = faults.setdefault(rule, [])
-            named += [first + at for at in rows[: refusals.MAX_ROWS_NAMED - len(named)]]
-            counts[rule] += len(rows)
+        faults.add(checked.faults, first)
         if not (problems or faults):
             yield _chunk(checked.frame, schema, levels, share, kept)
     if problems or faults:
-        raise table.refusal(problems, faults, counts)
+        raise refusals.wrong_table([*problems, *faults.words()])
 
 
 def _remedy(frame: pd.DataFrame, schema: Schema, aside: Aside) -> list[str]:
@@ -91,24 +85,24 @@ def _frames(path: Path, schema: Schema, size: int, start: int, aside: Aside) -> 
 
 def _parquet(path: Path, size: int, start: int, aside: Aside) -> Iterator[_Part]:
     """Batches of one run of row groups after another; runs before ``start`` are not decoded and come as empty rows."""
-    try:
-        with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
-            done, total = 0, file.metadata.num_rows
-            if not total:
-                none = file.schema_arrow.empty_table()
-                yield parquet_file.as_columns(none.to_pandas()), 1.0, none.select(aside.kept)
-                return
-            for groups, rows in _runs(file.metadata, size):
-                if done + rows <= start:
-                    done += rows
-                    yield pd.DataFrame(index=pd.RangeIndex(rows)), done / total, pyarrow.table({})
-                    continue
-                for batch in file.iter_batches(size, row_groups=groups):
-                    done += len(batch)
-                    kept = pyarrow.Table.from_batches([batch]).select(aside.kept).replace_schema_metadata(None)
-                    yield parquet_file.as_columns(batch.to_pandas()), done / total, kept
-    except (pyarrow.ArrowException, ValueError) as error:
-        raise refusals.malformed(path, "Parquet", one_line(error)) from None
+    with (
+        parquet_file.errors(path),
+        pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file,
+    ):
+        done, total = 0, file.metadata.num_rows
+        if not total:
+            none = file.schema_arrow.empty_table()
+            yield parquet_file.as_columns(none.to_pandas()), 1.0, none.select(aside.kept)
+            return
+        for groups, rows in _runs(file.metadata, size):
+            if done + rows <= start:
+                done += rows
+                yield pd.DataFrame(index=pd.RangeIndex(rows)), done / total, pyarrow.table({})
+                continue
+            for batch in file.iter_batches(size, row_groups=groups):
+                done += len(batch)
+                kept = pyarrow.Table.from_batches([batch]).select(aside.kept).replace_schema_metadata(None)
+                yield parquet_file.as_columns(batch.to_pandas()), done / total, kept
 
 
 def _runs(metadata: pyarrow.parquet.FileMetaData, size: int) -> Iterator[tuple[list[int], int]]:

@@ -91,7 +91,7 @@ def _member(path: Path, archive: zipfile.ZipFile) -> Unpacked:
         raise DataError(f"{path}: {table.filename} in this zip archive is encrypted; unzip it first")
     try:
         stream = archive.open(table)
-    except NotImplementedError as error:
+    except NotImplementedError as error:  # what zipfile raises for a method of compression that it does not know
         raise DataError(f"{path}: a zip archive that cannot be read here ({error}); unzip it first") from None
     size = max(table.file_size, 1)
     return Unpacked(stream, "zip", table.filename, lambda: min(stream.tell() / size, 1.0))

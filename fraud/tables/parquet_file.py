@@ -1,5 +1,7 @@
 """How a Parquet file is read whole, and what of the index that pandas saves in it is a column."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -13,21 +15,26 @@ LEVELS = "index_levels"
 """Key of a frame's ``attrs``: the names of the levels that became columns, for what is said of unknown columns."""
 
 
-def read(path: Path) -> pd.DataFrame:
-    """The table. Raises DataError when there is none, OSError when the system does not let us read it."""
-    try:  # one file, not a dataset: a folder named "Class=1" above it must not become a column
-        return as_columns(pyarrow.parquet.ParquetFile(path).read().to_pandas())
+@contextmanager
+def errors(path: Path) -> Iterator[None]:
+    """What Arrow raises inside becomes a DataError of one line."""
+    try:
+        yield
     except (pyarrow.ArrowException, ValueError) as error:
         raise refusals.malformed(path, "Parquet", one_line(error)) from None
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The table. Raises DataError when there is none, OSError when the system does not let us read it."""
+    with errors(path):  # one file, not a dataset: a folder named "label=1" above it must not become a column
+        return as_columns(pyarrow.parquet.ParquetFile(path).read().to_pandas())
 
 
 def names(path: Path) -> list[str]:
     """The columns of the file, and the levels of its index that have a name. Raises as ``read`` does."""
-    try:
+    with errors(path):
         empty = pyarrow.parquet.ParquetFile(path).schema_arrow.empty_table().to_pandas()
-    except (pyarrow.ArrowException, ValueError) as error:
-        raise refusals.malformed(path, "Parquet", one_line(error)) from None
-    return [str(name) for name in as_columns(empty).columns]
+        return [str(name) for name in as_columns(empty).columns]
 
 
 def as_columns(frame: pd.DataFrame) -> pd.DataFrame:

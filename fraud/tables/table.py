@@ -3,7 +3,7 @@ and so do training and monitoring. The serving process never imports this module
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,16 +17,13 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 from pandas.api import types
 
-from fraud.errors import DataError
 from fraud.inputs.levels import OTHER, Levels
 from fraud.schema import ID_PATTERN, Schema
 from fraud.tables import csv_file, kinds, parquet_file, refusals
+from fraud.tables.faults import Faults, Gathered
 from fraud.tables.found import Reading
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
-
-Faults = dict[tuple[str, str], list[int]]
-"""Rows at fault by column and rule."""
 
 LAYOUT = "layout"
 NOT_EMPTY, LABEL_RULE = "not empty", "0 or 1"
@@ -91,7 +88,9 @@ def check(frame: pd.DataFrame, schema: Schema, *, labelled: bool) -> pd.DataFram
     """
     checked = look(frame, schema, labelled=labelled)
     if checked.problems or checked.faults:
-        raise refusal(checked.problems, checked.faults, {rule: len(rows) for rule, rows in checked.faults.items()})
+        gathered = Gathered()
+        gathered.add(checked.faults)
+        raise refusals.wrong_table([*checked.problems, *gathered.words()])
     return checked.frame
 
 
@@ -223,12 +222,6 @@ def _all_match(texts: NDArray[Any]) -> bool:
 def _note(faults: Faults, name: str, rule: str, broken: kinds.Mask) -> None:
     if broken.any():
         faults[name, rule] = np.flatnonzero(broken).tolist()
-
-
-def refusal(problems: list[str], faults: Faults, counts: Mapping[tuple[str, str], int]) -> DataError:
-    """The error of ``check``. ``faults`` may leave out all but the first rows; ``counts`` says how many there are."""
-    broken = [refusals.broken_rule(column, rule, rows, counts[column, rule]) for (column, rule), rows in faults.items()]
-    return refusals.wrong_table([*problems, *broken])
 
 
 def _name_problems(frame: pd.DataFrame, schema: Schema, *, labelled: bool) -> list[str]:

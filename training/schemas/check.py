@@ -1,6 +1,5 @@
 """What of files breaks a schema: all of it at once, as training and scoring would say it."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,8 @@ from fraud.remote import sources
 from fraud.remote.sources import Source
 from fraud.schema import Schema
 from fraud.tables import refusals, table
+from fraud.tables.faults import Gathered
 from training.schemas import reading
-
-_ROWS_NAMED = refusals.MAX_ROWS_NAMED + 1
 
 
 def check(files: Sequence[Path | str], schema: Schema) -> dict[str, Any]:
@@ -24,14 +22,15 @@ def check(files: Sequence[Path | str], schema: Schema) -> dict[str, Any]:
     checks = [_FileCheck(source, schema) for source in sources.find([str(file) for file in files])]
     for file in checks:
         file.run()
-    named = [*schema.columns, *(name for name in (schema.roles.label, schema.roles.id) if name)]
     labelled = [file.frauds for file in checks if file.frauds is not None]
     return {
         "schema": schema.name,
         "schema_hash": schema.hash,
         "rows": sum(file.rows for file in checks),
         "frauds": sum(labelled) if labelled else None,
-        "unseen_columns": [name for name in named if not any(name in file.columns for file in checks)],
+        "unseen_columns": [
+            name for name in table.known_columns(schema) if not any(name in file.columns for file in checks)
+        ],
         "passed": not any(file.problems for file in checks),
         "files": [file.document() for file in checks],
     }
@@ -47,8 +46,7 @@ class _FileCheck:
         self.columns: list[str] = []
         self.words = ""
         self.problems: list[str] = []
-        self._faults: table.Faults = {}
-        self._counts: Counter[tuple[str, str]] = Counter()
+        self._faults = Gathered()
 
     def run(self) -> None:
         """Read the whole file; a file that cannot be read on is one problem more."""
@@ -60,10 +58,7 @@ class _FileCheck:
                 self.problems.append(refusals.NO_ROWS)
         except DataError as error:
             self.problems.append(str(error))
-        self.problems += [
-            refusals.broken_rule(column, rule, rows, self._counts[column, rule])
-            for (column, rule), rows in self._faults.items()
-        ]
+        self.problems += self._faults.words()
 
     def _add(self, chunk: reading.Chunk) -> None:
         self.columns = [str(name) for name in chunk.frame.columns]
@@ -72,10 +67,7 @@ class _FileCheck:
         is_labelled = label is not None and label in self.columns
         checked = table.look(chunk.frame, self.schema, labelled=is_labelled)
         self.problems = checked.problems  # of the columns: the same in each chunk
-        for rule, rows in checked.faults.items():
-            first = self._faults.setdefault(rule, [])
-            first += [self.rows + row for row in rows[: _ROWS_NAMED - len(first)]]
-            self._counts[rule] += len(rows)
+        self._faults.add(checked.faults, self.rows)
         if is_labelled:
             self.frauds = (self.frauds or 0) + int(checked.frame[str(label)].sum())
         self.rows += len(chunk.frame)

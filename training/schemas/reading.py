@@ -8,7 +8,6 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
-from fraud.errors import one_line
 from fraud.tables import csv_file, parquet_file, refusals, table
 from fraud.tables.found import AS_WRITTEN, Reading
 
@@ -59,11 +58,9 @@ def _csv(path: Path, shape: Reading) -> Iterator[Chunk]:
 
 
 def _parquet(path: Path) -> Iterator[Chunk]:
-    try:
+    with parquet_file.errors(path):
         for batch in pyarrow.parquet.ParquetFile(path).iter_batches(CHUNK_ROWS):
             yield Chunk(_plain(batch), "Parquet", None)
-    except (pyarrow.ArrowException, ValueError) as error:
-        raise refusals.malformed(path, "Parquet", one_line(error)) from None
 
 
 def _plain(batch: pyarrow.RecordBatch) -> pd.DataFrame:
