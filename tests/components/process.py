@@ -150,7 +150,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def wait_until(check: Callable[[], T], seconds: float = 10, every_seconds: float = 0.1) -> T:
+def wait_until(check: Callable[[], T], seconds: float = 30, every_seconds: float = 0.1) -> T:
     """The first true value of ``check()``; fails with the last value seen when there is none in time."""
     deadline = time.monotonic() + seconds
     while not (value := check()):
