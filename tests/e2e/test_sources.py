@@ -15,7 +15,7 @@ from tests.e2e.conftest import BUCKET, REPOSITORY
 from training import sample
 
 pytestmark = pytest.mark.e2e
-FOLDER = f"s3://{BUCKET}/tables"
+FOLDER = f"s3://{BUCKET}/sources/tables"
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +26,9 @@ def call(s3: SeaweedFS, store, tmp_path_factory):
     client = s3.client()
     for number, part in enumerate((rows[:2_000], rows[2_000:])):
         text = part.to_csv(index=False, sep=";", decimal=",")
-        client.put_object(Bucket=BUCKET, Key=f"tables/part-0000{number}.csv", Body=text.encode())
-    client.put_object(Bucket=BUCKET, Key="tables/_SUCCESS", Body=b"")
-    client.put_object(Bucket=BUCKET, Key="labels/week.csv", Body=b"transaction_id,is_fraud\na,yes\nb,no\n")
+        client.put_object(Bucket=BUCKET, Key=f"sources/tables/part-0000{number}.csv", Body=text.encode())
+    client.put_object(Bucket=BUCKET, Key="sources/tables/_SUCCESS", Body=b"")
+    client.put_object(Bucket=BUCKET, Key="sources/labels/week.csv", Body=b"transaction_id,is_fraud\na,yes\nb,no\n")
     rows.to_csv(folder / "here.csv", index=False)
     env = os.environ | s3.env | store.copy(folder / "home").env | {"FRAUD_DATABASE_URL": f"sqlite:///{folder}/log.db"}
 
@@ -64,14 +64,14 @@ def test_training_drift_and_labels_read_the_same(call):
     code, answer, err = call("monitoring", "drift", "--data", f"{FOLDER}/", "--reference-data", f"{FOLDER}/*.csv")
     assert code == 0, err
     assert (answer["rows"], answer["data"]) == (4_000, f"{FOLDER}/")
-    code, answer, err = call("monitoring", "labels", "import", f"s3://{BUCKET}/labels/")
+    code, answer, err = call("monitoring", "labels", "import", f"s3://{BUCKET}/sources/labels/")
     assert code == 0, err
     assert (answer["labels"], answer["frauds"]) == (2, 1)
 
 
 def test_what_is_wrong_with_an_object_is_said_with_its_address(call):
     """Never with the place it was fetched to."""
-    code, _, err = call("fraud", "score", f"s3://{BUCKET}/labels/week.csv", call.folder / "never.csv")
+    code, _, err = call("fraud", "score", f"s3://{BUCKET}/sources/labels/week.csv", call.folder / "never.csv")
     assert code == 1
     assert "missing columns" in err
     assert str(Path(tempfile.gettempdir())) not in err
