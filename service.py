@@ -22,6 +22,7 @@ from fraud.errors import ModelError
 from fraud.features import transform
 from fraud.rows import ScoredRow
 from fraud.schema import default
+from fraud.settings import INDEX_VARIABLES
 from serving import process, refuse
 from serving.bento import tracer_provider
 from serving.contract.models import Label
@@ -52,9 +53,10 @@ IMAGE = bentoml.images.Image(
     distro="none",
     lock_python_packages=False,
     commands=[
-        "pip install --no-cache-dir --root-user-action=ignore uv==0.13.9",  # else BentoML takes the newest of the day
-        # what BentoML would make at start, which a read-only root refuses; metrics then go to /tmp
-        "cd $BENTOML_HOME && mkdir bentos models envs tmp && chown bentoml:bentoml bentos models envs tmp",
+        # what BentoML would make at start, which a read-only root refuses; metrics then go to /tmp. An argument of the
+        # build is there while it lasts, and unlike one of bentofile.yaml's envs not in the image's environment
+        "cd $BENTOML_HOME && mkdir bentos models envs tmp && chown bentoml:bentoml bentos models envs tmp"
+        + "".join(f"\nARG {name}" for name in INDEX_VARIABLES),
     ],
 )
 

@@ -13,6 +13,15 @@ from fraud.errors import SettingsError
 PREFIX = "FRAUD_"
 MODEL_NAME = "fraud_detector"
 DATABASE_URL_FORM = "sqlite:////folder/fraud.sqlite or postgresql://user@host/name"
+INDEX_VARIABLES = (
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_TRUSTED_HOST",
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX",
+    "UV_INSECURE_HOST",
+)
+"""Where pip and uv take packages from; a build of the image may be told as arguments of these names."""
 _HASHES = r"^[0-9a-fA-F]{64}([ \t\r\n]*,[ \t\r\n]*[0-9a-fA-F]{64})*$"
 _HASHES_FORM = "64 hexadecimal digits for each key, separated by commas, as `python -m fraud key` prints them"
 _SECRET = {

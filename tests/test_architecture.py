@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -63,6 +64,7 @@ LONGER = {
 }
 
 
+@cache
 def imported(source, inside="here"):
     """Full names of what a module imports, at any depth of nesting; ``inside`` is its package."""
     names = set()

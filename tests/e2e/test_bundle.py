@@ -6,7 +6,10 @@ import subprocess
 import sys
 import time
 import uuid
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import TCPServer
+from threading import Thread
 
 import httpx
 import pytest
@@ -18,6 +21,18 @@ from tests.e2e.conftest import BUCKET, REPOSITORY, Image, engine_only, run
 pytestmark = pytest.mark.e2e
 
 SAMPLE = json.loads((REPOSITORY / "sample_transaction.json").read_text())
+
+
+class EmptyMirror(BaseHTTPRequestHandler):
+    """A package index that has nothing."""
+
+    def do_GET(self):
+        self.send_error(404)
+
+    def log_message(self, *_):
+        """To nobody."""
+
+
 KILL_A_WORKER = """
 import psutil
 workers = [one for one in psutil.process_iter() if "_bentoml_impl.worker.service" in one.cmdline()]
@@ -136,6 +151,21 @@ def image(crowded, s3):
     assert made == {"image": tag, "model_version": crowded.version, "bento": f"fraud_detector:{crowded.version}"}
     yield Image(tag, engine, made["bento"])
     engine.run("rmi", "--force", tag)
+
+
+def test_the_image_is_built_from_the_callers_index(crowded):
+    """pip in the build asks the mirror that the environment names, and the build fails where that has nothing."""
+    with TCPServer(("127.0.0.1", 0), EmptyMirror) as mirror:
+        thread = Thread(target=mirror.serve_forever)
+        thread.start()
+        address = f"http://127.0.0.1:{mirror.server_address[1]}/simple"
+        try:
+            with pytest.raises(AssertionError) as failed:
+                make_image({**crowded.env, "PIP_INDEX_URL": address}, require_engine(), "--tag", "fraud-e2e:mirror")
+        finally:
+            mirror.shutdown()
+            thread.join()
+    assert "Could not find a version that satisfies the requirement" in failed.value.args[0]
 
 
 @pytest.fixture(scope="module")

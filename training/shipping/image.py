@@ -6,6 +6,7 @@ pulled and verified or exported, so that a newer local model, or one that the ga
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,17 +19,22 @@ from fraud.choice.local import LATEST, Choice, choose
 from fraud.errors import FraudError, RegistryError
 from fraud.remote.registry import Registry
 from fraud.remote.resolve import CHAMPION, bare_name, registry_if_set
-from fraud.settings import MODEL_NAME, Settings
+from fraud.settings import INDEX_VARIABLES, MODEL_NAME, Settings
 from training.console import Steps
 
 ENGINES = ("docker", "podman")
+
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+"""Container engines know these as arguments of a build without being told."""
 
 _ROOT = Path(__file__).parents[2]  # where bentofile.yaml is
 _BENTOML = (sys.executable, "-m", "bentoml")
 _TAIL_LINES = 20
 
 
-def build(version: str | None, tag: str | None, backend: str | None, steps: Steps) -> dict[str, str]:
+def build(
+    version: str | None, tag: str | None, backend: str | None, steps: Steps, platform: str | None = None
+) -> dict[str, str]:
     """Build and tag the image; what it is called and which model it holds.
 
     With ``FRAUD_S3_URI`` the model is pulled: ``version``, else the champion; there is no falling back when S3 cannot
@@ -52,10 +58,30 @@ def build(version: str | None, tag: str | None, backend: str | None, steps: Step
         steps.done(model)
         image = tag or model
         steps.start("image", f"Building the image with {engine}")
-        options = ["--backend", engine, "--image-tag", image]
+        options = ["--backend", engine, "--image-tag", image, *_opt("platform", [platform] if platform else [])]
+        told, withheld = arguments_of(os.environ)
+        for name in withheld:
+            steps.warn(f"{name} holds a password, which would stay in the image's history: the build is not told of it")
+        options += _opt("build-arg", [f"{name}={value}" for name, value in told.items()])
         _run("bentoml containerize", [*_BENTOML, "containerize", model, *options], env)
         steps.done(image)
     return {"image": image, "model_version": shipped, "bento": model}
+
+
+def arguments_of(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """What the build is told of the caller's package index and proxy, and names of what it is not told: secrets.
+
+    uv asks pip's index where it has none of its own.
+    """
+    given = {name: environment[name] for name in (*INDEX_VARIABLES, *PROXY_VARIABLES) if environment.get(name)}
+    if "PIP_INDEX_URL" in given:
+        given.setdefault("UV_DEFAULT_INDEX", given["PIP_INDEX_URL"])
+    withheld = [name for name, value in given.items() if re.search("//[^/ ]*@", value)]
+    return {name: value for name, value in given.items() if name not in withheld}, withheld
+
+
+def _opt(name: str, values: Sequence[str]) -> list[str]:
+    return [word for value in values for word in ("--opt", f"{name}={value}")]
 
 
 def _may_ship(name: str, remote: Registry | None) -> str:

@@ -30,6 +30,7 @@ def add_to(verbs: Verbs) -> None:
         help="model version; by default the champion, else FRAUD_MODEL, the chosen or the newest",
     )
     build.add_argument("--tag", metavar="NAME:TAG", help=f"name of the image; {MODEL_NAME}:<model version> by default")
+    build.add_argument("--platform", metavar="OS/ARCH", help="such as linux/arm64; that of this machine by default")
     build.add_argument("--backend", choices=image.ENGINES, help="container engine; the first that answers by default")
 
     check = command.subcommand(
@@ -56,7 +57,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 def _image(arguments: argparse.Namespace) -> dict[str, str]:
-    return image.build(arguments.version, arguments.tag, arguments.backend, Steps())
+    return image.build(arguments.version, arguments.tag, arguments.backend, Steps(), arguments.platform)
 
 
 def _smoke(arguments: argparse.Namespace) -> dict[str, Any]:

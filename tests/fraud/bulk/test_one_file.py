@@ -450,6 +450,7 @@ def with_scores(values):
     ],
     ids=["swapped", "bit", "column gone", "ids gone", "column more", "no rows", "twice", "range", "null", "decision"],
 )
+@pytest.mark.parametrize(("source", "target"), [(".csv", ".csv")], indirect=True)  # pieces are Parquet for all kinds
 def test_a_piece_that_does_not_fit_is_not_used(source, target, tag, small, change):
     """It is made again with all that follow; the output is that of a run in one go."""
     score_file(source, target, tag)

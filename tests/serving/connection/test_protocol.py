@@ -87,11 +87,17 @@ class Server:
 async def talk(server, parts):
     connection, transport = server.connect()
     for part in parts:
-        if not transport.closed and not transport.ended:
-            connection.data_received(part)
-        for _ in range(400):
-            await asyncio.sleep(0)
+        if transport.closed or transport.ended:
+            break
+        connection.data_received(part)
+        await turns(20)
+    await turns(400)
     return transport
+
+
+async def turns(number):
+    for _ in range(number):
+        await asyncio.sleep(0)
 
 
 def said(*parts, **bounds):

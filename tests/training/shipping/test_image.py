@@ -61,3 +61,26 @@ def test_a_failing_step_shows_the_end_of_its_log():
     words = str(failed.value)
     assert words.startswith("bentoml build failed with exit code 1:\nline 80\n")
     assert words.endswith("line 98\nthe reason")
+
+
+def test_the_build_is_told_where_packages_are():
+    """Of an index and a proxy; uv of pip's index. Of nothing else, and of no empty variable."""
+    told = {"PIP_INDEX_URL": "https://mirror.example/simple", "https_proxy": "http://proxy.example:3128"}
+    given, withheld = image.arguments_of({**told, "UV_INDEX": "", "PIP_CERT": "/ca.pem", "AWS_SECRET_ACCESS_KEY": "x"})
+    assert given == {**told, "UV_DEFAULT_INDEX": told["PIP_INDEX_URL"]}
+    assert withheld == []
+    own = {**told, "UV_DEFAULT_INDEX": "https://other.example/simple"}
+    assert image.arguments_of(own) == (own, [])
+
+
+def test_a_password_stays_out_of_the_image():
+    """An argument of a build is in the history of what it made."""
+    given, withheld = image.arguments_of(
+        {
+            "PIP_INDEX_URL": "https://me:secret@mirror.example/simple",
+            "UV_INDEX": "https://a.example https://me@b.example",
+            "HTTP_PROXY": "http://proxy.example",
+        }
+    )
+    assert given == {"HTTP_PROXY": "http://proxy.example"}
+    assert sorted(withheld) == ["PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX"]
