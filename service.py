@@ -26,7 +26,16 @@ from fraud.settings import INDEX_VARIABLES
 from serving import process, refuse
 from serving.bento import tracer_provider
 from serving.contract.models import Label
-from serving.io import LabelStored, ManyPredictions, OneLabel, OnePrediction, many_transactions, one_transaction
+from serving.io import (
+    LabelStored,
+    ManyPredictions,
+    OneLabel,
+    OnePrediction,
+    in_slices,
+    in_steps,
+    many_transactions,
+    one_transaction,
+)
 from serving.life import parent
 from serving.life.worker import life
 from serving.openapi import document
@@ -134,9 +143,9 @@ class FraudDetector:
         input_spec=many_transactions(process.example(), SETTINGS.max_batch_rows, SETTINGS.max_body_bytes),
         output_spec=ManyPredictions,
     )
-    def predict_batch(self, rows: NDArray[np.float64], /) -> list[ScoredRow]:
+    async def predict_batch(self, rows: NDArray[np.float64], /) -> list[ScoredRow]:
         """Score many transactions in one call; one that is not valid refuses the call."""
-        return self.score(rows)
+        return await in_steps(in_slices(rows, self.score))
 
     if SETTINGS.takes_feedback:  # labels train the next model: nobody without a key may write them
 

@@ -5,7 +5,8 @@ BentoML calls ``from_http_request`` before a method and ``to_http_response`` aft
 """
 
 import asyncio
-from collections.abc import Generator, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ClassVar, TypeVar
@@ -56,7 +57,27 @@ def _refusing(request: Request) -> Iterator[None]:
         raise
 
 
-async def _in_steps(steps: Generator[None, None, T]) -> T:
+STEP_SECONDS = 0.0005
+"""What a step should take: nobody else works for the while."""
+_FIRST_ROWS, _FEWEST_ROWS = 64, 16
+
+
+def in_slices(
+    rows: NDArray[np.float64], score: Callable[[NDArray[np.float64]], list[ScoredRow]]
+) -> Generator[None, None, list[ScoredRow]]:
+    """Scores of rows ``(n, inputs)``, in steps of as many rows as the steps before found time for."""
+    scored, size = list[ScoredRow](), _FIRST_ROWS
+    while True:
+        began, start = time.perf_counter(), len(scored)
+        scored += score(rows[start : start + size])
+        if len(scored) == len(rows):
+            return scored
+        found_time_for = int(size * STEP_SECONDS / (time.perf_counter() - began))
+        size = max(_FEWEST_ROWS, min(found_time_for, 2 * size))
+        yield
+
+
+async def in_steps(steps: Generator[None, None, T]) -> T:
     """What ``steps`` return; other calls are answered in between."""
     try:
         next(steps)
@@ -74,7 +95,7 @@ async def _answered(rows: Rows, scored: Sequence[ScoredRow], answer: str) -> Res
     records = process.records()
     if records is not None:
         request = request_id.current.get() or None
-        await _in_steps(records.log.add_many(pack(rows.values), rows.ids, scored, request))
+        await in_steps(records.log.add_many(pack(rows.values), rows.ids, scored, request))
     tracing.describe(rows=len(scored))
     return Response(answer, media_type="application/json")
 
@@ -96,7 +117,7 @@ class ManyPredictions(bentoml.IODescriptor, Predictions):
     async def to_http_response(cls, scored: Sequence[ScoredRow], _serde: object) -> Response:
         """All rows' scores to JSON."""
         rows = _rows.get()
-        return await _answered(rows, scored, await _in_steps(answer_many(scored, rows.ids)))
+        return await _answered(rows, scored, await in_steps(answer_many(scored, rows.ids)))
 
 
 class OneLabel(bentoml.IODescriptor, Label):
@@ -154,7 +175,7 @@ def many_transactions(example: dict[str, Any], max_rows: int, max_bytes: int) ->
         async def from_http_request(cls, request: Request, _serde: object) -> NDArray[np.float64]:
             """Bytes to rows ``(n, inputs)``."""
             with _refusing(request):
-                rows = await _in_steps(parse_many(await _body(request, max_bytes), max_rows))
+                rows = await in_steps(parse_many(await _body(request, max_bytes), max_rows))
             _rows.set(rows)
             return rows.values
 
