@@ -19,9 +19,7 @@ from numpy.typing import NDArray
 
 from fraud import store
 from fraud.errors import ModelError
-from fraud.features import transform
 from fraud.rows import ScoredRow
-from fraud.schema import default
 from fraud.settings import INDEX_VARIABLES
 from serving import process, refuse
 from serving.bento import tracer_provider
@@ -47,7 +45,9 @@ LOG = logging.getLogger("bentoml.fraud")
 log_lines.take_over()
 SETTINGS = process.settings()
 process.guard_start()
-AMOUNT = default().position(default().roles.amount)
+DECODER = process.decoder()
+SCHEMA = DECODER.contract.schema
+AMOUNT = SCHEMA.position(SCHEMA.roles.amount)
 
 # Python's own 5 ms would let the threads that count and log hold up a call for tens of milliseconds.
 _SWITCH_SECONDS = 0.0005
@@ -94,7 +94,7 @@ class FraudDetector:
         sys.setswitchinterval(_SWITCH_SECONDS)
         self.served: store.Served | None = None
         try:
-            self.served = store.open_default(self.model)
+            self.served = store.open_served(self.model)
         except ModelError as error:
             LOG.error("not ready: %s", error)
 
@@ -129,7 +129,7 @@ class FraudDetector:
         return self.served is not None and not life().leaving
 
     @bentoml.api(
-        input_spec=one_transaction(process.example()),
+        input_spec=one_transaction(DECODER, process.example()),
         output_spec=OnePrediction,
         batchable=SETTINGS.batching,
         max_batch_size=SETTINGS.max_batch_size,
@@ -140,7 +140,7 @@ class FraudDetector:
         return self.score(rows)
 
     @bentoml.api(
-        input_spec=many_transactions(process.example(), SETTINGS.max_batch_rows, SETTINGS.max_body_bytes),
+        input_spec=many_transactions(DECODER, process.example(), SETTINGS.max_batch_rows, SETTINGS.max_body_bytes),
         output_spec=ManyPredictions,
     )
     async def predict_batch(self, rows: NDArray[np.float64], /) -> list[ScoredRow]:
@@ -161,17 +161,18 @@ class FraudDetector:
         """What the model says of rows ``(n, inputs)``, counted. Raises RefusedError when there is none."""
         if self.served is None:
             raise refuse.not_ready()
-        features = transform(rows)
+        features = self.served.features.transform(rows)
         scores = self.served.forest.score(features)
         flagged = scores >= self.served.manifest.threshold
-        process.metrics().observe_scores(features, scores, flagged, rows[:, AMOUNT])
+        amounts = None if AMOUNT is None else rows[:, AMOUNT]
+        process.metrics().observe_scores(features, scores, flagged, amounts)
         return list(map(ScoredRow, scores.tolist(), flagged.tolist(), repeat(self.served.version)))
 
 
 FraudDetector.mount_asgi_app(
     pages(
         lambda: bentoml.get_current_service().served,
-        lambda: document(SETTINGS, process.example()),
+        lambda: document(SETTINGS, DECODER.contract, process.example()),
         keys_required=SETTINGS.api_keys is not None,
     ),
     path="/",

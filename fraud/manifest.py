@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fraud.errors import ModelError, SchemaError
+from fraud.errors import ModelError
 from fraud.schema import Schema, default, of_document
 
 FILE = "manifest.json"
@@ -124,13 +124,6 @@ class Manifest(Document):
     git_revision: str | None
     versions: dict[str, str]
     files: dict[str, str] = Field(description="SHA-256 of each file of the entry but this one.")
-
-    def check_default(self) -> None:
-        """Raise SchemaError unless it is of the default schema, whose transactions alone the service takes."""
-        own, ours = self.schema_of(), default()
-        if own.hash != ours.hash:
-            problem = f"{self.model_version} was made for the schema {own.name}; the service takes {ours.name} alone"
-            raise SchemaError(f"{problem}: score files with `python -m fraud score`")
 
     def schema_of(self) -> Schema:
         """The schema that the model was made for. Raises SchemaError when this code does not know it."""

@@ -1,6 +1,6 @@
 """Transactions on their way from a request to the log: as numbers, as bytes, and with what the model says of them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from struct import Struct
 from typing import NamedTuple
@@ -8,19 +8,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.schema import default
-
 ID_COLUMN = "transaction_id"
 """What a transaction's id is called in requests, answers, the log, labels and files of scores."""
 
 Packed = bytes
-"""Transactions behind one another, each as little-endian float64 in the order of the default schema's inputs."""
+"""Transactions behind one another, each as little-endian float64 in the order of its schema's inputs."""
 
-_INPUTS = len(default().inputs)
-_ROW = Struct(f"<{_INPUTS}d")
-ROW_BYTES = _ROW.size
-pack_row = _ROW.pack
-"""The values of one transaction, in the order of the schema, as ``Packed``."""
+
+def packer(inputs: int) -> Callable[..., Packed]:
+    """What makes ``Packed`` of the values of one transaction, so many."""
+    return Struct(f"<{inputs}d").pack
 
 
 @dataclass(frozen=True)
@@ -39,9 +36,9 @@ class ScoredRow(NamedTuple):
     model_version: str
 
 
-def unpack(rows: Iterable[Packed]) -> NDArray[np.float64]:
-    """Packed transactions as float64 ``(n, inputs)``."""
-    return np.frombuffer(b"".join(rows), "<f8").reshape(-1, _INPUTS)
+def unpack(rows: Sequence[Packed]) -> NDArray[np.float64]:
+    """Packed transactions, one at least, as float64 ``(n, inputs)``."""
+    return np.frombuffer(b"".join(rows), "<f8").reshape(len(rows), -1)
 
 
 def pack(values: NDArray[np.float64]) -> Packed:

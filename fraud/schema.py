@@ -20,6 +20,7 @@ from fraud.errors import SchemaError, one_line
 from fraud.inputs import derived, times
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$"
+LONGEST_TEXT = 256  # characters of a category: more is no level, and a file of it would fill the memory
 FLOAT32_MOST = 3.4028234663852886e38
 """The largest float32: a forest's inputs are such."""
 NULLS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")

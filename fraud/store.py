@@ -201,9 +201,7 @@ def open_served(entry: "bentoml.Model") -> Served:
     path = Path(entry.path_of(FOREST_FILE))
     if not path.is_file() or manifests.sha256(path) != manifest.files.get(FOREST_FILE):
         raise ModelError.changed(entry.tag, FOREST_FILE)
-    features = FeaturePath(manifest.schema_of(), _encoding(entry, manifest))
-    if manifest.schema_hash != features.schema.hash or manifest.features != features.names:
-        raise SchemaError(f"{entry.tag}: made for another transaction schema than it says; train it again")
+    features = _features(entry, manifest)
     forest, probes = forest_file.load(path)
     if forest.n_features != len(features.names):
         raise SchemaError(f"{entry.tag}: the scorer takes {forest.n_features} features, not {len(features.names)}")
@@ -211,11 +209,16 @@ def open_served(entry: "bentoml.Model") -> Served:
     return Served(str(entry.tag.version), forest, manifest, features)
 
 
-def open_default(entry: "bentoml.Model") -> Served:
-    """``open_served`` for who takes transactions of the default schema alone. Raises SchemaError for another."""
-    served = open_served(entry)
-    served.manifest.check_default()
-    return served
+def read_features(entry: "bentoml.Model") -> FeaturePath:
+    """What an entry makes of transactions, without its forest. Raises what ``open_served`` raises."""
+    return _features(entry, read_manifest(entry))
+
+
+def _features(entry: "bentoml.Model", manifest: Manifest) -> FeaturePath:
+    found = FeaturePath(manifest.schema_of(), _encoding(entry, manifest))
+    if manifest.schema_hash != found.schema.hash or manifest.features != found.names:
+        raise SchemaError(f"{entry.tag}: made for another transaction schema than it says; train it again")
+    return found
 
 
 def _encoding(entry: "bentoml.Model", manifest: Manifest) -> encoding.Encoding:

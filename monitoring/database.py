@@ -86,8 +86,10 @@ PREDICTIONS_WITH_LABELS = PREDICTIONS_TABLE.outerjoin(
 )
 """Predictions, each with its label where there is one."""
 
-SCHEMA_HASH = default().hash[:12]
-"""What ``schema_hash`` is in rows that this code logs."""
+HASH_LENGTH = 12
+"""Of ``schema_hash``."""
+SCHEMA_HASH = default().hash[:HASH_LENGTH]
+"""What ``schema_hash`` is in rows of the default schema."""
 
 _LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7223090410)"}
 """What keeps two workers from making the same table at once: checking first is not enough."""

@@ -12,13 +12,13 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import repeat
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from fraud.rows import ROW_BYTES, Packed, ScoredRow
-from fraud.schema import default
+from fraud.rows import Packed, ScoredRow
+from fraud.schema import Schema, default
 from fraud.settings import Settings
 from monitoring.live import QualityPublisher
 from monitoring.record_metrics import RecordMetrics
@@ -38,24 +38,31 @@ DRAIN_SECONDS = 5.0
 STEP_ROWS = 500
 """Of a batch, added at once: nobody else works for the while, half a millisecond."""
 
-_AMOUNT = default().position(default().roles.amount) or 0
-_amount_of = Struct(f"<{8 * _AMOUNT}xd").unpack_from
+
+def _amounts(schema: Schema) -> Callable[..., tuple[float]]:
+    """What gives the amount of a packed row, at an offset; 0 where there is none."""
+    place = schema.position(schema.roles.amount)
+    return (lambda *_: (0.0,)) if place is None else Struct(f"<{8 * place}xd").unpack_from
 
 
 class PredictionLog:
     """Writes what was answered to ``engine``. ``add`` is for one thread; ``close`` ends the writing.
 
-    ``features``: whether the inputs of each row are kept. ``max_pending``: most rows that wait.
+    ``schema``: that of the rows. ``features``: whether the inputs of each row are kept; those of another schema than
+    the default one never are, as they could not be read again. ``max_pending``: most rows that wait.
     """
 
-    def __init__(self, engine: "Engine", metrics: RecordMetrics, *, features: bool, max_pending: int) -> None:
-        from monitoring.database import SCHEMA_HASH, LoggedPrediction
+    def __init__(
+        self, engine: "Engine", metrics: RecordMetrics, schema: Schema, *, features: bool, max_pending: int
+    ) -> None:
+        from monitoring.database import HASH_LENGTH, LoggedPrediction
         from monitoring.storage.writer import BatchWriter
 
         self.engine = engine
-        self._logged, self._schema = LoggedPrediction, SCHEMA_HASH
+        self._logged, self._schema = LoggedPrediction, schema.hash[:HASH_LENGTH]
+        self._amount_of, self._row_bytes = _amounts(schema), 8 * len(schema.inputs)
         self._metrics = metrics
-        self._features = features
+        self._features = features and schema.hash == default().hash
         self._max_pending = max_pending
         self._queue: deque[database.LoggedPrediction] = deque()
         self._added = self._settled = 0  # each is written by one thread alone
@@ -84,7 +91,7 @@ class PredictionLog:
                 score.model_version,
                 score.fraud_probability,
                 score.is_fraud,
-                _amount_of(row)[0],
+                self._amount_of(row)[0],
                 self._schema,
                 row if self._features else None,
                 request_id,
@@ -103,7 +110,7 @@ class PredictionLog:
                 if start:
                     yield
                 step = slice(start, start + STEP_ROWS)
-                packed = rows[start * ROW_BYTES : step.stop * ROW_BYTES]
+                packed = rows[start * self._row_bytes : step.stop * self._row_bytes]
                 self._queue.extend(self._many(now, packed, names[step], scores[step], request_id))
                 left -= len(scores[step])
         finally:
@@ -112,7 +119,7 @@ class PredictionLog:
     def _many(
         self, now: float, rows: Packed, names: Sequence[str], scores: Sequence[ScoredRow], request_id: str | None
     ) -> Iterable["database.LoggedPrediction"]:
-        starts = range(0, len(rows), ROW_BYTES)
+        starts = range(0, len(rows), self._row_bytes)
         return map(
             self._logged,
             repeat(now),
@@ -120,9 +127,9 @@ class PredictionLog:
             [score.model_version for score in scores],
             [score.fraud_probability for score in scores],
             [score.is_fraud for score in scores],
-            [_amount_of(rows, start)[0] for start in starts],
+            [self._amount_of(rows, start)[0] for start in starts],
             repeat(self._schema),
-            [rows[start : start + ROW_BYTES] for start in starts] if self._features else repeat(None),
+            [rows[start : start + self._row_bytes] for start in starts] if self._features else repeat(None),
             repeat(request_id),
         )
 
@@ -174,11 +181,13 @@ class PredictionLog:
 class Records:
     """What a worker keeps in the database: the prediction log and labels; and what it reads there, live quality."""
 
-    def __init__(self, engine: "Engine", settings: Settings, metrics: RecordMetrics) -> None:
+    def __init__(self, engine: "Engine", settings: Settings, metrics: RecordMetrics, schema: Schema) -> None:
         self._engine = engine
         self._metrics = metrics
         self._publisher = QualityPublisher(engine, metrics, settings)
-        self.log = PredictionLog(engine, metrics, features=settings.log_features, max_pending=settings.log_max_pending)
+        self.log = PredictionLog(
+            engine, metrics, schema, features=settings.log_features, max_pending=settings.log_max_pending
+        )
 
     def start(self) -> None:
         """Start the threads that write and ask."""
@@ -212,10 +221,13 @@ def check_database(settings: Settings) -> None:
         database.connect(settings.database_url)
 
 
-def open_records(settings: Settings, metrics: RecordMetrics) -> Records | None:
-    """What ``settings`` ask for; None without a database. Connects to nothing yet. Raises SettingsError."""
+def open_records(settings: Settings, metrics: RecordMetrics, schema: Schema) -> Records | None:
+    """What ``settings`` ask for, of rows of ``schema``; None without a database. Connects to nothing yet.
+
+    Raises SettingsError.
+    """
     if settings.database_url is None:
         return None
     from monitoring import database
 
-    return Records(database.connect(settings.database_url), settings, metrics)
+    return Records(database.connect(settings.database_url), settings, metrics, schema)

@@ -21,8 +21,8 @@ from starlette.responses import JSONResponse, Response
 from fraud.rows import Rows, ScoredRow, pack
 from serving import process, refuse
 from serving.answer import answer_many, answer_one
-from serving.contract.models import Label, Prediction, Predictions, Transaction, batch_of
-from serving.decode import PREDICT_BYTES, parse_label, parse_many, parse_one
+from serving.contract.models import Label, Prediction, Predictions, batch_of
+from serving.decode import PREDICT_BYTES, Decoder, parse_label
 from serving.edge import refused
 from serving.telemetry import request_id, tracing
 
@@ -142,10 +142,11 @@ class LabelStored(bentoml.IODescriptor, Label):
         return JSONResponse(label.model_dump())
 
 
-def one_transaction(example: dict[str, Any]) -> type[bentoml.IODescriptor]:
+def one_transaction(decoder: Decoder, example: dict[str, Any]) -> type[bentoml.IODescriptor]:
     """What ``POST /predict`` takes, with an example for the documents."""
+    transaction: Any = decoder.contract.transaction
 
-    class OneTransaction(bentoml.IODescriptor, Transaction):
+    class OneTransaction(bentoml.IODescriptor, transaction):
         """One card transaction: a flat JSON object."""
 
         model_config = ConfigDict(json_schema_extra={"example": example})
@@ -155,17 +156,20 @@ def one_transaction(example: dict[str, Any]) -> type[bentoml.IODescriptor]:
         async def from_http_request(cls, request: Request, _serde: object) -> NDArray[np.float64]:
             """Bytes to a row ``(1, inputs)``."""
             with _refusing(request):
-                rows = parse_one(await _body(request, PREDICT_BYTES))
+                rows = decoder.parse_one(await _body(request, PREDICT_BYTES))
             _rows.set(rows)
             return rows.values
 
     return OneTransaction
 
 
-def many_transactions(example: dict[str, Any], max_rows: int, max_bytes: int) -> type[bentoml.IODescriptor]:
+def many_transactions(
+    decoder: Decoder, example: dict[str, Any], max_rows: int, max_bytes: int
+) -> type[bentoml.IODescriptor]:
     """What ``POST /predict_batch`` takes: at most so many rows and bytes."""
+    transactions: Any = batch_of(decoder.contract.transaction, max_rows)
 
-    class ManyTransactions(bentoml.IODescriptor, batch_of(max_rows)):
+    class ManyTransactions(bentoml.IODescriptor, transactions):
         """Many card transactions."""
 
         model_config = ConfigDict(json_schema_extra={"example": {"transactions": [example]}})
@@ -175,7 +179,7 @@ def many_transactions(example: dict[str, Any], max_rows: int, max_bytes: int) ->
         async def from_http_request(cls, request: Request, _serde: object) -> NDArray[np.float64]:
             """Bytes to rows ``(n, inputs)``."""
             with _refusing(request):
-                rows = await in_steps(parse_many(await _body(request, max_bytes), max_rows))
+                rows = await in_steps(decoder.parse_many(await _body(request, max_bytes), max_rows))
             _rows.set(rows)
             return rows.values
 

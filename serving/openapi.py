@@ -13,7 +13,8 @@ from pydantic.json_schema import models_json_schema
 
 from fraud.rows import ID_COLUMN
 from fraud.settings import Settings
-from serving.contract.models import Error, Label, Prediction, Predictions, Transaction, batch_of
+from serving.contract.contract import Contract
+from serving.contract.models import Error, Label, Prediction, Predictions, batch_of
 from serving.decode import PREDICT_BYTES
 from serving.edge import BATCH, METRICS, PREDICT
 from serving.pages import FEEDBACK, MODEL, TITLE, ShortCard, WholeCard
@@ -74,29 +75,30 @@ class Operation:
         return "get" if self.takes is None else "post"
 
 
-def operations(read: Settings, example: Mapping[str, Any]) -> list[Operation]:
-    """All that there is with these settings. ``example``: a valid transaction."""
-    return [*_scoring(read, dict(example)), *_documents(read)]
+def operations(read: Settings, contract: Contract, example: Mapping[str, Any]) -> list[Operation]:
+    """All that there is with these settings. ``example``: a valid transaction of ``contract``."""
+    return [*_scoring(read, contract, dict(example)), *_documents(read)]
 
 
-def _scoring(read: Settings, example: dict[str, Any]) -> Iterator[Operation]:
+def _scoring(read: Settings, contract: Contract, example: dict[str, Any]) -> Iterator[Operation]:
     guarded = _CONNECTION | {503} | ({401} if read.api_keys else set())
     posted = guarded | _BODY
-    named = {ID_COLUMN: "tx-0001"}
+    named, label = {contract.id_name: "tx-0001"}, {ID_COLUMN: "tx-0001", "is_fraud": True}
     yield Operation(
-        PREDICT, "predict", "Score one transaction", Prediction, Transaction, example | named, posted, SCORING,
+        PREDICT, "predict", "Score one transaction", Prediction, contract.transaction, example | named, posted, SCORING,
         f"Calls that arrive together are scored together. A body has at most {PREDICT_BYTES} bytes.",
         _feedback_link() if read.takes_feedback else None,
     )  # fmt: skip
     yield Operation(
-        BATCH, "predict_batch", "Score many transactions", Predictions, batch_of(read.max_batch_rows),
+        BATCH, "predict_batch", "Score many transactions", Predictions,
+        batch_of(contract.transaction, read.max_batch_rows),
         {"transactions": [example, example | named]}, posted | {429}, SCORING,
         f"One transaction that is not valid refuses the call. A body has at most {read.max_body_bytes} bytes.",
     )  # fmt: skip
     if read.takes_feedback:
         yield Operation(
             FEEDBACK, "feedback", "Say what a transaction turned out to be", Label, Label,
-            named | {"is_fraud": True}, posted, SCORING, "A later label replaces an earlier one.",
+            label, posted, SCORING, "A later label replaces an earlier one.",
         )  # fmt: skip
     card = WholeCard if read.api_keys else ShortCard
     yield Operation(MODEL, "get_model", "The model that scores", card, refused=guarded, tag=SCORING)
@@ -119,9 +121,9 @@ def _documents(read: Settings) -> Iterator[Operation]:
     yield Operation("/", "get_first_page", "The page that shows this document", _HTML, refused=busy)
 
 
-def document(read: Settings, example: Mapping[str, Any]) -> dict[str, Any]:
-    """The whole document. ``example``: a valid transaction, which is shown as it is."""
-    every = operations(read, example)
+def document(read: Settings, contract: Contract, example: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole document. ``example``: a valid transaction of ``contract``, which is shown as it is."""
+    every = operations(read, contract, example)
     statuses = sorted(frozenset[int]().union(*(one.refused for one in every)))
     schemes = _schemes(read)
     components = {

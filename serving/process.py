@@ -1,6 +1,5 @@
 """This worker process: its settings, metrics and log, made when asked for, and how the parts of a call meet in it."""
 
-import json
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,15 +8,14 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import bentoml
 from bentoml.exceptions import BentoMLException
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from fraud import home, store
-from fraud.errors import FraudError, ModelError, SettingsError
+from fraud import home
+from fraud.errors import FraudError, SettingsError
 from fraud.rows import Packed, ScoredRow, unpack
 from fraud.settings import Settings
 from monitoring import multiprocess
@@ -29,17 +27,19 @@ from serving.connection.bounds import Bounds, Refusals
 from serving.connection.door import Door
 from serving.connection.protocol import bounded
 from serving.counts import BuiltinCounts
+from serving.decode import Decoder
 from serving.edge import OPEN, PREDICT, STATIC, App, Edge, NoteRefused, refused, send_in_two, unauthorized
 from serving.few import Few, too_many
 from serving.pages import FEEDBACK, MODEL
 from serving.remembered import Remembered
 from serving.shortcut import ShortCut
+from serving.start import transactions
+from serving.start.introduction import introduction
 from serving.start.model import settle
 from serving.telemetry.refused_calls import RefusedCalls
 
 LOG = logging.getLogger("bentoml.fraud")
 
-_EXAMPLE = Path(__file__).parents[1] / "sample_transaction.json"
 _STATIC = (f"{STATIC}swagger-ui.css", f"{STATIC}swagger-ui-bundle.js")
 
 
@@ -69,7 +69,7 @@ def metrics() -> FraudMetrics:
 @cache
 def records() -> Records | None:
     """The prediction log of this worker process; None without a database."""
-    return open_records(settings(), metrics().records)
+    return open_records(settings(), metrics().records, decoder().contract.schema)
 
 
 @cache
@@ -82,10 +82,15 @@ def door() -> Door:
 
 
 @cache
+def decoder() -> Decoder:
+    """What reads the transactions of the served model."""
+    return Decoder(transactions.contract(settings()))
+
+
+@cache
 def example() -> dict[str, Any]:
     """The transaction that documents show."""
-    transaction: dict[str, Any] = json.loads(_EXAMPLE.read_text())
-    return transaction
+    return transactions.example(decoder().contract)
 
 
 def wrapping() -> dict[str, Any]:
@@ -110,34 +115,9 @@ def _check_start(bentoml_home: Path) -> None:
     try:
         home.claim(bentoml_home)
         bento.check_tracing()
-        LOG.info("%s", _introduction(settle(settings())))
+        LOG.info("%s", introduction(settings(), settle(settings())))
     except FraudError as error:
         sys.exit(f"error: {error}")
-
-
-def _database(url: str) -> str:
-    """Where it is, without user, password and options."""
-    from sqlalchemy import make_url
-
-    address = make_url(url)
-    return f"database {address.drivername} {address.database} {f'at {address.host}' if address.host else ''}".rstrip()
-
-
-def _introduction(model: bentoml.Model) -> str:
-    """What is served, to whom, and within which limits, in one line without secrets."""
-    read = settings()
-    try:
-        threshold = f"threshold {store.read_manifest(model).threshold:g}"
-    except ModelError as error:
-        threshold = f"not sound: {error}"
-    return "; ".join(
-        [
-            f"serving {model.tag}, {threshold}, {read.workers} workers",
-            access.introduction(read),
-            _database(read.database_url) if read.database_url else "no database",
-            f"at most {read.max_latency_ms} ms, {read.max_batch_rows} rows a batch, {read.max_connections} connections",
-        ]
-    )
 
 
 def check_guarded() -> None:
@@ -240,6 +220,7 @@ def _short_cut(factory: Any, app: Starlette, note_refused: NoteRefused | None) -
     if problem:
         LOG.warning("answers are sent in two writes: %s", problem)
     return ShortCut(
+        decode=decoder().decode_one,
         score=_batcher(score_batch).submit if settings().batching else score_one,
         counts=counts,
         observe=metrics().observe_call,

@@ -10,37 +10,45 @@ from typing import Any, NamedTuple
 from bentoml.exceptions import BentoMLException
 from pydantic import ValidationError
 
-from serving.contract.models import COLUMNS
-
 RETRY_AFTER_SECONDS = 1
 SHOWN = 20  # problems named in one answer
 NAME_SHOWN = 64  # characters of a field's name in an answer: the name may be the caller's own
 
 TRANSACTION, BATCH, LABEL = "the transaction", "the batch", "the label"
 
-_ROW = f'{{"{COLUMNS[0]}": ..., "{COLUMNS[1]}": ..., ..., "{COLUMNS[-1]}": ...}}'
 
-
-class _Shape(NamedTuple):
-    """How ``what`` should look: its required fields, and words for them."""
+class Shape(NamedTuple):
+    """How something that is sent should look: its required fields, and words for them."""
 
     required: frozenset[str]
     unknown: str
     expected: str
 
 
-_SHAPES = {
-    TRANSACTION: _Shape(
-        frozenset(COLUMNS), "is not a field of a transaction", f"one flat object, {_ROW}; many at once: /predict_batch"
-    ),
-    BATCH: _Shape(frozenset({"transactions"}), "is not a field of a batch", f'{{"transactions": [{_ROW}, ...]}}'),
-    LABEL: _Shape(
-        frozenset({"transaction_id", "is_fraud"}),
-        "is not a field of a label",
-        '{"transaction_id": ..., "is_fraud": true or false}',
-    ),
-}
-_IN_BATCH = _SHAPES[TRANSACTION]._replace(expected=f"one flat object, {_ROW}")
+def shapes_of(names: Sequence[str], required: Iterable[str]) -> tuple[Shape, Shape, Shape]:
+    """Of a transaction with these fields, of one in a batch, and of a batch."""
+    some = [*names[:2], "...", names[-1]] if len(names) > 3 else names
+    row = (
+        "{"
+        + ", ".join(name if name == "..." else f"{json.dumps(name, ensure_ascii=False)}: ..." for name in some)
+        + "}"
+    )
+    one = Shape(
+        frozenset(required), "is not a field of a transaction", f"one flat object, {row}; many at once: /predict_batch"
+    )
+    batch = f'{{"transactions": [{row}, ...]}}'
+    return (
+        one,
+        one._replace(expected=f"one flat object, {row}"),
+        Shape(frozenset({"transactions"}), "is not a field of a batch", batch),
+    )
+
+
+LABEL_SHAPE = Shape(
+    frozenset({"transaction_id", "is_fraud"}),
+    "is not a field of a label",
+    '{"transaction_id": ..., "is_fraud": true or false}',
+)
 _MISSING, _REPEATED = "is required", "given more than once"
 _MESSAGES = {
     "missing": _MISSING,
@@ -136,15 +144,15 @@ def malformed(words: str) -> RefusedError:
     return RefusedError(HTTPStatus.BAD_REQUEST, "malformed", f"the body is not JSON: {words}")
 
 
-def from_pydantic(error: ValidationError, what: str, place: str = "") -> RefusedError:
-    """What pydantic found in ``what``; of a batch's row where there is a ``place``."""
+def from_pydantic(error: ValidationError, what: str, shape: Shape, place: str = "") -> RefusedError:
+    """What pydantic found in ``what``, which should be of ``shape``; of a batch's row where there is a ``place``."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     if problems[0]["type"] == "json_invalid":
         return malformed(problems[0]["msg"].removeprefix("Invalid JSON: "))
-    return invalid(what, _worded(problems, _IN_BATCH if place else _SHAPES[what], place))
+    return invalid(what, _worded(problems, shape, place))
 
 
-def _worded(problems: Sequence[Any], shape: _Shape, place: str) -> Iterator[tuple[str, str]]:
+def _worded(problems: Sequence[Any], shape: Shape, place: str) -> Iterator[tuple[str, str]]:
     """Field and message of each of pydantic's problems, those first that say what to do."""
     absent = {_place(problem): problem for problem in problems if problem["type"] == "missing"}
     unknown = [_place(problem) for problem in problems if problem["type"] == "extra_forbidden"]
@@ -160,7 +168,7 @@ def _worded(problems: Sequence[Any], shape: _Shape, place: str) -> Iterator[tupl
             words = "should be an object"
             yield (place.removesuffix("."), words) if place else ("body", f"{words}: expected {shape.expected}")
         elif name not in spelt and not (problem["type"] == "missing" and name in spelt.values()):
-            words = problem["msg"].replace("Input should", "should")
+            words = problem["msg"].replace("Input should", "should").replace("String should", "should")
             yield place + name or "body", messages.get(problem["type"], words)
 
 

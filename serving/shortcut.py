@@ -16,7 +16,7 @@ from fraud.rows import Packed, ScoredRow
 from serving.answer import answer_one
 from serving.bento import body_is_there, is_alone
 from serving.counts import BuiltinCounts
-from serving.decode import PREDICT_BYTES, decode_one
+from serving.decode import PREDICT_BYTES
 from serving.edge import Headers, Message, NoteRefused, Receive, Scope, Send
 from serving.refuse import RETRY_AFTER_SECONDS, RefusedError
 from serving.telemetry import request_id
@@ -29,14 +29,16 @@ _JSON, _ID, _TRACE = b"application/json", request_id.HEADER, request_id.TRACEPAR
 class ShortCut:
     """Answers calls of ``/predict``.
 
-    ``score(row, alone)``: what the model says of a row, which may be gathered with others unless its call is alone;
-    raises RefusedError when there is no answer. ``log(row, id, scored, request id)``: told of what is answered with
-    scores. ``observe(seconds, reason)``: told of each call, as the Edge's. ``send``: sends a whole answer. ``server``:
-    the value of the Server header. ``refused(scope, status, reason, request id)``: told of each refused call.
+    ``decode(body)``: a transaction and its id, or None if it is not surely valid. ``score(row, alone)``: what the model
+    says of a row, which may be gathered with others unless its call is alone; raises RefusedError when there is no
+    answer. ``log(row, id, scored, request id)``: told of what is answered with scores. ``observe(seconds, reason)``:
+    told of each call, as the Edge's. ``send``: sends a whole answer. ``server``: the value of the Server header.
+    ``refused(scope, status, reason, request id)``: told of each refused call.
     """
 
     def __init__(
         self,
+        decode: Callable[[bytes], tuple[Packed, str] | None],
         score: Callable[[Packed, bool], Awaitable[ScoredRow]],
         counts: BuiltinCounts,
         observe: Callable[[float, str | None], None],
@@ -45,6 +47,7 @@ class ShortCut:
         server: str,
         refused: NoteRefused | None = None,
     ) -> None:
+        self._decode = decode
         self._score = score
         self._counts = counts
         self._observe = observe
@@ -62,7 +65,7 @@ class ShortCut:
             message = await (receive() if body_is_there(receive) else asyncio.wait_for(receive(), PATIENCE_SECONDS))
         except TimeoutError:
             return receive
-        decoded = _read(message)
+        decoded = self._read(message)
         if decoded is None:
             return _again(message, receive)
         row, name = decoded
@@ -84,6 +87,13 @@ class ShortCut:
         await self._send(send, 200, answer_one(scored, name).encode(), own, started)
         self._observe(time.perf_counter() - started, None)
         return None
+
+    def _read(self, message: Message) -> tuple[Packed, str] | None:
+        """Row and id of a call that is there as a whole and valid."""
+        if message["type"] != "http.request" or message.get("more_body", False):
+            return None
+        body = message["body"]
+        return self._decode(body) if len(body) <= PREDICT_BYTES else None
 
     async def _send(self, send: Send, status: int, body: bytes, own: bytes, started: float) -> None:
         headers = [
@@ -115,14 +125,6 @@ def _id_if_plain(scope: Scope) -> bytes | None:
     if media_type == _JSON or media_type.partition(b";")[0].strip().lower() == _JSON:
         return request_id.of(given, traceparent)
     return None
-
-
-def _read(message: Message) -> tuple[Packed, str] | None:
-    """Row and id of a call that is there as a whole and valid."""
-    if message["type"] != "http.request" or message.get("more_body", False):
-        return None
-    body = message["body"]
-    return decode_one(body) if len(body) <= PREDICT_BYTES else None
 
 
 def _again(message: Message, receive: Receive) -> Receive:

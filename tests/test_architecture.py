@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "fraud.choice": ("fraud.choice", *CORE),
     "fraud.remote": ("fraud.remote", "fraud.choice", "fraud.tables", *CORE),
     "fraud.bulk": ("fraud.bulk", "fraud.tables", "fraud.remote", *CORE),
-    "serving": ("serving", "fraud.choice", *CORE, *SHIPS),
+    "serving": ("serving", "fraud.choice", "fraud.inputs", *CORE, *SHIPS),
     "training": ("training", "fraud"),
     "monitoring": ("monitoring", "fraud"),
     "service": ("serving", *CORE),

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from fraud.settings import Settings
 from monitoring import __main__ as monitoring_program
 from monitoring.metrics import REASONS, REFUSED, FraudMetrics
-from serving.contract.models import Transaction
+from tests.serving.decoding import Transaction
 from training import __main__ as program
 
 ROOT = Path(__file__).parents[1]

@@ -17,6 +17,19 @@ Levels = Mapping[str, tuple[str, ...]]
 OTHER = -1.0
 
 
+def same(text: str) -> str:
+    """A text as the same value is written elsewhere: ``5411.0``, as files with gaps have it, is ``5411``, ``True`` is
+    ``true``."""
+    known = _SAME.get(text)
+    if known is not None or not text.endswith("0") or "." not in text:
+        return known or text
+    digits, _, zeros = text.partition(".")
+    return digits if not zeros.strip("0") and digits.removeprefix("-").isdecimal() else text
+
+
+_SAME = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
+
+
 def places(texts: Sequence[str | None], levels: Sequence[str]) -> NDArray[np.float64]:
     """Where each text stands in ``levels``, ``(n,)``."""
     at = {level: float(place) for place, level in enumerate(levels)}

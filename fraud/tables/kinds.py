@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 from pandas.api import types
 
 from fraud.inputs import times
-from fraud.schema import Column, Kind
-
-LONGEST_TEXT = 256
-"""Characters of a category: more is no level, and a file of it would fill the memory."""
+from fraud.inputs.levels import same
+from fraud.schema import LONGEST_TEXT, Column, Kind
 
 Mask = NDArray[np.bool_]
 Values = NDArray[Any]
@@ -161,21 +159,8 @@ def texts(cells: pd.Series) -> NDArray[Any]:
 
 
 def as_codes(cells: pd.Series) -> NDArray[Any]:
-    """``texts``, the same for whole numbers and truths in whichever format they stand.
-
-    ``5411.0``, as CSV files with gaps have it, is ``5411``, and ``True`` is ``true``.
-    """
-    return np.array([_SAME.get(text) or _whole(text) for text in texts(cells)], dtype=object)
-
-
-_SAME = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
-
-
-def _whole(text: str | None) -> str | None:
-    if text is None or not text.endswith("0") or "." not in text:
-        return text
-    digits, _, zeros = text.partition(".")
-    return digits if not zeros.strip("0") and digits.removeprefix("-").isdecimal() else text
+    """``texts``, the same for whole numbers and truths in whichever format they stand (``levels.same``)."""
+    return np.array([None if text is None else same(text) for text in texts(cells)], dtype=object)
 
 
 def _text(cell: object) -> str:

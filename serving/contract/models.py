@@ -1,46 +1,50 @@
-"""The HTTP contract as pydantic models: what a transaction, an answer, a label and an error look like.
+"""The HTTP contract as pydantic models: what a transaction, an answer, a label and an error look like."""
 
-Today it is that of the default schema.
-"""
-
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import SkipJsonSchema
 
-from fraud.rows import ID_COLUMN
-from fraud.schema import ID_PATTERN, default
-
-_SCHEMA = default()
-COLUMNS = _SCHEMA.inputs
-"""The input columns, in the order of every row array."""
+from fraud.schema import ID_PATTERN, Column, Schema
+from serving.contract.wire import Wire
 
 
 class _Strict(BaseModel):
     """JSON numbers only: no strings, booleans, NaN or infinities, and no unknown field."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=(), validate_by_name=False
+    )
 
 
-def _input(name: str) -> Any:  # noqa: ANN401 - a field of pydantic
-    """A column of the schema as a field."""
-    column = _SCHEMA.columns[name]
-    low, high = column.bounds
-    return (Annotated[float, Field(ge=low, le=high, description=column.description)], ...)
+def transaction_of(schema: Schema, wires: Mapping[str, Wire], id_name: str) -> type[BaseModel]:
+    """The model of one transaction, as ``POST /predict`` takes it: the columns of ``wires``, then the id."""
+    fields = {
+        field_name(name, place): _field(name, schema.columns[name], wire)
+        for place, (name, wire) in enumerate(wires.items())
+    }
+    described = Field(None, alias=id_name, description="Your own id; it comes back with the answer.")
+    fields[field_name(id_name, len(wires))] = (Annotated[str, Field(pattern=ID_PATTERN)] | None, described)
+    return create_model(
+        "Transaction",
+        __base__=_Strict,
+        __doc__="One card transaction, as ``POST /predict`` takes it.",
+        **fields,
+    )
 
 
-Transaction = create_model(
-    "Transaction",
-    __base__=_Strict,
-    __doc__="One card transaction, as ``POST /predict`` takes it.",
-    **{name: _input(name) for name in COLUMNS},  # type: ignore[call-overload]
-    **{
-        ID_COLUMN: (
-            Annotated[str, Field(pattern=ID_PATTERN)] | None,
-            Field(default=None, description="Your own id; it comes back with the answer."),
-        )
-    },
-)
+def field_name(name: str, place: int) -> str:
+    """What a column is called in Python: its own name where that can be."""
+    can_be = name.isidentifier() and not name.startswith("_") and not hasattr(BaseModel, name)
+    return name if can_be else f"f{place}_"
+
+
+def _field(name: str, column: Column, wire: Wire) -> Any:  # noqa: ANN401 - a field of pydantic
+    described = column.description or None
+    if column.missing or column.kind == "ignored":
+        return wire.strict | None, Field(None, alias=name, description=described)
+    return wire.strict, Field(alias=name, description=described)
 
 
 def _never_null(told: dict[str, Any]) -> None:
@@ -92,12 +96,12 @@ class Error(BaseModel):
     details: list[ErrorDetail] = Field(description="The fields at fault, at most 20; empty where none is.")
 
 
-def batch_of(max_rows: int) -> type[BaseModel]:
-    """The model of many transactions, 1 to ``max_rows``, as ``POST /predict_batch`` takes them."""
+def batch_of(transaction: type[BaseModel], max_rows: int) -> type[BaseModel]:
+    """The model of many of these transactions, 1 to ``max_rows``, as ``POST /predict_batch`` takes them."""
     rows = Field(min_length=1, max_length=max_rows, description="The transactions; they are answered in this order.")
     return create_model(
         "Transactions",
         __base__=_Strict,
         __doc__="Many card transactions.",
-        transactions=(list[Transaction], rows),
+        transactions=(list[transaction], rows),  # type: ignore[valid-type]
     )

@@ -427,7 +427,7 @@ def test_another_encoding_is_refused(two, tmp_path, change):
 
 
 def test_another_schema_than_its_own_is_refused(two, entry):
-    """Who names one has to name the model's; the service takes the default one alone."""
+    """Who names one has to name the model's."""
     served = store.open_served(two)
     served.check_schema(None)
     served.check_schema(SCHEMA.model_copy(update={"name": "the_same"}))
@@ -435,9 +435,6 @@ def test_another_schema_than_its_own_is_refused(two, entry):
         SchemaError, match="was made for the schema two, not for creditcard: it carries its own, leave "
     ):
         served.check_schema(default())
-    with pytest.raises(SchemaError, match="was made for the schema two; the service takes creditcard alone: "):
-        store.open_default(two)
-    assert store.open_default(entry).features.schema == default()
 
 
 def test_a_schema_that_was_edited_is_refused(two, tmp_path):

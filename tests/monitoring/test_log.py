@@ -42,7 +42,7 @@ def records(registry, tmp_path):
 
     def make(**settings):
         given = {"database_url": f"sqlite:///{tmp_path / 'fraud.sqlite'}", **settings}
-        opened.append(open_records(Settings(**given), RecordMetrics(registry)))
+        opened.append(open_records(Settings(**given), RecordMetrics(registry), default()))
         return opened[-1]
 
     yield make
@@ -277,7 +277,7 @@ def test_a_label_that_could_not_be_kept_is_said(records, registry, tmp_path):
 
 def test_without_a_database_there_is_no_log(registry):
     """Nothing is opened, and nothing is checked."""
-    assert open_records(Settings(), RecordMetrics(registry)) is None
+    assert open_records(Settings(), RecordMetrics(registry), default()) is None
     assert check_database(Settings()) is None
 
 

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from serving import decode
-from serving.contract.models import Transaction
-from serving.decode import decode_one, parse_many
 from serving.refuse import RefusedError
+from tests.serving.decoding import DECODER, Transaction, decode_one, parse_many
 from tests.steps import finished
 from tests.ulb import COLUMNS, ID_COLUMN, bounds
 
@@ -174,7 +173,7 @@ def test_in_pieces_a_body_changed_anywhere_is_read_as_row_by_row(in_pieces):
         at, length = int(chance.choice(marks)), int(chance.choice([0, 1, 1, 2, 700]))
         put = bytes(chance.choice(list(b' ,]}[{"\n\x0b:0'), size=chance.integers(3)).tolist())
         changed = body[:at] + put + body[at + length :]
-        row_by_row = answered(decode._row_by_row(changed))
+        row_by_row = answered(DECODER._row_by_row(changed, 10_000))
         for size in (1, 900, 1 << 30):
             in_pieces(size)
             assert read(changed) == row_by_row, changed

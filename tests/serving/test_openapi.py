@@ -11,6 +11,7 @@ from fraud.schema import ID_PATTERN
 from fraud.settings import Settings
 from serving import openapi, pages
 from serving.edge import BATCH, OPEN, PREDICT
+from tests.serving.decoding import CONTRACT
 from tests.ulb import COLUMNS, ID_COLUMN, bounds
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,7 @@ def read(request):
 
 @pytest.fixture
 def document(read):
-    return openapi.document(read, EXAMPLE)
+    return openapi.document(read, CONTRACT, EXAMPLE)
 
 
 def operations(document):
@@ -53,13 +54,13 @@ def test_every_path_is_in_it(read, document):
 
 def test_open_paths_need_no_key_and_others_do():
     """As the Edge has it; a 401 is told of where a key is needed, and nowhere else."""
-    for path, operation in operations(openapi.document(GUARDED, EXAMPLE)):
+    for path, operation in operations(openapi.document(GUARDED, CONTRACT, EXAMPLE)):
         assert operation["security"] == ([] if path in OPEN else [{"key": []}])
         assert ("401" in operation["responses"]) == (path not in OPEN)
 
 
 def test_without_keys_none_is_asked_for():
-    document = openapi.document(PLAIN, EXAMPLE)
+    document = openapi.document(PLAIN, CONTRACT, EXAMPLE)
     assert "securitySchemes" not in document["components"]
     assert not any("security" in one or "401" in one["responses"] for _, one in operations(document))
 
@@ -104,7 +105,7 @@ def test_the_model_card_is_whole_where_keys_are_set(read, document):
 
 def test_metrics_have_a_key_of_their_own():
     """Where one is set: no other opens them, and it opens nothing else."""
-    document = openapi.document(Settings(metrics_keys="b" * 64), EXAMPLE)
+    document = openapi.document(Settings(metrics_keys="b" * 64), CONTRACT, EXAMPLE)
     asked = {path: one["security"] for path, one in operations(document) if one["security"]}
     assert asked == {"/metrics": [{"metrics_key": []}]}
     assert set(document["components"]["securitySchemes"]) == {"metrics_key"}
@@ -121,7 +122,7 @@ def test_every_refusal_has_the_shape_of_errors(document):
 
 
 def test_it_can_be_made_again_word_for_word(read, document):
-    assert openapi.document(read, EXAMPLE) == document
+    assert openapi.document(read, CONTRACT, EXAMPLE) == document
 
 
 def test_the_example_is_taken_as_it_is(document):

@@ -63,36 +63,6 @@ def test_a_home_that_is_held_ends_it_before_the_model_is_looked_for(worker, own_
             process._check_start(own_home)
 
 
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        (
-            {},
-            ["2 workers", "no keys: whoever reaches the port may score; metrics open; no database", "at most 1000 ms"],
-        ),
-        ({"api_keys": f"{'0' * 64},{'1' * 64}", "metrics_keys": "2" * 64}, ["2 keys; 1 keys for metrics"]),
-        ({"database_url": "sqlite:////data/f.db"}, ["database sqlite /data/f.db;"]),
-        ({"database_url": "postgresql://me:secret@db.example/fraud?sslpassword=hidden"}, ["fraud at db.example;"]),
-    ],
-    ids=["nothing", "keys", "sqlite", "postgres"],
-)
-def test_a_start_says_what_is_served_to_whom(worker, given, words):
-    """In one line without secrets; what cannot be served is said too."""
-    worker(**given)
-
-    class Model:
-        tag = "fraud_detector:abc"
-
-        def path_of(self, name):
-            return f"/nowhere/{name}"
-
-    said = process._introduction(Model())
-    assert said.startswith("serving fraud_detector:abc, not sound: ")
-    assert all(one in said for one in words)
-    assert "secret" not in said
-    assert "hidden" not in said
-
-
 def test_keys_that_are_required_and_not_there_stop_the_start(monkeypatch):
     """Before anything is loaded, with the command that makes one."""
     monkeypatch.setenv("FRAUD_REQUIRE_KEYS", "true")

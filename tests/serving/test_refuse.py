@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.contract.models import Transaction
-from serving.decode import PREDICT_BYTES, parse_label, parse_many, parse_one
+from serving.decode import PREDICT_BYTES, parse_label
 from serving.io import many_transactions
 from serving.refuse import SHOWN, RefusedError, no_database, not_json, not_ready, overloaded
+from tests.serving.decoding import DECODER, Transaction, parse_many, parse_one
 from tests.steps import finished
 from tests.ulb import COLUMNS, ID_COLUMN, bounds
 
 MAX_ROWS = 5
-MODEL = many_transactions({}, MAX_ROWS, 10_000)
+MODEL = many_transactions(DECODER, {}, MAX_ROWS, 10_000)
 LINE = {"Time": 1.0, **{f"V{number}": number / 7 for number in range(1, 29)}, "Amount": 12.5}
 TEXT = json.dumps(LINE)
 VALUES = list(LINE.values())

@@ -10,10 +10,11 @@ from starlette.responses import JSONResponse
 
 from fraud.rows import ScoredRow, pack
 from serving import shortcut
-from serving.decode import PREDICT_BYTES, decode_one, parse_one
+from serving.decode import PREDICT_BYTES
 from serving.edge import send_in_two
 from serving.refuse import RefusedError, not_ready, overloaded
 from serving.shortcut import ShortCut
+from tests.serving.decoding import decode_one, parse_one
 
 SAMPLE = json.loads((Path(__file__).parents[2] / "sample_transaction.json").read_text())
 BODY = json.dumps(SAMPLE).encode()
@@ -41,6 +42,7 @@ class Driven:
         self.scored, self._answer = [], score or ScoredRow(0.12, False, "v1")
         self._messages = list(messages) or [{"type": "http.request", "body": BODY, "more_body": False}]
         quick = ShortCut(
+            decode=decode_one,
             score=self._score,
             counts=self.counts,
             observe=lambda _, reason: self.observed.append(reason),
@@ -230,7 +232,7 @@ def test_a_slow_body_is_waited_for_on_bentomls_path(monkeypatch):
         return await late()
 
     async def run():
-        quick = ShortCut(None, Counts(), None, None, send_in_two, "x")
+        quick = ShortCut(decode_one, None, Counts(), None, None, send_in_two, "x")
         scope = {"type": "http", "method": "POST", "path": "/predict", "headers": [JSON]}
         handed_back = await quick(scope, receive, None, 0.0)
         return await handed_back()

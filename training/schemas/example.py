@@ -1,6 +1,5 @@
 """A request that keeps every rule of a schema, for a first call of ``/predict`` and for documents."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +7,11 @@ import numpy as np
 import pandas as pd
 
 from fraud.errors import DataError
+from fraud.inputs import example as plain
 from fraud.schema import Column, Schema
 from fraud.tables import kinds
 from training.schemas.collect import collect
 from training.schemas.column_facts import ColumnFacts
-
-_MOMENT = datetime(2024, 5, 17, 12, 30, tzinfo=UTC)
-_INVENTED = "example-1"
 
 
 def example(schema: Schema, file: Path | str | None = None) -> dict[str, Any]:
@@ -28,19 +25,18 @@ def example(schema: Schema, file: Path | str | None = None) -> dict[str, Any]:
     absent = [name for name in schema.inputs if found and name not in facts and not schema.columns[name].missing]
     if absent:
         raise DataError(f"{file}: the schema's {', '.join(absent)} is not in the file")
-    sent = [name for name, column in schema.columns.items() if column.kind != "ignored"]
-    request = {name: _value(schema, name, facts.get(name)) for name in sent}
-    return request | ({schema.roles.id: _INVENTED} if schema.roles.id else {})
+    request = {name: _value(schema, name, facts.get(name)) for name in plain.sent(schema)}
+    return request | ({schema.roles.id: plain.INVENTED} if schema.roles.id else {})
 
 
 def _value(schema: Schema, name: str, facts: ColumnFacts | None) -> Any:  # noqa: ANN401 - JSON's
     column = schema.columns[name]
     if column.kind == "key":
-        return _INVENTED
+        return plain.INVENTED
     if facts is None or facts.missing == facts.rows:
-        return _plain(column)
+        return plain.value(column)
     if column.kind == "number":
-        return _inside(_median(facts), column)
+        return plain.inside(_median(facts), column)
     if column.kind == "time":
         return _time(facts, column)
     most = _most_frequent(facts, schema.stands_for_missing(column.kind))
@@ -49,38 +45,15 @@ def _value(schema: Schema, name: str, facts: ColumnFacts | None) -> Any:  # noqa
     return most if column.levels is None or most in column.levels else column.levels[0]
 
 
-def _plain(column: Column) -> Any:  # noqa: ANN401
-    """A value of a column of which nothing but the schema is known."""
-    if column.kind == "boolean":
-        return False
-    if column.kind == "category":
-        return column.levels[0] if column.levels else "example"
-    if column.kind == "number" or column.minimum is not None or column.maximum is not None:
-        return _inside(1.0, column)
-    return _written(_MOMENT, column)
-
-
-def _written(moment: datetime, column: Column) -> str:
-    if column.format is not None:
-        return moment.strftime(column.format)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S" if column.zone else "%Y-%m-%dT%H:%M:%SZ")
-
-
-def _inside(value: float, column: Column) -> float | int:
-    low, high = column.bounds
-    inside = min(max(value, low), high)
-    return int(inside) if inside % 1 == 0 and abs(inside) < 2**53 else inside
-
-
 def _time(facts: ColumnFacts, column: Column) -> Any:  # noqa: ANN401
     """The middle of the times, as the file writes them."""
     if facts.is_all_numbers and column.format is None:
-        return _inside(round(_median(facts)), column)
+        return plain.inside(round(_median(facts)), column)
     span = facts.times.span
     if span is None:
-        return _plain(column)
+        return plain.value(column)
     middle = (span.earliest + (span.latest - span.earliest) / 2).round("s").to_pydatetime()
-    return _written(middle, column)
+    return plain.written(middle, column)
 
 
 def _median(facts: ColumnFacts) -> float:

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fraud import manifest, store
+from fraud import store
 from fraud.choice.local import LATEST, Choice, choose
 from fraud.errors import FraudError, RegistryError
 from fraud.remote.registry import Registry
@@ -50,8 +50,6 @@ def build(
         model = _pull(version or CHAMPION, env) if remote else _copy(version, env, steps)
         steps.done(model)
         shipped = model.removeprefix(f"{MODEL_NAME}:")
-        path = Path(home, "models", MODEL_NAME, shipped, manifest.FILE)
-        manifest.parse(path.read_bytes(), model).check_default()
         env["FRAUD_MODEL"] = model
         steps.start("build", "Building the Bento")
         _run("bentoml build", [*_BENTOML, "build", "--version", shipped], env)

@@ -33,7 +33,7 @@ def choose_model(settings: Settings, steps: Steps) -> str:
         choice = choose(settings.model)
         tag = f"{MODEL_NAME}:{store.get(choice.tag).tag.version}"  # or it is an error, before anything is said
         steps.say(f"serving the local {tag}, {choice.why}")
-    store.open_default(store.get(tag))
+    store.open_served(store.get(tag))
     return tag
 
 

@@ -8,14 +8,12 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from fraud.errors import FraudError
 from training.console import Steps
 from training.shipping import image
 
-SAMPLE = Path(__file__).parents[2] / "sample_transaction.json"
 FLUSH_SECONDS = 10
 """Counts reach /metrics within a second; a busy machine may take longer."""
 
@@ -32,7 +30,7 @@ def smoke(name: str, version: str, seconds: float, steps: Steps) -> dict[str, An
         ready_seconds = _wait_until_ready(url, container, seconds)
         steps.done("ready")
         steps.start("ask", "Sending the sample request")
-        answer = json.loads(_fetch(f"{url}/predict", SAMPLE.read_bytes()))
+        answer = json.loads(_fetch(f"{url}/predict", _sample(url)))
         _check_answer(answer, version)
         lines = _wait_for_metrics(url, answer, version)
         steps.done(json.dumps(answer))
@@ -124,6 +122,12 @@ def _fetch(url: str, body: bytes | None = None) -> str:
             return str(response.read().decode())
     except OSError as error:  # urllib's errors are
         raise FraudError(f"{url}: {error}") from None
+
+
+def _sample(url: str) -> bytes:
+    """The transaction that the service's own document shows."""
+    taken = json.loads(_fetch(f"{url}/docs.json"))["paths"]["/predict"]["post"]["requestBody"]["content"]
+    return json.dumps(taken["application/json"]["example"]).encode()
 
 
 def _check_answer(answer: dict[str, Any], version: str) -> None:

@@ -3,11 +3,11 @@
 import argparse
 from typing import Any
 
-from fraud import command, store
+from fraud import command
 from fraud.argument_types import MODEL_NAMES
 from fraud.choice import local
 from fraud.command import Verbs
-from fraud.errors import ModelError, SchemaError
+from fraud.errors import ModelError
 from fraud.remote.resolve import resolve
 from fraud.settings import MODEL_NAME, Settings
 from training.console import Steps
@@ -47,11 +47,6 @@ def _use(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def tell_served(version: str, steps: Steps, champion: str | None = None) -> None:
     """Whether a model that was just made is what the next start serves; ``champion`` is that of S3, if known."""
-    try:
-        store.read_manifest(store.get(f"{MODEL_NAME}:{version}")).check_default()
-    except SchemaError as error:
-        steps.warn(str(error))
-        return
     settings = Settings.from_env()
     try:
         choice = local.choose(settings.model)

@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import event
 
+from fraud.schema import default
 from fraud.settings import Settings
 from monitoring import database, log
 from monitoring.log import open_records
@@ -30,7 +31,9 @@ class Kept:
     def __init__(self, folder):
         self.registry = CollectorRegistry()
         self.path = folder / "fraud.sqlite"
-        self.records = open_records(Settings(database_url=f"sqlite:///{self.path}"), RecordMetrics(self.registry))
+        self.records = open_records(
+            Settings(database_url=f"sqlite:///{self.path}"), RecordMetrics(self.registry), default()
+        )
         self.log = self.records.log
         self.log.start()
 

@@ -5,7 +5,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from serving.contract.models import Prediction, Predictions, Transaction
+from serving.contract.models import Prediction, Predictions
+from tests.serving.decoding import Transaction
 from tests.ulb import COLUMNS, ID_COLUMN, bounds
 
 

@@ -50,7 +50,7 @@ def choose(monkeypatch):
         for name, value in {
             "versions": lambda: list(local),
             "get": get,
-            "open_default": lambda entry: entry,
+            "open_served": lambda entry: entry,
         }.items():
             monkeypatch.setattr(serve.store, name, value)
         monkeypatch.setattr(serve.local, "remembered_champion", lambda: champion)

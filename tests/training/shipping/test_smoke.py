@@ -1,5 +1,7 @@
 """The smoke test of an image, with an engine that is a script: what it finds wrong, it says."""
 
+import json
+
 import pytest
 from rich.console import Console
 
@@ -50,6 +52,9 @@ def test_a_container_that_never_gets_ready_is_given_up(engine, monkeypatch):
 
 
 METRICS = 'fraud_predictions_total{decision="legitimate"} 1.0\nfraud_model_info{model_version="abc"} 1.0\n'
+DOCUMENT = json.dumps(
+    {"paths": {"/predict": {"post": {"requestBody": {"content": {"application/json": {"example": {}}}}}}}}
+)
 ANSWER = '{"fraud_probability": 0.25, "is_fraud": false, "model_version": "abc"}'
 
 
@@ -58,7 +63,7 @@ def answers(engine, monkeypatch):
     """A healthy container; ``change`` gives its pages other texts, ``exit_code`` is how it ends."""
 
     def start(exit_code=0, **change):
-        pages = {"readyz": "", "predict": ANSWER, "metrics": METRICS} | change
+        pages = {"readyz": "", "docs.json": DOCUMENT, "predict": ANSWER, "metrics": METRICS} | change
         monkeypatch.setattr(smoke, "_fetch", lambda url, *_: pages[url.rpartition("/")[2]])
         monkeypatch.setattr(smoke, "FLUSH_SECONDS", 0)
         engine(f"case $1 in inspect) echo {exit_code} ;; esac")

@@ -1,7 +1,6 @@
 """``training use`` and what is said of who serves after a run."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
 
@@ -28,7 +27,6 @@ def home(monkeypatch, tmp_path):
 
     monkeypatch.setattr(local.store, "get", get)
     monkeypatch.setattr(local.store, "open_served", lambda entry: entry)
-    monkeypatch.setattr(local.store, "read_manifest", lambda _: SimpleNamespace(check_default=lambda: None))
     return held
 
 

@@ -1,0 +1,10 @@
+"""What reads transactions of the default schema, for tests."""
+
+from fraud.schema import default
+from serving.contract.contract import Contract
+from serving.decode import Decoder
+
+CONTRACT = Contract(default(), {})
+Transaction = CONTRACT.transaction
+DECODER = Decoder(CONTRACT)
+decode_one, parse_one, parse_many = DECODER.decode_one, DECODER.parse_one, DECODER.parse_many
