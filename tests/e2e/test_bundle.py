@@ -44,14 +44,14 @@ SHIPPED = {
     "serving": "__init__ access answer batcher bento counts decode edge few io openapi pages process refuse remembered "
     "shortcut",
     "serving/connection": "__init__ bounds closing door protocol turnable",
-    "serving/contract": "__init__ models",
+    "serving/contract": "__init__ contract models quick wire",
     "serving/life": "__init__ parent worker",
-    "serving/start": "__init__ model",
+    "serving/start": "__init__ introduction model transactions",
     "serving/telemetry": "__init__ log_lines printed refused_calls request_id tracing",
     "fraud": "__init__ __main__ argument_types atomic checksums command errors features home keys manifest profile "
     "rows schema settings store",
     "fraud/choice": "__init__ local",
-    "fraud/inputs": "__init__ derived encoding levels times",
+    "fraud/inputs": "__init__ derived encoding example levels times",
     "fraud/schemas": {"creditcard.toml"},
     "fraud/verbs": "__init__ key score",
     "fraud/scorer": "__init__ cells file forest from_sklearn kernel numpy_walk order",

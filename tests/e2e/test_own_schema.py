@@ -1,12 +1,19 @@
-"""Transactions of another schema through S3: data, retraining, the gate, the champion, scores; and what is refused."""
+"""Transactions of another schema: data in S3, retraining, the gate, the champion, scores, the service, the image."""
 
 import json
+import sqlite3
+import uuid
+from contextlib import closing
 
+import bentoml
+import httpx
 import pandas as pd
 import pytest
 
 from tests import shop_schema
-from tests.e2e.conftest import BUCKET
+from tests.components import BentoServer, free_port, require_engine, wait_until
+from tests.e2e.conftest import BUCKET, REPOSITORY, engine_only, serve_command
+from tests.e2e.test_fuzz import assert_nothing_found, fuzz
 from tests.e2e.test_registry import Commands
 from training import sample
 
@@ -66,7 +73,7 @@ def test_the_schema_travels_with_the_champion(loop, folder):
 
 
 def test_another_schema_is_refused_with_what_to_do(loop, folder):
-    """By retrain unless it is declared, by evaluate, and by the service."""
+    """By retrain unless it is declared, and by evaluate."""
     command, *_ = loop
     changed = folder / "changed.toml"
     changed.write_text(shop_schema.TEXT.replace("maximum = 10000", "maximum = 20000"))
@@ -75,8 +82,123 @@ def test_another_schema_is_refused_with_what_to_do(loop, folder):
     assert "leave --schema and FRAUD_SCHEMA out, or say --allow-schema-change" in error
     code, _, error = command("evaluate", "--data", folder / "shop.csv", FRAUD_SCHEMA=str(changed))
     assert (code, "it carries its own, leave --schema and FRAUD_SCHEMA out" in error) == (1, True)
-    code, _, error = command("image")
-    assert (code, "the service takes creditcard alone" in error) == (1, True)
+
+
+@pytest.fixture(scope="module")
+def served(loop, folder):
+    """The champion, served by two workers with a prediction log; its version and the server."""
+    command, _, (_, first, _), (_, second, _) = loop
+    version = second["champion"] or first["champion"]
+    port = free_port()
+    env = {
+        **command.env,
+        "FRAUD_MODEL": f"fraud_detector:{version}",
+        "FRAUD_WORKERS": "2",
+        "FRAUD_DATABASE_URL": f"sqlite:///{folder / 'log.sqlite'}",
+        "FRAUD_MAX_BATCH_ROWS": "1000",
+    }
+    with BentoServer(serve_command(port), env, REPOSITORY, port, folder) as server:
+        yield version, server
+
+
+def sent(frame):
+    """Rows of the shop's file as requests: what is missing is absent, or null."""
+    kept = frame.drop(columns=["fraudulent", "comment"]).replace({"returning": {"yes": True, "no": False}})
+    requests = kept.astype(object).where(kept.notna(), None).to_dict("records")
+    return [
+        {name: value for name, value in row.items() if value is not None or place % 2}
+        for place, row in enumerate(requests)
+    ]
+
+
+def test_served_scores_are_those_of_the_file(served, loop, folder):
+    """To the bit, alone and in a batch, through BentoML's client too; the id comes back as transaction_id."""
+    version, server = served
+    command, *_ = loop
+    frame = shop_schema.generate(900, seed=5)
+    frame.to_csv(folder / "new.csv", index=False)
+    done = command.python("-m", "fraud", "score", folder / "new.csv", folder / "new.parquet", "--model", version)
+    assert done.returncode == 0, done.stderr
+    expected, rows = pd.read_parquet(folder / "new.parquet"), sent(frame)
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=30) as client:
+        batch = client.post("/predict_batch", json={"transactions": rows}).json()["predictions"]
+        alone = [client.post("/predict", json=row).json() for row in rows[:100]]
+        counted = client.get("/metrics").text
+    assert [one["fraud_probability"] for one in batch] == expected["fraud_probability"].tolist()
+    assert [one["transaction_id"] for one in batch] == frame["order"].tolist()
+    assert alone == batch[:100]
+    assert "fraud_long_path_total 0.0" in counted
+    with bentoml.SyncHTTPClient(server.url) as client:
+        assert client.predict(rows[0]) == batch[0]
+        assert client.predict_batch({"transactions": rows[:3]}) == {"predictions": batch[:3]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bought_at": "yesterday"}, "should be a time in ISO 8601, or seconds since 1970"),
+        ({"total": -1}, "should be greater than or equal to 0"),
+        ({"age": "33"}, "should be a valid number"),
+        ({"country": 49}, "should be text, in quotes"),
+        ({"channel": "fax"}, "should be 'app', 'shop' or 'web'"),
+        ({"returning": "yes"}, "should be a valid boolean"),
+        ({"customer": None}, "should be text, in quotes"),
+        ({"order": 5}, "should be text, in quotes"),
+        ({"transaction_id": "o-1"}, "is not a field of a transaction"),
+    ],
+    ids=str,
+)
+def test_a_bad_value_of_each_kind_is_refused_by_its_name(served, change, message):
+    """In the shape of every error."""
+    _, server = served
+    row = sent(shop_schema.generate(1, seed=5))[0]
+    answer = httpx.post(f"{server.url}/predict", json=row | change, trust_env=False)
+    assert (answer.status_code, answer.json()["details"]) == (400, [{"field": next(iter(change)), "message": message}])
+
+
+def test_the_documents_are_of_the_served_schema(served, tmp_path):
+    """Their example is taken, and schemathesis finds no answer that is not as they say."""
+    _, server = served
+    document = httpx.get(f"{server.url}/docs.json", trust_env=False).json()
+    example = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    assert httpx.post(f"{server.url}/predict", json=example, trust_env=False).status_code == 200
+    report = fuzz(f"{server.url}/docs.json", tmp_path, "--max-examples=50")
+    assert_nothing_found(report, server)
+
+
+def test_what_is_scored_is_logged_without_inputs(served, folder):
+    """With score, amount and the schema's hash: the log cannot keep these inputs yet."""
+    version, server = served
+    row = sent(shop_schema.generate(1, seed=6))[0] | {"order": "logged-1", "total": 12.5}
+    httpx.post(f"{server.url}/predict", json=row, trust_env=False).raise_for_status()
+    query = "select model_version, amount, schema_hash, row from predictions where transaction_id = 'logged-1'"
+
+    def logged():
+        with closing(sqlite3.connect(folder / "log.sqlite")) as connection:
+            return connection.execute(query).fetchall()
+
+    wait_until(logged)
+    assert logged() == [(version, 12.5, shop_schema.SCHEMA.hash[:12], None)]
+
+
+def test_its_image_serves_and_is_listed(loop, folder):
+    """Built with the champion, tried with the example of its own document, its packages and its model in a list."""
+    command, *_ = loop
+    engine, tag = require_engine(), f"fraud-shop:{uuid.uuid4().hex[:12]}"
+    own = engine_only(engine)
+    made = command.python("-m", "training", "image", "--backend", engine.name, "--tag", tag, seconds=900, **own)
+    assert made.returncode == 0, made.stderr
+    version = json.loads(made.stdout)["model_version"]
+    try:
+        tried = command.python("-m", "training", "smoke", tag, "--version", version, seconds=300, **own)
+        assert tried.returncode == 0, tried.stderr
+        assert json.loads(tried.stdout)["answer"]["model_version"] == version
+        output = ("--version", version, "--output", folder / "sbom.json")
+        listed = command.python("-m", "training", "sbom", tag, *output, seconds=300, **own)
+        assert listed.returncode == 0, listed.stderr
+        assert version in (folder / "sbom.json").read_text()
+    finally:
+        engine.run("rmi", "--force", tag)
 
 
 def test_data_of_another_schema_is_named_and_not_mixed_in(loop, folder):

@@ -50,10 +50,10 @@ class Commands:
         assert "Traceback" not in done.stderr, done.stderr
         return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
 
-    def python(self, *arguments, **changes):
+    def python(self, *arguments, seconds=120, **changes):
         command = [sys.executable, *map(str, arguments)]
         env = self.env | changes
-        return subprocess.run(command, env=env, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, env=env, cwd=REPOSITORY, capture_output=True, text=True, timeout=seconds)
 
 
 @pytest.fixture(scope="module")

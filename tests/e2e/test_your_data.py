@@ -4,12 +4,13 @@ import json
 import os
 import re
 import subprocess
-import sys
+import sysconfig
 
 import pytest
 
 from fraud import schema
-from tests.e2e.conftest import REPOSITORY
+from tests.components import BentoServer, free_port
+from tests.e2e.conftest import REPOSITORY, serve_command
 
 pytestmark = pytest.mark.e2e
 
@@ -21,11 +22,13 @@ COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) fo
 def ran(tmp_path_factory):
     """The folder it was done in, and stdout and stderr by command."""
     folder = tmp_path_factory.mktemp("your-data")
-    own = {"BENTOML_HOME": str(folder / "home"), "PYTHONPATH": str(REPOSITORY)}
+    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
+    own = {"BENTOML_HOME": str(folder / "home"), "PYTHONPATH": str(REPOSITORY), "PATH": path}
     said = {}
-    for command in COMMANDS:
-        words = [sys.executable, *command.split()[1:]]
-        done = subprocess.run(words, cwd=folder, env=os.environ | own, capture_output=True, text=True, timeout=600)
+    for command in COMMANDS[:-2]:
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=folder, env=os.environ | own, capture_output=True, text=True, timeout=600
+        )
         assert done.returncode == 0, f"{command}\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}"
         said[" ".join(command.split()[2:5])] = done
     return folder, said
@@ -36,9 +39,22 @@ def document(ran, command):
 
 
 def test_every_command_is_one_of_ours():
-    """Each is run by Python, so that the test can take its own."""
-    assert len(COMMANDS) == 7
-    assert all(re.match(r"python -m (training|fraud) ", command) for command in COMMANDS)
+    """The last but one serves; the test does that on a port of its own."""
+    assert len(COMMANDS) == 9
+    assert all(re.match(r"python -m (training|fraud) ", command) for command in COMMANDS[:-2])
+    assert [command.split()[:2] for command in COMMANDS[-2:]] == [["make", "run"], ["curl", "-s"]]
+
+
+def test_the_example_is_answered(ran):
+    """By the service, which takes the schema from the model."""
+    folder, port = ran[0], free_port()
+    env = {**os.environ, "BENTOML_HOME": str(folder / "home")}
+    with BentoServer(serve_command(port), env, REPOSITORY, port, folder):
+        command = COMMANDS[-1].replace("localhost:3000", f"127.0.0.1:{port}")
+        done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=60)
+    answer = json.loads(done.stdout)
+    assert answer.keys() == {"fraud_probability", "is_fraud", "model_version", "transaction_id"}
+    assert answer["transaction_id"] == "example-1"
 
 
 def test_the_draft_is_what_the_page_shows(ran):
@@ -67,7 +83,7 @@ def test_each_row_is_scored(ran):
 
 def test_the_example_is_a_request(ran):
     """Of the schema's columns."""
-    request = document(ran, "training schema example")
+    request = json.loads((ran[0] / "order.json").read_text())
     assert set(schema.read(ran[0] / "shop.toml").inputs) <= set(request)
 
 
