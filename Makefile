@@ -25,7 +25,7 @@ run: setup ## serve the champion, or a local model, or one trained on the sample
 	  $(BIN)/python -m training serve --host "$(HOST)" --port "$(PORT)"
 
 test: setup ## run the tests that need nothing but Python
-	$(BIN)/python -m pytest --ignore tests/e2e -m "not e2e" --numprocesses auto --maxprocesses 4
+	$(BIN)/python -m pytest --ignore tests/e2e --numprocesses auto --maxprocesses 4
 
 lint: setup ## check format, lint and types
 	$(BIN)/ruff format --check .
@@ -33,7 +33,7 @@ lint: setup ## check format, lint and types
 	$(BIN)/mypy
 
 e2e: setup ## run the tests with the real components (what is missing is skipped, with the reason)
-	$(BIN)/python -m pytest tests/e2e -m e2e --numprocesses auto --maxprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest tests/e2e --numprocesses auto --maxprocesses 2 --dist loadfile
 
 bench: setup ## measure training, bulk scoring and, beside others, serving on DATA= (any source; the sample by default)
 	$(BIN)/python -m benchmarks.train --data $(or $(DATA),sample)

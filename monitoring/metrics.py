@@ -49,8 +49,8 @@ REFUSED = ("malformed", "too_large", "timeout", "overloaded")
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SCORE_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 TICK_SECONDS = 1.0
-MOST_WAITING = 1_024
-"""Rows kept uncounted between two ticks; more are counted at once, for which nobody else works: a millisecond."""
+MOST_WAITING = 256
+"""Rows kept uncounted between two ticks; more are counted at once, for which nobody else works: 0.25 ms."""
 
 Batch = tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]
 

@@ -1,4 +1,4 @@
-"""Bytes to rows and scores to bytes on BentoML's own path: what its API methods take and give.
+"""Bytes to rows and scores to bytes on BentoML's own path: what its API methods take and give, large ones in steps.
 
 BentoML calls ``from_http_request`` before a method and ``to_http_response`` after it; the schema of each class is what
 ``/schema.json`` shows, which BentoML's own client reads; ``/docs.json`` is made by ``serving.openapi``.
@@ -27,6 +27,10 @@ from serving.edge import refused
 from serving.telemetry import request_id, tracing
 
 T = TypeVar("T")
+
+_STEP_SECONDS = 0.0005
+"""What a step should take: nobody else works for the while."""
+_FIRST_ROWS, _FEWEST_ROWS = 64, 16
 
 _turn = asyncio.Lock()
 """Of the large batches one is worked on at a time: with each more, a turn of the event loop would take longer."""
@@ -57,11 +61,6 @@ def _refusing(request: Request) -> Iterator[None]:
         raise
 
 
-STEP_SECONDS = 0.0005
-"""What a step should take: nobody else works for the while."""
-_FIRST_ROWS, _FEWEST_ROWS = 64, 16
-
-
 def in_slices(
     rows: NDArray[np.float64], score: Callable[[NDArray[np.float64]], list[ScoredRow]]
 ) -> Generator[None, None, list[ScoredRow]]:
@@ -72,7 +71,7 @@ def in_slices(
         scored += score(rows[start : start + size])
         if len(scored) == len(rows):
             return scored
-        found_time_for = int(size * STEP_SECONDS / (time.perf_counter() - began))
+        found_time_for = int(size * _STEP_SECONDS / (time.perf_counter() - began))
         size = max(_FEWEST_ROWS, min(found_time_for, 2 * size))
         yield
 
@@ -88,6 +87,8 @@ async def in_steps(steps: Generator[None, None, T]) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
+    finally:
+        steps.close()  # a call that was given up leaves nothing half done until the garbage is looked through
 
 
 async def _answered(rows: Rows, scored: Sequence[ScoredRow], answer: str) -> Response:

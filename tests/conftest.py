@@ -14,7 +14,7 @@ def pytest_configure(config):
     """Before any test module is imported, because bentoml reads its home when it is imported."""
     for name in [name for name in os.environ if name.startswith(OURS)]:
         del os.environ[name]
-    yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # bentoml reads each model of a store at each look
+    yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # as strict: bentoml reads all models at each look
     config.bentoml_home = tempfile.mkdtemp(prefix="bentoml-home-")
     os.environ.update(BENTOML_HOME=config.bentoml_home, BENTOML_DO_NOT_TRACK="True", AWS_EC2_METADATA_DISABLED="true")
 

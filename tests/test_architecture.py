@@ -74,7 +74,7 @@ def imported(source, inside="here"):
         elif isinstance(node, ast.ImportFrom):
             module = ".".join(part for part in ("." * node.level and inside, node.module) if part)
             names.update(f"{module}.{alias.name}" for alias in node.names)
-    return names
+    return frozenset(names)
 
 
 def is_in(name, package):

@@ -1,11 +1,13 @@
 """Progress on stderr, so that stdout holds nothing but the result."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+LONGEST_QUOTED = 500
 
 
 class Steps:
@@ -31,6 +33,11 @@ class Steps:
     def warn(self, text: str) -> None:
         """One line that a person should see."""
         self.console.print(f"[yellow]warning:[/yellow] {text}")
+
+    def quote(self, lines: Iterable[str]) -> None:
+        """What another program said, as it said it."""
+        for line in lines:
+            self.console.print(f"  {line[:LONGEST_QUOTED]}", markup=False)
 
     @contextmanager
     def trees(self, text: str, total: int) -> Iterator[Callable[[int], None]]:

@@ -24,9 +24,10 @@ SAMPLE = json.loads((REPOSITORY / "sample_transaction.json").read_text())
 
 
 class EmptyMirror(BaseHTTPRequestHandler):
-    """A package index that has nothing."""
+    """A package index that has nothing, and notes what it was asked."""
 
     def do_GET(self):
+        self.server.asked.append(self.path)
         self.send_error(404)
 
     def log_message(self, *_):
@@ -156,6 +157,7 @@ def image(crowded, s3):
 def test_the_image_is_built_from_the_callers_index(crowded):
     """pip in the build asks the mirror that the environment names, and the build fails where that has nothing."""
     with TCPServer(("127.0.0.1", 0), EmptyMirror) as mirror:
+        mirror.asked = []
         thread = Thread(target=mirror.serve_forever)
         thread.start()
         address = f"http://127.0.0.1:{mirror.server_address[1]}/simple"
@@ -165,7 +167,10 @@ def test_the_image_is_built_from_the_callers_index(crowded):
         finally:
             mirror.shutdown()
             thread.join()
-    assert "Could not find a version that satisfies the requirement" in failed.value.args[0]
+    said = failed.value.args[0]
+    assert "bentoml containerize failed" in said, said
+    assert "Could not find a version that satisfies the requirement" in said, said
+    assert set(mirror.asked) <= {"/simple/uv/"}  # an engine whose builds have a network of their own asks in vain
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """Work on large batches in steps."""
 
+import asyncio
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ def clock(monkeypatch):
             return self.now
 
         def score(self, rows):
-            self.now += len(rows) * self.row_seconds + 1e-9
+            self.now += len(rows) * self.row_seconds
             self.sizes.append(len(rows))
             return rows[:, 0].tolist()
 
@@ -51,3 +53,23 @@ def test_one_fast_slice_makes_the_next_no_more_than_twice_as_large(clock):
     clock.row_seconds = 1e-9
     finished(io.in_slices(np.zeros((10_000, 1)), clock.score))
     assert clock.sizes[:4] == [64, 128, 256, 512]
+
+
+def test_a_call_that_is_given_up_ends_its_work_at_once():
+    """What the steps keep open is closed then, not when the garbage is looked through."""
+    closed = []
+
+    def steps():
+        try:
+            while True:
+                yield
+        finally:
+            closed.append(True)
+
+    async def run():
+        work = steps()
+        with pytest.raises(TimeoutError) as kept:
+            await asyncio.wait_for(io.in_steps(work), 0.01)
+        return work, kept, list(closed)
+
+    assert asyncio.run(run())[2] == [True]

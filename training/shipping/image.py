@@ -6,7 +6,6 @@ pulled and verified or exported, so that a newer local model, or one that the ga
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from training.console import Steps
 ENGINES = ("docker", "podman")
 
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
-"""Container engines know these as arguments of a build without being told."""
+"""Container engines know these as arguments of a build without being told, and keep them out of its history."""
 
 _ROOT = Path(__file__).parents[2]  # where bentofile.yaml is
 _BENTOML = (sys.executable, "-m", "bentoml")
@@ -41,45 +40,44 @@ def build(
     give it. Raises FraudError without a container engine, and with the end of the log when a step fails.
     """
     engine = find_engine(backend)
+    told = [f"build-arg={name}={value}" for name, value in arguments_of(os.environ).items()]
+    told += [f"platform={platform}"] if platform else []
     remote = registry_if_set()
     if version is not None:
         version = _may_ship(version, remote)
     with tempfile.TemporaryDirectory(prefix="fraud-image-") as home:
         env = {**os.environ, "BENTOML_HOME": home}
         steps.start("model", "Filling a fresh model store")
-        model = _pull(version or CHAMPION, env) if remote else _copy(version, env, steps)
+        model = _pull(version or CHAMPION, env, steps) if remote else _copy(version, env, steps)
         steps.done(model)
         shipped = model.removeprefix(f"{MODEL_NAME}:")
         env["FRAUD_MODEL"] = model
         steps.start("build", "Building the Bento")
-        _run("bentoml build", [*_BENTOML, "build", "--version", shipped], env)
+        _run("bentoml build", [*_BENTOML, "build", "--version", shipped], env, steps)
         steps.done(model)
         image = tag or model
         steps.start("image", f"Building the image with {engine}")
-        options = ["--backend", engine, "--image-tag", image, *_opt("platform", [platform] if platform else [])]
-        told, withheld = arguments_of(os.environ)
-        for name in withheld:
-            steps.warn(f"{name} holds a password, which would stay in the image's history: the build is not told of it")
-        options += _opt("build-arg", [f"{name}={value}" for name, value in told.items()])
-        _run("bentoml containerize", [*_BENTOML, "containerize", model, *options], env)
+        options = ["--backend", engine, "--image-tag", image, *(f"--opt={one}" for one in told)]
+        _run("bentoml containerize", [*_BENTOML, "containerize", model, *options], env, steps)
         steps.done(image)
     return {"image": image, "model_version": shipped, "bento": model}
 
 
-def arguments_of(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """What the build is told of the caller's package index and proxy, and names of what it is not told: secrets.
+def arguments_of(environment: Mapping[str, str]) -> dict[str, str]:
+    """What the build is told of the caller's package index and proxy; uv asks pip's index where it has none of its own.
 
-    uv asks pip's index where it has none of its own.
+    Raises FraudError for an address that may hold a secret: arguments of a build stay in the image's history.
     """
-    given = {name: environment[name] for name in (*INDEX_VARIABLES, *PROXY_VARIABLES) if environment.get(name)}
+    given = {name: environment[name] for name in INDEX_VARIABLES if environment.get(name, "").strip()}
+    for name, value in given.items():
+        if "@" in value or "?" in value:
+            raise FraudError(
+                f"{name} holds an @ or a ?, so perhaps a secret, which would stay in the image's history: name an index that "
+                f"needs none, or leave it out of this command (`{name}= make image`)"
+            )
     if "PIP_INDEX_URL" in given:
         given.setdefault("UV_DEFAULT_INDEX", given["PIP_INDEX_URL"])
-    withheld = [name for name, value in given.items() if re.search("//[^/ ]*@", value)]
-    return {name: value for name, value in given.items() if name not in withheld}, withheld
-
-
-def _opt(name: str, values: Sequence[str]) -> list[str]:
-    return [word for value in values for word in ("--opt", f"{name}={value}")]
+    return given | {name: environment[name] for name in PROXY_VARIABLES if environment.get(name, "").strip()}
 
 
 def _may_ship(name: str, remote: Registry | None) -> str:
@@ -103,9 +101,9 @@ def find_engine(backend: str | None) -> str:
     raise FraudError(f"no container engine answers to `{' ps` or `'.join(tried)} ps`; install one, or start its daemon")
 
 
-def _pull(name: str, env: Mapping[str, str]) -> str:
+def _pull(name: str, env: Mapping[str, str], steps: Steps) -> str:
     """Tag of the published model, once it is in the store of ``env``; every SHA-256 was verified."""
-    said = _run("the pull", [sys.executable, "-m", "training", "pull", name], env)
+    said = _run("the pull", [sys.executable, "-m", "training", "pull", name], env, steps)
     return str(json.loads(said)["tag"])
 
 
@@ -119,14 +117,15 @@ def _copy(version: str | None, env: Mapping[str, str], steps: Steps) -> str:
     steps.say(f"  the local {entry.tag}, {choice.why}")
     with tempfile.TemporaryDirectory(prefix="fraud-export-") as folder:
         archive = bentoml.models.export_model(entry.tag, str(Path(folder) / "model.bentomodel"))
-        _run("bentoml models import", [*_BENTOML, "models", "import", archive], env)
+        _run("bentoml models import", [*_BENTOML, "models", "import", archive], env, steps)
     return str(entry.tag)
 
 
-def _run(name: str, arguments: Sequence[str], env: Mapping[str, str]) -> str:
-    """The standard output of a child process. Raises FraudError with the end of what it said when it fails."""
+def _run(name: str, arguments: Sequence[str], env: Mapping[str, str], steps: Steps) -> str:
+    """The standard output of a child process. Raises FraudError, and shows the end of what it said, when it fails."""
     done = subprocess.run(arguments, cwd=_ROOT, env=env, capture_output=True, text=True)
     if done.returncode:
-        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-_TAIL_LINES:])
-        raise FraudError(f"{name} failed with exit code {done.returncode}:\n{tail}")
+        said = (done.stdout + done.stderr).strip().splitlines()[-_TAIL_LINES:]
+        steps.quote(said)
+        raise FraudError(f"{name} failed with exit code {done.returncode}; the end of what it said is above")
     return done.stdout
