@@ -81,12 +81,12 @@ def test_the_build_is_told_where_packages_are():
 @pytest.mark.parametrize(
     "address",
     [
-        "https://me:secret@mirror.example/simple",
-        "https://token@mirror.example/simple",
-        "https://mirror.example/simple?token=abc",
-        "https://a.example own=https://me:secret@b.example",
-        "https://me:sec ret@mirror.example/simple",
-        "me:secret@mirror.example",
+        "https://me:hunter2@mirror.example/simple",
+        "https://hunter2@mirror.example/simple",
+        "https://mirror.example/simple?token=hunter2",
+        "https://a.example own=https://me:hunter2@b.example",
+        "https://me:hun ter2@mirror.example/simple",
+        "me:hunter2@mirror.example",
     ],
 )
 @pytest.mark.parametrize("name", ["PIP_INDEX_URL", "UV_INDEX"])
@@ -94,4 +94,4 @@ def test_a_secret_stays_out_of_the_image(name, address):
     """An argument of a build is in the history of what it made; the words tell no secret either."""
     with pytest.raises(FraudError, match=f"^{name} holds an @ or a ") as refused:
         image.arguments_of({name: address})
-    assert not re.search("secret|token|abc", str(refused.value))
+    assert not re.search("hun|ter2|token", str(refused.value))
