@@ -72,7 +72,7 @@ def arguments_of(environment: Mapping[str, str]) -> dict[str, str]:
     for name, value in given.items():
         if "@" in value or "?" in value:
             raise FraudError(
-                f"{name} holds an @ or a ?, so perhaps a secret, which would stay in the image's history: name an index "
+                f"{name} holds an @ or a ?, so perhaps a secret, which would stay in the image's history: name one "
                 f"that needs none, or leave it out of this command (`{name}= make image`)"
             )
     if "PIP_INDEX_URL" in given:
