@@ -23,7 +23,7 @@ TALKATIVE = """
 import sys, threading, warnings
 from fraud import features
 
-whole = features.transform
+whole = features.FeaturePath.transform
 
 def fail():
     raise ArithmeticError("in a thread")
@@ -32,7 +32,7 @@ class Unraisable:
     def __del__(self):
         raise ArithmeticError("in a finalizer")
 
-def transform(rows):
+def transform(self, rows):
     amount = rows[0, -1]
     if amount == 1001:
         warnings.warn("deprecated, they say")
@@ -45,9 +45,9 @@ def transform(rows):
         Unraisable()
     if amount == 1005:
         raise ArithmeticError("in a call")
-    return whole(rows)
+    return whole(self, rows)
 
-features.transform = transform
+features.FeaturePath.transform = transform
 """
 SAID = ("deprecated, they say", "printed by a library", "in two lines", "printed on stderr")
 RAISED = ("in a thread", "in a finalizer", "in a call")

@@ -178,12 +178,12 @@ def test_an_access_log_bears_the_id(stock):
 
 BREAKING = """
 from fraud import features
-whole = features.transform
-def transform(rows):
+whole = features.FeaturePath.transform
+def transform(self, rows):
     if rows[0, -1] == 666:
         raise ArithmeticError("broken on purpose")
-    return whole(rows)
-features.transform = transform
+    return whole(self, rows)
+features.FeaturePath.transform = transform
 """
 
 

@@ -3,10 +3,13 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from serving.decode import decode_one
+from fraud.schema import default
+from serving.contract.contract import Contract
+from serving.decode import Decoder
 
 Message = MutableMapping[str, Any]
 
+_decode_one = Decoder(Contract(default(), {})).decode_one
 _ANSWER = b'{"fraud_probability":0.0,"is_fraud":false,"model_version":"aaaaaaaaaaaaaaaa"}'
 _HEADERS = [(b"content-length", str(len(_ANSWER)).encode()), (b"content-type", b"application/json")]
 
@@ -23,7 +26,7 @@ async def app(
         message = await receive()
         body += message["body"]
         more = message.get("more_body", False)
-    if decode_one(body) is None:
+    if _decode_one(body) is None:
         raise ValueError("not a valid transaction")
     await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
     await send({"type": "http.response.body", "body": _ANSWER})
