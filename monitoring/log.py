@@ -9,13 +9,14 @@ are those that could not be written within ``DRAIN_SECONDS`` of the end. SQLAlch
 """
 
 import logging
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import repeat
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fraud.rows import Packed, ScoredRow
 from fraud.schema import Schema, default
@@ -41,8 +42,18 @@ STEP_ROWS = 500
 
 def _amounts(schema: Schema) -> Callable[..., tuple[float]]:
     """What gives the amount of a packed row, at an offset; 0 where there is none."""
-    place = schema.position(schema.roles.amount)
-    return (lambda *_: (0.0,)) if place is None else Struct(f"<{8 * place}xd").unpack_from
+    name = schema.roles.amount
+    if name is None:
+        return lambda *_: (0.0,)
+    unpack = Struct(f"<{8 * schema.inputs.index(name)}xd").unpack_from
+    if not schema.columns[name].missing:
+        return unpack
+
+    def amount(*row: Any) -> tuple[float]:  # noqa: ANN401
+        (found,) = unpack(*row)
+        return (0.0 if math.isnan(found) else found,)
+
+    return amount
 
 
 class PredictionLog:

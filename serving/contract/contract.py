@@ -7,7 +7,7 @@ from fraud.inputs.levels import Levels
 from fraud.rows import ID_COLUMN
 from fraud.schema import Schema
 from serving import refuse
-from serving.contract.models import field_name, transaction_of
+from serving.contract.models import field_names, transaction_of, unlike
 from serving.contract.wire import wire_of
 
 if TYPE_CHECKING:
@@ -19,13 +19,13 @@ class Contract:
 
     def __init__(self, schema: Schema, levels: Levels) -> None:
         self.schema = schema
-        self.id_name = schema.roles.id or ID_COLUMN
+        self.columns = tuple(schema.columns)
+        self.id_name = schema.roles.id or unlike(ID_COLUMN, self.columns)
         """What the id is called in a request; in the answer it is always ``transaction_id``."""
-        self.columns = tuple(name for name in schema.columns)
         self.wires = {name: wire_of(schema.columns[name], levels.get(name, ())) for name in self.columns}
-        self.transaction: type[BaseModel] = transaction_of(schema, self.wires, self.id_name)
-        self.fields = tuple(field_name(name, place) for place, name in enumerate((*self.columns, self.id_name)))
+        self.fields = field_names((*self.columns, self.id_name))
         """What the columns, and at the end the id, are called in ``transaction``."""
+        self.transaction: type[BaseModel] = transaction_of(schema, self.wires, self.id_name, self.fields)
         required = [name for name in self.columns if not self.may_be_absent(name)]
         self.one, self.row, self.batch = refuse.shapes_of(required or self.columns, required)
         self.invented: dict[str, Any] = plain(schema, levels)

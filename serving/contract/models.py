@@ -1,6 +1,7 @@
 """The HTTP contract as pydantic models: what a transaction, an answer, a label and an error look like."""
 
-from collections.abc import Mapping
+import keyword
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -18,14 +19,17 @@ class _Strict(BaseModel):
     )
 
 
-def transaction_of(schema: Schema, wires: Mapping[str, Wire], id_name: str) -> type[BaseModel]:
-    """The model of one transaction, as ``POST /predict`` takes it: the columns of ``wires``, then the id."""
+def transaction_of(schema: Schema, wires: Mapping[str, Wire], id_name: str, names: Sequence[str]) -> type[BaseModel]:
+    """The model of one transaction, as ``POST /predict`` takes it: the columns of ``wires``, then the id.
+
+    ``names`` are those of its fields in Python.
+    """
     fields = {
-        field_name(name, place): _field(name, schema.columns[name], wire)
-        for place, (name, wire) in enumerate(wires.items())
+        field: _field(name, schema.columns[name], wire)
+        for field, (name, wire) in zip(names, wires.items(), strict=False)
     }
     described = Field(None, alias=id_name, description="Your own id; it comes back with the answer.")
-    fields[field_name(id_name, len(wires))] = (Annotated[str, Field(pattern=ID_PATTERN)] | None, described)
+    fields[names[-1]] = (Annotated[str, Field(pattern=ID_PATTERN)] | None, described)
     return create_model(
         "Transaction",
         __base__=_Strict,
@@ -34,10 +38,21 @@ def transaction_of(schema: Schema, wires: Mapping[str, Wire], id_name: str) -> t
     )
 
 
-def field_name(name: str, place: int) -> str:
-    """What a column is called in Python: its own name where that can be."""
-    can_be = name.isidentifier() and not name.startswith("_") and not hasattr(BaseModel, name)
-    return name if can_be else f"f{place}_"
+def field_names(names: Sequence[str]) -> tuple[str, ...]:
+    """What columns are called in Python: their own names where these can be."""
+    return tuple(name if _can_be(name) else unlike(f"column_{place}", names) for place, name in enumerate(names))
+
+
+def _can_be(name: str) -> bool:
+    is_name = name.isidentifier() and not keyword.iskeyword(name)
+    return is_name and not name.startswith("_") and not hasattr(BaseModel, name)
+
+
+def unlike(name: str, others: Sequence[str]) -> str:
+    """The name, with underscores behind it until it is none of ``others``."""
+    while name in others:
+        name += "_"
+    return name
 
 
 def _field(name: str, column: Column, wire: Wire) -> Any:  # noqa: ANN401 - a field of pydantic

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from fraud.rows import pack
-from fraud.schema import default
+from fraud.schema import default, parse
 from fraud.settings import Settings
 from monitoring import database, log
 from monitoring.live import QualityPublisher
@@ -40,9 +40,9 @@ def records(registry, tmp_path):
     """Makes Records on one SQLite file, and closes them."""
     opened = []
 
-    def make(**settings):
+    def make(own=None, **settings):
         given = {"database_url": f"sqlite:///{tmp_path / 'fraud.sqlite'}", **settings}
-        opened.append(open_records(Settings(**given), RecordMetrics(registry), default()))
+        opened.append(open_records(Settings(**given), RecordMetrics(registry), own or default()))
         return opened[-1]
 
     yield make
@@ -101,6 +101,33 @@ def test_all_that_was_answered_is_written(records, registry, tmp_path):
     assert all(before <= at <= time.time() for at in times)
     assert registry.get_sample_value("fraud_log_written_total") == 5
     assert registry.get_sample_value("fraud_log_pending") == 0
+
+
+@pytest.mark.parametrize(
+    ("declared", "values", "amounts"),
+    [
+        ('[roles]\namount = "b"\n[columns.a]\nkind = "number"\n[columns.b]\nkind = "number"\n', [1.0, 2.0], [2.0, 2.0]),
+        (
+            '[roles]\namount = "b"\n[columns.a]\nkind = "number"\n[columns.b]\nkind = "number"\nmissing = true\n',
+            [1.0, np.nan],
+            [0.0, 0.0],
+        ),
+        ('[columns.a]\nkind = "number"\n', [1.0], [0.0, 0.0]),
+    ],
+    ids=["amount", "missing amount", "no amount"],
+)
+def test_rows_of_another_schema_are_logged_without_inputs(records, registry, tmp_path, declared, values, amounts):
+    """Their schema's hash says so; an amount that is missing is 0, and no row is lost for it."""
+    own = parse(f'name = "own"\n{declared}', "own.toml")
+    kept = records(own)
+    kept.start()
+    packed = pack(np.array([values]))
+    kept.log.add(packed, "a", answers(1)[0])
+    finished(kept.log.add_many(packed, ["b"], answers(1)))
+    kept.close()
+    found = written(tmp_path, "transaction_id, amount, schema_hash, row")
+    assert found == [(name, amount, own.hash[:12], None) for name, amount in zip("ab", amounts, strict=True)]
+    assert counted(registry, "invalid") == 0
 
 
 def test_features_can_be_left_out(records, tmp_path):

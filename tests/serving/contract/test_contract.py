@@ -184,7 +184,7 @@ def test_what_is_required_is_missed(name):
     assert refused.value.details == [{"field": name, "message": "is required"}]
 
 
-@pytest.mark.parametrize("name", ["transaction_id", "f3_", "private", "amount (eur)", "NOTE"])
+@pytest.mark.parametrize("name", ["transaction_id", "column_3", "private", "amount (eur)", "NOTE"])
 def test_an_unknown_name_is_refused(name):
     """Also the names that fields have in Python alone."""
     row = {key: values[0] for key, values in VALID.items()}
@@ -205,3 +205,17 @@ def test_the_document_of_the_model_takes_names_as_they_are():
     told = CONTRACT.transaction.model_json_schema()
     assert list(told["properties"]) == [*SCHEMA.columns, "order id"]
     assert told["required"] == [name for name in SCHEMA.columns if name not in OPTIONAL]
+
+
+def test_names_that_would_meet_are_kept_apart():
+    """A column that is called as a field of another would be, or as the id where no column is the id."""
+    own = schemas.parse(
+        'name = "meeting"\n'
+        + "".join(f'[columns."{name}"]\nkind = "number"\n' for name in ("column_1", "a b", "transaction_id", "def")),
+        "meeting.toml",
+    )
+    contract = Contract(own, {})
+    row = {"column_1": 1, "a b": 2, "transaction_id": 3, "def": 4, "transaction_id_": "t-1"}
+    read = Decoder(contract).parse_one(json.dumps(row).encode())
+    assert (read.values.tolist(), read.ids) == ([[1, 2, 3, 4]], ("t-1",))
+    assert Decoder(contract).decode_one(json.dumps(row).encode()) is not None
