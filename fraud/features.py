@@ -4,17 +4,17 @@ Only correctly rounded operations are used, so a row gives the same features alo
 Trees do not change under monotone transforms, so there is no scaling and no logarithm.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fraud.errors import SchemaError
 from fraud.inputs import derived, times
-from fraud.inputs.encoding import EMPTY, Codes, Encoding
+from fraud.inputs.encoding import EMPTY, Encoding
 from fraud.schema import Schema, default
 
 _worked_out: Any = field(init=False, repr=False, compare=False)
@@ -33,7 +33,7 @@ class FeaturePath:
     """Of a row, and of its features."""
     _copied: tuple[tuple[slice, slice], ...] = _worked_out
     """Where plain columns go, and where they come from; a slice is copied five times as fast as a list of columns."""
-    _encoded: tuple[tuple[int, int, Codes], ...] = _worked_out
+    _encoded: "_Tables | None" = _worked_out
     _derived: tuple[tuple[int, int, str | None, derived.Derived], ...] = _worked_out
 
     def __post_init__(self) -> None:
@@ -49,7 +49,7 @@ class FeaturePath:
         worked_out = {
             "_width": (len(inputs), len(self.names)),
             "_copied": _runs([(place[name], inputs.index(name)) for name in plain]),
-            "_encoded": tuple((place[name], inputs.index(name), one) for name, one in self.encoding.columns.items()),
+            "_encoded": _Tables.of(self.encoding, place, inputs) if self.encoding.columns else None,
             "_derived": tuple(
                 (place[name], inputs.index(source), columns[source].zone, derived.BY_NAME[how])
                 for name, source, how in self.schema.derived
@@ -86,11 +86,47 @@ class FeaturePath:
         features = np.empty((len(rows), features_wide), dtype=np.float32)
         for to, source in self._copied:
             features[:, to] = rows[:, source]
-        for place, column, codes in self._encoded:
-            features[:, place] = codes.apply(rows[:, column])
+        if self._encoded is not None:
+            features[:, self._encoded.places] = self._encoded.codes(rows)
         for place, column, zone, feature in self._derived:
             features[:, place] = feature.make(times.local(rows[:, column], zone))
         return features
+
+
+@dataclass(frozen=True, eq=False)
+class _Tables:
+    """The codes of all categories, one behind the other, so that those of a row are looked up at once."""
+
+    places: list[int]
+    """Where the codes go."""
+    sources: list[int]
+    """Where the levels come from."""
+    starts: NDArray[np.float64]
+    """Where the code of the first level of each category stands; that of other texts is before it."""
+    missing: NDArray[np.float64]
+    """Where that of a missing value stands."""
+    table: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, encoding: Encoding, place: Mapping[str, int], inputs: Sequence[str]) -> Self:
+        """Those of an encoding."""
+        tables = [(one.other, *one.codes, one.missing) for one in encoding.columns.values()]
+        ends = np.cumsum([len(table) for table in tables])
+        starts = ends - [len(table) - 1 for table in tables]
+        names = list(encoding.columns)
+        return cls(
+            [place[name] for name in names],
+            [inputs.index(name) for name in names],
+            starts.astype(np.float64),
+            (ends - 1).astype(np.float64),
+            np.concatenate([np.array(table, dtype=np.float32) for table in tables]),
+        )
+
+    def codes(self, rows: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Codes ``(n, categories)`` of rows ``(n, inputs)``, which hold places of levels, -1 for any other text."""
+        levels = rows[:, self.sources]
+        at = np.where(np.isnan(levels), self.missing, levels + self.starts)
+        return self.table[at.astype(np.intp)]
 
 
 def _runs(pairs: Sequence[tuple[int, int]]) -> tuple[tuple[slice, slice], ...]:

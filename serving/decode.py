@@ -98,8 +98,7 @@ class Decoder:
         body = body.removeprefix(_BYTE_ORDER_MARK)
         if (rows := (yield from self._in_pieces(body, max_rows))) is not None:
             return rows
-        is_flat = not self._quick.odd  # else a brace may be one of a text
-        if (is_flat and body.count(b"{") > max_rows + 1) or body.count(
+        if (self._quick.is_flat and body.count(b"{") > max_rows + 1) or body.count(
             b","
         ) > self._quick.commas * max_rows + _MORE_COMMAS:
             raise _too_many(max_rows)
@@ -113,7 +112,7 @@ class Decoder:
             raise (yield from self._outer_problem(body)) from None
         if not cut:
             raise (yield from self._outer_problem(body))
-        if self._quick.odd and len(cut) > max_rows:
+        if not self._quick.is_flat and len(cut) > max_rows:
             raise _too_many(max_rows)
         rows, names, size = [], [], 0
         for position, raw in enumerate(cut):
@@ -134,12 +133,13 @@ class Decoder:
         if (decoded := self.decode_one(text)) is not None:
             return decoded
         if len(text) > PREDICT_BYTES:  # pydantic would copy all of it into each of its words
-            raise refuse.invalid(what, [(place.removesuffix("."), f"should be smaller than {PREDICT_BYTES} bytes")])
+            field = place.removesuffix(".") or "body"
+            raise refuse.invalid(what, [(field, f"should be smaller than {PREDICT_BYTES} bytes")])
         try:
             transaction = self.contract.transaction.model_validate_json(text)
         except ValidationError as error:
             raise refuse.from_pydantic(error, what, shape, place) from None
-        pairs = loads(text, object_pairs_hook=list)
+        pairs = _pairs(text)
         if (refusal := refuse.repeated_keys(pairs, what, place)) is not None:
             raise refusal
         row = self._quick.row_of(tuple(getattr(transaction, field) for field in self.contract.fields))
@@ -175,11 +175,19 @@ class Decoder:
 
     def _repeated(self, body: bytes, what: str) -> refuse.RefusedError:
         """Which key is there twice in a batch that is valid otherwise; outside, or in the first row that has one."""
-        pairs = loads(body, object_pairs_hook=list)
+        pairs = _pairs(body)
         refusal = refuse.repeated_keys(pairs, what)
         for position, row in enumerate(dict(pairs).get("transactions", [])):
             refusal = refusal or refuse.repeated_keys(row, what, f"transactions.{position}.")
         return refusal or refuse.malformed("it cannot be read as one thing only")
+
+
+def _pairs(text: bytes) -> Any:  # noqa: ANN401
+    """JSON with its keys as often as they are there. Raises RefusedError for what only part of it was looked at."""
+    try:
+        return loads(text, object_pairs_hook=list)
+    except (ValueError, RecursionError):
+        raise refuse.malformed("it cannot be read as one thing only") from None
 
 
 def _joined(pieces: Sequence[Rows]) -> Rows:
@@ -205,6 +213,6 @@ def parse_label(body: bytes) -> Label:
     except ValidationError as error:
         raise refuse.from_pydantic(error, refuse.LABEL, refuse.LABEL_SHAPE) from None
     if body.count(b'"') != 2 * (len(Label.model_fields) + 1):
-        pairs = loads(body.removeprefix(_BYTE_ORDER_MARK), object_pairs_hook=list)
+        pairs = _pairs(body.removeprefix(_BYTE_ORDER_MARK))
         raise refuse.repeated_keys(pairs, refuse.LABEL) or refuse.malformed("it cannot be read as one thing only")
     return label

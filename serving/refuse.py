@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 RETRY_AFTER_SECONDS = 1
 SHOWN = 20  # problems named in one answer
+WORDS_SHOWN = 300  # characters of a message: declared levels may be thousands
 NAME_SHOWN = 64  # characters of a field's name in an answer: the name may be the caller's own
 
 TRANSACTION, BATCH, LABEL = "the transaction", "the batch", "the label"
@@ -169,7 +170,12 @@ def _worded(problems: Sequence[Any], shape: Shape, place: str) -> Iterator[tuple
             yield (place.removesuffix("."), words) if place else ("body", f"{words}: expected {shape.expected}")
         elif name not in spelt and not (problem["type"] == "missing" and name in spelt.values()):
             words = problem["msg"].replace("Input should", "should").replace("String should", "should")
-            yield place + name or "body", messages.get(problem["type"], words)
+            yield place + name or "body", messages.get(problem["type"], shortened(words))
+
+
+def shortened(words: str) -> str:
+    """Words that list what there may be, however much that is."""
+    return words if len(words) <= WORDS_SHOWN else f"{words[:WORDS_SHOWN]} ..."
 
 
 def _place(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails

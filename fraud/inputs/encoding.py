@@ -8,8 +8,6 @@ order for the whole forest comes close. ``training.encode`` learns the codes; he
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fraud.errors import ModelError
@@ -29,11 +27,6 @@ class Codes(_Document):
     codes: tuple[_Code, ...]
     other: _Code
     missing: _Code
-
-    def apply(self, column: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Codes of a column of a row array, ``(n,)``, which holds places in ``levels``."""
-        table = np.array([*self.codes, self.missing, self.other], dtype=np.float32)  # -1, the last, is any other
-        return table[np.where(np.isnan(column), len(self.codes), column).astype(np.int64)]
 
 
 class Encoding(_Document):

@@ -4,6 +4,7 @@ import keyword
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
+from bentoml import IODescriptor
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import SkipJsonSchema
 
@@ -45,7 +46,7 @@ def field_names(names: Sequence[str]) -> tuple[str, ...]:
 
 def _can_be(name: str) -> bool:
     is_name = name.isidentifier() and not keyword.iskeyword(name)
-    return is_name and not name.startswith("_") and not hasattr(BaseModel, name)
+    return is_name and not name.startswith("_") and not hasattr(IODescriptor, name)
 
 
 def unlike(name: str, others: Sequence[str]) -> str:

@@ -163,3 +163,20 @@ def test_a_row_of_the_shop_alone_is_as_in_a_batch(shop):
     rows = table.rows(checked, SCHEMA, shop.encoding.levels)
     together = shop.transform(rows)
     assert all(shop.transform(rows[[number]]).tobytes() == together[number].tobytes() for number in range(300))
+
+
+def test_codes_of_several_categories_are_looked_up_at_once():
+    """By place: a level's own, that of all others, and that of a missing value; one that has no level has codes too."""
+    columns = [f'[columns.{name}]\nkind = "category"\nmissing = true' for name in "abc"]
+    own = parse("\n".join(['name = "codes"', *columns]), "codes")
+    encoding = Encoding(
+        columns={
+            "a": Codes(levels=("AT", "DE"), codes=(0.25, 0.1), other=0.5, missing=0.75),
+            "b": Codes(levels=(), codes=(), other=0.125, missing=0.375),
+            "c": Codes(levels=("x",), codes=(0.625,), other=1.0, missing=0.0),
+        }
+    )
+    rows = np.array([[0, OTHER, 0], [1, np.nan, OTHER], [OTHER, OTHER, np.nan], [np.nan, np.nan, 0]])
+    found = FeaturePath(own, encoding).transform(rows)
+    expected = [[0.25, 0.125, 0.625], [0.1, 0.375, 1.0], [0.5, 0.125, 0.0], [0.75, 0.375, 0.625]]
+    assert found.tolist() == np.array(expected, dtype=np.float32).tolist()

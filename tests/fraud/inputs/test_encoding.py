@@ -1,4 +1,4 @@
-"""What a model has learnt of categories, kept as JSON: read back as it was, applied, and refused when damaged."""
+"""What a model has learnt of categories, kept as JSON: read back as it was, and refused when damaged."""
 
 import json
 
@@ -7,23 +7,9 @@ import pytest
 
 from fraud.errors import ModelError
 from fraud.inputs.encoding import EMPTY, Codes, Encoding, parse
-from fraud.inputs.levels import OTHER
 
 CODES = Codes(levels=("AT", "DE"), codes=(0.25, float(np.float32(0.1))), other=0.5, missing=0.75)
 ENCODING = Encoding(columns={"country": CODES})
-
-
-def test_codes_are_applied():
-    """By place: a level's own, that of all others, and that of a missing value; float32."""
-    found = CODES.apply(np.array([0, 1, OTHER, np.nan, 1]))
-    assert found.dtype == np.float32
-    assert found.tolist() == np.array([0.25, 0.1, 0.5, 0.75, 0.1], dtype=np.float32).tolist()
-
-
-def test_a_category_without_levels_has_codes_too():
-    """All rare: everything is other, or missing."""
-    none = Codes(levels=(), codes=(), other=0.5, missing=0.25)
-    assert none.apply(np.array([OTHER, np.nan])).tolist() == [0.5, 0.25]
 
 
 def test_what_was_written_is_read():

@@ -139,7 +139,8 @@ def test_a_valid_row_gives_the_numbers_that_a_file_of_it_would(row, escaped):
 @settings(deadline=None, max_examples=200)
 @given(rows())
 def test_a_valid_row_is_read_quickly(row):
-    """By msgspec alone, unless a backslash is in it."""
+    """By msgspec alone, unless a backslash is in it, or what is ignored holds more than a value."""
+    row = {name: value for name, value in row.items() if not isinstance(value, list | dict)}
     assert DECODER.decode_one(json.dumps(row, ensure_ascii=False).encode()) is not None
 
 
@@ -219,3 +220,92 @@ def test_names_that_would_meet_are_kept_apart():
     read = Decoder(contract).parse_one(json.dumps(row).encode())
     assert (read.values.tolist(), read.ids) == ([[1, 2, 3, 4]], ("t-1",))
     assert Decoder(contract).decode_one(json.dumps(row).encode()) is not None
+
+
+def contract_of(columns, roles=""):
+    return Contract(schemas.parse(f'name = "own"\n{roles}{columns}', "own.toml"), {})
+
+
+IGNORING = Decoder(contract_of('[columns.b]\nkind = "boolean"\n[columns.ig]\nkind = "ignored"\n'))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'"\xff"',
+        b'{"\xff":1}',
+        b'"\xed\xa0\x80"',
+        b"1" * 5_000,
+        b"[" * 250 + b"]" * 250,
+        b"NaN",
+        b"{",
+        b"1.",
+        b"",
+    ],
+)
+def test_what_is_ignored_is_json_all_the_same(value):
+    """msgspec passes over it; alone and in a batch it is refused."""
+    body = b'{"b":true,"ig":%b}' % value
+    for steps in (
+        lambda: IGNORING.parse_one(body),
+        lambda: finished(IGNORING.parse_many(b'{"transactions":[%b]}' % body, 9)),
+    ):
+        with pytest.raises(RefusedError) as refused:
+            steps()
+        assert refused.value.status == 400
+
+
+@pytest.mark.parametrize("value", ["text", 1, None, True, {"a": {"a": [1]}}, [["}"]], "{", "x" * 5_000, "\\"])
+def test_what_is_ignored_may_be_anything(value):
+    """Quickly where it is plain, slowly where it is not."""
+    body = json.dumps({"b": True, "ig": value}).encode()
+    assert IGNORING.parse_one(body).values.tolist() == [[1]]
+    assert finished(IGNORING.parse_many(b'{"transactions":[%b,%b]}' % (body, body), 9)).values.tolist() == [[1], [1]]
+
+
+@pytest.mark.parametrize("thrown_away", [b'["\xff"]', b"[" + b"1" * 5_000 + b"]", b'[{"Time":NaN}]'])
+@pytest.mark.parametrize("decoder", [IGNORING, DECODER], ids=["ignoring", "odd"])
+def test_a_list_that_is_thrown_away_ends_in_no_defect(decoder, thrown_away):
+    """Of two equal keys msgspec does not look at the first."""
+    row = json.dumps(decoder.contract.invented).encode()
+    with pytest.raises(RefusedError) as refused:
+        finished(decoder.parse_many(b'{"transactions":%b,"transactions":[%b]}' % (thrown_away, row), 9))
+    assert refused.value.status == 400
+
+
+@pytest.mark.parametrize(
+    "name", ['a"b', "a\\b", "a{}", "}", "media_type", "mime_type", "from_inputs", "a.b", "ä", "class"]
+)
+def test_a_name_may_hold_anything(name):
+    """What msgspec has no way for is read slowly; a brace is none of a row's."""
+    key = json.dumps(name)
+    decoder = Decoder(contract_of(f'[columns.{key}]\nkind = "number"\n[columns.b]\nkind = "number"\n'))
+    body = json.dumps({name: 1, "b": 2}).encode()
+    assert decoder.parse_one(body).values.tolist() == [[1, 2]]
+    many = b'{"transactions":[%b]}' % b",".join([body] * 9_000)
+    assert finished(decoder.parse_many(many, 9_000)).values.shape == (9_000, 2)
+    with pytest.raises(RefusedError, match="at most 8999 transactions"):
+        finished(decoder.parse_many(many, 8_999))
+    with pytest.raises(RefusedError) as refused:
+        decoder.parse_one(f'{{{key}:1,"b":2,{key}:1}}'.encode())
+    assert refused.value.details == [{"field": name, "message": "given more than once"}]
+
+
+def test_a_refusal_does_not_list_thousands_of_levels():
+    """The beginning of them is enough."""
+    levels = json.dumps([f"level-{number}" for number in range(5_000)])
+    decoder = Decoder(contract_of(f'[columns.c]\nkind = "category"\nlevels = {levels}\n'))
+    with pytest.raises(RefusedError) as refused:
+        decoder.parse_one(b'{"c":"none"}')
+    assert len(refused.value.body()) < 1_000
+
+
+def test_a_format_is_told_as_it_was_declared():
+    """Braces and all."""
+    decoder = Decoder(
+        contract_of('[columns.t]\nkind = "time"\nformat = "%d.%m.%Y {x} %H"\nzone = "UTC"\nderive = ["hour"]\n')
+    )
+    assert decoder.parse_one(b'{"t":"01.02.2024 {x} 13"}').values.shape == (1, 1)
+    with pytest.raises(RefusedError) as refused:
+        decoder.parse_one(b'{"t":"01.02.2024"}')
+    assert refused.value.details[0]["message"] == "should be a time written %d.%m.%Y {x} %H"
