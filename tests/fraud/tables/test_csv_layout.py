@@ -81,7 +81,7 @@ def in_chunks(path, rows, shape=SHAPE):
     return pd.concat([frame for frame, _ in csv_file.read_csv_chunks(path, rows, shape)], ignore_index=True)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(ROWS, max_size=6), FORMS, st.integers(1, 4))
 def test_a_table_is_read_as_it_was_written_in_whatever_form(tmp_path, rows, form, size):
     """The numbers are those of the plain file to the bit, the text is what was written, and the form is told."""

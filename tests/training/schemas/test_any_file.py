@@ -47,7 +47,7 @@ def tables(draw):
     return [[*names, "is_fraud"], *map(list, zip(*cells, labels, strict=True))]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tables())
 def test_a_draft_is_a_schema_that_its_file_keeps(tmp_path, table):
     """Or there is one line that says why there is none."""
