@@ -8,7 +8,7 @@ from fraud.rows import ID_COLUMN
 from fraud.schema import Schema
 from serving import refuse
 from serving.contract.models import field_names, transaction_of, unlike
-from serving.contract.wire import wire_of
+from serving.contract.wire import may_be_absent, wire_of
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -33,5 +33,4 @@ class Contract:
 
     def may_be_absent(self, name: str) -> bool:
         """Whether a column may be absent, or null."""
-        column = self.schema.columns[name]
-        return column.missing or column.kind == "ignored"
+        return may_be_absent(self.schema.columns[name])

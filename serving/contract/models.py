@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import SkipJsonSchema
 
 from fraud.schema import ID_PATTERN, Column, Schema
-from serving.contract.wire import Wire
+from serving.contract.wire import Wire, may_be_absent
 
 
 class _Strict(BaseModel):
@@ -58,7 +58,7 @@ def unlike(name: str, others: Sequence[str]) -> str:
 
 def _field(name: str, column: Column, wire: Wire) -> Any:  # noqa: ANN401 - a field of pydantic
     described = column.description or None
-    if column.missing or column.kind == "ignored":
+    if may_be_absent(column):
         return wire.strict | None, Field(None, alias=name, description=described)
     return wire.strict, Field(alias=name, description=described)
 

@@ -39,7 +39,7 @@ class Quick:
         self.odd = tuple(
             (position, contract.may_be_absent(name), wire.convert or _as_it_is)
             for position, (name, wire) in enumerate(contract.wires.items())
-            if contract.may_be_absent(name) or wire.convert or schema.columns[name].kind == "key"
+            if contract.may_be_absent(name) or wire.convert
         )
         """Columns whose value is no number yet, or may be absent: where, whether it may, and what makes it one."""
         self.is_flat = not self.odd and not any(mark in name for name in columns for mark in "{}")

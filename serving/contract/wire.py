@@ -41,6 +41,11 @@ def wire_of(column: Column, levels: tuple[str, ...]) -> Wire:
     return _KINDS[column.kind](column, levels)
 
 
+def may_be_absent(column: Column) -> bool:
+    """Whether a value may be absent, or null."""
+    return column.missing or column.kind == "ignored"
+
+
 def _number(column: Column, _: tuple[str, ...]) -> Wire:
     low, high = column.bounds
     return Wire(Annotated[float, Meta(ge=low, le=high)], Annotated[float, Field(ge=low, le=high)])
@@ -119,6 +124,7 @@ def _key(_column: Column, _: tuple[str, ...]) -> Wire:
     return Wire(
         Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)],
         Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)],
+        lambda _: math.nan,  # no input
     )
 
 
