@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fraud import store
 from fraud.errors import ModelError
-from fraud.rows import ScoredRow
+from fraud.rows import Model, Rows, ScoredRow, by_model, each
 from fraud.settings import INDEX_VARIABLES
 from serving import process, refuse
 from serving.bento import tracer_provider
@@ -46,8 +46,6 @@ log_lines.take_over()
 SETTINGS = process.settings()
 process.guard_start()
 DECODER = process.decoder()
-SCHEMA = DECODER.contract.schema
-AMOUNT = SCHEMA.position(SCHEMA.roles.amount)
 
 # Python's own 5 ms would let the threads that count and log hold up a call for tens of milliseconds.
 _SWITCH_SECONDS = 0.0005
@@ -94,7 +92,7 @@ class FraudDetector:
         sys.setswitchinterval(_SWITCH_SECONDS)
         self.served: store.Served | None = None
         try:
-            self.served = store.open_served(self.model)
+            self.served = DECODER.contract.served = store.open_served(self.model)
         except ModelError as error:
             LOG.error("not ready: %s", error)
 
@@ -135,15 +133,15 @@ class FraudDetector:
         max_batch_size=SETTINGS.max_batch_size,
         max_latency_ms=SETTINGS.max_latency_ms,
     )
-    async def predict(self, rows: NDArray[np.float64], /) -> list[ScoredRow]:
+    async def predict(self, decoded: NDArray[np.object_], /) -> list[ScoredRow]:
         """Score one transaction; calls that arrive together are scored together."""
-        return self.score(rows)
+        return by_model(list(decoded), self.score)
 
     @bentoml.api(
         input_spec=many_transactions(DECODER, process.example(), SETTINGS.max_batch_rows, SETTINGS.max_body_bytes),
         output_spec=ManyPredictions,
     )
-    async def predict_batch(self, rows: NDArray[np.float64], /) -> list[ScoredRow]:
+    async def predict_batch(self, rows: Rows, /) -> list[ScoredRow]:
         """Score many transactions in one call; one that is not valid refuses the call."""
         return await in_steps(in_slices(rows, self.score))
 
@@ -157,16 +155,18 @@ class FraudDetector:
                 raise refuse.no_database()
             return label
 
-    def score(self, rows: NDArray[np.float64]) -> list[ScoredRow]:
-        """What the model says of rows ``(n, inputs)``, counted. Raises RefusedError when there is none."""
-        if self.served is None:
+    def score(self, model: Model, rows: NDArray[np.float64]) -> list[ScoredRow]:
+        """What the model says of its rows ``(n, inputs)``, counted. Raises RefusedError when it is not there."""
+        served: store.Served | None = model.served
+        if served is None:
             raise refuse.not_ready()
-        features = self.served.features.transform(rows)
-        scores = self.served.forest.score(features)
-        flagged = scores >= self.served.manifest.threshold
-        amounts = None if AMOUNT is None else rows[:, AMOUNT]
+        features, threshold = served.features.transform(rows), served.manifest.threshold
+        scores = served.forest.score(features)
+        flagged = scores >= threshold
+        amounts = None if model.amount is None else rows[:, model.amount]
         process.metrics().observe_scores(features, scores, flagged, amounts)
-        return list(map(ScoredRow, scores.tolist(), flagged.tolist(), repeat(self.served.version)))
+        kept = each(features) if SETTINGS.logs_features else repeat(None)
+        return list(map(ScoredRow, scores.tolist(), flagged.tolist(), repeat(served.version), repeat(threshold), kept))
 
 
 FraudDetector.mount_asgi_app(

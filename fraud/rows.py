@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from struct import Struct
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fraud.schema import Schema
 
 ID_COLUMN = "transaction_id"
 """What a transaction's id is called in requests, answers, the log, labels and files of scores."""
@@ -14,26 +16,76 @@ ID_COLUMN = "transaction_id"
 Packed = bytes
 """Transactions behind one another, each as little-endian float64 in the order of its schema's inputs."""
 
+Texts = tuple[str | None, ...]
+"""Of one transaction what numbers do not hold: its categories as they were sent, and its keys, hashed; in the order of
+``schema.of_kind("category", "key")``, None where there is none."""
+
 
 def packer(inputs: int) -> Callable[..., Packed]:
     """What makes ``Packed`` of the values of one transaction, so many."""
     return Struct(f"<{inputs}d").pack
 
 
+class Model(Protocol):
+    """A model, to whoever carries its rows."""
+
+    schema: Schema
+    """That of its transactions."""
+    amount: int | None
+    """Where the amount stands in a row array."""
+    served: Any
+    """``fraud.store.Served``, once it is loaded."""
+
+
+class Decoded(NamedTuple):
+    """One valid transaction, with the model that decoded it and alone may score it. ``name``: its id, or empty."""
+
+    row: Packed
+    texts: Texts
+    name: str
+    model: Model
+
+
 @dataclass(frozen=True)
 class Rows:
-    """Valid transactions: ``values`` float64 ``(n, inputs)`` in schema order, ``ids`` one string a row, or empty."""
+    """Valid transactions of one model: ``values`` float64 ``(n, inputs)`` in schema order, ``ids`` one string a row, or
+    empty, ``texts`` one a row, or none where no row has any."""
 
     values: NDArray[np.float64]
     ids: tuple[str, ...]
+    texts: tuple[Texts, ...]
+    model: Model
 
 
 class ScoredRow(NamedTuple):
-    """What the model says of one row."""
+    """What the model says of one row; ``features`` are those it looked at, little-endian float32."""
 
     fraud_probability: float
     is_fraud: bool
     model_version: str
+    threshold: float | None = None
+    features: bytes | None = None
+
+
+def together(decoded: Sequence[Decoded]) -> Rows:
+    """Transactions of one model, one at least."""
+    rows, texts, names, models = zip(*decoded, strict=True)
+    return Rows(unpack(rows), names, texts, models[0])
+
+
+def by_model(
+    decoded: Sequence[Decoded], score: Callable[[Model, NDArray[np.float64]], list[ScoredRow]]
+) -> list[ScoredRow]:
+    """What ``score(model, rows)`` says of each transaction, in their order: each is scored by its own model."""
+    first = decoded[0].model
+    if all(one.model is first for one in decoded):
+        return score(first, unpack([one.row for one in decoded]))
+    scored: list[ScoredRow | None] = [None] * len(decoded)
+    for model in {id(one.model): one.model for one in decoded}.values():
+        own = [place for place, one in enumerate(decoded) if one.model is model]
+        for place, row in zip(own, score(model, unpack([decoded[place].row for place in own])), strict=True):
+            scored[place] = row
+    return [row for row in scored if row is not None]
 
 
 def unpack(rows: Sequence[Packed]) -> NDArray[np.float64]:
@@ -44,3 +96,9 @@ def unpack(rows: Sequence[Packed]) -> NDArray[np.float64]:
 def pack(values: NDArray[np.float64]) -> Packed:
     """Transactions, float64 ``(n, inputs)``, as ``Packed``."""
     return values.astype("<f8", copy=False).tobytes()
+
+
+def each(features: NDArray[np.float32]) -> list[bytes]:
+    """The bytes of each row ``(n, k)``, little-endian."""
+    text, width = features.astype("<f4", copy=False).tobytes(), 4 * features.shape[1]
+    return [text[start : start + width] for start in range(0, len(text), width)]

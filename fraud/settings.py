@@ -118,7 +118,7 @@ class Settings(BaseModel):
         repr=False,
         description="Where predictions and labels are kept: sqlite:////... or postgresql://...",
     )
-    log_features: bool = Field(True, description="Whether the log keeps the inputs of each transaction.")
+    log_features: bool = Field(True, description="Whether the log keeps what was sent, and the features as scored.")
     log_max_pending: int = Field(
         100_000, ge=1, le=10_000_000, description="Most predictions a worker keeps waiting for the database."
     )
@@ -147,6 +147,11 @@ class Settings(BaseModel):
         """The first variable by which a call may need a key; None when none does."""
         names = {"FRAUD_API_KEYS": self.api_keys, "FRAUD_METRICS_KEYS": self.metrics_keys}
         return next((name for name, value in names.items() if value), None)
+
+    @property
+    def logs_features(self) -> bool:
+        """Whether what was sent and what the model looked at are kept."""
+        return self.database_url is not None and self.log_features
 
     @property
     def takes_feedback(self) -> bool:

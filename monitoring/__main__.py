@@ -4,12 +4,14 @@ import argparse
 import sys
 
 from fraud import command
-from monitoring.verbs import PROGRAM, drift, labels, webhook
+from monitoring.verbs import PROGRAM, database, drift, labels, webhook
 
 
 def parser() -> argparse.ArgumentParser:
     """All verbs with their help."""
-    return command.front(PROGRAM, "Watch a served fraud model, and act on what is seen.", (drift, labels, webhook))
+    return command.front(
+        PROGRAM, "Watch a served fraud model, and act on what is seen.", (drift, labels, database, webhook)
+    )
 
 
 def main() -> int:

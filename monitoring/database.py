@@ -3,119 +3,44 @@
 Imported only where ``FRAUD_DATABASE_URL`` is set, because SQLAlchemy is. Times are seconds since 1970, UTC.
 """
 
+import json
 import sqlite3
+import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    Engine,
-    Float,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    create_engine,
-    exc,
-    inspect,
-    make_url,
-)
+from sqlalchemy import Connection, Engine, create_engine, exc, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fraud.errors import FraudError, SettingsError
-from fraud.schema import default
-from fraud.settings import DATABASE_URL_FORM
-from monitoring.storage import added_column, sqlite_engine
+from fraud.schema import Schema
+from fraud.settings import DATABASE_URL_FORM, Settings, not_set
+from monitoring.storage import revisions, sqlite_engine
 from monitoring.storage.sqlite_engine import CONNECT_SECONDS
 from monitoring.storage.sqlite_file import SQLiteFile
+from monitoring.storage.tables import DECISIONS, LABELS, SCHEMAS, LoggedPrediction
 
 ROWS_A_STATEMENT = 500 if sqlite3.sqlite_version_info >= (3, 32) else 100  # older ones take 999 values
 
 REFUSED = (exc.IntegrityError, exc.DataError)
 """The database says no to what a row holds: it will never take it. To be caught before AWAY."""
 AWAY = (exc.SQLAlchemyError, OSError)
-"""Anything else: it cannot be reached, is busy, full, damaged, another one than before: the same may work later."""
-
-_METADATA = MetaData()
-
-PREDICTIONS_TABLE = Table(
-    "predictions",
-    _METADATA,
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
-    Column("scored_at", Float(53), nullable=False, index=True),
-    Column("transaction_id", String(64)),
-    Column("model_version", String(64), nullable=False),
-    Column("fraud_probability", Float(53), nullable=False),
-    Column("is_fraud", Boolean, nullable=False),
-    Column("amount", Float(53), nullable=False),
-    Column("schema_hash", String(12), nullable=False),
-    Column("row", LargeBinary),
-    Column("exported_at", Float(53)),  # when it became part of a training increment
-    Column(added_column.COLUMN, String(added_column.LONGEST)),
-)
-
-_WITH_ID = PREDICTIONS_TABLE.c.transaction_id.is_not(None)
-Index(
-    "ix_predictions_transaction_id",
-    PREDICTIONS_TABLE.c.transaction_id,
-    sqlite_where=_WITH_ID,
-    postgresql_where=_WITH_ID,
-)
-
-LABELS_TABLE = Table(
-    "labels",
-    _METADATA,
-    Column("transaction_id", String(64), primary_key=True),
-    Column("is_fraud", Boolean, nullable=False),
-    Column("labelled_at", Float(53), nullable=False),
-    Column("source", String(16), nullable=False),
-)
-
-PREDICTIONS_WITH_LABELS = PREDICTIONS_TABLE.outerjoin(
-    LABELS_TABLE, LABELS_TABLE.c.transaction_id == PREDICTIONS_TABLE.c.transaction_id
-)
-"""Predictions, each with its label where there is one."""
-
-HASH_LENGTH = 12
-"""Of ``schema_hash``."""
-SCHEMA_HASH = default().hash[:HASH_LENGTH]
-"""What ``schema_hash`` is in rows of the default schema."""
-
-_LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7223090410)"}
-"""What keeps two workers from making the same table at once: checking first is not enough."""
+"""Anything else: it cannot be reached, is busy, full, damaged, not ready: the same may work later."""
 
 _prepared: "weakref.WeakSet[Engine]" = weakref.WeakSet()
-_without_request_id: "weakref.WeakSet[Engine]" = weakref.WeakSet()
+_kept_schemas: "weakref.WeakKeyDictionary[Engine, set[str]]" = weakref.WeakKeyDictionary()
+"""Hashes of the schemas that are known to be in each engine's database."""
 _files: "weakref.WeakKeyDictionary[Engine, SQLiteFile]" = weakref.WeakKeyDictionary()
 """Of each engine of SQLite."""
 
 
 class DatabaseError(FraudError):
     """The database cannot be reached or refused what was asked of it."""
-
-
-class LoggedPrediction(NamedTuple):
-    """One prediction. ``row``: the inputs as little-endian float64 in the order of the default schema."""
-
-    scored_at: float
-    transaction_id: str | None
-    model_version: str
-    fraud_probability: float
-    is_fraud: bool
-    amount: float
-    schema_hash: str
-    row: bytes | None
-    request_id: str | None = None
 
 
 def connect(url: str) -> Engine:
@@ -127,7 +52,7 @@ def connect(url: str) -> Engine:
         address = make_url(url)
         if address.drivername == "postgresql":
             address = address.set(drivername="postgresql+psycopg")
-        if address.get_backend_name() not in _LOCKS:
+        if address.get_backend_name() not in ("sqlite", "postgresql"):
             raise exc.ArgumentError("neither SQLite nor Postgres")
         if address.get_backend_name() == "sqlite":
             engine = sqlite_engine.make(address)
@@ -139,10 +64,35 @@ def connect(url: str) -> Engine:
             pool_pre_ping=True,
             pool_size=2,
             pool_timeout=CONNECT_SECONDS,
-            connect_args={"connect_timeout": CONNECT_SECONDS},
+            # no prepared statements: behind a pooler the next transaction may be on a connection that has none of them
+            connect_args={"connect_timeout": CONNECT_SECONDS, "prepare_threshold": None},
         )
     except (exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError):
         raise SettingsError(f"FRAUD_DATABASE_URL is no database: expected {DATABASE_URL_FORM}") from None
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Engine]:
+    """The database of ``settings``, whatever it holds. Raises SettingsError without one, DatabaseError for what it
+    says."""
+    if settings.database_url is None:
+        raise not_set("FRAUD_DATABASE_URL")
+    engine = connect(settings.database_url)
+    try:
+        yield engine
+    except AWAY as error:
+        raise DatabaseError(f"the database of FRAUD_DATABASE_URL: {line(error)}{_hint(error)}") from None
+    finally:
+        engine.dispose()
+
+
+def _hint(error: BaseException) -> str:
+    """What to do where a user of Postgres may not make tables."""
+    if "permission denied for schema" not in str(getattr(error, "orig", "")):
+        return ""
+    return (
+        "; run it as the owner of the database, or let that one run: GRANT USAGE, CREATE ON SCHEMA public TO its user"
+    )
 
 
 def _nobody() -> None:
@@ -150,35 +100,22 @@ def _nobody() -> None:
 
 
 def prepare(engine: Engine, reopened: Callable[[], None] = _nobody) -> None:
-    """Make the tables and indexes that are missing. Raises what the database says.
+    """Look whether the tables are those that this code writes. Raises NotReadyError, and what the database says.
 
     SQLite's file is looked at each time. Where it is another than before, that is said, and ``reopened`` called.
     """
     file = _files.get(engine)
     if engine in _prepared and (file is None or file.is_same()):
         return
+    _kept_schemas.pop(engine, None)
     if file is None:
-        _make_tables(engine)
+        revisions.ensure(engine)
     else:
         with file.opening:
             file.clear()
-            if file.remember(emptied=_make_tables(engine)):
+            if file.remember(emptied=revisions.ensure(engine)):
                 reopened()
     _prepared.add(engine)
-
-
-def _make_tables(engine: Engine) -> bool:
-    """Whether any was missing. An older one gets the column that it lacks."""
-    lock = _LOCKS[engine.dialect.name]
-    with engine.begin() as connection:
-        missing = not set(_METADATA.tables) <= set(inspect(connection).get_table_names())
-        if missing:
-            connection.exec_driver_sql(lock)
-            _METADATA.create_all(connection)
-    _without_request_id.discard(engine)
-    if not added_column.ensure(engine, lock, LoggedPrediction._fields):
-        _without_request_id.add(engine)
-    return missing
 
 
 def look(engine: Engine, reopened: Callable[[], None]) -> None:
@@ -201,23 +138,55 @@ def writing(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def insert(engine: Engine, rows: Sequence[LoggedPrediction]) -> None:
-    """Add predictions in one transaction. Raises what the database says; nothing is added then."""
-    mark = "?" if engine.dialect.paramstyle == "qmark" else "%s"
-    fields = len(LoggedPrediction._fields) - (engine in _without_request_id)
+def insert(engine: Engine, rows: Sequence[LoggedPrediction], schemas: Mapping[str, Schema]) -> None:
+    """Add predictions in one transaction, with those of ``schemas``, by the hash that rows bear, that are not there yet.
+
+    Raises what the database says; nothing is added then.
+    """
+    known = _kept_schemas.setdefault(engine, set())
+    new = {row.schema_hash for row in rows} - known
     with writing(engine) as connection:
+        _keep_schemas(connection, {name: schemas[name] for name in new if name in schemas})
         for start in range(0, len(rows), ROWS_A_STATEMENT):
-            part = [row[:fields] for row in rows[start : start + ROWS_A_STATEMENT]]
-            connection.exec_driver_sql(_insert(mark, len(part), fields), tuple(chain.from_iterable(part)))
+            _add(connection, rows[start : start + ROWS_A_STATEMENT])
+    known |= new
+
+
+def takes_rows(engine: Engine) -> bool:
+    """Whether the table takes a row that cannot be at fault; it is not kept."""
+    harmless = LoggedPrediction(0.0, None, None, None, "none", "none", 0.0, 0.0, is_fraud=False, amount=None)
+    try:
+        with engine.connect() as connection:
+            _add(connection, [harmless])
+            connection.rollback()
+    except AWAY:
+        return False
+    return True
+
+
+def _add(connection: Connection, rows: Sequence[LoggedPrediction]) -> None:
+    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+    connection.exec_driver_sql(_insert(mark, len(rows)), tuple(chain.from_iterable(rows)))
+
+
+def _keep_schemas(connection: Connection, schemas: Mapping[str, Schema]) -> None:
+    for name, schema in sorted(schemas.items()):
+        document = json.dumps(schema.document())
+        values = {"hash": name, "name": schema.name, "document": document, "first_used_at": time.time()}
+        connection.execute(_dialect(connection).insert(SCHEMAS).values(values).on_conflict_do_nothing())
+
+
+def _dialect(connection: Connection) -> Any:  # noqa: ANN401 - the two have no type in common
+    return postgresql if connection.dialect.name == "postgresql" else sqlite
 
 
 @lru_cache(maxsize=16)
-def _insert(mark: str, rows: int, fields: int) -> str:
+def _insert(mark: str, rows: int) -> str:
     """The driver's own form, many rows in one: for each statement SQLite gives the interpreter to other threads and
     waits to get it back, which beside a busy event loop costs more than the writing."""
-    names = ", ".join(f'"{name}"' for name in LoggedPrediction._fields[:fields])
-    marks = ", ".join([f"({', '.join([mark] * fields)})"] * rows)
-    return f"INSERT INTO predictions ({names}) VALUES {marks}"  # noqa: S608 - our own names
+    names = ", ".join(LoggedPrediction._fields)
+    marks = ", ".join([f"({', '.join([mark] * len(LoggedPrediction._fields))})"] * rows)
+    return f"INSERT INTO {DECISIONS.name} ({names}) VALUES {marks}"  # noqa: S608 - our own names
 
 
 def put_labels(engine: Engine, labels: Sequence[tuple[str, bool]], source: str, now: float) -> int:
@@ -227,11 +196,10 @@ def put_labels(engine: Engine, labels: Sequence[tuple[str, bool]], source: str, 
     """
     if not labels:
         return 0
-    dialect: Any = postgresql if engine.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(LABELS_TABLE)
-    changed = {name: statement.excluded[name] for name in ("is_fraud", "labelled_at", "source")}
-    statement = statement.on_conflict_do_update(index_elements=["transaction_id"], set_=changed)
     with writing(engine) as connection:
+        statement = _dialect(connection).insert(LABELS)
+        changed = {name: statement.excluded[name] for name in ("is_fraud", "labelled_at", "source")}
+        statement = statement.on_conflict_do_update(index_elements=["transaction_id"], set_=changed)
         connection.execute(
             statement,
             [

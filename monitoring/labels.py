@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import CursorResult, Engine, bindparam, delete, exists, func, select
 
 from fraud.inputs.derived import SECONDS_PER_DAY
-from fraud.settings import Settings, not_set
+from fraud.settings import Settings
 from monitoring import database, quality
-from monitoring.database import LABELS_TABLE, PREDICTIONS_TABLE, DatabaseError
 from monitoring.quality import Period
+from monitoring.storage import moving
+from monitoring.storage.tables import DECISIONS, LABELS
 
 if TYPE_CHECKING:
     from monitoring.offline.increment import Increment
@@ -27,17 +28,10 @@ CHUNK_ROWS = 10_000
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Engine]:
-    """The prepared database of ``settings``. Raises SettingsError without one, DatabaseError for what it says."""
-    if settings.database_url is None:
-        raise not_set("FRAUD_DATABASE_URL")
-    engine = database.connect(settings.database_url)
-    try:
+    """The database of ``settings``, with its tables. Raises SettingsError without one, DatabaseError for what it says."""
+    with database.opened(settings) as engine:
         database.prepare(engine)
         yield engine
-    except database.AWAY + database.REFUSED as error:
-        raise DatabaseError(f"the database of FRAUD_DATABASE_URL: {database.line(error)}") from None
-    finally:
-        engine.dispose()
 
 
 def import_files(engine: Engine, sources: Sequence[str]) -> dict[str, Any]:
@@ -68,10 +62,8 @@ def _predicted(engine: Engine, names: Sequence[str]) -> int:
     count = 0
     with engine.connect() as connection:
         for start in range(0, len(names), 500):
-            part = PREDICTIONS_TABLE.c.transaction_id.in_(names[start : start + 500])
-            count += (
-                connection.scalar(select(func.count(PREDICTIONS_TABLE.c.transaction_id.distinct())).where(part)) or 0
-            )
+            part = DECISIONS.c.transaction_id.in_(names[start : start + 500])
+            count += connection.scalar(select(func.count(DECISIONS.c.transaction_id.distinct())).where(part)) or 0
     return count
 
 
@@ -86,13 +78,13 @@ def report(engine: Engine, settings: Settings, *, now: float, by_day: bool = Fal
         unlabelled=settings.unlabelled,
         by_day=by_day,
     )
-    without_id = PREDICTIONS_TABLE.c.transaction_id.is_(None)
+    without_id = DECISIONS.c.transaction_id.is_(None)
     with engine.connect() as connection:
         counts = {
-            "predictions": connection.scalar(select(func.count()).select_from(PREDICTIONS_TABLE)),
-            "too_young": connection.scalar(select(func.count()).where(PREDICTIONS_TABLE.c.scored_at >= period.end)),
+            "predictions": connection.scalar(select(func.count()).select_from(DECISIONS)),
+            "too_young": connection.scalar(select(func.count()).where(DECISIONS.c.scored_at >= period.end)),
             "without_id": connection.scalar(select(func.count()).where(quality.scored_in(period), without_id)),
-            "labels": connection.scalar(select(func.count()).select_from(LABELS_TABLE)),
+            "labels": connection.scalar(select(func.count()).select_from(LABELS)),
         }
     return {
         "scored_from": _iso(period.start),
@@ -104,8 +96,11 @@ def report(engine: Engine, settings: Settings, *, now: float, by_day: bool = Fal
     }
 
 
-def export(engine: Engine, settings: Settings, *, now: float, again: bool, labelled_only: bool) -> "Increment":
-    """Labelled transactions that are old enough, as rows of training data; only new ones unless ``again``.
+def export(
+    engine: Engine, settings: Settings, *, now: float, again: bool, labelled_only: bool, schema: str | None = None
+) -> "Increment":
+    """Labelled transactions that are old enough, as rows of training data; only new ones unless ``again``. Of the
+    schema whose name or hash is given, or of that which was used last.
 
     Raises DataError when there are none, or no label at all to trust the others by.
     """
@@ -113,33 +108,34 @@ def export(engine: Engine, settings: Settings, *, now: float, again: bool, label
 
     period = Period(0.0, now - settings.label_delay_days * SECONDS_PER_DAY)
     unlabelled_too = settings.unlabelled == "legitimate" and not labelled_only
-    return gather(engine, period, unlabelled_too=unlabelled_too, again=again)
+    return gather(engine, period, unlabelled_too=unlabelled_too, again=again, schema=schema)
 
 
 def purge(engine: Engine, before: float, *, dry_run: bool = False) -> dict[str, int]:
     """Delete predictions scored ``before`` that time, and labels as old that have no prediction left; how many."""
-    old = PREDICTIONS_TABLE.c.scored_at < before
+    old = DECISIONS.c.scored_at < before
     predicted_since = exists().where(
-        PREDICTIONS_TABLE.c.transaction_id == LABELS_TABLE.c.transaction_id, PREDICTIONS_TABLE.c.scored_at >= before
+        DECISIONS.c.transaction_id == LABELS.c.transaction_id, DECISIONS.c.scored_at >= before
     )
-    orphans = (LABELS_TABLE.c.labelled_at < before) & ~predicted_since
+    orphans = (LABELS.c.labelled_at < before) & ~predicted_since
     if dry_run:
         with engine.connect() as connection:
             predictions = connection.scalar(select(func.count()).where(old)) or 0
             return {"predictions": predictions, "labels": connection.scalar(select(func.count()).where(orphans)) or 0}
     predictions = 0
+    moving.move(engine)
     while deleted := _delete_some(engine, old):
         predictions += deleted
         sys.stderr.write(f"{predictions} predictions deleted ...\n")
     with engine.begin() as connection:
-        labels: CursorResult[Any] = connection.execute(delete(LABELS_TABLE).where(orphans))
+        labels: CursorResult[Any] = connection.execute(delete(LABELS).where(orphans))
     return {"predictions": predictions, "labels": labels.rowcount}
 
 
 def _delete_some(engine: Engine, condition: Any) -> int:  # noqa: ANN401 - SQLAlchemy's condition
-    some = select(PREDICTIONS_TABLE.c.id).where(condition).limit(CHUNK_ROWS)
+    some = select(DECISIONS.c.id).where(condition).limit(CHUNK_ROWS)
     with engine.begin() as connection:
-        done: CursorResult[Any] = connection.execute(delete(PREDICTIONS_TABLE).where(PREDICTIONS_TABLE.c.id.in_(some)))
+        done: CursorResult[Any] = connection.execute(delete(DECISIONS).where(DECISIONS.c.id.in_(some)))
     return done.rowcount
 
 
@@ -147,10 +143,11 @@ def forget(engine: Engine, names: Sequence[str]) -> dict[str, int]:
     """Delete every prediction and label of these transactions; how many."""
     parameters = [{"name": name} for name in names]
     counts = {}
+    moving.move(engine)  # what code of before has written since the tables were brought up to date
     with engine.begin() as connection:
-        for table in (PREDICTIONS_TABLE, LABELS_TABLE):
+        for name, table in (("predictions", DECISIONS), ("labels", LABELS)):
             statement = delete(table).where(table.c.transaction_id == bindparam("name"))
-            counts[table.name] = sum(connection.execute(statement, one).rowcount for one in parameters)
+            counts[name] = sum(connection.execute(statement, one).rowcount for one in parameters)
     return counts
 
 

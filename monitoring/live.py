@@ -62,7 +62,7 @@ class QualityPublisher:
                 window_days=settings.live_window_days,
                 unlabelled=settings.unlabelled,
             )
-        except database.AWAY + database.REFUSED as error:
+        except database.AWAY as error:
             LOG.warning("live quality is not up to date: %s", database.line(error))
         else:
             self._metrics.describe_quality(qualities, self._delay_seconds)

@@ -9,25 +9,23 @@ are those that could not be written within ``DRAIN_SECONDS`` of the end. SQLAlch
 """
 
 import logging
-import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from itertools import repeat
-from struct import Struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fraud.rows import Packed, ScoredRow
-from fraud.schema import Schema, default
+from fraud.rows import Decoded, Model, Rows, ScoredRow, pack
 from fraud.settings import Settings
 from monitoring.live import QualityPublisher
 from monitoring.record_metrics import RecordMetrics
+from monitoring.storage.sent import RowKind, packed_texts
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from monitoring import database
+    from monitoring.storage.tables import LoggedPrediction
 
 LOG = logging.getLogger("bentoml.fraud")
 
@@ -40,46 +38,27 @@ STEP_ROWS = 500
 """Of a batch, added at once: nobody else works for the while, half a millisecond."""
 
 
-def _amounts(schema: Schema) -> Callable[..., tuple[float]]:
-    """What gives the amount of a packed row, at an offset; 0 where there is none."""
-    name = schema.roles.amount
-    if name is None:
-        return lambda *_: (0.0,)
-    unpack = Struct(f"<{8 * schema.inputs.index(name)}xd").unpack_from
-    if not schema.columns[name].missing:
-        return unpack
-
-    def amount(*row: Any) -> tuple[float]:  # noqa: ANN401
-        (found,) = unpack(*row)
-        return (0.0 if math.isnan(found) else found,)
-
-    return amount
-
-
 class PredictionLog:
     """Writes what was answered to ``engine``. ``add`` is for one thread; ``close`` ends the writing.
 
-    ``schema``: that of the rows. ``features``: whether the inputs of each row are kept; those of another schema than
-    the default one never are, as they could not be read again. ``max_pending``: most rows that wait.
+    ``features``: whether what was sent, and the features, of each row are kept. ``max_pending``: most rows that wait.
     """
 
-    def __init__(
-        self, engine: "Engine", metrics: RecordMetrics, schema: Schema, *, features: bool, max_pending: int
-    ) -> None:
-        from monitoring.database import HASH_LENGTH, LoggedPrediction
+    def __init__(self, engine: "Engine", metrics: RecordMetrics, *, features: bool, max_pending: int) -> None:
+        from monitoring.storage.tables import LoggedPrediction
         from monitoring.storage.writer import BatchWriter
 
         self.engine = engine
-        self._logged, self._schema = LoggedPrediction, schema.hash[:HASH_LENGTH]
-        self._amount_of, self._row_bytes = _amounts(schema), 8 * len(schema.inputs)
+        self._logged = LoggedPrediction
+        self._kinds: dict[str, RowKind] = {}
         self._metrics = metrics
-        self._features = features and schema.hash == default().hash
+        self._features = features
         self._max_pending = max_pending
-        self._queue: deque[database.LoggedPrediction] = deque()
+        self._queue: deque[LoggedPrediction] = deque()
         self._added = self._settled = 0  # each is written by one thread alone
         self._stop = threading.Event()
         self._give_up = threading.Event()
-        self._batches = BatchWriter(engine, metrics, self._stop, self._give_up, self._publish_pending)
+        self._batches = BatchWriter(engine, metrics, self._kinds, self._stop, self._give_up, self._publish_pending)
         self._writer = threading.Thread(target=self._write_all, name="fraud-log", daemon=True)
 
     def start(self) -> None:
@@ -91,58 +70,77 @@ class PredictionLog:
         """Rows added and not yet written or lost."""
         return self._added - self._settled
 
-    def add(self, row: Packed, name: str, score: ScoredRow, request_id: str | None = None) -> None:
-        """Log an answer; ``name`` is the transaction's id, or empty, ``request_id`` that of the call."""
+    def add(
+        self, decoded: Decoded, score: ScoredRow, request_id: str | None = None, key_name: str | None = None
+    ) -> None:
+        """Log an answer; ``request_id`` is that of the call, ``key_name`` whose key it came with."""
         if not self._has_room(1):
             return
+        row, texts, name, model = decoded
+        kind, kept = self._kind(model), self._features
         self._queue.append(
             self._logged(
                 time.time(),
                 name or None,
-                score.model_version,
-                score.fraud_probability,
-                score.is_fraud,
-                self._amount_of(row)[0],
-                self._schema,
-                row if self._features else None,
                 request_id,
+                key_name,
+                score.model_version,
+                kind.hash,
+                score.fraud_probability,
+                score.threshold,
+                score.is_fraud,
+                kind.amount_of(row),
+                row if kept else None,
+                packed_texts(texts) if kept and texts else None,
+                score.features if kept else None,
             )
         )
 
     def add_many(
-        self, rows: Packed, names: Sequence[str], scores: Sequence[ScoredRow], request_id: str | None = None
+        self, rows: Rows, scores: Sequence[ScoredRow], request_id: str | None = None, key_name: str | None = None
     ) -> Generator[None, None, None]:
         """Log the answers to a batch, in steps between which others may work."""
         if not self._has_room(len(scores)):
             return
-        now, left = time.time(), len(scores)
+        now, left, call = time.time(), len(scores), (request_id, key_name)
         try:
             for start in range(0, len(scores), STEP_ROWS):
                 if start:
                     yield
                 step = slice(start, start + STEP_ROWS)
-                packed = rows[start * self._row_bytes : step.stop * self._row_bytes]
-                self._queue.extend(self._many(now, packed, names[step], scores[step], request_id))
+                self._queue.extend(self._many(now, rows, step, scores[step], call))
                 left -= len(scores[step])
         finally:
             self._added -= left  # whoever was given up on
 
     def _many(
-        self, now: float, rows: Packed, names: Sequence[str], scores: Sequence[ScoredRow], request_id: str | None
-    ) -> Iterable["database.LoggedPrediction"]:
-        starts = range(0, len(rows), self._row_bytes)
+        self, now: float, rows: Rows, step: slice, scores: Sequence[ScoredRow], call: tuple[str | None, str | None]
+    ) -> Iterable["LoggedPrediction"]:
+        kind, packed, texts = self._kind(rows.model), pack(rows.values[step]), rows.texts[step]
+        starts, kept = range(0, len(packed), kind.row_bytes), self._features
         return map(
             self._logged,
             repeat(now),
-            [name or None for name in names],
+            [name or None for name in rows.ids[step]],
+            repeat(call[0]),
+            repeat(call[1]),
             [score.model_version for score in scores],
+            repeat(kind.hash),
             [score.fraud_probability for score in scores],
+            [score.threshold for score in scores],
             [score.is_fraud for score in scores],
-            [self._amount_of(rows, start)[0] for start in starts],
-            repeat(self._schema),
-            [rows[start : start + self._row_bytes] for start in starts] if self._features else repeat(None),
-            repeat(request_id),
+            [kind.amount_of(packed, start) for start in starts],
+            [packed[start : start + kind.row_bytes] for start in starts] if kept else repeat(None),
+            [packed_texts(one) if one else None for one in texts] if kept and texts else repeat(None),
+            [score.features for score in scores] if kept else repeat(None),
         )
+
+    def _kind(self, model: Model) -> RowKind:
+        """What rows of a model have in common; made when the first of its schema comes."""
+        found = self._kinds.get(model.schema.hash)
+        if found is None:
+            found = self._kinds[model.schema.hash] = RowKind(model.schema)
+        return found
 
     def _has_room(self, rows: int) -> bool:
         if self.pending + rows > self._max_pending:
@@ -184,7 +182,7 @@ class PredictionLog:
     def _publish_pending(self) -> None:
         self._metrics.pending(self.pending)
 
-    def _take(self) -> list["database.LoggedPrediction"]:
+    def _take(self) -> list["LoggedPrediction"]:
         """The oldest rows."""
         return [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_ROWS))]
 
@@ -192,13 +190,11 @@ class PredictionLog:
 class Records:
     """What a worker keeps in the database: the prediction log and labels; and what it reads there, live quality."""
 
-    def __init__(self, engine: "Engine", settings: Settings, metrics: RecordMetrics, schema: Schema) -> None:
+    def __init__(self, engine: "Engine", settings: Settings, metrics: RecordMetrics) -> None:
         self._engine = engine
         self._metrics = metrics
         self._publisher = QualityPublisher(engine, metrics, settings)
-        self.log = PredictionLog(
-            engine, metrics, schema, features=settings.log_features, max_pending=settings.log_max_pending
-        )
+        self.log = PredictionLog(engine, metrics, features=settings.log_features, max_pending=settings.log_max_pending)
 
     def start(self) -> None:
         """Start the threads that write and ask."""
@@ -217,7 +213,7 @@ class Records:
         try:
             database.prepare(self._engine, self._metrics.reopened)
             database.put_labels(self._engine, [(transaction_id, is_fraud)], source="feedback", now=time.time())
-        except database.AWAY + database.REFUSED as error:
+        except database.AWAY as error:
             LOG.error("a label was not kept: %s", database.line(error))
             return False
         self._metrics.labelled(is_fraud=is_fraud)
@@ -232,13 +228,10 @@ def check_database(settings: Settings) -> None:
         database.connect(settings.database_url)
 
 
-def open_records(settings: Settings, metrics: RecordMetrics, schema: Schema) -> Records | None:
-    """What ``settings`` ask for, of rows of ``schema``; None without a database. Connects to nothing yet.
-
-    Raises SettingsError.
-    """
+def open_records(settings: Settings, metrics: RecordMetrics) -> Records | None:
+    """What ``settings`` ask for; None without a database. Connects to nothing yet. Raises SettingsError."""
     if settings.database_url is None:
         return None
     from monitoring import database
 
-    return Records(database.connect(settings.database_url), settings, metrics, schema)
+    return Records(database.connect(settings.database_url), settings, metrics)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Engine, Float, Integer, Select, and_, case, cast, func, or_, select
 
 from fraud.inputs.derived import SECONDS_PER_DAY
-from monitoring.database import LABELS_TABLE, PREDICTIONS_TABLE, PREDICTIONS_WITH_LABELS
+from monitoring.storage.tables import DECISIONS, DECISIONS_WITH_LABELS, LABELS
 
 OUTCOMES = ("true_positive", "false_positive", "false_negative", "true_negative")
 
@@ -96,25 +96,25 @@ def newest(period: Period) -> ColumnElement[bool]:
 
     Newer by time: a worker that could not write for a while writes its old predictions after others' new ones.
     """
-    newer = PREDICTIONS_TABLE.alias("newer")
-    same_time = and_(newer.c.scored_at == PREDICTIONS_TABLE.c.scored_at, newer.c.id > PREDICTIONS_TABLE.c.id)
+    newer = DECISIONS.alias("newer")
+    same_time = and_(newer.c.scored_at == DECISIONS.c.scored_at, newer.c.id > DECISIONS.c.id)
     superseded = select(newer.c.id).where(
-        newer.c.transaction_id == PREDICTIONS_TABLE.c.transaction_id,
-        or_(newer.c.scored_at > PREDICTIONS_TABLE.c.scored_at, same_time),
+        newer.c.transaction_id == DECISIONS.c.transaction_id,
+        or_(newer.c.scored_at > DECISIONS.c.scored_at, same_time),
     )
-    return and_(scored_in(period), PREDICTIONS_TABLE.c.transaction_id.is_not(None), ~superseded.exists())
+    return and_(scored_in(period), DECISIONS.c.transaction_id.is_not(None), ~superseded.exists())
 
 
 def scored_in(period: Period) -> ColumnElement[bool]:
     """Condition on predictions: scored in ``period``."""
-    return and_(PREDICTIONS_TABLE.c.scored_at >= period.start, PREDICTIONS_TABLE.c.scored_at < period.end)
+    return and_(DECISIONS.c.scored_at >= period.start, DECISIONS.c.scored_at < period.end)
 
 
 def _counts(period: Period, by_day: bool) -> Select[Any]:
     """Version (and day), then rows by decision and label: called fraud or not; labelled fraud, legitimate, or not."""
-    flagged, fraud = PREDICTIONS_TABLE.c.is_fraud, LABELS_TABLE.c.is_fraud
-    day = cast(func.floor(PREDICTIONS_TABLE.c.scored_at / SECONDS_PER_DAY, type_=Float), Integer)
-    groups = [PREDICTIONS_TABLE.c.model_version, *([day.label("day")] if by_day else [])]
+    flagged, fraud = DECISIONS.c.is_fraud, LABELS.c.is_fraud
+    day = cast(func.floor(DECISIONS.c.scored_at / SECONDS_PER_DAY, type_=Float), Integer)
+    groups = [DECISIONS.c.model_version, *([day.label("day")] if by_day else [])]
 
     def count(*conditions: ColumnElement[bool]) -> ColumnElement[int]:
         return func.sum(case((and_(*conditions), 1), else_=0))
@@ -129,7 +129,7 @@ def _counts(period: Period, by_day: bool) -> Select[Any]:
             count(~flagged, fraud.is_(False)).label("passed_legitimate"),
             count(~flagged, fraud.is_(None)).label("passed_unknown"),
         )
-        .select_from(PREDICTIONS_WITH_LABELS)
+        .select_from(DECISIONS_WITH_LABELS)
         .where(newest(period))
         .group_by(*groups)
         .order_by(*reversed(groups))

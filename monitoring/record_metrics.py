@@ -31,6 +31,12 @@ class RecordMetrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self._unwritable = Gauge(
+            "fraud_log_unwritable",
+            "Workers that cannot write to the database now; their predictions wait.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         labels = Counter("fraud_labels_received", "Labels taken by POST /feedback.", ["label"], registry=registry)
         self._labels = {label: labels.labels(label) for label in FEEDBACK_LABELS}
         gauge = partial(Gauge, registry=registry, multiprocess_mode="livemostrecent")
@@ -59,6 +65,10 @@ class RecordMetrics:
     def reopened(self) -> None:
         """Count that the database's file was deleted, emptied or replaced, and opened anew."""
         self._reopened.inc()
+
+    def writable(self, is_writable: bool = True) -> None:
+        """Publish whether the database took what this worker wrote last."""
+        self._unwritable.set(not is_writable)
 
     def pending(self, rows: int) -> None:
         """Publish how many rows this worker has not written yet."""

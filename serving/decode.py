@@ -25,7 +25,7 @@ from msgspec import Raw, defstruct, json
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from pydantic_core import from_json
 
-from fraud.rows import Packed, Rows, unpack
+from fraud.rows import Decoded, Rows, together
 from serving import refuse
 from serving.contract.contract import Contract
 from serving.contract.models import Label
@@ -54,7 +54,7 @@ class Decoder:
         self.contract = contract
         self._quick = Quick(contract)
         self.decode_one = self._quick.decode_one
-        """One transaction and its id (or an empty text); None if a body is not surely a valid one."""
+        """One transaction; None if a body is not surely a valid one."""
 
     def _in_pieces(self, body: bytes, max_rows: int) -> Generator[None, None, Rows | None]:
         """A batch read piece by piece, each up to the end of a row; None if ``body`` is not surely a valid one.
@@ -85,10 +85,9 @@ class Decoder:
                 yield
         return _joined(pieces) if pieces else None
 
-    def parse_one(self, body: bytes) -> Rows:
+    def parse_one(self, body: bytes) -> Decoded:
         """Read one flat JSON transaction. Raises RefusedError."""
-        row, name = self._parse_row(body.removeprefix(_BYTE_ORDER_MARK), refuse.TRANSACTION, self.contract.one)
-        return Rows(unpack([row]), (name,))
+        return self._parse_row(body.removeprefix(_BYTE_ORDER_MARK), refuse.TRANSACTION, self.contract.one)
 
     def parse_many(self, body: bytes, max_rows: int) -> Generator[None, None, Rows]:
         """Read ``{"transactions": [...]}``, in steps between which others may work; returns the rows at the end.
@@ -114,21 +113,19 @@ class Decoder:
             raise (yield from self._outer_problem(body))
         if not self._quick.is_flat and len(cut) > max_rows:
             raise _too_many(max_rows)
-        rows, names, size = [], [], 0
+        rows, size = [], 0
         for position, raw in enumerate(cut):
             text = bytes(raw)
             size += text.count(b'"')
             place = f"transactions.{position}."
-            row, name = self._parse_row(text, refuse.BATCH, self.contract.row, place)
-            rows.append(row)
-            names.append(name)
+            rows.append(self._parse_row(text, refuse.BATCH, self.contract.row, place))
             if position % PIECE_ROWS == 0:
                 yield
         if body.count(b'"') != size + 2:
             raise self._repeated(body, refuse.BATCH)
-        return Rows(unpack(rows), tuple(names))
+        return together(rows)
 
-    def _parse_row(self, text: bytes, what: str, shape: refuse.Shape, place: str = "") -> tuple[Packed, str]:
+    def _parse_row(self, text: bytes, what: str, shape: refuse.Shape, place: str = "") -> Decoded:
         """One transaction, of a batch where there is a ``place``. Raises RefusedError."""
         if (decoded := self.decode_one(text)) is not None:
             return decoded
@@ -145,7 +142,7 @@ class Decoder:
         row = self._quick.row_of(tuple(getattr(transaction, field) for field in self.contract.fields))
         if row is None:
             raise refuse.invalid(what, [(place.removesuffix("."), "cannot be read as one thing only")])
-        return row[0], row[1]
+        return row[0]
 
     def _outer_problem(self, body: bytes) -> Generator[None, None, refuse.RefusedError]:
         """Why a batch cannot be cut into rows: no JSON, another shape, or a number that JSON does not have.
@@ -191,7 +188,8 @@ def _pairs(text: bytes) -> Any:  # noqa: ANN401
 
 
 def _joined(pieces: Sequence[Rows]) -> Rows:
-    return Rows(np.concatenate([piece.values for piece in pieces]), tuple(chain(*(piece.ids for piece in pieces))))
+    ids, texts = (tuple(chain(*parts)) for parts in ((one.ids for one in pieces), (one.texts for one in pieces)))
+    return Rows(np.concatenate([piece.values for piece in pieces]), ids, texts, pieces[0].model)
 
 
 def _too_many(max_rows: int) -> refuse.RefusedError:

@@ -18,7 +18,7 @@ from pydantic import ConfigDict
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from fraud.rows import Rows, ScoredRow, pack
+from fraud.rows import Decoded, Model, Rows, ScoredRow
 from serving import process, refuse
 from serving.answer import answer_many, answer_one
 from serving.contract.models import Label, Prediction, Predictions, batch_of
@@ -35,7 +35,8 @@ _FIRST_ROWS, _FEWEST_ROWS = 64, 16
 _turn = asyncio.Lock()
 """Of the large batches one is worked on at a time: with each more, a turn of the event loop would take longer."""
 
-_rows: ContextVar[Rows] = ContextVar("rows")  # of the call at hand, from its request to its response
+_one: ContextVar[Decoded] = ContextVar("one")  # of the call at hand, from its request to its response
+_many: ContextVar[Rows] = ContextVar("many")
 
 
 async def _body(request: Request, limit: int) -> bytes:
@@ -62,14 +63,14 @@ def _refusing(request: Request) -> Iterator[None]:
 
 
 def in_slices(
-    rows: NDArray[np.float64], score: Callable[[NDArray[np.float64]], list[ScoredRow]]
+    rows: Rows, score: Callable[[Model, NDArray[np.float64]], list[ScoredRow]]
 ) -> Generator[None, None, list[ScoredRow]]:
-    """Scores of rows ``(n, inputs)``, in steps of as many rows as the steps before found time for."""
+    """Scores of rows, in steps of as many as the steps before found time for."""
     scored, size = list[ScoredRow](), _FIRST_ROWS
     while True:
         began, start = time.perf_counter(), len(scored)
-        scored += score(rows[start : start + size])
-        if len(scored) == len(rows):
+        scored += score(rows.model, rows.values[start : start + size])
+        if len(scored) == len(rows.ids):
             return scored
         found_time_for = int(size * _STEP_SECONDS / (time.perf_counter() - began))
         size = max(_FEWEST_ROWS, min(found_time_for, 2 * size))
@@ -91,13 +92,8 @@ async def in_steps(steps: Generator[None, None, T]) -> T:
         steps.close()  # a call that was given up leaves nothing half done until the garbage is looked through
 
 
-async def _answered(rows: Rows, scored: Sequence[ScoredRow], answer: str) -> Response:
-    """Scores as JSON, once they are in the prediction log."""
-    records = process.records()
-    if records is not None:
-        request = request_id.current.get() or None
-        await in_steps(records.log.add_many(pack(rows.values), rows.ids, scored, request))
-    tracing.describe(rows=len(scored))
+def _answered(answer: str, rows: int) -> Response:
+    tracing.describe(rows=rows)
     return Response(answer, media_type="application/json")
 
 
@@ -106,9 +102,11 @@ class OnePrediction(bentoml.IODescriptor, Prediction):
 
     @classmethod
     async def to_http_response(cls, scored: Sequence[ScoredRow], _serde: object) -> Response:
-        """One row's score to JSON."""
-        rows = _rows.get()
-        return await _answered(rows, scored, answer_one(scored[0], rows.ids[0]))
+        """One row's score to JSON, once it is in the prediction log."""
+        decoded = _one.get()
+        if (records := process.records()) is not None:
+            records.log.add(decoded, scored[0], request_id.current.get() or None)
+        return _answered(answer_one(scored[0], decoded.name), 1)
 
 
 class ManyPredictions(bentoml.IODescriptor, Predictions):
@@ -116,9 +114,12 @@ class ManyPredictions(bentoml.IODescriptor, Predictions):
 
     @classmethod
     async def to_http_response(cls, scored: Sequence[ScoredRow], _serde: object) -> Response:
-        """All rows' scores to JSON."""
-        rows = _rows.get()
-        return await _answered(rows, scored, await in_steps(answer_many(scored, rows.ids)))
+        """All rows' scores to JSON, once they are in the prediction log."""
+        rows = _many.get()
+        answer = await in_steps(answer_many(scored, rows.ids))
+        if (records := process.records()) is not None:
+            await in_steps(records.log.add_many(rows, scored, request_id.current.get() or None))
+        return _answered(answer, len(scored))
 
 
 class OneLabel(bentoml.IODescriptor, Label):
@@ -154,12 +155,14 @@ def one_transaction(decoder: Decoder, example: dict[str, Any]) -> type[bentoml.I
         __root_input__: ClassVar[bool] = True
 
         @classmethod
-        async def from_http_request(cls, request: Request, _serde: object) -> NDArray[np.float64]:
-            """Bytes to a row ``(1, inputs)``."""
+        async def from_http_request(cls, request: Request, _serde: object) -> NDArray[np.object_]:
+            """Bytes to a transaction, ``(1,)``: BentoML joins arrays to a batch."""
             with _refusing(request):
-                rows = decoder.parse_one(await _body(request, PREDICT_BYTES))
-            _rows.set(rows)
-            return rows.values
+                decoded = decoder.parse_one(await _body(request, PREDICT_BYTES))
+            _one.set(decoded)
+            alone = np.empty(1, dtype=object)
+            alone[0] = decoded
+            return alone
 
     return OneTransaction
 
@@ -177,11 +180,11 @@ def many_transactions(
         __root_input__: ClassVar[bool] = True
 
         @classmethod
-        async def from_http_request(cls, request: Request, _serde: object) -> NDArray[np.float64]:
-            """Bytes to rows ``(n, inputs)``."""
+        async def from_http_request(cls, request: Request, _serde: object) -> Rows:
+            """Bytes to transactions."""
             with _refusing(request):
                 rows = await in_steps(decoder.parse_many(await _body(request, max_bytes), max_rows))
-            _rows.set(rows)
-            return rows.values
+            _many.set(rows)
+            return rows
 
     return ManyTransactions

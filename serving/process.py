@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from fraud import home
 from fraud.errors import FraudError, SettingsError
-from fraud.rows import Packed, ScoredRow, unpack
+from fraud.rows import Decoded, ScoredRow, by_model
 from fraud.settings import Settings
 from monitoring import multiprocess
 from monitoring.log import Records, check_database, open_records
@@ -69,7 +69,7 @@ def metrics() -> FraudMetrics:
 @cache
 def records() -> Records | None:
     """The prediction log of this worker process; None without a database."""
-    return open_records(settings(), metrics().records, decoder().contract.schema)
+    return open_records(settings(), metrics().records)
 
 
 @cache
@@ -208,13 +208,12 @@ def _short_cut(factory: Any, app: Starlette, note_refused: NoteRefused | None) -
     metrics().flush_with(lambda: counts.turned_away(turned_away()))
     metrics().flush_with(counts.flush)
 
-    def score_batch(rows: list[Packed]) -> list[ScoredRow]:
-        counts.sized(len(rows))
-        scored: list[ScoredRow] = service.score(unpack(rows))
-        return scored
+    def score_batch(decoded: list[Decoded]) -> list[ScoredRow]:
+        counts.sized(len(decoded))
+        return by_model(decoded, service.score)
 
-    async def score_one(row: Packed, _: bool) -> ScoredRow:
-        return list[ScoredRow](service.score(unpack([row])))[0]
+    async def score_one(decoded: Decoded, _: bool) -> ScoredRow:
+        return by_model([decoded], service.score)[0]
 
     problem, log = bento.missing(bento.ONE_WRITE), records()
     if problem:

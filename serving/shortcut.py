@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from fraud.rows import Packed, ScoredRow
+from fraud.rows import Decoded, ScoredRow
 from serving.answer import answer_one
 from serving.bento import body_is_there, is_alone
 from serving.counts import BuiltinCounts
@@ -29,20 +29,20 @@ _JSON, _ID, _TRACE = b"application/json", request_id.HEADER, request_id.TRACEPAR
 class ShortCut:
     """Answers calls of ``/predict``.
 
-    ``decode(body)``: a transaction and its id, or None if it is not surely valid. ``score(row, alone)``: what the model
-    says of a row, which may be gathered with others unless its call is alone; raises RefusedError when there is no
-    answer. ``log(row, id, scored, request id)``: told of what is answered with scores. ``observe(seconds, reason)``:
-    told of each call, as the Edge's. ``send``: sends a whole answer. ``server``: the value of the Server header.
+    ``decode(body)``: a transaction, or None if it is not surely valid. ``score(transaction, alone)``: what its model
+    says of it, which may be gathered with others unless its call is alone; raises RefusedError when there is no
+    answer. ``log(transaction, scored, request id)``: told of what is answered with scores.
+    ``observe(seconds, reason)``: told of each call, as the Edge's. ``send``: sends a whole answer. ``server``: the value of the Server header.
     ``refused(scope, status, reason, request id)``: told of each refused call.
     """
 
     def __init__(
         self,
-        decode: Callable[[bytes], tuple[Packed, str] | None],
-        score: Callable[[Packed, bool], Awaitable[ScoredRow]],
+        decode: Callable[[bytes], Decoded | None],
+        score: Callable[[Decoded, bool], Awaitable[ScoredRow]],
         counts: BuiltinCounts,
         observe: Callable[[float, str | None], None],
-        log: Callable[[Packed, str, ScoredRow, str], None] | None,
+        log: Callable[[Decoded, ScoredRow, str], None] | None,
         send: Callable[[Send, int, Headers, bytes], Awaitable[None]],
         server: str,
         refused: NoteRefused | None = None,
@@ -68,10 +68,9 @@ class ShortCut:
         decoded = self._read(message)
         if decoded is None:
             return _again(message, receive)
-        row, name = decoded
         self._counts.in_progress += 1
         try:
-            scored = await self._score(row, is_alone(receive))
+            scored = await self._score(decoded, is_alone(receive))
         except RefusedError as refusal:
             await self._send(send, refusal.status, refusal.body(), own, started)
             self._observe(time.perf_counter() - started, refusal.reason)
@@ -83,13 +82,13 @@ class ShortCut:
         finally:
             self._counts.in_progress -= 1
         if self._log is not None:
-            self._log(row, name, scored, own.decode())
-        await self._send(send, 200, answer_one(scored, name).encode(), own, started)
+            self._log(decoded, scored, own.decode())
+        await self._send(send, 200, answer_one(scored, decoded.name).encode(), own, started)
         self._observe(time.perf_counter() - started, None)
         return None
 
-    def _read(self, message: Message) -> tuple[Packed, str] | None:
-        """Row and id of a call that is there as a whole and valid."""
+    def _read(self, message: Message) -> Decoded | None:
+        """The transaction of a call that is there as a whole and valid."""
         if message["type"] != "http.request" or message.get("more_body", False):
             return None
         body = message["body"]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fraud.errors import DataError
 from fraud.inputs.levels import Levels, content
 from fraud.schema import Schema
-from fraud.tables import table
+from fraud.tables import table, written
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,13 +76,9 @@ class Dataset:
             if column.kind == "category":
                 known = np.array([*self.levels[name], None], dtype=object)
                 columns[name] = known[np.where(np.isnan(values), len(known) - 1, values).astype(np.int64)]
-            elif column.kind == "time" and (column.format or column.zone):
-                columns[name] = pd.to_datetime(values, unit="s", utc=True)
             else:
-                columns[name] = values
-        fraud = self.schema.roles.fraud
-        meanings = (0, 1) if fraud is None else (f"not {fraud[0]}", fraud[0])
-        columns[str(self.schema.roles.label)] = np.array(meanings)[self.labels[indices]]
+                columns[name] = written.cells(values, column)
+        columns[str(self.schema.roles.label)] = written.labels(self.labels[indices], self.schema)
         if self.others is not None:
             columns |= {str(name): self.others[name].to_numpy()[indices] for name in self.others}
         return pd.DataFrame(columns)

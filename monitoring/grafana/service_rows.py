@@ -212,11 +212,14 @@ def workers() -> Row:
         series(
             "Predictions waiting to be logged",
             "Rows in memory that the database has not taken yet. Bad: growing. At FRAUD_LOG_MAX_PENDING a worker "
-            "loses rows. File replaced: times in the chosen window that SQLite's file was another than before.",
+            "loses rows. Cannot write: workers that the database takes nothing from. File replaced: times in the chosen "
+            "window that SQLite's file was another than before.",
             "short",
             Query("sum(fraud_log_pending)", "waiting"),
+            Query("sum(fraud_log_unwritable)", "workers that cannot write"),
             Query("sum(increase(fraud_log_reopened_total[$window]))", "file replaced"),
             width=5,
+            also=("FraudLogUnwritable",),
         ),
         series(
             "Labels received",

@@ -2,14 +2,15 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 
 from sqlalchemy import Engine
 
 from monitoring import database
-from monitoring.database import LoggedPrediction
 from monitoring.record_metrics import RecordMetrics
+from monitoring.storage.sent import RowKind
+from monitoring.storage.tables import LoggedPrediction
 
 LOG = logging.getLogger("bentoml.fraud")
 
@@ -24,53 +25,85 @@ SAY_SECONDS = 60.0
 class BatchWriter:
     """Writes batches to ``engine`` in the thread that calls.
 
-    ``stop``: the service ends, so hurry. ``give_up``: its time is over. ``waiting`` is called at each failure.
+    ``kinds``: of the rows that come, by the whole hash of their schema. ``stop``: the service ends, so hurry.
+    ``give_up``: its time is over. ``waiting`` is called at each failure.
     """
 
     def __init__(
-        self, engine: Engine, metrics: RecordMetrics, stop: Event, give_up: Event, waiting: Callable[[], None]
+        self,
+        engine: Engine,
+        metrics: RecordMetrics,
+        kinds: Mapping[str, RowKind],
+        stop: Event,
+        give_up: Event,
+        waiting: Callable[[], None],
     ) -> None:
         self._engine = engine
+        self._kinds = kinds
         self._metrics = metrics
         self._stop = stop
         self._give_up = give_up
         self._waiting = waiting
-        self._said_at = -SAY_SECONDS
+        self._said_at = self._tried_at = -SAY_SECONDS
+        self._is_ready = True
 
     def write(self, batch: Sequence[LoggedPrediction]) -> None:
-        """Write ``batch``; a row that the database refuses is lost and counted, and costs no other."""
+        """Write ``batch``; a row that the database refuses is lost and counted, and costs no other.
+
+        Where it refuses any row, the table is at fault, and rows wait.
+        """
         failures = 0
+        schemas = {kind.hash: kind.schema for kind in list(self._kinds.values())}
         while not self._give_up.is_set():
             try:
                 database.prepare(self._engine, self._metrics.reopened)
-                database.insert(self._engine, batch)
-            except database.REFUSED as error:
-                self._write_apart(batch, error)
-                return
+                database.insert(self._engine, batch, schemas)
             except database.AWAY as error:
+                if isinstance(error, database.REFUSED) and database.takes_rows(self._engine):
+                    self._write_apart(batch, error)
+                    return
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
-                self._say("the prediction log cannot be written (%s); again in %g s", database.line(error), pause)
+                self._say(
+                    "the prediction log cannot be written (%s); rows wait, again in %g s", database.line(error), pause
+                )
+                self._note(is_ready=False)
                 self._waiting()
                 database.forget(self._engine)
                 self._rest(pause)
             else:
                 self._metrics.written(len(batch))
+                self._note(is_ready=True)
                 return
 
     def open(self) -> None:
-        """Make the database before the first row: what is wrong with it is said at the start."""
+        """Look at the database before the first row: what is wrong with it is said at the start."""
         self._attempt(database.prepare)
 
     def look(self) -> None:
-        """Without rows: have a database that was deleted or replaced made again, so that it shows within seconds."""
-        self._attempt(database.look)
+        """Without rows: have a database that was deleted or replaced, or was not ready, looked at again, so that it
+        shows within seconds."""
+        if self._is_ready:
+            self._attempt(database.look)
+        elif time.monotonic() - self._tried_at >= RETRY_SECONDS[-1]:
+            self._attempt(database.prepare)
 
     def _attempt(self, work: Callable[[Engine, Callable[[], None]], None]) -> None:
+        self._tried_at = time.monotonic()
         try:
             work(self._engine, self._metrics.reopened)
-        except database.AWAY + database.REFUSED as error:
-            self._say("the prediction log cannot be written (%s)", database.line(error))
+        except database.AWAY as error:
+            self._note(is_ready=False)
+            self._say("the prediction log cannot be written (%s); rows wait", database.line(error))
+        else:
+            self._note(is_ready=True)
+
+    def _note(self, *, is_ready: bool) -> None:
+        if is_ready and not self._is_ready:
+            LOG.info("the prediction log is written")
+            self._said_at = -SAY_SECONDS
+        self._is_ready = is_ready
+        self._metrics.writable(is_ready)
 
     def _write_apart(self, batch: Sequence[LoggedPrediction], error: Exception) -> None:
         """Halve until the rows that are refused stand alone."""

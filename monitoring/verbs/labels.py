@@ -49,6 +49,11 @@ def add_to(verbs: Verbs) -> None:
     export.add_argument("file", type=local_path, nargs="?", help="a .parquet file to write")
     export.add_argument("--push", action="store_true", help="upload below dataset/new/ of FRAUD_S3_URI")
     export.add_argument("--again", action="store_true", help="with what was exported before")
+    export.add_argument(
+        "--schema",
+        metavar="NAME",
+        help="of which transactions, where the log has several kinds: a schema's name or hash (default: the last used)",
+    )
     export.add_argument("--labelled-only", action="store_true", help="without those that no label came for")
 
     purge = command.subcommand(
@@ -113,7 +118,12 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
 
     with labels.opened(settings) as engine:
         rows = labels.export(
-            engine, settings, now=time.time(), again=arguments.again, labelled_only=arguments.labelled_only
+            engine,
+            settings,
+            now=time.time(),
+            again=arguments.again,
+            labelled_only=arguments.labelled_only,
+            schema=arguments.schema,
         )
         document: dict[str, Any] = rows.as_dict()
         if arguments.file is not None:

@@ -1,5 +1,6 @@
 """What a model's transactions look like on the wire: made once, of its schema and the levels that it has learnt."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fraud.inputs.example import plain
@@ -13,13 +14,22 @@ from serving.contract.wire import may_be_absent, wire_of
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from fraud.store import Served
+
 
 class Contract:
-    """That of ``schema``; ``levels`` are the texts of categories that the model knows."""
+    """That of ``schema``; ``levels`` are the texts of categories that the model knows. ``hash_key`` is what keys are
+    hashed with before anybody keeps them; without it nobody does.
+    """
 
-    def __init__(self, schema: Schema, levels: Levels) -> None:
+    def __init__(self, schema: Schema, levels: Levels, hash_key: Callable[[str], str] | None = None) -> None:
         self.schema = schema
+        self.hash_key = hash_key
+        self.served: Served | None = None
+        """The model, once it is loaded: decoded rows carry the contract, so that no other model scores them."""
         self.columns = tuple(schema.columns)
+        self.amount = schema.position(schema.roles.amount)
+        """Where the amount stands in a row array."""
         self.id_name = schema.roles.id or unlike(ID_COLUMN, self.columns)
         """What the id is called in a request; in the answer it is always ``transaction_id``."""
         self.wires = {name: wire_of(schema.columns[name], levels.get(name, ())) for name in self.columns}

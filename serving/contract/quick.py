@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, DecodeError, Meta, Raw, Struct, UnsetType, defstruct, json
 from msgspec.structs import astuple
 
-from fraud.rows import Packed, Rows, packer, unpack
+from fraud.rows import Decoded, Rows, Texts, packer, together, unpack
 from fraud.schema import ID_PATTERN
 from serving.contract.contract import Contract
 
@@ -44,6 +44,9 @@ class Quick:
         """Columns whose value is no number yet, or may be absent: where, whether it may, and what makes it one."""
         self.is_flat = not self.odd and not any(mark in name for name in columns for mark in "{}")
         """Whether each brace of a batch is that of a row."""
+        self._texts = [place for place, name in enumerate(columns) if schema.columns[name].kind in ("category", "key")]
+        self._keys = [place for place, text in enumerate(self._texts) if schema.columns[columns[text]].kind == "key"]
+        """Where the texts stand among all values, and where keys among the texts."""
         self._quotes = 2 * sum(not contract.may_be_absent(name) for name in columns)
         """Of the keys that are there in every transaction."""
         self.commas = 2 * (len(columns) + 1)
@@ -62,8 +65,8 @@ class Quick:
         names = dict(zip(contract.fields, (*contract.columns, contract.id_name), strict=True))
         return defstruct("Transaction", fields, rename=names, kw_only=True, forbid_unknown_fields=True, gc=False)
 
-    def decode_one(self, body: bytes) -> tuple[Packed, str] | None:
-        """One transaction and its id (or an empty text); None if ``body`` is not surely a valid one."""
+    def decode_one(self, body: bytes) -> Decoded | None:
+        """One transaction; None if ``body`` is not surely a valid one."""
         if self.is_off:
             return None
         try:
@@ -71,13 +74,13 @@ class Quick:
         except NOT_VALID:
             return None
         decoded = self.row_of(values)
-        if decoded is None or body.count(b'"') != decoded[2] or (self.odd and b"\\" in body):
+        if decoded is None or body.count(b'"') != decoded[1] or (self.odd and b"\\" in body):
             return None
-        return decoded[0], decoded[1]
+        return decoded[0]
 
-    def row_of(self, values: tuple[Any, ...]) -> tuple[Packed, str, int] | None:
-        """Values of msgspec's as a row, its id, and how many quotes belong to them; None where one is not valid."""
-        name = values[-1]
+    def row_of(self, values: tuple[Any, ...]) -> tuple[Decoded, int] | None:
+        """Values of msgspec's as a transaction, and how many quotes belong to them; None where one is not valid."""
+        name, texts = values[-1], self._texts_of(values) if self._texts else ()
         quotes = self._quotes + (0 if name is UNSET else 2 if name is None else 4)
         if self.odd:
             changed: Any = list(values)
@@ -91,7 +94,15 @@ class Quick:
                 if number is None:
                     return None
             values = changed if self._inputs is None else self._inputs(changed)
-        return self._pack(*values[:-1]), "" if name is UNSET else name or "", quotes
+        return Decoded(self._pack(*values[:-1]), texts, "" if name is UNSET else name or "", self.contract), quotes
+
+    def _texts_of(self, values: tuple[Any, ...]) -> Texts:
+        """What numbers do not hold of the values; keys hashed, or left out where nothing hashes them."""
+        found = [None if (value := values[place]) is UNSET else value for place in self._texts]
+        for place in self._keys:
+            if (key := found[place]) is not None:
+                found[place] = self.contract.hash_key(key) if self.contract.hash_key else None
+        return tuple(found)
 
     def decode_rows(self, text: bytes) -> Rows | None:
         """Transactions behind one another, with commas between them."""
@@ -103,15 +114,14 @@ class Quick:
             return None
         if not self.odd:
             return self._plain_rows([astuple(struct) for struct in structs], quotes)
-        packed, names = list[Packed](), list[str]()
+        found = list[Decoded]()
         for struct in structs:
             row = self.row_of(astuple(struct))
             if row is None:
                 return None
-            packed.append(row[0])
-            names.append(row[1])
-            quotes -= row[2]
-        return Rows(unpack(packed), tuple(names)) if packed and not quotes else None
+            found.append(row[0])
+            quotes -= row[1]
+        return together(found) if found and not quotes else None
 
     def _plain_rows(self, rows: Sequence[tuple[Any, ...]], quotes: int) -> Rows | None:
         """``decode_rows`` where every value is a number that is there."""
@@ -119,7 +129,8 @@ class Quick:
         texts = 4 * len(rows) - 4 * names.count(UNSET) - 2 * names.count(None)
         if not rows or quotes != self._quotes * len(rows) + texts:
             return None
-        return Rows(unpack([self._pack(*row[:-1]) for row in rows]), tuple(name or "" for name in names))
+        values = unpack([self._pack(*row[:-1]) for row in rows])
+        return Rows(values, tuple(name or "" for name in names), (), self.contract)
 
 
 def _as_it_is(value: Any) -> Any:  # noqa: ANN401

@@ -5,7 +5,7 @@ import pytest
 
 from fraud.schema import default
 from monitoring import database
-from monitoring.database import LoggedPrediction
+from monitoring.storage.tables import LoggedPrediction
 from tests.ulb import COLUMNS
 
 SCHEMA = default().hash[:12]
@@ -37,8 +37,9 @@ def predict(engine):
         values[COLUMNS.index("Time")] = abs(values[0]) * 1000
         values[COLUMNS.index("Amount")] = abs(values[-1])
         row = values.astype("<f8").tobytes() if features else None
-        scored = LoggedPrediction(now - age_days * DAY, name, version, 0.9 * flagged, flagged, values[-1], schema, row)
-        database.insert(engine, [scored])
+        at, score = now - age_days * DAY, 0.9 * flagged
+        scored = LoggedPrediction(at, name, None, None, version, schema, score, 0.5, flagged, values[-1], row)
+        database.insert(engine, [scored], {SCHEMA: default()})
         return values
 
     return add

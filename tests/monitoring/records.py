@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from fraud.rows import Rows, ScoredRow
 from fraud.schema import default
-from monitoring.database import LoggedPrediction
+from monitoring.storage.tables import LoggedPrediction
 from tests.ulb import COLUMNS
 
 DAY = 86_400
@@ -20,4 +21,25 @@ def scored(name, days_ago=10.0, *, flagged=False, version="v1", schema=HASH, row
     """A prediction, with features unless ``row`` is None."""
     score = 0.9 if flagged else 0.1
     given = features(time) if row == b"" else row
-    return LoggedPrediction(NOW - days_ago * DAY, name, version, score, flagged, 1.0, schema, given)
+    at = NOW - days_ago * DAY
+    return LoggedPrediction(at, name, None, None, version, schema, score, 0.5, flagged, 1.0, given)
+
+
+class Served:
+    """A model, as decoded rows carry it."""
+
+    def __init__(self, schema=None):
+        self.schema = schema or default()
+
+
+MODEL = Served()
+
+
+def sent(values, names, texts=(), model=MODEL):
+    """Decoded transactions, as the service logs them."""
+    return Rows(np.asarray(values, dtype=np.float64), tuple(names), tuple(texts), model)
+
+
+def answers(count, version="v1"):
+    """What the service says of so many."""
+    return [ScoredRow(number / count, number % 3 == 0, version, 0.5, number.to_bytes(4)) for number in range(count)]

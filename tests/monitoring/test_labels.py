@@ -12,7 +12,7 @@ from fraud import command
 from fraud.schema import default
 from monitoring import __main__ as program
 from monitoring import database
-from monitoring.database import LABELS_TABLE, PREDICTIONS_TABLE
+from monitoring.storage.tables import DECISIONS, LABELS, LoggedPrediction
 from tests.ulb import COLUMNS, LABEL
 from training import data
 
@@ -60,7 +60,7 @@ def test_a_file_of_labels_is_kept(call, engine, scored, tmp_path, column, values
     assert code == 0
     assert counts(result) == {"labels": 3, "frauds": 2, "without_prediction": 1}
     assert result["taken_as"] == {yes: "fraud", no: "legitimate"}
-    kept = dict(stored(engine, LABELS_TABLE, "transaction_id", "is_fraud"))
+    kept = dict(stored(engine, LABELS, "transaction_id", "is_fraud"))
     assert kept == {"t0": True, "t9": False, "elsewhere": True}
 
 
@@ -69,7 +69,7 @@ def test_a_comma_at_the_end_of_each_row_moves_no_label(call, engine, tmp_path):
     text = "transaction_id,is_fraud,note\n17,1,0,\n18,0,1,\n"
     code, result, _ = call("import", csv(tmp_path, text))
     assert (code, counts(result)) == (0, {"labels": 2, "frauds": 1, "without_prediction": 2})
-    assert dict(stored(engine, LABELS_TABLE, "transaction_id", "is_fraud")) == {"17": True, "18": False}
+    assert dict(stored(engine, LABELS, "transaction_id", "is_fraud")) == {"17": True, "18": False}
 
 
 def test_parquet_is_read_too(call, engine, tmp_path):
@@ -82,14 +82,14 @@ def test_parquet_is_read_too(call, engine, tmp_path):
         {"labels": 2, "frauds": 1, "without_prediction": 2},
         ["Parquet"],
     )
-    assert stored(engine, LABELS_TABLE, "transaction_id") == [("17",), ("18",)]
+    assert stored(engine, LABELS, "transaction_id") == [("17",), ("18",)]
 
 
 def test_a_later_label_replaces_an_earlier_one(call, engine, tmp_path):
     """A dispute that was lost: the transaction has one label, the last."""
     call("import", csv(tmp_path, "transaction_id,is_fraud\na,1\n"))
     call("import", csv(tmp_path, "transaction_id,is_fraud\na,0\n"))
-    assert stored(engine, LABELS_TABLE, "transaction_id", "is_fraud", "source") == [("a", False, "import")]
+    assert stored(engine, LABELS, "transaction_id", "is_fraud", "source") == [("a", False, "import")]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_file_that_is_not_one_of_labels_changes_nothing(call, engine, tmp_path
     code, result, err = call("import", csv(tmp_path, text))
     assert (code, result) == (1, None)
     assert words in err
-    assert stored(engine, LABELS_TABLE, "transaction_id") == []
+    assert stored(engine, LABELS, "transaction_id") == []
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_labels_as_banks_write_them(call, engine, tmp_path, form, read_as):
     assert (result["labels"], result["frauds"], result["blank"], result["read_as"]) == (8, 5, 3, [read_as])
     assert result["taken_as"]["confirmed_fraud"] == "fraud"
     assert result["taken_as"]["Not fraud"] == "legitimate"
-    kept = dict(stored(engine, LABELS_TABLE, "transaction_id", "is_fraud"))
+    kept = dict(stored(engine, LABELS, "transaction_id", "is_fraud"))
     frauds = {name for name, is_fraud in kept.items() if is_fraud}
     assert (frauds, set(kept) - frauds) == ({"000", "002", "004", "007", "009"}, {"001", "003", "008"})
 
@@ -161,7 +161,7 @@ def test_of_two_labels_the_later_one_is_taken(call, engine, tmp_path, heading, e
     code, result, err = call("import", tmp_path / "*.csv")
     assert code == 0, err
     assert (result["labels"], result["reversed"]) == (3, 2)
-    kept = dict(stored(engine, LABELS_TABLE, "transaction_id", "is_fraud"))
+    kept = dict(stored(engine, LABELS, "transaction_id", "is_fraud"))
     assert kept == {"a": False, "b": True, "c": True}
 
 
@@ -180,7 +180,7 @@ def test_two_labels_that_no_date_decides_are_refused(call, engine, tmp_path, tex
     assert code == 1
     assert "a must be given one label, not both (rows 0, 1, counted" in err
     assert "add a column date, such as 2026-01-05: the later label is taken" in err
-    assert stored(engine, LABELS_TABLE, "transaction_id") == []
+    assert stored(engine, LABELS, "transaction_id") == []
 
 
 def test_which_column_is_the_date_must_be_plain(call, tmp_path):
@@ -204,7 +204,7 @@ def test_what_may_be_no_label_is_refused(call, engine, tmp_path, columns, words)
     code, _, said = call("import", tmp_path / "labels.parquet")
     assert code == 1
     assert words in said
-    assert stored(engine, LABELS_TABLE, "transaction_id") == []
+    assert stored(engine, LABELS, "transaction_id") == []
 
 
 def test_an_empty_id_is_refused(call, engine, tmp_path):
@@ -213,7 +213,7 @@ def test_an_empty_id_is_refused(call, engine, tmp_path):
     code, _, said = call("import", tmp_path / "labels.parquet")
     assert code == 1
     assert "1 row is not (row 1)" in said
-    assert stored(engine, LABELS_TABLE, "transaction_id") == []
+    assert stored(engine, LABELS, "transaction_id") == []
 
 
 def test_an_export_does_not_replace_an_earlier_one(call, scored, tmp_path):
@@ -258,10 +258,10 @@ def test_labelled_transactions_become_training_data(call, scored, tmp_path):
     assert code == 0
     assert (result["rows"], result["frauds"], result["labelled"]) == (10, 2, 3)
     frame = pd.read_parquet(target)
-    assert list(frame.columns) == [*COLUMNS, LABEL]
+    assert list(frame.columns) == [*COLUMNS, "transaction_id", LABEL]
     assert frame["Time"].is_monotonic_increasing
     expected = {(*values.tolist(), float(name in ("t0", "t9"))) for name, values in scored.items()}
-    assert {tuple(map(float, row)) for row in frame.to_numpy()} == expected
+    assert {tuple(map(float, row)) for row in frame.drop(columns="transaction_id").to_numpy()} == expected
     assert data.load([str(target)], default()).frauds == 2
 
 
@@ -280,8 +280,8 @@ def test_a_row_is_exported_once_and_again_when_its_label_comes_late(call, scored
     assert code == 1
     assert "no labelled transaction to export" in err
     call("import", csv(tmp_path, "transaction_id,is_fraud\nt8,1\n"))
-    assert call("export", tmp_path / "three.parquet")[1] | {"file": ""} == {
-        "rows": 1, "frauds": 1, "labelled": 1, "left_out": {"other_schema": 0, "without_features": 0}, "file": "",
+    assert call("export", tmp_path / "three.parquet")[1] | {"file": "", "schema": {}} == {
+        "schema": {}, "rows": 1, "frauds": 1, "labelled": 1, "left_out": {"other_schema": 0, "without_features": 0}, "file": "",
     }  # fmt: skip
     assert call("export", tmp_path / "four.parquet", "--again")[1]["rows"] == 10
 
@@ -320,10 +320,10 @@ def test_purging_deletes_the_old_and_keeps_the_rest(call, engine, predict, score
     database.put_labels(engine, [("old", True), ("t0", True)], "import", time.time() - 190 * 86_400)
     would = call("purge", "--older-than-days", 180, "--dry-run")[1]
     assert would == {"would_delete": {"predictions": 2, "labels": 1}}
-    assert len(stored(engine, PREDICTIONS_TABLE, "id")) == 12
+    assert len(stored(engine, DECISIONS, "id")) == 12
     assert call("purge", "--older-than-days", 180)[1] == {"deleted": {"predictions": 2, "labels": 1}}
-    assert len(stored(engine, PREDICTIONS_TABLE, "id")) == 10
-    assert stored(engine, LABELS_TABLE, "transaction_id") == [("t0",)]
+    assert len(stored(engine, DECISIONS, "id")) == 10
+    assert stored(engine, LABELS, "transaction_id") == [("t0",)]
     assert call("purge", "--older-than-days", 180)[1] == {"deleted": {"predictions": 0, "labels": 0}}
 
 
@@ -331,7 +331,7 @@ def test_deleting_forgets_a_transaction(call, engine, scored, tmp_path):
     """Every trace: predictions, labels, and its bytes in the file."""
     call("import", csv(tmp_path, "transaction_id,is_fraud\nt0,1\n"))
     assert call("delete", "t0", "nobody")[1] == {"deleted": {"predictions": 1, "labels": 1}}
-    assert ("t0",) not in stored(engine, PREDICTIONS_TABLE, "transaction_id")
+    assert ("t0",) not in stored(engine, DECISIONS, "transaction_id")
     with engine.connect() as connection:
         connection.exec_driver_sql("pragma wal_checkpoint(truncate)")
     assert scored["t0"].astype("<f8").tobytes() not in (tmp_path / "fraud.sqlite").read_bytes()
@@ -374,10 +374,10 @@ def test_many_rows_are_judged_in_the_database(engine):
     """Fifty thousand predictions give one row back, and every one is counted."""
     random = np.random.default_rng(0)
     rows = [
-        database.LoggedPrediction(time.time() - 10 * 86_400, f"n{number}", "v1", 0.5, bool(flag), 1.0, "x", None)
+        LoggedPrediction(time.time() - 864_000, f"n{number}", None, None, "v1", "x", 0.5, 0.5, bool(flag), 1.0)
         for number, flag in enumerate(random.random(50_000) < 0.01)
     ]
-    database.insert(engine, rows)
+    database.insert(engine, rows, {})
     database.put_labels(engine, [(f"n{number}", True) for number in range(100)], "import", time.time())
     from monitoring import quality
 

@@ -1,33 +1,26 @@
 """The prediction log: what was answered arrives in a real SQLite file, what is lost is counted, nothing waits."""
 
+import json
 import sqlite3
 import time
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from fraud.rows import pack
-from fraud.schema import default, parse
+from fraud.rows import Decoded, ScoredRow, pack
+from fraud.schema import default, of_document, parse
 from fraud.settings import Settings
 from monitoring import database, log
 from monitoring.live import QualityPublisher
 from monitoring.log import Records, check_database, open_records
 from monitoring.record_metrics import RecordMetrics
 from monitoring.storage import writer
+from tests.monitoring.records import MODEL, Served, answers, sent
 from tests.steps import finished
 from tests.ulb import COLUMNS
 
 AMOUNT = COLUMNS.index("Amount")
-
-
-class Answer(NamedTuple):
-    """What the service gives the log."""
-
-    fraud_probability: float
-    is_fraud: bool
-    model_version: str
 
 
 @pytest.fixture
@@ -40,9 +33,9 @@ def records(registry, tmp_path):
     """Makes Records on one SQLite file, and closes them."""
     opened = []
 
-    def make(own=None, **settings):
+    def make(**settings):
         given = {"database_url": f"sqlite:///{tmp_path / 'fraud.sqlite'}", **settings}
-        opened.append(open_records(Settings(**given), RecordMetrics(registry), own or default()))
+        opened.append(open_records(Settings(**given), RecordMetrics(registry)))
         return opened[-1]
 
     yield make
@@ -63,13 +56,9 @@ def rows(count):
     return np.random.default_rng(1).normal(size=(count, len(COLUMNS))).round(6) + 7.0
 
 
-def answers(count, version="v1"):
-    return [Answer(number / count, number % 3 == 0, version) for number in range(count)]
-
-
 def written(tmp_path, what="*"):
     with sqlite3.connect(tmp_path / "fraud.sqlite") as connection:
-        return connection.execute(f"select {what} from predictions order by id").fetchall()  # noqa: S608
+        return connection.execute(f"select {what} from fraud_decisions order by id").fetchall()  # noqa: S608
 
 
 def until(check):
@@ -89,11 +78,15 @@ def test_all_that_was_answered_is_written(records, registry, tmp_path):
     kept = records()
     before = time.time()
     kept.start()
-    finished(kept.log.add_many(pack(given), ["a", "", "b", "", "c"], scored))
+    finished(kept.log.add_many(sent(given, ["a", "", "b", "", "c"]), scored))
     kept.close()
-    found = written(tmp_path, "transaction_id, fraud_probability, is_fraud, model_version, amount, schema_hash, row")
+    found = written(
+        tmp_path,
+        "transaction_id, fraud_probability, is_fraud, model_version, amount, schema_hash, sent_numbers, threshold, "
+        "features",
+    )
     assert [row[0] for row in found] == ["a", None, "b", None, "c"]
-    assert [(row[1], bool(row[2]), row[3]) for row in found] == scored
+    assert [(row[1], bool(row[2]), row[3], row[7], row[8]) for row in found] == scored
     assert [row[4] for row in found] == given[:, AMOUNT].tolist()
     assert {row[5] for row in found} == {default().hash[:12]}
     assert np.array_equal([np.frombuffer(row[6], "<f8") for row in found], given)
@@ -110,42 +103,62 @@ def test_all_that_was_answered_is_written(records, registry, tmp_path):
         (
             '[roles]\namount = "b"\n[columns.a]\nkind = "number"\n[columns.b]\nkind = "number"\nmissing = true\n',
             [1.0, np.nan],
-            [0.0, 0.0],
+            [None, None],
         ),
-        ('[columns.a]\nkind = "number"\n', [1.0], [0.0, 0.0]),
+        ('[columns.a]\nkind = "number"\n', [1.0], [None, None]),
     ],
     ids=["amount", "missing amount", "no amount"],
 )
-def test_rows_of_another_schema_are_logged_without_inputs(records, registry, tmp_path, declared, values, amounts):
-    """Their schema's hash says so; an amount that is missing is 0, and no row is lost for it."""
-    own = parse(f'name = "own"\n{declared}', "own.toml")
-    kept = records(own)
+def test_the_amount_is_kept_where_there_is_one(records, registry, tmp_path, declared, values, amounts):
+    """NULL where a schema names none, and where it is missing: no row is lost for it."""
+    model = Served(parse(f'name = "own"\n{declared}', "own.toml"))
+    kept = records()
     kept.start()
-    packed = pack(np.array([values]))
-    kept.log.add(packed, "a", answers(1)[0])
-    finished(kept.log.add_many(packed, ["b"], answers(1)))
+    kept.log.add(Decoded(pack(np.array([values])), (), "a", model), answers(1)[0])
+    finished(kept.log.add_many(sent([values], ["b"], model=model), answers(1)))
     kept.close()
-    found = written(tmp_path, "transaction_id, amount, schema_hash, row")
-    assert found == [(name, amount, own.hash[:12], None) for name, amount in zip("ab", amounts, strict=True)]
+    found = written(tmp_path, "transaction_id, amount, schema_hash")
+    assert found == [(name, amount, model.schema.hash[:12]) for name, amount in zip("ab", amounts, strict=True)]
     assert counted(registry, "invalid") == 0
+
+
+def test_schemas_are_kept_with_the_first_row_of_each(records, tmp_path):
+    """Two in one log, as after a change of the model; each row names its own."""
+    own = Served(parse('name = "own"\n[columns.a]\nkind = "category"\n', "own.toml"))
+    kept = records()
+    finished(kept.log.add_many(sent(rows(1), ["a"]), answers(1)))
+    finished(kept.log.add_many(sent([[-1.0], [np.nan]], ["b", "c"], [("seldom",), (None,)], own), answers(2)))
+    kept.start()
+    kept.close()
+    with sqlite3.connect(tmp_path / "fraud.sqlite") as connection:
+        found = connection.execute("select hash, name, document from fraud_schemas").fetchall()
+    known = {name: of_document(json.loads(document), "") for name, _, document in found}
+    assert known == {default().hash[:12]: default(), own.schema.hash[:12]: own.schema}
+    assert written(tmp_path, "schema_hash, sent_texts") == [
+        (default().hash[:12], None),
+        (own.schema.hash[:12], '["seldom"]'),
+        (own.schema.hash[:12], "[null]"),
+    ]
 
 
 def test_features_can_be_left_out(records, tmp_path):
     """With FRAUD_LOG_FEATURES off the scores are kept and the inputs are not."""
     kept = records(log_features=False)
     kept.start()
-    finished(kept.log.add_many(pack(rows(3)), ["", "", ""], answers(3)))
+    finished(kept.log.add_many(sent(rows(3), ["", "", ""]), answers(3)))
     kept.close()
-    assert written(tmp_path, "row") == [(None,)] * 3
+    assert written(tmp_path, "sent_numbers, sent_texts, features") == [(None,) * 3] * 3
 
 
 def test_many_calls_are_written_together(records, tmp_path, monkeypatch):
     """A thousand answers that waited take few transactions."""
     inserts, real = [], database.insert
-    monkeypatch.setattr(database, "insert", lambda engine, batch: inserts.append(len(batch)) or real(engine, batch))
+    monkeypatch.setattr(
+        database, "insert", lambda engine, batch, known: inserts.append(len(batch)) or real(engine, batch, known)
+    )
     kept = records()
     for values in rows(1000):
-        finished(kept.log.add_many(pack(values), [""], answers(1)))
+        finished(kept.log.add_many(sent([values], [""]), answers(1)))
     kept.start()
     kept.close()
     assert sum(inserts) == len(written(tmp_path)) == 1000
@@ -156,12 +169,12 @@ def test_what_comes_while_rows_are_written_gathers(records, tmp_path, monkeypatc
     """A busy service must not make the writer write a few rows at a time, without a pause: that costs the most."""
     kept, real = records(), database.insert
 
-    def insert(engine, batch):
-        finished(kept.log.add_many(pack(rows(1)), [""], answers(1)))
-        real(engine, batch)
+    def insert(engine, batch, schemas):
+        finished(kept.log.add_many(sent(rows(1), [""]), answers(1)))
+        real(engine, batch, schemas)
 
     monkeypatch.setattr(database, "insert", insert)
-    finished(kept.log.add_many(pack(rows(2)), ["", ""], answers(2)))
+    finished(kept.log.add_many(sent(rows(2), ["", ""]), answers(2)))
     kept.log._write_queued()
     assert (len(written(tmp_path)), kept.log.pending) == (2, 1)
     kept.log._write_queued()
@@ -173,7 +186,7 @@ def test_full_batches_are_written_without_a_pause(records, tmp_path, monkeypatch
     monkeypatch.setattr(log, "BATCH_ROWS", 4)
     kept = records()
     for _ in range(10):
-        finished(kept.log.add_many(pack(rows(1)), [""], answers(1)))
+        finished(kept.log.add_many(sent(rows(1), [""]), answers(1)))
     kept.log._write_queued()
     assert (len(written(tmp_path)), kept.log.pending) == (10, 0)
 
@@ -183,8 +196,8 @@ def test_one_answer_is_logged_as_among_many(records, features):
     """The short cut logs singly, the batch path together: the same rows but for the time."""
     kept, scored = records(log_features=features), answers(3)
     for values, name, score in zip(rows(3), ["a", "", "c"], scored, strict=True):
-        kept.log.add(pack(values), name, score)
-    finished(kept.log.add_many(pack(rows(3)), ["a", "", "c"], scored))
+        kept.log.add(Decoded(pack(values), (), name, MODEL), score)
+    finished(kept.log.add_many(sent(rows(3), ["a", "", "c"]), scored))
     singly, together = list(kept.log._queue)[:3], list(kept.log._queue)[3:]
     assert [row[1:] for row in singly] == [row[1:] for row in together]
     assert kept.log.pending == 6
@@ -194,13 +207,13 @@ def test_a_large_batch_is_logged_in_steps(records, monkeypatch):
     """Others work in between; the rows are those of one step, in their order and at one time."""
     monkeypatch.setattr(log, "STEP_ROWS", 3)
     kept, names, scored = records(), list("abcdefg"), answers(7)
-    steps = kept.log.add_many(pack(rows(7)), names, scored, "call")
+    steps = kept.log.add_many(sent(rows(7), names), scored, "call", "shop")
     assert len(list(steps)) == 2
     queued = list(kept.log._queue)
     assert [(row.transaction_id, row.fraud_probability) for row in queued] == [
         (name, score.fraud_probability) for name, score in zip(names, scored, strict=True)
     ]
-    assert b"".join(row.row for row in queued) == pack(rows(7))
+    assert b"".join(row.sent_numbers for row in queued) == pack(rows(7))
     assert len({row.scored_at for row in queued}) == 1
 
 
@@ -208,29 +221,29 @@ def test_a_batch_that_is_given_up_midway_keeps_no_room(records, registry, monkey
     """What was not added is not waited for; what was stays."""
     monkeypatch.setattr(log, "STEP_ROWS", 2)
     kept = records(log_max_pending=5)
-    steps = kept.log.add_many(pack(rows(5)), list("abcde"), answers(5))
+    steps = kept.log.add_many(sent(rows(5), list("abcde")), answers(5))
     next(steps)
     assert kept.log.pending == 5
     steps.close()
     assert kept.log.pending == 2
-    finished(kept.log.add_many(pack(rows(3)), list("fgh"), answers(3)))
+    finished(kept.log.add_many(sent(rows(3), list("fgh")), answers(3)))
     assert (kept.log.pending, counted(registry, "full")) == (5, 0)
 
 
 def test_adding_waits_for_nothing(records, tmp_path):
     """The path of a request only appends: the database is not even made before the writer's turn."""
     kept, row = records(), pack(rows(1))
-    kept.log.add(row, "", answers(1)[0])
-    assert kept.log._queue[0].row is row
+    kept.log.add(Decoded(row, (), "", MODEL), answers(1)[0])
+    assert kept.log._queue[0].sent_numbers is row
     assert not (tmp_path / "fraud.sqlite").exists()
 
 
 def test_a_full_queue_drops_what_comes_and_says_so(records, registry, tmp_path):
     """What already waits is kept; the new is lost and counted."""
     kept = records(log_max_pending=4)
-    finished(kept.log.add_many(pack(rows(3)), ["a", "b", "c"], answers(3)))
-    finished(kept.log.add_many(pack(rows(2)), ["d", "e"], answers(2)))
-    finished(kept.log.add_many(pack(rows(1)), ["f"], answers(1)))
+    finished(kept.log.add_many(sent(rows(3), ["a", "b", "c"]), answers(3)))
+    finished(kept.log.add_many(sent(rows(2), ["d", "e"]), answers(2)))
+    finished(kept.log.add_many(sent(rows(1), ["f"]), answers(1)))
     assert counted(registry, "full") == 2
     assert kept.log.pending == 4
     kept.start()
@@ -242,12 +255,12 @@ def test_a_database_that_comes_back_gets_everything(records, registry, tmp_path)
     """Tables that were dropped are made again, and a lock held for a while costs no row."""
     kept = records()
     kept.start()
-    finished(kept.log.add_many(pack(rows(1)), ["first"], answers(1)))
+    finished(kept.log.add_many(sent(rows(1), ["first"]), answers(1)))
     until(lambda: registry.get_sample_value("fraud_log_written_total") == 1)
     blocked = sqlite3.connect(tmp_path / "fraud.sqlite", isolation_level=None)
-    blocked.execute("drop table predictions")  # whoever cleans up too much
+    blocked.execute("drop table fraud_decisions")  # whoever cleans up too much
     blocked.execute("begin exclusive")
-    finished(kept.log.add_many(pack(rows(2)), ["second", "third"], answers(2)))
+    finished(kept.log.add_many(sent(rows(2), ["second", "third"]), answers(2)))
     time.sleep(0.2)
     assert kept.log.pending == 2
     blocked.close()
@@ -262,7 +275,7 @@ def test_what_cannot_be_written_in_time_is_counted(records, registry, tmp_path, 
     (tmp_path / "fraud.sqlite").mkdir()  # nothing can be opened there
     kept = records()
     kept.start()
-    finished(kept.log.add_many(pack(rows(3)), ["", "", ""], answers(3)))
+    finished(kept.log.add_many(sent(rows(3), ["", "", ""]), answers(3)))
     started = time.monotonic()
     kept.close()
     assert time.monotonic() - started < 8
@@ -273,7 +286,7 @@ def test_what_cannot_be_written_in_time_is_counted(records, registry, tmp_path, 
 def test_a_row_that_is_refused_costs_no_other(records, registry, tmp_path, caplog):
     """The database refuses one row: the rest of its batch is written, and no value of it is logged."""
     kept = records()
-    finished(kept.log.add_many(pack(rows(3)), ["a", "b", "c"], [*answers(1), Answer(0.5, True, None), *answers(1)]))
+    finished(kept.log.add_many(sent(rows(3), ["a", "b", "c"]), [*answers(1), ScoredRow(0.5, True, None), *answers(1)]))
     kept.start()
     kept.close()
     assert [row[0] for row in written(tmp_path, "transaction_id")] == ["a", "c"]
@@ -304,7 +317,7 @@ def test_a_label_that_could_not_be_kept_is_said(records, registry, tmp_path):
 
 def test_without_a_database_there_is_no_log(registry):
     """Nothing is opened, and nothing is checked."""
-    assert open_records(Settings(), RecordMetrics(registry), default()) is None
+    assert open_records(Settings(), RecordMetrics(registry)) is None
     assert check_database(Settings()) is None
 
 
@@ -327,7 +340,7 @@ def test_live_quality_is_published(records, registry, monkeypatch):
     """Judged predictions come out as gauges; a version that is no longer judged turns to NaN."""
     kept = records(label_delay_days=0, live_window_days=1)
     assert isinstance(kept, Records)
-    finished(kept.log.add_many(pack(rows(6)), list("abcdef"), answers(6, "v1")))  # a and d are called fraud
+    finished(kept.log.add_many(sent(rows(6), list("abcdef")), answers(6, "v1")))  # a and d are called fraud
     kept.start()
     until(lambda: registry.get_sample_value("fraud_log_written_total") == 6)
     for name in "ab":

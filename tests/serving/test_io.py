@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from serving import io
+from tests.monitoring.records import sent
 from tests.steps import finished
 
 
@@ -19,7 +20,7 @@ def clock(monkeypatch):
         def perf_counter(self):
             return self.now
 
-        def score(self, rows):
+        def score(self, _model, rows):
             self.now += len(rows) * self.row_seconds
             self.sizes.append(len(rows))
             return rows[:, 0].tolist()
@@ -36,14 +37,14 @@ def test_slices_give_every_score_in_order(clock, rows, row_seconds):
     """Whatever the size of the slices."""
     clock.row_seconds = row_seconds
     values = np.arange(2.0 * rows).reshape(rows, 2)
-    assert finished(io.in_slices(values, clock.score)) == values[:, 0].tolist()
+    assert finished(io.in_slices(sent(values, [""] * rows), clock.score)) == values[:, 0].tolist()
 
 
 @pytest.mark.parametrize(("row_seconds", "settled"), [(2e-6, 250), (1e-5, 50), (1e-4, 16)])
 def test_a_slice_takes_as_long_as_a_step_should(clock, row_seconds, settled):
     """The slower the forest the fewer rows, from the second slice on; of a slow one not fewer than pay."""
     clock.row_seconds = row_seconds
-    finished(io.in_slices(np.zeros((10_000, 1)), clock.score))
+    finished(io.in_slices(sent(np.zeros((10_000, 1)), [""] * 10_000), clock.score))
     assert clock.sizes[0] == 64
     assert all(abs(size - settled) <= 1 for size in clock.sizes[3:-1])
 
@@ -51,7 +52,7 @@ def test_a_slice_takes_as_long_as_a_step_should(clock, row_seconds, settled):
 def test_one_fast_slice_makes_the_next_no_more_than_twice_as_large(clock):
     """What was measured of a few rows may be off."""
     clock.row_seconds = 1e-9
-    finished(io.in_slices(np.zeros((10_000, 1)), clock.score))
+    finished(io.in_slices(sent(np.zeros((10_000, 1)), [""] * 10_000), clock.score))
     assert clock.sizes[:4] == [64, 128, 256, 512]
 
 

@@ -46,7 +46,7 @@ class Driven:
             score=self._score,
             counts=self.counts,
             observe=lambda _, reason: self.observed.append(reason),
-            log=lambda row, name, scored, own: self.logged.append((row, name, scored, own)),
+            log=lambda decoded, scored, own: self.logged.append((decoded.row, decoded.name, scored, own)),
             send=send_in_two,
             server="BentoML Service/fraud_detector",
             refused=lambda scope, status, reason, own: self.refused.append((scope, status, reason, own)),
@@ -92,10 +92,11 @@ def body(content, more=False):
 @pytest.mark.parametrize("is_fraud", [True, False])
 def test_the_answer_is_bentomls_byte_for_byte(probability, name, is_fraud):
     """What JSONResponse makes of the same answer: floats in every digit, the id only when there is one."""
-    score = ScoredRow(probability, is_fraud, "abc123")
+    score = ScoredRow(probability, is_fraud, "abc123", 0.5, b"features")
     sent = body(json.dumps(SAMPLE | ({"transaction_id": name} if name else {})).encode())
     driven = Driven([sent], score=score)
-    expected = JSONResponse(score._asdict() | ({"transaction_id": name} if name else {}))
+    told = {one: getattr(score, one) for one in ScoredRow._fields[:3]}
+    expected = JSONResponse(told | ({"transaction_id": name} if name else {}))
     start, content = driven.sent
     assert content == {"type": "http.response.body", "body": expected.body}
     assert start["status"] == 200
@@ -111,7 +112,7 @@ def test_a_call_is_scored_logged_and_counted_once():
     driven = Driven([body(json.dumps(SAMPLE | {"transaction_id": "a"}).encode())])
     assert driven.heard is None
     row = pack(parse_one(BODY).values)
-    assert driven.scored == [row]
+    assert [decoded.row for decoded in driven.scored] == [row]
     assert driven.logged == [(row, "a", ScoredRow(0.12, False, "v1"), driven.request_id)]
     assert driven.observed == [None]
     assert [status for status, _ in driven.counts.calls] == [200]

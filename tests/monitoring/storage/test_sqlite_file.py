@@ -9,11 +9,11 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import event
 
-from fraud.schema import default
 from fraud.settings import Settings
 from monitoring import database, log
 from monitoring.log import open_records
@@ -21,7 +21,7 @@ from monitoring.record_metrics import RecordMetrics
 from monitoring.storage import writer
 from monitoring.storage.sqlite_file import SQLiteFile
 from tests.components import wait_until
-from tests.monitoring.records import features, scored
+from tests.monitoring.records import answers, features, sent
 from tests.steps import finished
 
 
@@ -31,15 +31,14 @@ class Kept:
     def __init__(self, folder):
         self.registry = CollectorRegistry()
         self.path = folder / "fraud.sqlite"
-        self.records = open_records(
-            Settings(database_url=f"sqlite:///{self.path}"), RecordMetrics(self.registry), default()
-        )
+        self.records = open_records(Settings(database_url=f"sqlite:///{self.path}"), RecordMetrics(self.registry))
         self.log = self.records.log
         self.log.start()
 
     def add(self, *names):
         """Log a row for each name, as the service does."""
-        finished(self.log.add_many(features() * len(names), names, [scored(name) for name in names]))
+        rows = np.frombuffer(features() * len(names)).reshape(len(names), -1)
+        finished(self.log.add_many(sent(rows, names), answers(len(names))))
 
     def wait(self):
         """Until no row waits."""
@@ -51,7 +50,7 @@ class Kept:
     def names(self):
         with closing(sqlite3.connect(self.path)) as connection:
             assert connection.execute("pragma integrity_check").fetchall() == [("ok",)]
-            return [row[0] for row in connection.execute("select transaction_id from predictions order by id")]
+            return [row[0] for row in connection.execute("select transaction_id from fraud_decisions order by id")]
 
     def lost(self):
         reasons = ("full", "shutdown", "invalid")
@@ -94,7 +93,7 @@ def empty(kept):
 
 def drop(kept):
     with closing(sqlite3.connect(kept.path)) as connection:
-        connection.execute("drop table predictions")
+        connection.execute("drop table fraud_decisions")
 
 
 def restore(kept):
@@ -168,7 +167,7 @@ def test_what_was_written_ahead_for_the_old_file_stays_out_of_the_new_one(kept):
     copy = backup(kept)
     with closing(sqlite3.connect(kept.path, isolation_level=None)) as reader:
         reader.execute("begin")
-        reader.execute("select count(*) from predictions").fetchall()
+        reader.execute("select count(*) from fraud_decisions").fetchall()
         kept.add(*(f"row-{number}" for number in range(500)))
         kept.wait()
         copy.rename(kept.path)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fraud import schema as schemas
 from fraud.inputs.example import plain
+from fraud.rows import together
 from fraud.tables import kinds
 from serving.contract.contract import Contract
 from serving.decode import Decoder
@@ -129,7 +130,10 @@ def test_a_valid_row_gives_the_numbers_that_a_file_of_it_would(row, escaped):
     """Whether its letters are escaped or not, alone and in a batch; and its id."""
     body = json.dumps(row, ensure_ascii=escaped).encode()
     expected = numbers(row)
-    for read in (DECODER.parse_one(body), finished(DECODER.parse_many(b'{"transactions":[%b,%b]}' % (body, body), 9))):
+    for read in (
+        together([DECODER.parse_one(body)]),
+        finished(DECODER.parse_many(b'{"transactions":[%b,%b]}' % (body, body), 9)),
+    ):
         assert (read.values.view("u8") == expected.view("u8")).all() or np.array_equal(
             read.values, np.tile(expected, (len(read.ids), 1)), equal_nan=True
         )
@@ -196,7 +200,7 @@ def test_an_unknown_name_is_refused(name):
 
 def test_the_invented_example_is_valid():
     """As documents show it; and it holds a level that the model knows."""
-    row = DECODER.parse_one(json.dumps(plain(SCHEMA, LEVELS)).encode()).values[0]
+    row = together([DECODER.parse_one(json.dumps(plain(SCHEMA, LEVELS)).encode())]).values[0]
     assert row[SCHEMA.inputs.index("_private")] == 0
     assert CONTRACT.invented == plain(SCHEMA, LEVELS)
 
@@ -217,7 +221,7 @@ def test_names_that_would_meet_are_kept_apart():
     )
     contract = Contract(own, {})
     row = {"column_1": 1, "a b": 2, "transaction_id": 3, "def": 4, "transaction_id_": "t-1"}
-    read = Decoder(contract).parse_one(json.dumps(row).encode())
+    read = together([Decoder(contract).parse_one(json.dumps(row).encode())])
     assert (read.values.tolist(), read.ids) == ([[1, 2, 3, 4]], ("t-1",))
     assert Decoder(contract).decode_one(json.dumps(row).encode()) is not None
 
@@ -259,7 +263,7 @@ def test_what_is_ignored_is_json_all_the_same(value):
 def test_what_is_ignored_may_be_anything(value):
     """Quickly where it is plain, slowly where it is not."""
     body = json.dumps({"b": True, "ig": value}).encode()
-    assert IGNORING.parse_one(body).values.tolist() == [[1]]
+    assert together([IGNORING.parse_one(body)]).values.tolist() == [[1]]
     assert finished(IGNORING.parse_many(b'{"transactions":[%b,%b]}' % (body, body), 9)).values.tolist() == [[1], [1]]
 
 
@@ -281,7 +285,7 @@ def test_a_name_may_hold_anything(name):
     key = json.dumps(name)
     decoder = Decoder(contract_of(f'[columns.{key}]\nkind = "number"\n[columns.b]\nkind = "number"\n'))
     body = json.dumps({name: 1, "b": 2}).encode()
-    assert decoder.parse_one(body).values.tolist() == [[1, 2]]
+    assert together([decoder.parse_one(body)]).values.tolist() == [[1, 2]]
     many = b'{"transactions":[%b]}' % b",".join([body] * 3_000)
     assert finished(decoder.parse_many(many, 3_000)).values.shape == (3_000, 2)
     with pytest.raises(RefusedError, match="at most 2999 transactions"):
@@ -305,7 +309,7 @@ def test_a_format_is_told_as_it_was_declared():
     decoder = Decoder(
         contract_of('[columns.t]\nkind = "time"\nformat = "%d.%m.%Y {x} %H"\nzone = "UTC"\nderive = ["hour"]\n')
     )
-    assert decoder.parse_one(b'{"t":"01.02.2024 {x} 13"}').values.shape == (1, 1)
+    assert together([decoder.parse_one(b'{"t":"01.02.2024 {x} 13"}')]).values.shape == (1, 1)
     with pytest.raises(RefusedError) as refused:
         decoder.parse_one(b'{"t":"01.02.2024"}')
     assert refused.value.details[0]["message"] == "should be a time written %d.%m.%Y {x} %H"
