@@ -139,7 +139,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 def insert(engine: Engine, rows: Sequence[LoggedPrediction], schemas: Mapping[str, Schema]) -> None:
-    """Add predictions in one transaction, with those of ``schemas``, by the hash that rows bear, that are not there yet.
+    """Add predictions in one transaction, and those of ``schemas``, by the hash that rows bear, that are not there yet.
 
     Raises what the database says; nothing is added then.
     """

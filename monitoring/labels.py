@@ -28,7 +28,7 @@ CHUNK_ROWS = 10_000
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Engine]:
-    """The database of ``settings``, with its tables. Raises SettingsError without one, DatabaseError for what it says."""
+    """The database of ``settings`` with its tables. Raises SettingsError without one, else DatabaseError."""
     with database.opened(settings) as engine:
         database.prepare(engine)
         yield engine

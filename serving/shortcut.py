@@ -30,9 +30,9 @@ class ShortCut:
     """Answers calls of ``/predict``.
 
     ``decode(body)``: a transaction, or None if it is not surely valid. ``score(transaction, alone)``: what its model
-    says of it, which may be gathered with others unless its call is alone; raises RefusedError when there is no
-    answer. ``log(transaction, scored, request id)``: told of what is answered with scores.
-    ``observe(seconds, reason)``: told of each call, as the Edge's. ``send``: sends a whole answer. ``server``: the value of the Server header.
+    says of it, which may be gathered with others unless its call is alone; raises RefusedError when there is no answer.
+    ``log(transaction, scored, request id)``: told of what is answered with scores. ``observe(seconds, reason)``: told
+    of each call, as the Edge's. ``send``: sends a whole answer. ``server``: the value of the Server header.
     ``refused(scope, status, reason, request id)``: told of each refused call.
     """
 

@@ -212,8 +212,8 @@ def workers() -> Row:
         series(
             "Predictions waiting to be logged",
             "Rows in memory that the database has not taken yet. Bad: growing. At FRAUD_LOG_MAX_PENDING a worker "
-            "loses rows. Cannot write: workers that the database takes nothing from. File replaced: times in the chosen "
-            "window that SQLite's file was another than before.",
+            "loses rows. Cannot write: workers that the database takes nothing from. File replaced: times in the "
+            "chosen window that SQLite's file was another than before.",
             "short",
             Query("sum(fraud_log_pending)", "waiting"),
             Query("sum(fraud_log_unwritable)", "workers that cannot write"),

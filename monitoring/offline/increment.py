@@ -110,7 +110,7 @@ def _schema(engine: Engine, own: str) -> Schema:
 
 
 def _frame(rows: Sequence[Any], schema: Schema) -> pd.DataFrame:
-    """A table that the loader reads as what was sent: missing values, and texts that no model knew, are as they came."""
+    """A table that the loader reads as what was sent: missing values, and texts no model knew, are as they came."""
     numbers = np.frombuffer(b"".join(row.sent_numbers for row in rows), dtype="<f8").reshape(len(rows), -1)
     names = schema.of_kind("category", "key")
     texts = [json.loads(row.sent_texts) if row.sent_texts else [None] * len(names) for row in rows]

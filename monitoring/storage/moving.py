@@ -81,7 +81,7 @@ def _is_ours(connection: Connection) -> bool:
     if OLD not in there.get_table_names():
         return False
     columns = {column["name"] for column in there.get_columns(OLD)}
-    return columns >= {source.strip('"') for source in _COPIED.values()}
+    return columns >= {source.strip('"') for source in _COPIED.values()} - {"request_id"}  # the oldest had none
 
 
 def _count(connection: Connection) -> int:

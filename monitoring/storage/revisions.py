@@ -90,7 +90,8 @@ def problem(engine: Engine) -> str | None:
 def _look(engine: Engine) -> tuple[State, str | None]:
     with engine.connect() as connection:
         found = state(connection)
-        return found, _lacking_rights(connection, found) or found.problem or _foreign(connection)
+        rights = _lacking_rights(connection, found) if VERSION_TABLE in found.tables else None
+        return found, rights or found.problem or _foreign(connection)
 
 
 def upgrade(engine: Engine) -> State:

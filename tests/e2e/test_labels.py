@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -14,7 +15,9 @@ from sqlalchemy import func, inspect, select, text
 from fraud.schema import default
 from monitoring import labels as purging
 from monitoring import quality
-from monitoring.database import AWAY, LABELS_TABLE, PREDICTIONS_TABLE, connect, insert, line, prepare, put_labels
+from monitoring.database import AWAY, connect, insert, line, prepare, put_labels
+from monitoring.storage import revisions
+from monitoring.storage.tables import DECISIONS, LABELS, LoggedPrediction
 from tests.components import Postgres
 from tests.components.postgres import PASSWORD
 from tests.e2e.conftest import BUCKET, REPOSITORY
@@ -33,10 +36,11 @@ def postgres(tmp_path_factory):
 
 @pytest.fixture
 def engine(postgres):
-    """An engine on tables that are not there yet."""
+    """An engine on empty tables."""
     engine = connect(postgres.url)
     with engine.begin() as connection:
-        connection.execute(text("DROP TABLE IF EXISTS predictions, labels"))
+        connection.execute(text("DROP TABLE IF EXISTS fraud_decisions, fraud_schemas, fraud_version, labels"))
+    revisions.upgrade(engine)
     prepare(engine)
     yield engine
     engine.dispose()
@@ -80,19 +84,20 @@ def labels(url, *arguments, **env):
 def test_many_replicas_may_start_and_write_at_once(postgres, engine):
     """Eight engines make the tables together and insert: no failure, every row once, both indexes there."""
     with engine.begin() as connection:
-        connection.execute(text("DROP TABLE predictions, labels"))
+        connection.execute(text("DROP TABLE fraud_decisions, fraud_schemas, fraud_version, labels"))
     engines, barrier = [connect(postgres.url) for _ in range(8)], threading.Barrier(8)
 
     def work(number):
         barrier.wait()
+        revisions.upgrade(engines[number])
         prepare(engines[number])
         for batch in range(5):
-            insert(engines[number], [scored(f"{number}-{batch}-{row}") for row in range(50)])
+            insert(engines[number], [scored(f"{number}-{batch}-{row}") for row in range(50)], {HASH: default()})
 
     assert run_together([lambda number=number: work(number) for number in range(8)]) == []
     [one.dispose() for one in engines]
-    assert count(engine, PREDICTIONS_TABLE) == 2_000
-    assert len(inspect(engine).get_indexes("predictions")) == 2
+    assert count(engine, DECISIONS) == 2_000
+    assert len(inspect(engine).get_indexes("fraud_decisions")) == 2
 
 
 def test_labels_of_many_callers_replace_each_other(postgres, engine):
@@ -108,17 +113,18 @@ def test_labels_of_many_callers_replace_each_other(postgres, engine):
     [one.dispose() for one in engines]
     put_labels(engine, [("t0", False)], "import", NOW + 1)
     with engine.connect() as connection:
-        found = dict(connection.execute(select(LABELS_TABLE.c.transaction_id, LABELS_TABLE.c.is_fraud)).all())
+        found = dict(connection.execute(select(LABELS.c.transaction_id, LABELS.c.is_fraud)).all())
     assert found == dict(wanted) | {"t0": False}
 
 
 def test_what_is_inserted_comes_back(engine):
     """Each value in its column, with and without id and features."""
     given = [scored("a", flagged=True), scored(None, row=None)]
-    insert(engine, given)
+    insert(engine, given, {HASH: default()})
     with engine.connect() as connection:
-        rows = connection.execute(select(PREDICTIONS_TABLE).order_by(PREDICTIONS_TABLE.c.id)).all()
-    assert [tuple(row)[1:-1] for row in rows] == [tuple(row) for row in given]
+        rows = connection.execute(select(DECISIONS).order_by(DECISIONS.c.id)).all()
+    found = [LoggedPrediction(**{name: row._mapping[name] for name in LoggedPrediction._fields}) for row in rows]
+    assert found == given
 
 
 @pytest.mark.parametrize("unlabelled", ["legitimate", "unknown"])
@@ -139,7 +145,7 @@ def test_live_quality_is_that_of_sqlite(engine, tmp_path, unlabelled):
     lite = connect(f"sqlite:///{tmp_path}/fraud.sqlite")
     prepare(lite)
     for one in (engine, lite):
-        insert(one, rows)
+        insert(one, rows, {HASH: default()})
         put_labels(one, truth, "import", NOW)
         answers.append(quality.measure(one, now=NOW, delay_days=7, window_days=30, unlabelled=unlabelled))
     lite.dispose()
@@ -158,6 +164,7 @@ def test_the_loop_closes(postgres, engine, s3, tmp_path, monkeypatch):
             scored(f"t{number}", row=row.astype("<f8").tobytes())._replace(scored_at=now - 10 * DAY + number)
             for number, row in enumerate(sample.rows)
         ],
+        {HASH: default()},
     )
     file = tmp_path / "labels.csv"
     frauds = np.flatnonzero(sample.labels)
@@ -194,35 +201,35 @@ def test_the_loop_closes(postgres, engine, s3, tmp_path, monkeypatch):
 def test_a_purge_leaves_the_writer_alone(postgres, engine, monkeypatch):
     """Thousands of old rows go in chunks while another engine inserts: nobody fails, and no young row is lost."""
     monkeypatch.setattr(purging, "CHUNK_ROWS", 500)
-    insert(engine, [scored(f"old{number}", 100) for number in range(5_000)])
+    insert(engine, [scored(f"old{number}", 100) for number in range(5_000)], {HASH: default()})
     writer = connect(postgres.url)
     purged = []
     works = [
         lambda: purged.append(purging.purge(engine, NOW - 90 * DAY)),
-        lambda: [insert(writer, [scored(f"new{number}", 1)]) for number in range(300)],
+        lambda: [insert(writer, [scored(f"new{number}", 1)], {}) for number in range(300)],
     ]
     assert run_together(works) == []
     writer.dispose()
     assert purged == [{"predictions": 5_000, "labels": 0}]
-    assert count(engine, PREDICTIONS_TABLE) == 300
+    assert count(engine, DECISIONS) == 300
 
 
 def test_a_transaction_is_deleted_everywhere(postgres, engine):
     """By the command: predictions and label, of the ids given and no others."""
-    insert(engine, [scored("a"), scored("a"), scored("b")])
+    insert(engine, [scored("a"), scored("a"), scored("b")], {HASH: default()})
     put_labels(engine, [("a", True), ("b", True)], "import", NOW)
     _, document, _ = labels(postgres.url, "delete", "a")
     assert document == {"deleted": {"predictions": 2, "labels": 1}}
-    assert (count(engine, PREDICTIONS_TABLE), count(engine, LABELS_TABLE)) == (1, 1)
+    assert (count(engine, DECISIONS), count(engine, LABELS)) == (1, 1)
 
 
 def test_an_outage_is_told_from_a_refusal_and_ends(postgres, engine):
     """While the server is down the error says that it is away, without the password; then the same engine works."""
-    insert(engine, [scored("a")])
+    insert(engine, [scored("a")], {HASH: default()})
     postgres.stop()
     try:
         with pytest.raises(AWAY) as caught:
-            insert(engine, [scored("b")])
+            insert(engine, [scored("b")], {HASH: default()})
         assert "refused" in line(caught.value)
         assert PASSWORD not in str(caught.value) + line(caught.value)
         code, _, error = labels(postgres.url, "report")
@@ -230,8 +237,8 @@ def test_an_outage_is_told_from_a_refusal_and_ends(postgres, engine):
         assert PASSWORD not in error
     finally:
         postgres.start()
-    insert(engine, [scored("b")])
-    assert count(engine, PREDICTIONS_TABLE) == 2
+    insert(engine, [scored("b")], {HASH: default()})
+    assert count(engine, DECISIONS) == 2
 
 
 def test_a_wrong_password_is_not_shown(postgres):
@@ -248,20 +255,22 @@ def test_a_user_who_may_not_make_tables_can_write_to_those_there_are(postgres, e
     with engine.begin() as connection:
         connection.execute(text("DROP ROLE IF EXISTS writer"))
         connection.execute(text(f"CREATE ROLE writer LOGIN PASSWORD '{PASSWORD}'"))
-        connection.execute(text("GRANT SELECT, INSERT ON predictions TO writer"))
-        connection.execute(text("GRANT USAGE ON SEQUENCE predictions_id_seq TO writer"))
     writer = connect(postgres.url.replace("fraud:", "writer:"))
-    insert(writer, [scored("a", schema=HASH)])
+    with engine.begin() as connection:
+        for grant in re.findall(r"GRANT [^;]*;", revisions.problem(writer)):
+            connection.execute(text(grant))
+    prepare(writer)
+    insert(writer, [scored("a", schema=HASH)], {HASH: default()})
     writer.dispose()
     with engine.begin() as connection:
         connection.execute(text("DROP OWNED BY writer"))
         connection.execute(text("DROP ROLE writer"))
-    assert count(engine, PREDICTIONS_TABLE) == 1
+    assert count(engine, DECISIONS) == 1
 
 
 def test_the_log_keeps_all_inputs(engine):
     """240 bytes a row, as training takes them out again."""
-    insert(engine, [scored("a", time=5.0)])
+    insert(engine, [scored("a", time=5.0)], {HASH: default()})
     with engine.connect() as connection:
-        row = connection.execute(select(PREDICTIONS_TABLE.c.row)).scalar_one()
+        row = connection.execute(select(DECISIONS.c.sent_numbers)).scalar_one()
     assert np.frombuffer(row, "<f8").shape == (len(COLUMNS),)

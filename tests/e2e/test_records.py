@@ -53,7 +53,7 @@ def client(server):
         yield client
 
 
-def rows_of(database, query="select * from predictions"):
+def rows_of(database, query="select * from fraud_decisions"):
     with sqlite3.connect(database) as connection:
         return connection.execute(query).fetchall()
 
@@ -123,9 +123,11 @@ def test_every_answer_is_in_the_log_as_it_was_given(client, database):
         row["transaction_id"] = f"log-{number}"
     answers = [client.post("/predict", json=row).json() for row in given[:40]]
     answers += client.post("/predict_batch", json={"transactions": given[40:]}).json()["predictions"]
-    named = "select transaction_id, fraud_probability, is_fraud, model_version, amount, row from predictions "
+    named = (
+        "select transaction_id, fraud_probability, is_fraud, model_version, amount, sent_numbers from fraud_decisions "
+    )
     wait_until(lambda: len(rows_of(database, named + "where transaction_id like 'log-%'")) == 30)
-    wait_until(lambda: rows_of(database, "select count(*) from predictions")[0][0] >= 60)
+    wait_until(lambda: rows_of(database, "select count(*) from fraud_decisions")[0][0] >= 60)
     found = {row[0]: row[1:] for row in rows_of(database, named)}
     for row, answer in zip(given[:30], answers, strict=False):
         probability, is_fraud, version, amount, blob = found[row["transaction_id"]]
@@ -140,8 +142,8 @@ def test_refused_calls_are_not_in_the_log(client, database):
     """An invalid transaction leaves no row."""
     client.post("/predict", json=SAMPLE | {"transaction_id": "refused-1", "V1": "x"})
     client.post("/predict", json=SAMPLE | {"transaction_id": "taken-1"})
-    wait_until(lambda: rows_of(database, "select 1 from predictions where transaction_id = 'taken-1'"))
-    assert not rows_of(database, "select 1 from predictions where transaction_id = 'refused-1'")
+    wait_until(lambda: rows_of(database, "select 1 from fraud_decisions where transaction_id = 'taken-1'"))
+    assert not rows_of(database, "select 1 from fraud_decisions where transaction_id = 'refused-1'")
 
 
 def test_feedback_is_kept_before_it_is_answered(client, database):
@@ -209,7 +211,7 @@ def test_without_keys_there_is_no_feedback(start, tmp_path):
     assert answer.status_code == 404
     httpx.post(f"{server.url}/predict", json=SAMPLE, trust_env=False).raise_for_status()
     assert server.terminate() == 0  # and what waited is written
-    assert rows_of(path, "select model_version is null, row from predictions") == [(0, None)]
+    assert rows_of(path, "select model_version is null, sent_numbers from fraud_decisions") == [(0, None)]
 
 
 def test_sigterm_writes_what_waits(start, tmp_path):
@@ -234,12 +236,13 @@ def test_sigterm_writes_what_waits(start, tmp_path):
         assert server.terminate() == 0
         for one in calls:
             one.cancel()
-    assert {row[0] for row in rows_of(path, "select transaction_id from predictions")} >= set(answered)
+    assert {row[0] for row in rows_of(path, "select transaction_id from fraud_decisions")} >= set(answered)
 
 
 def test_a_dead_database_costs_no_answer_and_loses_nothing_when_it_is_back(start, tmp_path):
     """Postgres stopped under load: answers go on as quick as before, feedback says 503; back again, all is written."""
     with Postgres(tmp_path) as postgres:
+        postgres.upgrade()
         server = start(FRAUD_DATABASE_URL=postgres.url, FRAUD_API_KEYS=DIGEST, FRAUD_WORKERS="2")
         headers = {"Authorization": f"Bearer {KEY}"}
         with httpx.Client(base_url=server.url, headers=headers, trust_env=False, timeout=30) as client:
@@ -252,7 +255,7 @@ def test_a_dead_database_costs_no_answer_and_loses_nothing_when_it_is_back(start
                 return (time.perf_counter() - started) / count
 
             with_database = predict(100, "before")
-            wait_until(lambda: postgres.query("select count(*) from predictions") == "100")
+            wait_until(lambda: postgres.query("select count(*) from fraud_decisions") == "100")
             postgres.stop()
             without = predict(300, "during")
             assert without < 5 * with_database + 0.01
@@ -261,7 +264,7 @@ def test_a_dead_database_costs_no_answer_and_loses_nothing_when_it_is_back(start
             assert "send it again" in answer.json()["error"]
             wait_until(lambda: metric(server.url, "fraud_log_pending") == 300)
             postgres.start()
-            wait_until(lambda: postgres.query("select count(*) from predictions") == "400", seconds=40)
+            wait_until(lambda: postgres.query("select count(*) from fraud_decisions") == "400", seconds=40)
             answer = client.post("/feedback", json={"transaction_id": "before-1", "is_fraud": True})
             assert answer.status_code == 200
             assert postgres.query("select is_fraud from labels") == "t"
@@ -272,6 +275,7 @@ def test_a_dead_database_costs_no_answer_and_loses_nothing_when_it_is_back(start
 def test_what_is_done_to_postgres_loses_no_row(start, tmp_path):
     """Connections killed, the table dropped, a column changed and changed back: every answer is kept."""
     with Postgres(tmp_path) as postgres:
+        postgres.upgrade()
         server = start(FRAUD_DATABASE_URL=postgres.url)
 
         def predict(name, count=20):
@@ -280,20 +284,22 @@ def test_what_is_done_to_postgres_loses_no_row(start, tmp_path):
                 httpx.post(f"{server.url}/predict", json=body, trust_env=False, timeout=30).raise_for_status()
 
         def kept(name):
-            return postgres.query("select transaction_id from predictions").count(f"{name}-") == 20
+            return postgres.query("select transaction_id from fraud_decisions").count(f"{name}-") == 20
 
         predict("first")
         wait_until(lambda: kept("first"))
         postgres.query("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()")
         predict("killed")
         wait_until(lambda: kept("killed"), seconds=30)
-        postgres.query("drop table predictions")
+        postgres.query("drop table fraud_decisions")
         predict("dropped")
+        wait_until(lambda: "has no table fraud_decisions any more" in server.log(), seconds=30)
+        postgres.upgrade()
         wait_until(lambda: kept("dropped"), seconds=30)
-        postgres.query("alter table predictions rename column amount to other")
+        postgres.query("alter table fraud_decisions rename column amount to other")
         predict("changed")
-        wait_until(lambda: "the prediction log cannot be written" in server.log(), seconds=30)
-        postgres.query("alter table predictions rename column other to amount")
+        wait_until(lambda: "fraud_decisions has no column amount" in server.log(), seconds=30)
+        postgres.query("alter table fraud_decisions rename column other to amount")
         wait_until(lambda: kept("changed"), seconds=40)
         assert metric(server.url, 'fraud_log_dropped_total{reason="invalid"}') == 0
         wait_until(lambda: metric(server.url, "fraud_log_written_total") == 80)
@@ -313,7 +319,7 @@ def test_a_file_that_is_replaced_keeps_what_comes(start, tmp_path):
             list(pool.map(call, range(60)))
 
     def kept(name):
-        found = rows_of(path, "select transaction_id from predictions") if path.exists() else []
+        found = rows_of(path, "select transaction_id from fraud_decisions") if path.exists() else []
         return sum(row[0].startswith(name) for row in found) == 60
 
     def reopened():

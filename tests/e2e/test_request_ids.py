@@ -9,20 +9,14 @@ import httpx
 import pytest
 
 from fraud import keys
-from monitoring import database
-from tests.components import Postgres, wait_until
+from tests.components import wait_until
 from tests.e2e.conftest import REPOSITORY
 from tests.e2e.test_shortcut import head, heard, sent
-from tests.monitoring.records import scored
-from tests.monitoring.storage.test_added_column import LABELS, OLD
 
 pytestmark = pytest.mark.e2e
 
 SAMPLE = json.loads((REPOSITORY / "sample_transaction.json").read_text())
 KEY, DIGEST = keys.make()
-OLD_POSTGRES = (
-    OLD.replace("INTEGER PRIMARY KEY", "BIGSERIAL PRIMARY KEY").replace("BLOB", "BYTEA").replace("FLOAT", "FLOAT8")
-)
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
 
@@ -67,7 +61,7 @@ def post(server, path="/predict", body=SAMPLE, key=KEY, **headers):
 def kept(folder, way, request_id):
     connection = sqlite3.connect(folder / f"{way}.sqlite")
     try:
-        question = "SELECT transaction_id FROM predictions WHERE request_id = ? ORDER BY id"
+        question = "SELECT transaction_id FROM fraud_decisions WHERE request_id = ? ORDER BY id"
         return [name for (name,) in connection.execute(question, (request_id,))]
     except sqlite3.OperationalError:  # no table yet
         return []
@@ -199,57 +193,3 @@ def test_an_unexpected_error_bears_the_id(start, tmp_path):
         line = rf"Exception on /predict \[POST\] \(request_id=worst-{number}\)\nTraceback"
         wait_until(lambda line=line: re.search(line, server.log()))
     assert server.log().count("ArithmeticError: broken on purpose") == 3
-
-
-def test_an_older_database_is_given_the_column_by_whichever_worker_is_first(start, tmp_path):
-    """SQLite, two workers, predictions in it: all goes on, and what is new has its id."""
-    with sqlite3.connect(tmp_path / "short.sqlite") as connection:
-        connection.execute(OLD)
-        connection.execute(LABELS)
-        connection.execute("INSERT INTO predictions VALUES (1, 1, 'before', 'v0', 0.5, 1, 2, 'x', NULL, NULL)")
-    connection.close()
-    server = start(FRAUD_DATABASE_URL=f"sqlite:///{tmp_path}/short.sqlite", FRAUD_WORKERS="2")
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda number: post(server, x_request_id=f"new-{number}"), range(100)))
-    for number in range(100):
-        wait_until(lambda number=number: kept(tmp_path, "short", f"new-{number}") == [None])
-    assert "cannot be written" not in server.log()
-
-
-def test_a_database_whose_owner_is_another_keeps_predictions_without_ids(start, tmp_path):
-    """Postgres: who may not alter the table writes without the column, and each worker says so once; else with it."""
-    with Postgres(tmp_path) as postgres:
-        for statement in (OLD_POSTGRES, LABELS, "CREATE ROLE serving LOGIN PASSWORD 'serving'"):
-            postgres.query(statement)
-        postgres.query("GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO serving")
-        postgres.query("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO serving")
-        address = postgres.url.partition("@")[2]
-        server = start(FRAUD_DATABASE_URL=f"postgresql://serving:serving@{address}")
-        for number in range(30):
-            post(server, x_request_id=f"id-{number}").raise_for_status()
-        wait_until(lambda: postgres.query("SELECT count(*) FROM predictions") == "30", seconds=30)
-        assert server.log().count("ALTER TABLE predictions ADD COLUMN request_id VARCHAR(128)") == 1
-        owner = start(FRAUD_DATABASE_URL=postgres.url, FRAUD_WORKERS="2")
-        post(owner, x_request_id="with-it").raise_for_status()
-        wait_until(lambda: postgres.query("SELECT count(*) FROM predictions WHERE request_id = 'with-it'") == "1")
-        post(server, x_request_id="still-without").raise_for_status()
-        wait_until(lambda: postgres.query("SELECT count(*) FROM predictions") == "32", seconds=30)
-
-
-def test_a_reader_of_the_table_holds_up_no_prediction(tmp_path):
-    """Postgres: a backup lets no column be added; what comes is written without, the next start adds it."""
-    with Postgres(tmp_path) as postgres:
-        for statement in (OLD_POSTGRES, LABELS):
-            postgres.query(statement)
-        reader, engine = database.connect(postgres.url), database.connect(postgres.url)
-        with reader.begin() as connection:
-            connection.exec_driver_sql("SELECT * FROM predictions")
-            database.prepare(engine)
-            database.insert(engine, [scored("before")._replace(request_id="id-1")])
-        database.forget(engine)
-        database.prepare(engine)
-        database.insert(engine, [scored("after")._replace(request_id="id-2")])
-        kept_now = "SELECT transaction_id || ' ' || coalesce(request_id, '-') FROM predictions ORDER BY id"
-        assert postgres.query(kept_now).splitlines() == ["before -", "after id-2"]
-        reader.dispose()
-        engine.dispose()

@@ -281,7 +281,8 @@ def test_a_row_is_exported_once_and_again_when_its_label_comes_late(call, scored
     assert "no labelled transaction to export" in err
     call("import", csv(tmp_path, "transaction_id,is_fraud\nt8,1\n"))
     assert call("export", tmp_path / "three.parquet")[1] | {"file": "", "schema": {}} == {
-        "schema": {}, "rows": 1, "frauds": 1, "labelled": 1, "left_out": {"other_schema": 0, "without_features": 0}, "file": "",
+        "schema": {},
+        "rows": 1, "frauds": 1, "labelled": 1, "left_out": {"other_schema": 0, "without_features": 0}, "file": "",
     }  # fmt: skip
     assert call("export", tmp_path / "four.parquet", "--again")[1]["rows"] == 10
 

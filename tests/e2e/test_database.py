@@ -1,0 +1,150 @@
+"""The database under the prediction log: old tables, no rights, a pooler, a folder that is no folder. Whatever the
+trouble is, it is said and shown, calls are answered, and no row is lost."""
+
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import httpx
+import pytest
+
+from tests.components import PgBouncer, Postgres, wait_until
+from tests.e2e.conftest import REPOSITORY
+from tests.monitoring.storage.test_revisions import LABELS_BEFORE, OLDEST, old_file
+
+pytestmark = pytest.mark.e2e
+
+SAMPLE = json.loads((REPOSITORY / "sample_transaction.json").read_text())
+OLDEST_POSTGRES = OLDEST.replace("INTEGER PRIMARY KEY", "BIGSERIAL PRIMARY KEY").replace("BLOB", "BYTEA")
+HOW_MANY = "select count(*) from fraud_decisions"
+
+
+def command(url, *arguments):
+    """Exit code, document and stderr of ``python -m monitoring database ARGUMENTS``."""
+    done = subprocess.run(
+        [sys.executable, "-m", "monitoring", "database", *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, "FRAUD_DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
+
+
+def predict(server, count, name="t"):
+    def call(number):
+        body = SAMPLE | {"transaction_id": f"{name}{number}"}
+        httpx.post(f"{server.url}/predict", json=body, trust_env=False, timeout=30).raise_for_status()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(call, range(count)))
+
+
+def metric(server, line):
+    page = httpx.get(f"{server.url}/metrics", trust_env=False, timeout=30).text
+    found = re.search(rf"^{re.escape(line)} (\S+)$", page, re.M)
+    return float(found[1]) if found else None
+
+
+def lost(server):
+    reasons = ("full", "shutdown", "invalid")
+    return sum(metric(server, f'fraud_log_dropped_total{{reason="{reason}"}}') for reason in reasons)
+
+
+def test_an_old_file_is_waited_for_and_its_rows_are_moved(start, tmp_path):
+    """Two workers: the table of before stays as it is until the command was run; then what waited is written."""
+    path = tmp_path / "old.sqlite"
+    old_file(path, rows=4)
+    url = f"sqlite:///{path}"
+    server = start(FRAUD_DATABASE_URL=url, FRAUD_WORKERS="2")
+    predict(server, 50)
+    wait_until(lambda: metric(server, "fraud_log_pending") == 50)
+    wait_until(lambda: metric(server, "fraud_log_unwritable") == 2)
+    words = "older version (none): run `python -m monitoring database upgrade`"
+    assert words in server.log()
+    code, document, error = command(url, "status")
+    assert (code, document["predictions_to_move"], words in error) == (1, 4, True)
+    code, document, error = command(url, "upgrade")
+    assert (code, document) == (0, {"revision": "0002", "before": None, "moved_predictions": 4}), error
+    wait_until(lambda: metric(server, "fraud_log_written_total") == 50, seconds=30)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute(HOW_MANY).fetchone() == (54,)
+        assert connection.execute("select count(distinct transaction_id) from fraud_decisions").fetchone() == (50,)
+    wait_until(lambda: metric(server, "fraud_log_unwritable") == 0)
+    assert (lost(server), command(url, "status")[0]) == (0, 0)
+
+
+def test_a_user_without_rights_is_told_what_to_grant(start, tmp_path):
+    """Postgres, a user who may make no tables, with those of before: said, and each row is kept until it is so."""
+    with Postgres(tmp_path) as postgres:
+        postgres.query("CREATE ROLE serving LOGIN PASSWORD 'serving'")
+        postgres.query("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        for statement in (OLDEST_POSTGRES, LABELS_BEFORE):
+            postgres.query(statement)
+        row = "INSERT INTO predictions VALUES (1, 1, 'before', 'v0', 0.5, true, 2, 'x', NULL, NULL)"
+        postgres.query(row)
+        url = f"postgresql://serving:serving@{postgres.url.partition('@')[2]}"
+        server = start(FRAUD_DATABASE_URL=url)
+        predict(server, 30)
+        wait_until(lambda: "`python -m monitoring database upgrade`" in server.log(), seconds=30)
+        code, _, error = command(url, "upgrade")
+        assert (code, "run it as the owner of the database" in error) == (1, True), error
+        postgres.upgrade()
+        grants = 'GRANT SELECT, INSERT ON fraud_decisions TO "serving";'
+        wait_until(lambda: command(url, "status")[1]["problem"] is not None)
+        problem = command(url, "status")[1]["problem"]
+        assert grants in problem
+        assert metric(server, "fraud_log_pending") == 30
+        for statement in re.findall(r"GRANT [^;]*;", problem):
+            postgres.query(statement)
+        wait_until(lambda: postgres.query(HOW_MANY) == "31", seconds=40)
+        assert (lost(server), "serving:serving" in server.log()) == (0, False)
+
+
+def test_a_pooler_that_hands_out_transactions_loses_nothing(start, tmp_path):
+    """pgbouncer, fewer connections than workers write with: no prepared statement is missed, and nothing is said."""
+    with Postgres(tmp_path) as postgres, PgBouncer(tmp_path, postgres) as pooler:
+        postgres.upgrade()
+        server = start(FRAUD_DATABASE_URL=pooler.url, FRAUD_WORKERS="3")
+        for number in range(12):  # a driver prepares what it has sent a few times
+            predict(server, 40, name=f"{number}-")
+            wait_until(lambda number=number: postgres.query(HOW_MANY) == str(40 * (number + 1)), seconds=30)
+        assert "cannot be written" not in server.log()
+        assert lost(server) == 0
+        code, document, error = command(pooler.url, "status")
+        assert (code, document["problem"]) == (0, None), error
+
+
+def test_another_programs_rule_on_the_table_keeps_rows_waiting(start, tmp_path):
+    """Each row is refused, and none is at fault: they are written once the rule is gone."""
+    with Postgres(tmp_path) as postgres:
+        postgres.upgrade()
+        postgres.query("ALTER TABLE fraud_decisions ADD COLUMN theirs INTEGER NOT NULL")
+        server = start(FRAUD_DATABASE_URL=postgres.url)
+        predict(server, 20)
+        wait_until(lambda: "rows wait" in server.log(), seconds=30)
+        wait_until(lambda: metric(server, "fraud_log_pending") == 20)
+        assert lost(server) == 0
+        postgres.query("ALTER TABLE fraud_decisions DROP COLUMN theirs")
+        wait_until(lambda: postgres.query(HOW_MANY) == "20", seconds=40)
+        assert lost(server) == 0
+
+
+def test_a_folder_that_cannot_be_made_is_named_at_once(start, tmp_path):
+    """Where a file stands in its place: one line at the start, and a metric before any call."""
+    (tmp_path / "data").write_text("no folder")
+    server = start(FRAUD_DATABASE_URL=f"sqlite:///{tmp_path}/data/fraud.sqlite")
+    wait_until(lambda: metric(server, "fraud_log_unwritable") == 1)
+    assert server.log().count("the prediction log cannot be written") == 1
+    assert str(tmp_path / "data") in server.log()
+    predict(server, 5)
+    (tmp_path / "data").unlink()
+    wait_until(lambda: metric(server, "fraud_log_written_total") == 5, seconds=30)
+    assert (lost(server), metric(server, "fraud_log_unwritable")) == (0, 0)

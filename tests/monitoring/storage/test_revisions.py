@@ -1,0 +1,196 @@
+"""The tables: made and brought up to date by one command, in any state that a database may be in."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
+
+from fraud.schema import default
+from monitoring import database
+from monitoring.storage import moving, revisions
+from monitoring.storage.revisions import NotReadyError
+from monitoring.storage.tables import DECISIONS, LABELS, METADATA, SCHEMAS
+from tests.monitoring.records import HASH, features, scored
+
+OLDEST = """
+CREATE TABLE predictions (
+    id INTEGER PRIMARY KEY, scored_at FLOAT NOT NULL, transaction_id VARCHAR(64), model_version VARCHAR(64) NOT NULL,
+    fraud_probability FLOAT NOT NULL, is_fraud BOOLEAN NOT NULL, amount FLOAT NOT NULL,
+    schema_hash VARCHAR(12) NOT NULL, row BLOB, exported_at FLOAT
+)
+"""
+REQUEST_ID = "ALTER TABLE predictions ADD COLUMN request_id VARCHAR(128)"
+LABELS_BEFORE = """
+CREATE TABLE labels (
+    transaction_id VARCHAR(64) PRIMARY KEY, is_fraud BOOLEAN NOT NULL, labelled_at FLOAT NOT NULL,
+    source VARCHAR(16) NOT NULL
+)
+"""
+ROW = "INSERT INTO predictions VALUES (?, ?, ?, 'v0', 0.5, 1, 2, ?, ?, NULL)"
+
+
+def old_file(path, *statements, rows=3):
+    """A SQLite file as an older version made it."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for statement in (OLDEST, LABELS_BEFORE):
+            connection.execute(statement)
+        for number in range(rows):
+            connection.execute(ROW, (number + 1, float(number), f"t{number}", HASH, features()))
+        for statement in statements:
+            connection.execute(statement)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "fraud.sqlite"
+
+
+@pytest.fixture
+def engine(path):
+    made = database.connect(f"sqlite:///{path}")
+    yield made
+    made.dispose()
+
+
+def kept(engine, *columns):
+    with engine.connect() as connection:
+        return connection.execute(DECISIONS.select().with_only_columns(*columns).order_by(DECISIONS.c.id)).all()
+
+
+def test_the_migrations_make_the_tables_that_the_code_writes(engine, monkeypatch):
+    """Column for column, index for index; none is left to what makes a table that was lost."""
+    monkeypatch.setattr(METADATA, "create_all", lambda _: None)
+    revisions.upgrade(engine)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": revisions.VERSION_TABLE})
+        assert compare_metadata(context, METADATA) == []
+
+
+def test_head_is_the_newest_migration():
+    """What the service waits for is what the command makes."""
+    folder = Path(revisions.__file__).parent / "migrations"
+    assert ScriptDirectory(str(folder)).get_current_head() == revisions.HEAD
+
+
+@pytest.mark.parametrize("more", [(), (REQUEST_ID,)], ids=["oldest", "with request ids"])
+def test_a_database_of_before_is_waited_for_and_then_moved(path, engine, more):
+    """The service leaves it as it is; the command moves every row, with all that was kept of it."""
+    old_file(path, *more)
+    with pytest.raises(NotReadyError, match=r"older version \(none\): run `python -m monitoring database upgrade`"):
+        database.prepare(engine)
+    assert set(inspect(engine).get_table_names()) == {"predictions", "labels"}
+    assert revisions.upgrade(engine).revision is None
+    assert (moving.waiting(engine), moving.move(engine), moving.waiting(engine)) == (3, 3, 0)
+    database.prepare(engine)
+    columns = (DECISIONS.c.transaction_id, DECISIONS.c.scored_at, DECISIONS.c.threshold, DECISIONS.c.sent_numbers)
+    assert kept(engine, *columns) == [(f"t{number}", float(number), None, features()) for number in range(3)]
+    with engine.connect() as connection:
+        assert connection.execute(SCHEMAS.select().with_only_columns(SCHEMAS.c.hash, SCHEMAS.c.name)).all() == [
+            (HASH, default().name)
+        ]
+
+
+def test_what_older_code_writes_after_the_upgrade_is_moved_by_the_next(path, engine):
+    """Replicas are replaced one after another."""
+    old_file(path)
+    revisions.upgrade(engine)
+    moving.move(engine)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(ROW.replace("NULL)", "NULL, 'id-9')"), (9, 9.0, "late", HASH, None))
+    assert moving.move(engine) == 1
+    assert kept(engine, DECISIONS.c.transaction_id, DECISIONS.c.request_id)[-1] == ("late", "id-9")
+
+
+def test_moving_goes_on_where_it_was_ended(path, engine, monkeypatch):
+    """In steps: each row is in one table or the other, and none twice."""
+    monkeypatch.setattr(moving, "STEP_ROWS", 2)
+    old_file(path, rows=7)
+    revisions.upgrade(engine)
+
+    def end(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        moving.move(engine, told=end)
+    assert (len(kept(engine, DECISIONS.c.id)), moving.waiting(engine)) == (2, 5)
+    assert moving.move(engine) == 5
+    assert [name for (name,) in kept(engine, DECISIONS.c.transaction_id)] == [f"t{number}" for number in range(7)]
+
+
+def test_doing_it_again_does_no_harm(path, engine):
+    """Nothing is moved twice, and nothing is made twice."""
+    old_file(path)
+    for moved in (3, 0):
+        revisions.upgrade(engine)
+        assert moving.move(engine) == moved
+    assert len(kept(engine, DECISIONS.c.id)) == 3
+
+
+def test_an_upgrade_that_fails_leaves_what_was_there(path, engine):
+    """All migrations are one transaction."""
+    old_file(path, "CREATE TABLE fraud_schemas (other INTEGER)")
+    with pytest.raises(database.AWAY):
+        revisions.upgrade(engine)
+    assert set(inspect(engine).get_table_names()) == {"predictions", "labels", "fraud_schemas"}
+
+
+def test_a_new_file_is_made_by_the_service(path, engine):
+    """It is its own; nobody needs a command before the first row."""
+    database.prepare(engine)
+    assert set(inspect(engine).get_table_names()) == {*METADATA.tables, revisions.VERSION_TABLE}
+    database.insert(engine, [scored("a")], {HASH: default()})
+    assert kept(engine, DECISIONS.c.transaction_id) == [("a",)]
+
+
+def test_newer_tables_are_written_to(engine):
+    """Code is rolled back; migrations only add."""
+    revisions.upgrade(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE fraud_version SET version_num = '9999'")
+        connection.exec_driver_sql("ALTER TABLE fraud_decisions ADD COLUMN to_come INTEGER")
+    database.prepare(engine)
+    database.insert(engine, [scored("a")], {})
+    assert revisions.problem(engine) is None
+
+
+@pytest.mark.parametrize("name", ["fraud_decisions", "fraud_schemas", "labels"])
+def test_a_table_of_somebody_elses_is_named(path, name):
+    """Not written to, and not changed."""
+    engine = database.connect(f"sqlite:///{path}")
+    revisions.upgrade(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP TABLE {name}")
+        connection.exec_driver_sql(f"CREATE TABLE {name} (mine INTEGER NOT NULL)")
+    with pytest.raises(NotReadyError, match=f"the table {name} has no column .*give FRAUD_DATABASE_URL"):
+        database.prepare(engine)
+    engine.dispose()
+
+
+def test_a_foreign_table_called_predictions_is_left_alone(path, engine):
+    """Another program's, in the same database."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE predictions (id INTEGER, weather TEXT)")
+        connection.execute("INSERT INTO predictions VALUES (1, 'rain')")
+    revisions.upgrade(engine)
+    assert (moving.waiting(engine), moving.move(engine)) == (0, 0)
+    database.prepare(engine)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT weather FROM predictions").all() == [("rain",)]
+
+
+def test_a_row_that_cannot_be_at_fault_tells_whose_fault_it_is(engine):
+    """It is taken where any is, and not kept; refused where a stranger's rule refuses every row."""
+    revisions.upgrade(engine)
+    assert database.takes_rows(engine)
+    assert kept(engine, DECISIONS.c.id) == []
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE fraud_decisions")
+        columns = ", ".join(column.name for column in DECISIONS.columns)
+        connection.exec_driver_sql(f"CREATE TABLE fraud_decisions ({columns}, theirs INTEGER NOT NULL)")
+    assert not database.takes_rows(engine)
+    assert LABELS.name in inspect(engine).get_table_names()
