@@ -95,7 +95,7 @@ def test_a_user_without_rights_is_told_what_to_grant(start, tmp_path):
         predict(server, 30)
         wait_until(lambda: "`python -m monitoring database upgrade`" in server.log(), seconds=30)
         code, _, error = command(url, "upgrade")
-        assert (code, "run it as the owner of the database" in error) == (1, True), error
+        assert (code, "run it as the owner of the tables" in error) == (1, True), error
         postgres.upgrade()
         grants = 'GRANT SELECT, INSERT ON fraud_decisions TO "serving";'
         wait_until(lambda: command(url, "status")[1]["problem"] is not None)
