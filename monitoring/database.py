@@ -87,12 +87,9 @@ def opened(settings: Settings) -> Iterator[Engine]:
 
 
 def _hint(error: BaseException) -> str:
-    """What to do where a user of Postgres may not make tables."""
-    if "permission denied for schema" not in str(getattr(error, "orig", "")):
-        return ""
-    return (
-        "; run it as the owner of the database, or let that one run: GRANT USAGE, CREATE ON SCHEMA public TO its user"
-    )
+    """What to do where Postgres does not let a user do something."""
+    denied = getattr(getattr(error, "orig", None), "sqlstate", None) == "42501"
+    return "; run it as the owner of the tables, who may also make new ones in their schema" if denied else ""
 
 
 def _nobody() -> None:
