@@ -32,9 +32,9 @@ _COPIED = {
 
 
 def waiting(engine: Engine) -> int:
-    """How many rows are still where they were; none where that table is another's."""
+    """How many rows are still where they were; none where that table is another's, or may not be read."""
     with engine.connect() as connection:
-        return _count(connection) if _is_ours(connection) else 0
+        return _count(connection) if _is_ours(connection) and revisions.may(connection, OLD, "SELECT") else 0
 
 
 def move(engine: Engine, told: Callable[[str], object] = sys.stderr.write) -> int:

@@ -63,7 +63,7 @@ def state(connection: Connection) -> State:
     """That of the database."""
     tables = frozenset(inspect(connection).get_table_names())
     revision = None
-    if VERSION_TABLE in tables and _may(connection, VERSION_TABLE, "SELECT"):
+    if VERSION_TABLE in tables and may(connection, VERSION_TABLE, "SELECT"):
         revision = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608 - our own name
     return State(revision, tables)
 
@@ -124,7 +124,7 @@ def _lacking_rights(connection: Connection, found: State) -> str | None:
     wanted = {VERSION_TABLE: ("SELECT",), **{table.name: rights for table, rights in NEEDED.items()}}
     grants = []
     for name in found.tables & set(wanted):
-        lacking = [right for right in wanted[name] if not _may(connection, name, right)]
+        lacking = [right for right in wanted[name] if not may(connection, name, right)]
         if lacking:
             grants.append(f'GRANT {", ".join(lacking)} ON {name} TO "{_user(connection)}";')
     if not grants:
@@ -132,7 +132,8 @@ def _lacking_rights(connection: Connection, found: State) -> str | None:
     return f"its user may not read and write the tables; let their owner run: {' '.join(sorted(grants))}"
 
 
-def _may(connection: Connection, table: str, right: str) -> bool:
+def may(connection: Connection, table: str, right: str) -> bool:
+    """Whether this user has a right on a table; in a SQLite file everybody has."""
     if connection.dialect.name != "postgresql":
         return True
     return bool(connection.scalar(text("SELECT has_table_privilege(:name, :right)"), {"name": table, "right": right}))

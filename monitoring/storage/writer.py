@@ -19,7 +19,7 @@ RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 LAST_RETRY_SECONDS = 0.5
 """The pause once the service ends."""
 SAY_SECONDS = 60.0
-"""A trouble that lasts is said at most so often."""
+"""The same trouble is said at most so often."""
 
 
 class BatchWriter:
@@ -44,7 +44,9 @@ class BatchWriter:
         self._stop = stop
         self._give_up = give_up
         self._waiting = waiting
-        self._said_at = self._tried_at = -SAY_SECONDS
+        self._said: dict[str, float] = {}
+        """Troubles, and when they were said."""
+        self._tried_at = 0.0
         self._is_ready = True
 
     def write(self, batch: Sequence[LoggedPrediction]) -> None:
@@ -64,16 +66,13 @@ class BatchWriter:
                     return
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
-                self._say(
-                    "the prediction log cannot be written (%s); rows wait, again in %g s", database.line(error), pause
-                )
-                self._note(is_ready=False)
+                self._trouble(error)
                 self._waiting()
                 database.forget(self._engine)
                 self._rest(pause)
             else:
                 self._metrics.written(len(batch))
-                self._note(is_ready=True)
+                self._no_trouble()
                 return
 
     def open(self) -> None:
@@ -93,17 +92,21 @@ class BatchWriter:
         try:
             work(self._engine, self._metrics.reopened)
         except database.AWAY as error:
-            self._note(is_ready=False)
-            self._say("the prediction log cannot be written (%s); rows wait", database.line(error))
+            self._trouble(error)
         else:
-            self._note(is_ready=True)
+            self._no_trouble()
 
-    def _note(self, *, is_ready: bool) -> None:
-        if is_ready and not self._is_ready:
-            LOG.info("the prediction log is written")
-            self._said_at = -SAY_SECONDS
-        self._is_ready = is_ready
-        self._metrics.writable(is_ready)
+    def _trouble(self, error: Exception) -> None:
+        self._is_ready = False
+        self._metrics.writable(False)
+        self._say("the prediction log cannot be written (%s); rows wait", database.line(error))
+
+    def _no_trouble(self) -> None:
+        if not self._is_ready:
+            LOG.info("the prediction log can be written again")
+            self._said.clear()
+        self._is_ready = True
+        self._metrics.writable()
 
     def _write_apart(self, batch: Sequence[LoggedPrediction], error: Exception) -> None:
         """Halve until the rows that are refused stand alone."""
@@ -115,10 +118,12 @@ class BatchWriter:
         self._say("the database refuses a prediction: %s", database.line(error))
         self._metrics.dropped("invalid", 1)
 
-    def _say(self, words: str, *facts: object) -> None:
-        if time.monotonic() - self._said_at >= SAY_SECONDS:
-            self._said_at = time.monotonic()
-            LOG.warning(words, *facts)
+    def _say(self, words: str, trouble: str) -> None:
+        """Another trouble at once, the same seldom."""
+        now = time.monotonic()
+        if now - self._said.get(trouble, -SAY_SECONDS) >= SAY_SECONDS:
+            self._said = {one: at for one, at in self._said.items() if now - at < SAY_SECONDS} | {trouble: now}
+            LOG.warning(words, trouble)
 
     def _rest(self, seconds: float) -> None:
         """Wait before the next try; shorter once the service ends."""
