@@ -62,8 +62,9 @@ SHIPPED = {
     "monitoring": "__init__ __main__ access_metrics database labels live log metrics multiprocess pending quality "
     "record_metrics ticker window workers",
     "monitoring/receiver": "__init__ github webhook",
-    "monitoring/storage": "__init__ added_column sqlite_engine sqlite_file writer",
-    "monitoring/verbs": "__init__ drift labels webhook",
+    "monitoring/storage": "__init__ moving revisions sent sqlite_engine sqlite_file tables writer",
+    "monitoring/storage/migrations/versions": "0001_as_before 0002_decisions",
+    "monitoring/verbs": "__init__ database drift labels webhook",
 }
 """By folder, every file; what ends in .py without its ending."""
 
