@@ -177,6 +177,7 @@ def test_what_ships_is_needed():
             reached.add(module)
             waiting += arrows[module]
     left = {name for name in ships - reached if (ROOT / f"{name.replace('.', '/')}.py").exists()}
+    left -= {name for name in left if name.startswith("monitoring.storage.migrations.")}  # alembic goes by the folder
     assert left == {"fraud.scorer.from_sklearn"}, "what makes a scorer stands beside what one is"
 
 
