@@ -14,6 +14,9 @@ HEADER, TRACEPARENT = b"x-request-id", b"traceparent"
 current: ContextVar[str] = ContextVar("request_id", default="")
 """Of the call at hand, for the lines of the log and for spans; empty outside of a call, and on the short way."""
 
+current_key: ContextVar[str | None] = ContextVar("current_key", default=None)
+"""Name of the API key of the call at hand, for the prediction log; None without keys, and on the short way."""
+
 _SOUND = re.compile(rb"[!#-&(-\[\]-_a-~]{1,%d}" % LONGEST)
 """Printable ASCII without blanks, quotes and backslashes: it can harm neither a log nor a header nor a query."""
 _TRACE = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
