@@ -12,11 +12,14 @@ from fraud.inputs.levels import same
 
 PREFIX = "h1:"
 """Begins every hash, and says how it was made."""
-HASHED = r"h1:[0-9a-f]{32}"
-"""What a hash looks like, as a pattern of the whole text."""
 
-_is_hashed = re.compile(HASHED).fullmatch
+_HASHED = re.compile(r"h1:[0-9a-f]{32}")
 _FINGERPRINT = b"fingerprint"
+
+
+def is_hashed(text: str) -> bool:
+    """Whether a text is a hash already; white space around it is none of it."""
+    return _HASHED.fullmatch(text.strip()) is not None
 
 
 class KeyHasher:
@@ -37,7 +40,7 @@ class KeyHasher:
         (``fraud.inputs.levels.same``).
         """
         text = same(text.strip())
-        if text.startswith(PREFIX) and _is_hashed(text):
+        if text.startswith(PREFIX) and _HASHED.fullmatch(text):
             return text
         begun = self._begun.copy()
         begun.update(text.encode("utf-8", "surrogatepass"))

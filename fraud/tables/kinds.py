@@ -51,7 +51,7 @@ def boolean(cells: pd.Series, _column: Column) -> Converted:
 
 def category(cells: pd.Series, column: Column) -> Converted:
     """Texts as they are written, but for what the same value is written as elsewhere (``as_codes``)."""
-    place, different = _different(cells)
+    place, different = distinct(cells)
     values = as_codes(different)
     too_long = np.array([text is not None and len(text) > LONGEST_TEXT for text in values], dtype=bool)
     broken = {f"text of at most {LONGEST_TEXT} characters": too_long[place]}
@@ -133,12 +133,12 @@ def truths(cells: pd.Series) -> NDArray[np.float64]:
     if types.is_bool_dtype(cells.dtype) or types.is_numeric_dtype(cells.dtype):
         values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
         return np.where(np.isin(values, (0.0, 1.0)), values, np.float64(np.nan))
-    place, different = _different(cells)
+    place, different = distinct(cells)
     words = different.astype(object).map(lambda cell: None if cell is None else str(cell).strip().lower())
     return np.asarray(words.map(_MEANINGS), dtype=np.float64)[place]
 
 
-def _different(cells: pd.Series) -> tuple[NDArray[np.int64], pd.Series]:
+def distinct(cells: pd.Series) -> tuple[NDArray[np.int64], pd.Series]:
     """Where each cell stands among those that differ, and these: there are few, and each is looked at once."""
     try:
         place, different = pd.factorize(cells, use_na_sentinel=False)

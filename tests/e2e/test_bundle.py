@@ -47,7 +47,7 @@ SHIPPED = {
     "serving/connection": "__init__ bounds closing door protocol turnable",
     "serving/contract": "__init__ contract models quick wire",
     "serving/life": "__init__ parent worker",
-    "serving/start": "__init__ introduction model transactions",
+    "serving/start": "__init__ introduction key_secret model transactions",
     "serving/telemetry": "__init__ log_lines printed refused_calls request_id tracing",
     "fraud": "__init__ __main__ argument_types atomic checksums command errors features home keys manifest profile "
     "rows schema settings store",
@@ -63,7 +63,7 @@ SHIPPED = {
     "monitoring": "__init__ __main__ access_metrics database labels live log metrics multiprocess pending quality "
     "record_metrics ticker window workers",
     "monitoring/receiver": "__init__ github webhook",
-    "monitoring/storage": "__init__ added_column sqlite_engine sqlite_file writer",
+    "monitoring/storage": "__init__ added_column address sqlite_engine sqlite_file writer",
     "monitoring/verbs": "__init__ drift labels webhook",
 }
 """By folder, every file; what ends in .py without its ending."""

@@ -6,7 +6,7 @@ import timeit
 
 import pytest
 
-from fraud.inputs.keys import HASHED, KeyHasher
+from fraud.inputs.keys import KeyHasher, is_hashed
 
 PHRASE = "a secret of forty characters, or of more"
 HASHER = KeyHasher(PHRASE)
@@ -27,7 +27,8 @@ def test_a_hash_is_keyed_blake2b():
 @pytest.mark.parametrize("text", ["", "c17", "ß", "\ud800", "x" * 1000])
 def test_every_text_has_a_hash(text):
     """Of one form, which is no key that a file has by chance."""
-    assert re.fullmatch(HASHED, HASHER(text))
+    assert re.fullmatch("h1:[0-9a-f]{32}", HASHER(text))
+    assert is_hashed(HASHER(text))
 
 
 def test_another_secret_gives_other_hashes_and_another_fingerprint():
@@ -59,12 +60,14 @@ def test_what_is_hashed_already_stays():
     """Files with hashes and files with plain keys fit together."""
     once = HASHER("c17")
     assert HASHER(once) == HASHER(f" {once}\n") == once
+    assert is_hashed(f" {once}\n")
 
 
 @pytest.mark.parametrize("text", ["h1:", "h1:c17", "h1:" + "g" * 32, "h1:" + "A" * 32, "h1:" + "a" * 33])
 def test_what_only_looks_like_a_hash_is_hashed(text):
     """A customer may be called h1:."""
     assert HASHER(text) != text
+    assert not is_hashed(text)
 
 
 def test_a_hash_costs_little():
