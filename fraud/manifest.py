@@ -112,6 +112,7 @@ class Manifest(Document):
     synthetic: bool = Field(description="Trained on generated rows: for trying things out, not for production.")
     schema_hash: str
     transaction_schema: dict[str, Any] | None = Field(None, description="As it was declared; None: the default one.")
+    key_fingerprint: str | None = Field(None, description="Of the secret that keys of the data were hashed with.")
     features: tuple[str, ...]
     threshold: float = Field(ge=0, le=1, description="A score at or above it is called fraud.")
     metrics: Metrics = Field(description="Test figures, each with its 95 % interval.")

@@ -1,14 +1,17 @@
 """``FRAUD_*`` environment variables, read when asked for and never at import."""
 
 import os
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from fraud import keys
+from fraud.environment import secret_files
+from fraud.environment.services import of_services
 from fraud.errors import SettingsError
+from fraud.inputs.keys import KeyHasher
 
 PREFIX = "FRAUD_"
 MODEL_NAME = "fraud_detector"
@@ -22,14 +25,13 @@ INDEX_VARIABLES = (
     "UV_INSECURE_HOST",
 )
 """Where pip and uv take packages from; a build of the image may be told as arguments of these names."""
-_HASHES = r"^[0-9a-fA-F]{64}([ \t\r\n]*,[ \t\r\n]*[0-9a-fA-F]{64})*$"
-_HASHES_FORM = "64 hexadecimal digits for each key, separated by commas, as `python -m fraud key` prints them"
-_SECRET = {
-    "FRAUD_API_KEYS": _HASHES_FORM,
-    "FRAUD_METRICS_KEYS": _HASHES_FORM,
+SECRETS = {
+    "FRAUD_API_KEYS": keys.FORM,
+    "FRAUD_METRICS_KEYS": keys.FORM,
+    "FRAUD_KEY_SECRET": "at least 32 characters, as `python -m fraud key --secret` prints them",
     "FRAUD_DATABASE_URL": DATABASE_URL_FORM,
 }
-"""What is expected of variables whose value is never shown."""
+"""What is expected of variables whose value is never shown, and which may stand in a file: ``NAME_FILE`` names it."""
 _WORDS = {
     "FRAUD_MODEL": f"{MODEL_NAME}:VERSION in lower case, such as {MODEL_NAME}:latest",
     "FRAUD_S3_URI": "s3://bucket/prefix, such as s3://my-bucket/fraud; a bucket's name has 3 to 63 lower-case letters, "
@@ -38,9 +40,15 @@ _WORDS = {
 """What is expected of variables that a pattern checks: nobody reads those."""
 _NEEDED = {"FRAUD_S3_URI": "s3://bucket/prefix", "FRAUD_DATABASE_URL": DATABASE_URL_FORM}
 """What is expected of variables that some commands cannot do without."""
-_SERVICE = re.compile(r"(.+)_SERVICE_HOST")
-_OF_SERVICE = r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?"
-"""What Kubernetes adds to the name of a Service in the variables that it makes of it for every pod of the namespace."""
+
+
+def _keys(text: str) -> str:
+    """``text`` where it is a list of keys' hashes. Raises ValueError."""
+    keys.named(text)
+    return text
+
+
+_Keys = Annotated[str, AfterValidator(_keys)]
 
 
 class Settings(BaseModel):
@@ -99,19 +107,23 @@ class Settings(BaseModel):
 
     short_cut: bool = Field(True, description="Whether /predict takes the short way past BentoML's middleware.")
     batching: bool = Field(True, description="Whether /predict calls that arrive together are scored together.")
-    api_keys: str | None = Field(
+    api_keys: _Keys | None = Field(
         None,
-        pattern=_HASHES,
         repr=False,
-        description="SHA-256 of each key that may call, separated by commas; see `python -m fraud key`.",
+        description="SHA-256 of each key that may call, or NAME:SHA-256, separated by commas or line breaks.",
     )
-    metrics_keys: str | None = Field(
+    metrics_keys: _Keys | None = Field(
         None,
-        pattern=_HASHES,
         repr=False,
         description="SHA-256 of each key that may read /metrics, and nothing else; without it everybody may.",
     )
     require_keys: bool = Field(False, description="Whether a start without FRAUD_API_KEYS is refused.")
+    key_secret: str | None = Field(
+        None,
+        min_length=32,
+        repr=False,
+        description="What columns of kind `key` are hashed with; without it they are not kept.",
+    )
     database_url: str | None = Field(
         None,
         pattern=r"^[a-z0-9+]+://",
@@ -133,14 +145,19 @@ class Settings(BaseModel):
     log_refused: bool = Field(False, description="Whether the service's log has a line for each refused call.")
 
     @property
-    def key_hashes(self) -> tuple[bytes, ...]:
-        """The digests of ``api_keys``, 32 bytes each."""
-        return _digests(self.api_keys)
+    def key_names(self) -> dict[bytes, str]:
+        """What each of ``api_keys`` is called, by its digest of 32 bytes."""
+        return keys.named(self.api_keys) if self.api_keys else {}
 
     @property
-    def metrics_key_hashes(self) -> tuple[bytes, ...]:
-        """The digests of ``metrics_keys``, 32 bytes each."""
-        return _digests(self.metrics_keys)
+    def metrics_key_names(self) -> dict[bytes, str]:
+        """What each of ``metrics_keys`` is called, by its digest of 32 bytes."""
+        return keys.named(self.metrics_keys) if self.metrics_keys else {}
+
+    @property
+    def key_hasher(self) -> KeyHasher | None:
+        """What hashes the values of columns of kind ``key``; None without a secret: they are not kept then."""
+        return KeyHasher(self.key_secret) if self.key_secret else None
 
     @property
     def asks_for_keys(self) -> str | None:
@@ -162,13 +179,15 @@ class Settings(BaseModel):
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """Read the settings from ``environ`` (the process environment by default).
 
-        White space around a value is none of it, and an empty value means the default. What Kubernetes makes of a
-        Service whose name begins with ``fraud`` is not ours. Raises SettingsError for an unknown name or a bad value.
+        White space around a value is none of it, and an empty value means the default. A secret may stand in a file.
+        What Kubernetes makes of a Service whose name begins with ``fraud`` is not ours. Raises SettingsError for an
+        unknown name or a bad value.
         """
         source = os.environ if environ is None else environ
         given = {name: value.strip() for name, value in source.items() if name.startswith(PREFIX)}
-        foreign = _of_services(given) - set(cls.env_names())
-        variables = {name: value for name, value in given.items() if value and name not in foreign}
+        foreign = of_services(given) - set(cls.env_names())
+        ours = {name: value for name, value in given.items() if value and name not in foreign}
+        variables = secret_files.read(ours, SECRETS)
         try:
             return cls(**{name.removeprefix(PREFIX).lower(): value for name, value in variables.items()})
         except ValidationError as error:
@@ -176,12 +195,10 @@ class Settings(BaseModel):
 
     @classmethod
     def env_names(cls) -> list[str]:
-        """The environment variables there are, in the order of the fields."""
-        return [PREFIX + (field.alias or name).upper() for name, field in cls.model_fields.items()]
-
-
-def _digests(hashes: str | None) -> tuple[bytes, ...]:
-    return tuple(bytes.fromhex(one) for one in (hashes or "").split(",") if one)
+        """The environment variables there are, in the order of the fields; a secret's file follows the secret."""
+        own = [PREFIX + (field.alias or name).upper() for name, field in cls.model_fields.items()]
+        files = {name: name + secret_files.SUFFIX for name in SECRETS}
+        return [each for name in own for each in (name, files.get(name)) if each]
 
 
 def not_set(name: str) -> SettingsError:
@@ -189,22 +206,15 @@ def not_set(name: str) -> SettingsError:
     return SettingsError(f"{name} is not set; set it to {_NEEDED[name]}")
 
 
-def _of_services(names: Collection[str]) -> set[str]:
-    """Those that belong to a Service of Kubernetes: of its shape, and its ``NAME_SERVICE_HOST`` is among them."""
-    services = [match[1] for match in map(_SERVICE.fullmatch, names) if match]
-    shapes = [re.compile(rf"{re.escape(service)}(?:{_OF_SERVICE})") for service in services]
-    return {name for name in names if any(shape.fullmatch(name) for shape in shapes)}
-
-
-def _problem(details: Mapping[str, object]) -> str:
+def _problem(details: Mapping[str, Any]) -> str:
     location = details["loc"]
-    name = PREFIX + str(location[0]).upper() if isinstance(location, tuple) and location else PREFIX
+    name = PREFIX + str(location[0]).upper() if location else PREFIX
     if details["type"] == "extra_forbidden":
-        near = get_close_matches(name.removeprefix(PREFIX), [field.upper() for field in Settings.model_fields], 1, 0.75)
-        meant = f"; did you mean {PREFIX}{near[0]}?" if near else ""
+        near = get_close_matches(name, Settings.env_names(), 1, 0.85)
+        meant = f"; did you mean {near[0]}?" if near else ""
         return f"{name} is not a setting; there are {', '.join(Settings.env_names())}{meant}"
-    expected = _SECRET.get(name)
-    if expected:
+    if name in SECRETS:
+        expected = details["ctx"]["error"] if details["type"] == "value_error" else SECRETS[name]
         return f"{name}: expected {expected}; its value is not shown"
     words = f"expected {_WORDS[name]}" if name in _WORDS else details["msg"]
     return f"{name}={details['input']!r}: {words}"

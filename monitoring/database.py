@@ -14,12 +14,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, exc, make_url
+from sqlalchemy import Connection, Engine, create_engine, exc
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fraud.errors import FraudError, SettingsError
 from fraud.schema import Schema
 from fraud.settings import DATABASE_URL_FORM, Settings, not_set
+from monitoring.storage import address as addresses
 from monitoring.storage import revisions, sqlite_engine
 from monitoring.storage.sqlite_engine import CONNECT_SECONDS
 from monitoring.storage.sqlite_file import SQLiteFile
@@ -48,8 +49,8 @@ def connect(url: str) -> Engine:
 
     Raises SettingsError, which never shows the URL: it may hold a password.
     """
+    address = addresses.check(url)
     try:
-        address = make_url(url)
         if address.drivername == "postgresql":
             address = address.set(drivername="postgresql+psycopg")
         if address.get_backend_name() not in ("sqlite", "postgresql"):

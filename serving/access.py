@@ -30,17 +30,17 @@ def guards(settings: Settings, known: frozenset[str]) -> dict[str, Guard]:
     key where those are set: no API key reads metrics, and no metrics key does anything else.
     """
     shut: dict[str, Guard] = {}
-    if settings.key_hashes:
+    if names := settings.key_names:
         closed = (path for path in known if path not in OPEN and not path.startswith(STATIC))
-        shut |= dict.fromkeys(closed, Guard(settings.key_hashes))
-    if settings.metrics_key_hashes:
-        shut[METRICS] = Guard(settings.metrics_key_hashes)
+        shut |= dict.fromkeys(closed, Guard(names))
+    if readers := settings.metrics_key_names:
+        shut[METRICS] = Guard(readers)
     return shut
 
 
 def introduction(settings: Settings) -> str:
     """Who may call, for the line that a start says."""
-    keys, readers = len(settings.key_hashes), len(settings.metrics_key_hashes)
+    keys, readers = len(settings.key_names), len(settings.metrics_key_names)
     callers = f"{keys} keys" if keys else "no keys: whoever reaches the port may score"
     return f"{callers}; {f'{readers} keys for metrics' if readers else 'metrics open'}"
 

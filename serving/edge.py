@@ -28,6 +28,8 @@ NoteRefused = Callable[[Scope, int, str, str], None]
 """Told of a refused call: its scope, status, reason and id."""
 
 CALL = "fraud.call"
+KEY = "fraud.key"
+"""In the scope of a call that sent a known key: the key's name."""
 PREDICT, BATCH, METRICS = "/predict", "/predict_batch", "/metrics"
 PREDICTION_PATHS = frozenset({PREDICT, BATCH})
 STATIC = "/static_content/"
@@ -51,12 +53,14 @@ _FOREIGN = {
 class Call:
     """What became of one HTTP call.
 
-    ``refusal`` is set by whoever refuses it in our own words; ``gone``: the caller hung up before the answer.
+    ``key``: name of the key that it sent, None where none is asked for. ``refusal`` is set by whoever refuses it in our
+    own words; ``gone``: the caller hung up before the answer.
     """
 
-    def __init__(self, started: float, own_id: str = "") -> None:
+    def __init__(self, started: float, own_id: str = "", key: str | None = None) -> None:
         self.started = started
         self.request_id = own_id
+        self.key = key
         self.status = 0
         self.refusal: RefusedError | None = None
         self.reason: str | None = None
@@ -68,8 +72,8 @@ class Edge:
     """Wraps the service's ASGI application.
 
     ``known``: the paths that exist. ``observe(seconds, reason)``: told of each finished prediction call; ``reason``
-    is None when it was answered with scores. ``guards``: by path, ``guard(headers)`` says whether a call may pass; what
-    has none is open. ``batches``: what serves BATCH; ``app`` by default.
+    is None when it was answered with scores. ``guards``: by path, ``guard(headers)`` gives the name of a call's key,
+    None where it may not pass; what has none is open. ``batches``: what serves BATCH; ``app`` by default.
     """
 
     def __init__(
@@ -77,7 +81,7 @@ class Edge:
         app: App,
         known: frozenset[str],
         observe: Callable[[float, str | None], None],
-        guards: Mapping[str, Callable[[Iterable[tuple[bytes, bytes]]], bool]] | None = None,
+        guards: Mapping[str, Callable[[Iterable[tuple[bytes, bytes]]], str | None]] | None = None,
         batches: App | None = None,
     ) -> None:
         self.app = app
@@ -106,7 +110,10 @@ class Edge:
             return
         started = time.perf_counter()
         guard = self.guards.get(scope["path"])
-        may_pass = guard is None or guard(scope["headers"]) or _is_preflight(scope)
+        key = None if guard is None else guard(scope["headers"])
+        if key:
+            scope[KEY] = key
+        may_pass = guard is None or bool(key) or _is_preflight(scope)
         if self.quick is not None and scope["path"] == PREDICT and may_pass:
             heard = await self.quick(scope, receive, send, started)
             if heard is None:
@@ -115,13 +122,14 @@ class Edge:
         if not may_pass:
             self.note_unauthorized(scope)
         app = self.batches if scope["path"] == BATCH else self.app
-        call = Call(started, request_id.of_headers(scope["headers"]).decode())
+        call = Call(started, request_id.of_headers(scope["headers"]).decode(), key)
         await self._serve(scope, receive, send, call, app if may_pass else self.unauthorized)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, call: Call, app: App) -> None:
         """By the application, whatever it does; a prediction is counted once."""
         asked = scope
         request_id.current.set(call.request_id)
+        request_id.current_key.set(call.key)
         if scope["path"] not in self.known:
             scope = {**scope, "path": UNKNOWN, "raw_path": UNKNOWN.encode()}
         scope[CALL] = call

@@ -105,7 +105,7 @@ class OnePrediction(bentoml.IODescriptor, Prediction):
         """One row's score to JSON, once it is in the prediction log."""
         decoded = _one.get()
         if (records := process.records()) is not None:
-            records.log.add(decoded, scored[0], request_id.current.get() or None)
+            records.log.add(decoded, scored[0], *request_id.of_call())
         return _answered(answer_one(scored[0], decoded.name), 1)
 
 
@@ -118,7 +118,7 @@ class ManyPredictions(bentoml.IODescriptor, Predictions):
         rows = _many.get()
         answer = await in_steps(answer_many(scored, rows.ids))
         if (records := process.records()) is not None:
-            await in_steps(records.log.add_many(rows, scored, request_id.current.get() or None))
+            await in_steps(records.log.add_many(rows, scored, *request_id.of_call()))
         return _answered(answer, len(scored))
 
 

@@ -42,8 +42,11 @@ _data = (_part(DataFacts, "DataFacts", {"sources"}), ...)
 _engine = (str, Field(description="What computes its scores."))
 ShortCard = _part(Manifest, "ModelCard", Manifest.model_fields.keys() - FACTS, name=_name, metrics=_metrics)
 """Which model it is and how good."""
-WholeCard = _part(Manifest, "ModelCard", {"profile", "files"}, name=_name, data=_data, engine=_engine)
-"""Also of what it was made, and how. Where its data lay is told to nobody: a fingerprint says which they were."""
+WholeCard = _part(
+    Manifest, "ModelCard", {"profile", "files", "key_fingerprint"}, name=_name, data=_data, engine=_engine
+)
+"""Also of what it was made, and how. Where its data lay is told to nobody: a fingerprint says which they were. Nor is
+the fingerprint of the secret of keys: with it a weak secret could be guessed."""
 
 # without a validatorUrl of its own Swagger UI sends the address of this page to one on the web
 _SCRIPT = 'SwaggerUIBundle({url: "docs.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});'

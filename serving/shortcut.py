@@ -17,7 +17,7 @@ from serving.answer import answer_one
 from serving.bento import body_is_there, is_alone
 from serving.counts import BuiltinCounts
 from serving.decode import PREDICT_BYTES
-from serving.edge import Headers, Message, NoteRefused, Receive, Scope, Send
+from serving.edge import KEY, Headers, Message, NoteRefused, Receive, Scope, Send
 from serving.refuse import RETRY_AFTER_SECONDS, RefusedError
 from serving.telemetry import request_id
 
@@ -31,9 +31,9 @@ class ShortCut:
 
     ``decode(body)``: a transaction, or None if it is not surely valid. ``score(transaction, alone)``: what its model
     says of it, which may be gathered with others unless its call is alone; raises RefusedError when there is no answer.
-    ``log(transaction, scored, request id)``: told of what is answered with scores. ``observe(seconds, reason)``: told
-    of each call, as the Edge's. ``send``: sends a whole answer. ``server``: the value of the Server header.
-    ``refused(scope, status, reason, request id)``: told of each refused call.
+    ``log(transaction, scored, request id, key's name)``: told of what is answered with scores.
+    ``observe(seconds, reason)``: told of each call, as the Edge's. ``send``: sends a whole answer. ``server``: the
+    value of the Server header. ``refused(scope, status, reason, request id)``: told of each refused call.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class ShortCut:
         score: Callable[[Decoded, bool], Awaitable[ScoredRow]],
         counts: BuiltinCounts,
         observe: Callable[[float, str | None], None],
-        log: Callable[[Decoded, ScoredRow, str], None] | None,
+        log: Callable[[Decoded, ScoredRow, str, str | None], None] | None,
         send: Callable[[Send, int, Headers, bytes], Awaitable[None]],
         server: str,
         refused: NoteRefused | None = None,
@@ -82,7 +82,7 @@ class ShortCut:
         finally:
             self._counts.in_progress -= 1
         if self._log is not None:
-            self._log(decoded, scored, own.decode())
+            self._log(decoded, scored, own.decode(), scope.get(KEY))
         await self._send(send, 200, answer_one(scored, decoded.name).encode(), own, started)
         self._observe(time.perf_counter() - started, None)
         return None

@@ -25,6 +25,7 @@ DOCUMENT = {
     "synthetic": True,
     "schema_hash": "6964e738c2b5ace5a3300060b92f1b3f71047a02a8119ea16bc36ebcf9baaeba",
     "transaction_schema": None,
+    "key_fingerprint": None,
     "features": ["V1", "Amount"],
     "threshold": 0.4833333333333333,
     "metrics": {name: {"value": value, "low": low, "high": high} for name, (value, low, high) in _FIGURES.items()},

@@ -20,17 +20,21 @@ FILES = sorted([ROOT / "service.py", *(path for name in PACKAGES for path in (RO
 NAMES = [str(path.relative_to(ROOT)) for path in FILES]
 
 CORE = tuple(f"fraud.{path.stem}" for path in (ROOT / "fraud").glob("*.py") if not path.stem.startswith("__"))
-SHIPS = ("monitoring.metrics", "monitoring.log", "monitoring.pending", "monitoring.multiprocess", "monitoring.workers")
+SHIPS = (
+    *("monitoring.metrics", "monitoring.log", "monitoring.pending", "monitoring.multiprocess", "monitoring.workers"),
+    "monitoring.storage.address",
+)
 MAY_IMPORT = {
-    "fraud": ("fraud.scorer", "fraud.estimator", "fraud.inputs", *CORE),
+    "fraud": ("fraud.scorer", "fraud.estimator", "fraud.inputs", "fraud.environment", *CORE),
     "fraud.__main__": ("fraud.verbs", *CORE),
     "fraud.verbs": ("fraud",),
     "fraud.inputs": ("fraud.inputs", *CORE),
+    "fraud.environment": CORE,
     "fraud.scorer": ("fraud.scorer", *CORE),
     "fraud.tables": ("fraud.tables", "fraud.inputs", *CORE),
     "fraud.estimator": ("fraud.tables", "fraud.inputs", *CORE),
     "fraud.choice": ("fraud.choice", *CORE),
-    "fraud.remote": ("fraud.remote", "fraud.choice", "fraud.tables", *CORE),
+    "fraud.remote": ("fraud.remote", "fraud.choice", "fraud.tables", "fraud.inputs", *CORE),
     "fraud.bulk": ("fraud.bulk", "fraud.tables", "fraud.remote", *CORE),
     "serving": ("serving", "fraud.choice", "fraud.inputs", *CORE, *SHIPS),
     "training": ("training", "fraud"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from fraud.settings import Settings
+from fraud.settings import SECRETS, Settings
 from monitoring import __main__ as monitoring_program
 from monitoring.metrics import REASONS, REFUSED, FraudMetrics
 from tests.serving.decoding import Transaction
@@ -25,6 +25,12 @@ def test_every_setting_is_explained_with_its_default(field):
     shown = "" if default is None else f"{default:g}" if isinstance(default, float) else str(default)
     row = next(line for line in REFERENCE.splitlines() if line.startswith(f"| `FRAUD_{name.upper()}` |"))
     assert row.split("|")[2].strip().strip("`") == shown
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_the_file_of_each_secret_is_explained(name):
+    """In a row of its own."""
+    assert f"| `{name}_FILE` | | " in REFERENCE
 
 
 def test_every_metric_is_explained():

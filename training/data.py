@@ -10,10 +10,11 @@ import pandas as pd
 
 from fraud.argument_types import TABLES
 from fraud.errors import DataError, one_line
+from fraud.inputs.keys import KeyHasher
 from fraud.remote import datasets
 from fraud.remote import sources as tables_at
 from fraud.schema import Schema, default
-from fraud.tables import kinds, refusals, table
+from fraud.tables import keys, kinds, refusals, table
 from training import sample
 from training.console import Steps
 from training.dataset import Dataset, combine
@@ -32,20 +33,21 @@ _SHOWN = 5
 _SAMPLE = re.compile(r"sample(?::(\d+)(?::(\d+))?)?")
 
 
-def load(sources: Sequence[str], schema: Schema) -> Dataset:
+def load(sources: Sequence[str], schema: Schema, hasher: KeyHasher | None = None) -> Dataset:
     """Read, check and combine ``sources``: files, folders and patterns here or in S3, ``openml`` or ``sample``.
 
-    A pushed file must still have the SHA-256 it was pushed with; of another schema it is left out of a folder, and
-    noted. Raises DataError when a source is unknown or its rows break the schema, RegistryError when S3 fails or a
+    ``hasher``: what keys are hashed with; without it they stay as they are. A pushed file must still have the SHA-256
+    it was pushed with; of another schema it is left out of a folder, and noted. Raises DataError when a source is
+    unknown, its rows break the schema or its keys were hashed with another secret; RegistryError when S3 fails or a
     pushed file was changed.
     """
     if not sources:
         raise DataError(f"no data given; expected {EXPECTED}")
     notes: list[str] = []
-    read = [(name, frame) for source in sources for name, frame in _frames(source, schema, notes)]
+    read = [(name, frame) for source in sources for name, frame in _frames(source, schema, notes, hasher)]
     if not read:
         raise DataError(f"no data of the schema {schema.name}: {'; '.join(notes)}")
-    frames = [(name, _checked(frame, schema, name)) for name, frame in read]
+    frames = [(name, _checked(frame, schema, name, hasher)) for name, frame in read]
     notes += [f"{name}: read as {frame.attrs[table.LAYOUT]}" for name, frame in read if table.LAYOUT in frame.attrs]
     notes += _labels([frame for _, frame in read], schema)
     notes += _eras(frames, schema)
@@ -53,14 +55,24 @@ def load(sources: Sequence[str], schema: Schema) -> Dataset:
     return combine([frame for _, frame in frames], sources, schema, synthetic=synthetic, notes=tuple(notes))
 
 
-def load_telling(sources: Sequence[str], schema: Schema, steps: Steps) -> Dataset:
+def load_telling(sources: Sequence[str], schema: Schema, steps: Steps, hasher: KeyHasher | None = None) -> Dataset:
     """``load``, telling what is loaded and what came of it."""
     steps.start("load", f"Loading {', '.join(sources)}")
-    dataset = load(sources, schema)
+    dataset = load(sources, schema, hasher)
     steps.done(f"{dataset.size} rows, {dataset.frauds} frauds, {dataset.duplicates_dropped} duplicates dropped")
     for note in dataset.notes:
         steps.say(f"  {note}")
     return dataset
+
+
+def tell_roles(schema: Schema, hasher: KeyHasher | None, steps: Steps) -> None:
+    """What is not there because the schema does not name it, and what is not kept, once."""
+    if (keys := schema.of_kind("key")) and hasher is None:
+        steps.say(f"  keys are not kept ({', '.join(keys)}): FRAUD_KEY_SECRET is not set")
+    if schema.roles.time is None:
+        steps.say("  the schema names no time: rows are held out at random, and there is no hour")
+    if schema.roles.amount is None:
+        steps.say("  the schema names no amount: there are no figures of money")
 
 
 def _labels(frames: Sequence[pd.DataFrame], schema: Schema) -> Iterator[str]:
@@ -87,7 +99,9 @@ def _eras(frames: Sequence[tuple[str, pd.DataFrame]], schema: Schema) -> Iterato
             yield f"{other} begins {(start - end) / _YEAR_SECONDS:.0f} years after {one} ends: is {time} of one clock?"
 
 
-def _frames(source: str, schema: Schema, notes: list[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+def _frames(
+    source: str, schema: Schema, notes: list[str], hasher: KeyHasher | None
+) -> Iterator[tuple[str, pd.DataFrame]]:
     """The frames of one source, each with the name to use in messages; ``notes`` gets what there is to say."""
     if not source.strip():
         raise refusals.no_source("an empty name", EXPECTED)
@@ -104,7 +118,7 @@ def _frames(source: str, schema: Schema, notes: list[str]) -> Iterator[tuple[str
         raise refusals.no_source(repr(source), EXPECTED)
     else:
         for found in tables_at.find([source]):
-            if _is_of(schema, found, source, notes):
+            if _is_of(schema, found, source, notes, hasher):
                 with found.local() as path:
                     yield found.name, table.read_table(path, schema)
 
@@ -114,10 +128,12 @@ def _need_default(source: str, schema: Schema) -> None:
         raise DataError(f"{source}: has the columns of the schema {default().name}, not of {schema.name}; give a file")
 
 
-def _is_of(schema: Schema, found: tables_at.Source, asked: str, notes: list[str]) -> bool:
+def _is_of(schema: Schema, found: tables_at.Source, asked: str, notes: list[str], hasher: KeyHasher | None) -> bool:
     """Whether a table may be of the schema; what was pushed with another one is left out, or refused."""
     facts = datasets.pushed(found.name) if found.is_remote else None
     if not facts or facts.schema_hash in (None, schema.hash):
+        if facts and facts.key_fingerprint and hasher and facts.key_fingerprint != hasher.fingerprint:
+            raise keys.other_secret(found.name, facts.key_fingerprint, hasher)
         return True
     problem = f"{found.name}: was pushed with another transaction schema than {schema.name}"
     if found.name == asked:
@@ -145,8 +161,9 @@ def _openml() -> pd.DataFrame:
     return frame.assign(**{str(roles.label): frame[roles.label].astype(str).str.strip("'\"")})
 
 
-def _checked(frame: pd.DataFrame, schema: Schema, name: str) -> pd.DataFrame:
+def _checked(frame: pd.DataFrame, schema: Schema, name: str, hasher: KeyHasher | None) -> pd.DataFrame:
     try:
-        return table.check(frame, schema, labelled=True)
+        checked = table.check(frame, schema, labelled=True)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
+    return keys.hashed(checked, schema, hasher) if hasher else checked

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fraud.errors import DataError
 from fraud.inputs.levels import Levels, content
 from fraud.schema import Schema
-from fraud.tables import table, written
+from fraud.tables import kinds, table
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +77,8 @@ class Dataset:
                 known = np.array([*self.levels[name], None], dtype=object)
                 columns[name] = known[np.where(np.isnan(values), len(known) - 1, values).astype(np.int64)]
             else:
-                columns[name] = written.cells(values, column)
-        columns[str(self.schema.roles.label)] = written.labels(self.labels[indices], self.schema)
+                columns[name] = kinds.written(values, column)
+        columns[str(self.schema.roles.label)] = kinds.written_labels(self.labels[indices], self.schema.roles.fraud)
         if self.others is not None:
             columns |= {str(name): self.others[name].to_numpy()[indices] for name in self.others}
         return pd.DataFrame(columns)

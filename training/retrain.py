@@ -27,7 +27,7 @@ from fraud.settings import MODEL_NAME
 from training import data, encode, train
 from training.console import Steps
 from training.dataset import Dataset, row_hashes
-from training.judging import gate
+from training.judging import gate, same_secret
 from training.judging.gate import Case, Contender, Policy, Verdict
 from training.run import Judged, TrainingPlan, judge, save
 
@@ -87,10 +87,12 @@ def retrain(
     *,
     schema_given: bool = False,
     schema_change_declared: bool = False,
+    key_change_declared: bool = False,
 ) -> RetrainResult:
     """Train a challenger on all data but the held-out part, gate it, and promote it if it passes.
 
-    Its schema is the champion's; another one that is given has to be declared as a change.
+    Its schema is the champion's; another one that is given has to be declared as a change, and so has another secret
+    of keys.
 
     Raises DataError for unusable data, RegistryError when S3 fails, ConflictError when somebody else changed the
     champion while this one was being judged.
@@ -98,7 +100,10 @@ def retrain(
     seen = remote.pointer.read()
     champion = _champion_model(remote, seen[0].model_version) if seen else None
     plan = replace(plan, schema=_schema(plan.schema, champion, given=schema_given, declared=schema_change_declared))
-    dataset = data.load_telling(plan.sources or [s3.join(remote.uri, datasets.FOLDER, "")], plan.schema, steps)
+    if champion and not key_change_declared:
+        same_secret.check(champion.manifest, plan.schema, plan.hasher)
+    sources_of = plan.sources or [s3.join(remote.uri, datasets.FOLDER, "")]
+    dataset = data.load_telling(sources_of, plan.schema, steps, plan.hasher)
     judged = judge(plan, dataset, steps)
     manifest = save(plan, dataset, judged)
     version = manifest.model_version
@@ -152,7 +157,8 @@ def _schema(plan: Schema, champion: ChampionModel | None, *, given: bool, declar
 
 
 def _same(one: Manifest, other: Manifest) -> bool:
-    return one.files[store.FOREST_FILE] == other.files[store.FOREST_FILE] and one.threshold == other.threshold
+    facts = (one.threshold, one.key_fingerprint) == (other.threshold, other.key_fingerprint)
+    return facts and one.files[store.FOREST_FILE] == other.files[store.FOREST_FILE]
 
 
 def _nothing_new() -> Verdict:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fraud import profile, store
 from fraud.errors import ModelError
 from fraud.features import FeaturePath
+from fraud.inputs.keys import KeyHasher
 from fraud.manifest import DataFacts, Manifest, Metrics, Recipe, SplitFacts, ThresholdChoice
 from fraud.schema import Schema, default
 from fraud.scorer.file import Probes
@@ -47,6 +48,8 @@ class TrainingPlan:
     jobs: int = -1
     split_seed: int | None = None
     """Seed of the split; that of the recipe by default. Retraining keeps it, so that held-out rows stay held out."""
+    hasher: KeyHasher | None = None
+    """What keys are hashed with; without it they are not kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +72,7 @@ def run(plan: TrainingPlan, steps: Steps) -> Manifest:
 
     Raises DataError when the data cannot be used, ModelError when the scorer is not exact.
     """
-    dataset = data.load_telling(plan.sources, plan.schema, steps)
+    dataset = data.load_telling(plan.sources, plan.schema, steps, plan.hasher)
     judged = judge(plan, dataset, steps)
     steps.start("save", "Saving to the BentoML model store")
     manifest = save(plan, dataset, judged)
@@ -80,7 +83,7 @@ def run(plan: TrainingPlan, steps: Steps) -> Manifest:
 def judge(plan: TrainingPlan, dataset: Dataset, steps: Steps) -> Judged:
     """Everything but the saving: choose the threshold, fit, and evaluate once on the test rows."""
     parts = _divide(plan, dataset)
-    _tell_roles(dataset.schema, steps)
+    data.tell_roles(dataset.schema, plan.hasher, steps)
     validation_scores, choice = _validate(plan, dataset, parts, steps)
     model, forest, path = _fit_exact(plan, dataset, steps, "final forest", parts.train)
     steps.start("test", f"Judging once on {len(parts.test)} test rows")
@@ -104,14 +107,6 @@ def _divide(plan: TrainingPlan, dataset: Dataset) -> split.Split:
         return split.by_dates(dataset, *plan.periods)
     seed = plan.recipe.seed if plan.split_seed is None else plan.split_seed
     return split.split(dataset, plan.protocol or split.usual(dataset.schema), seed=seed)
-
-
-def _tell_roles(schema: Schema, steps: Steps) -> None:
-    """What is not there because the schema does not name it, once."""
-    if schema.roles.time is None:
-        steps.say("  the schema names no time: rows are held out at random, and there is no hour")
-    if schema.roles.amount is None:
-        steps.say("  the schema names no amount: there are no figures of money")
 
 
 def _validate(plan: TrainingPlan, dataset: Dataset, parts: split.Split, steps: Steps) -> tuple[Scores, ThresholdChoice]:
@@ -196,6 +191,7 @@ def save(plan: TrainingPlan, dataset: Dataset, judged: Judged) -> Manifest:
             synthetic=dataset.synthetic,
             schema_hash=schema.hash,
             transaction_schema=schema.document(),
+            key_fingerprint=plan.hasher.fingerprint if plan.hasher and schema.of_kind("key") else None,
             features=path.names,
             threshold=judged.choice.threshold,
             metrics=judged.metrics,

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from fraud.errors import RegistryError
+from fraud.inputs.keys import KeyHasher
 from fraud.remote import datasets, s3
 from fraud.remote.datasets import BASE, NEW
 from fraud.schema import Schema, default
+from fraud.tables import keys
 from training.console import Steps
 from training.data import SYNTHETIC, load_telling
 from training.dataset import Dataset
@@ -33,6 +35,8 @@ class SimulationPlan:
     protocol: Protocol = "stratified"
     slices: int = 1
     seed: int = 0
+    hasher: KeyHasher | None = None
+    """What keys are hashed with; without it data that holds some is refused."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,22 +51,24 @@ def simulate(uri: str, plan: SimulationPlan, steps: Steps, *, replace: bool = Fa
     """Cut the data of ``plan`` and put it below ``dataset/``; what was put there.
 
     Raises RegistryError when a base or an increment is there already, unless ``replace``, which removes them first;
-    DataError when the data is unusable or cannot be cut so.
+    DataError when the data is unusable, holds keys without a secret to hash them with, or cannot be cut so.
     """
     folder = s3.join(uri, datasets.FOLDER, "")
     earlier = _simulation_objects(folder)
     if earlier and not replace:
         raise RegistryError.there_already(earlier[0], "--replace removes it and every increment first")
-    dataset = load_telling(plan.sources, plan.schema, steps)
+    dataset = load_telling(plan.sources, plan.schema, steps, plan.hasher)
+    if dataset.others is not None and (plain := keys.plain(dataset.others, plan.schema)):
+        raise keys.not_kept(plain, ", ".join(plan.sources))
     parts = cut(dataset, plan.protocol, plan.slices, plan.seed)
     if earlier:
         steps.start("remove", f"Removing {len(earlier)} objects of the simulation before")
         datasets.remove(earlier)
         steps.done("gone")
     steps.start("upload", f"Uploading a base and {plan.slices} increments to {folder}")
-    base = _put(uri, BASE, dataset, parts.base)
+    base = _put(uri, BASE, dataset, parts.base, plan.hasher)
     names = [f"{NEW}{number:04d}.parquet" for number in range(1, plan.slices + 1)]
-    new = [_put(uri, name, dataset, rows) for name, rows in zip(names, parts.increments, strict=True)]
+    new = [_put(uri, name, dataset, rows, plan.hasher) for name, rows in zip(names, parts.increments, strict=True)]
     steps.done("each checked, its checksum beside it")
     _warn_of_others(folder, steps)
     chosen = {"split": plan.protocol, "seed": plan.seed, "synthetic": dataset.synthetic}
@@ -88,14 +94,14 @@ def _simulation_objects(folder: str) -> list[str]:
     return s3.keys(f"{folder}{BASE}") + s3.keys(f"{folder}{NEW}")
 
 
-def _put(uri: str, name: str, dataset: Dataset, indices: Indices) -> dict[str, Any]:
+def _put(uri: str, name: str, dataset: Dataset, indices: Indices, hasher: KeyHasher | None) -> dict[str, Any]:
     frame = dataset.frame(indices)
     if dataset.synthetic:
         frame.attrs[SYNTHETIC] = True
     with tempfile.TemporaryDirectory(prefix="fraud-simulate-") as folder:
         path = Path(folder) / "part.parquet"
         frame.to_parquet(path, index=False)
-        pushed = datasets.push(uri, path, dataset.schema, name)
+        pushed = datasets.push(uri, path, dataset.schema, name, hasher)
     span = {}
     if dataset.times is not None:
         moments = dataset.times[indices]

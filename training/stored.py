@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fraud import store
 from fraud.errors import ModelError, RegistryError, one_line
+from fraud.inputs.keys import KeyHasher
 from fraud.remote.registry import Registry
 from fraud.schema import Schema
 from fraud.settings import MODEL_NAME
@@ -27,6 +28,7 @@ def evaluate_stored(
     skip_trained: bool = False,
     schema: Schema | None = None,
     by: str | None = None,
+    hasher: KeyHasher | None = None,
 ) -> dict[str, Any]:
     """Figures of a saved model on labelled rows, and how many of these it was trained on: None when nobody knows.
 
@@ -40,7 +42,8 @@ def evaluate_stored(
     known = _trained_on(served.version, remote, steps)
     if skip_trained and known is None:
         raise ModelError(f"{tag}: its training rows are not known here, and so cannot be left out; pull or publish it")
-    dataset = data.load_telling(sources, schema or served.features.schema, steps)  # which may spell files otherwise
+    own = schema or served.features.schema  # one that is given may spell files otherwise
+    dataset = data.load_telling(sources, own, steps, hasher)
     trained = None if known is None else np.isin(row_hashes(dataset.content), known)
     _tell_trained(trained, steps, skip_trained=skip_trained)
     if skip_trained and trained is not None:

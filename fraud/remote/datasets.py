@@ -1,6 +1,8 @@
 """Data sets to and from S3, below ``dataset/``: checked before they leave, verified when they arrive."""
 
 import json
+import re
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,29 +10,60 @@ from typing import Any
 
 from fraud import manifest
 from fraud.errors import DataError, RegistryError
+from fraud.inputs.keys import KeyHasher
 from fraud.remote import s3
 from fraud.schema import Schema
-from fraud.tables import table
+from fraud.tables import keys, parquet_file, table
 
 FOLDER = "dataset"
 BASE = "base.parquet"
 NEW = "new/"  # increments that came later
 SUM = ".sha256.json"
 """Ends the name of the checksum that stands beside a data file."""
+_PARQUET = ".parquet"
+_TABLE_SUFFIXES = re.compile(r"(\.(csv|tsv|txt|parquet|pq))?(\.(gz|bz2|xz|zst|zip))?$", re.IGNORECASE)
 
 
-def push(uri: str, path: Path, schema: Schema, name: str | None = None) -> dict[str, Any]:
+def push(
+    uri: str, path: Path, schema: Schema, name: str | None = None, hasher: KeyHasher | None = None
+) -> dict[str, Any]:
     """Upload a labelled data file; its checksum goes last, and without it the file is not pulled.
 
-    Raises DataError when the file does not hold labelled transactions, RegistryError when S3 fails.
+    A file that holds keys in plain becomes a Parquet file of the same rows with their hashes; hashes that it holds
+    already count as made by ``hasher``. Raises DataError when the file does not hold labelled transactions, or has
+    plain keys and there is no ``hasher``; RegistryError when S3 fails.
     """
-    frame = table.check(table.read_table(path, schema), schema, labelled=True)
-    target = s3.join(uri, FOLDER, name or path.name)
+    raw = table.read_table(path, schema)
+    rows = len(table.check(raw, schema, labelled=True))
+    if not (plain := keys.plain(raw, schema)):
+        return _upload(path, s3.join(uri, FOLDER, name or path.name), rows, schema, hasher)
+    if hasher is None:
+        raise keys.not_kept(plain, path)
+    target = s3.join(uri, FOLDER, _parquet_name(name, path))
+    raw.attrs.pop(table.LAYOUT, None)  # which is that of the file as it was
+    with tempfile.TemporaryDirectory(prefix="fraud-push-") as folder:
+        converted = Path(folder) / BASE
+        parquet_file.write(keys.hashed(raw, schema, hasher), converted, path)
+        return {**_upload(converted, target, rows, schema, hasher), "keys_hashed": plain}
+
+
+def _upload(path: Path, target: str, rows: int, schema: Schema, hasher: KeyHasher | None) -> dict[str, Any]:
     digest = manifest.sha256(path)
     s3.upload(path, target)
-    facts = {"sha256": digest, "rows": len(frame), "bytes": path.stat().st_size, "schema_hash": schema.hash}
+    facts = {"sha256": digest, "rows": rows, "bytes": path.stat().st_size, "schema_hash": schema.hash}
+    if hasher and schema.of_kind("key"):
+        facts["key_fingerprint"] = hasher.fingerprint
     s3.put(target + SUM, facts)
-    return {"uri": target, "sha256": digest, "rows": len(frame)}
+    return {"uri": target, "sha256": digest, "rows": rows}
+
+
+def _parquet_name(name: str | None, path: Path) -> str:
+    """What the Parquet file of ``path`` is called below FOLDER."""
+    if name is None:
+        return _TABLE_SUFFIXES.sub("", path.name) + _PARQUET
+    if not name.endswith(table.PARQUET_SUFFIXES):
+        raise DataError.wrong_suffix(Path(name), _PARQUET)
+    return name
 
 
 def pull(uri: str, folder: Path) -> dict[str, Any]:
@@ -65,6 +98,8 @@ class Pushed:
 
     sha256: str
     schema_hash: str | None
+    key_fingerprint: str | None = None
+    """Of the secret that its keys are hashed with; None where it has none, or nobody knows."""
 
 
 def pushed(uri: str) -> Pushed | None:
@@ -74,7 +109,7 @@ def pushed(uri: str) -> Pushed | None:
         return None
     try:
         facts = json.loads(stored[0])
-        return Pushed(str(facts["sha256"]), facts.get("schema_hash"))
+        return Pushed(str(facts["sha256"]), facts.get("schema_hash"), facts.get("key_fingerprint"))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise RegistryError(f"{uri}{SUM}: expected JSON with a sha256; push the data file again") from None
 

@@ -3,7 +3,7 @@
 A new kind is an entry of ``KINDS`` here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -51,7 +51,7 @@ def boolean(cells: pd.Series, _column: Column) -> Converted:
 
 def category(cells: pd.Series, column: Column) -> Converted:
     """Texts as they are written, but for what the same value is written as elsewhere (``as_codes``)."""
-    place, different = _different(cells)
+    place, different = distinct(cells)
     values = as_codes(different)
     too_long = np.array([text is not None and len(text) > LONGEST_TEXT for text in values], dtype=bool)
     broken = {f"text of at most {LONGEST_TEXT} characters": too_long[place]}
@@ -133,12 +133,12 @@ def truths(cells: pd.Series) -> NDArray[np.float64]:
     if types.is_bool_dtype(cells.dtype) or types.is_numeric_dtype(cells.dtype):
         values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
         return np.where(np.isin(values, (0.0, 1.0)), values, np.float64(np.nan))
-    place, different = _different(cells)
+    place, different = distinct(cells)
     words = different.astype(object).map(lambda cell: None if cell is None else str(cell).strip().lower())
     return np.asarray(words.map(_MEANINGS), dtype=np.float64)[place]
 
 
-def _different(cells: pd.Series) -> tuple[NDArray[np.int64], pd.Series]:
+def distinct(cells: pd.Series) -> tuple[NDArray[np.int64], pd.Series]:
     """Where each cell stands among those that differ, and these: there are few, and each is looked at once."""
     try:
         place, different = pd.factorize(cells, use_na_sentinel=False)
@@ -169,3 +169,17 @@ def _text(cell: object) -> str:
     if isinstance(cell, float | np.floating) and float(cell).is_integer():
         return str(int(cell))
     return cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell)
+
+
+def written(values: NDArray[np.float64], column: Column) -> Any:  # noqa: ANN401 - what pandas takes as a column
+    """Numbers of a row array ``(n,)`` as cells that are read back equal: timestamps of times that have a zone or a
+    form of text."""
+    if column.kind == "time" and (column.format or column.zone):
+        return pd.to_datetime(values, unit="s", utc=True)
+    return values
+
+
+def written_labels(frauds: NDArray[Any], fraud: Sequence[str] | None) -> NDArray[Any]:
+    """Of what is true, or 1, for fraud ``(n,)``: in the words of a schema's ``roles.fraud``, or 0 and 1."""
+    meanings = np.array((0, 1), dtype=np.int8) if fraud is None else np.array((f"not {fraud[0]}", fraud[0]))
+    return meanings[frauds.astype(np.int8)]

@@ -30,6 +30,12 @@ def read(path: Path) -> pd.DataFrame:
         return as_columns(pyarrow.parquet.ParquetFile(path).read().to_pandas())
 
 
+def write(frame: pd.DataFrame, target: Path, source: Path) -> None:
+    """Write a table that was read from ``source``. Raises DataError where a column is of no one type."""
+    with errors(source):
+        frame.to_parquet(target, index=False)
+
+
 def names(path: Path) -> list[str]:
     """The columns of the file, and the levels of its index that have a name. Raises as ``read`` does."""
     with errors(path):

@@ -15,9 +15,10 @@ from sqlalchemy import Engine, Select, or_, select, update
 
 from fraud.atomic import replacing
 from fraud.errors import DataError
+from fraud.inputs.keys import KeyHasher
 from fraud.remote import datasets
 from fraud.schema import Schema, of_document
-from fraud.tables import written
+from fraud.tables import kinds
 from monitoring.quality import Period, newest
 from monitoring.storage.sent import HASH_LENGTH
 from monitoring.storage.tables import DECISIONS, DECISIONS_WITH_LABELS, LABELS, SCHEMAS
@@ -115,12 +116,14 @@ def _frame(rows: Sequence[Any], schema: Schema) -> pd.DataFrame:
     names = schema.of_kind("category", "key")
     texts = [json.loads(row.sent_texts) if row.sent_texts else [None] * len(names) for row in rows]
     columns: dict[str, Any] = {
-        name: written.cells(numbers[:, place], schema.columns[name]) for place, name in enumerate(schema.inputs)
+        name: kinds.written(numbers[:, place], schema.columns[name]) for place, name in enumerate(schema.inputs)
     }
     columns |= {name: np.array([one[place] for one in texts], dtype=object) for place, name in enumerate(names)}
     if schema.roles.id:
         columns[schema.roles.id] = [row.transaction_id for row in rows]
-    columns[str(schema.roles.label)] = written.labels(np.array([bool(row.labelled) for row in rows]), schema)
+    columns[str(schema.roles.label)] = kinds.written_labels(
+        np.array([bool(row.labelled) for row in rows]), schema.roles.fraud
+    )
     kept = [name for name in schema.of_kind("key") if not any(columns[name])]  # keys that nobody hashed
     frame = pd.DataFrame(columns).drop(columns=kept)
     if schema.roles.time is None:
@@ -163,13 +166,13 @@ def write(increment: Increment, target: Path) -> None:
         raise DataError.not_writable(target, error) from None
 
 
-def push(increment: Increment, uri: str) -> dict[str, Any]:
+def push(increment: Increment, uri: str, hasher: KeyHasher | None = None) -> dict[str, Any]:
     """Upload it below ``dataset/new/`` with its checksum. Raises RegistryError when S3 fails."""
     stamp = datetime.fromtimestamp(increment.gathered_at, UTC).strftime("%Y%m%dT%H%M%S")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"labels-{stamp}.parquet"
         write(increment, path)
-        return datasets.push(uri, path, increment.schema, datasets.NEW + path.name)
+        return datasets.push(uri, path, increment.schema, datasets.NEW + path.name, hasher)
 
 
 def mark(engine: Engine, increment: Increment) -> None:

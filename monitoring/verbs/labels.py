@@ -130,7 +130,7 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
             increment.write(rows, arguments.file)
             document["file"] = str(arguments.file)
         if remote:
-            document["pushed"] = increment.push(rows, remote.uri)
+            document["pushed"] = increment.push(rows, remote.uri, settings.key_hasher)
         increment.mark(engine, rows)
     return document
 

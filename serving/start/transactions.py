@@ -21,7 +21,7 @@ def contract(settings: Settings) -> Contract:
         features = store.read_features(store.get(tag(settings)))
     except ModelError:  # the service says which, and stays not ready
         features = of_default()
-    return Contract(features.schema, features.encoding.levels)
+    return Contract(features.schema, features.encoding.levels, settings.key_hasher)
 
 
 def example(contract: Contract) -> dict[str, Any]:

@@ -14,6 +14,15 @@ HEADER, TRACEPARENT = b"x-request-id", b"traceparent"
 current: ContextVar[str] = ContextVar("request_id", default="")
 """Of the call at hand, for the lines of the log and for spans; empty outside of a call, and on the short way."""
 
+current_key: ContextVar[str | None] = ContextVar("current_key", default=None)
+"""Name of the API key of the call at hand, for the prediction log; None without keys, and on the short way."""
+
+
+def of_call() -> tuple[str | None, str | None]:
+    """The id and the key's name of the call at hand, for the prediction log."""
+    return current.get() or None, current_key.get()
+
+
 _SOUND = re.compile(rb"[!#-&(-\[\]-_a-~]{1,%d}" % LONGEST)
 """Printable ASCII without blanks, quotes and backslashes: it can harm neither a log nor a header nor a query."""
 _TRACE = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")

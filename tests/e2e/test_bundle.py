@@ -47,12 +47,13 @@ SHIPPED = {
     "serving/connection": "__init__ bounds closing door protocol turnable",
     "serving/contract": "__init__ contract models quick wire",
     "serving/life": "__init__ parent worker",
-    "serving/start": "__init__ introduction model transactions",
+    "serving/start": "__init__ introduction key_secret model transactions",
     "serving/telemetry": "__init__ log_lines printed refused_calls request_id tracing",
     "fraud": "__init__ __main__ argument_types atomic checksums command errors features home keys manifest profile "
     "rows schema settings store",
     "fraud/choice": "__init__ local",
-    "fraud/inputs": "__init__ derived encoding example levels times",
+    "fraud/environment": "__init__ secret_files services",
+    "fraud/inputs": "__init__ derived encoding example keys levels times",
     "fraud/schemas": {"creditcard.toml"},
     "fraud/verbs": "__init__ key score",
     "fraud/scorer": "__init__ cells file forest from_sklearn kernel numpy_walk order",
@@ -62,7 +63,7 @@ SHIPPED = {
     "monitoring": "__init__ __main__ access_metrics database labels live log metrics multiprocess pending quality "
     "record_metrics ticker window workers",
     "monitoring/receiver": "__init__ github webhook",
-    "monitoring/storage": "__init__ moving revisions sent sqlite_engine sqlite_file tables writer",
+    "monitoring/storage": "__init__ address moving revisions sent sqlite_engine sqlite_file tables writer",
     "monitoring/storage/migrations/versions": "0001_as_before 0002_decisions",
     "monitoring/verbs": "__init__ database drift labels webhook",
 }

@@ -93,6 +93,8 @@ def test_the_settings_are_settings(resources):
     assert {"name": "FRAUD_API_KEYS", "valueFrom": secret} in variables
     optional = {"secretKeyRef": {"name": "fraud-detector", "key": "metrics-keys", "optional": True}}
     assert {"name": "FRAUD_METRICS_KEYS", "valueFrom": optional} in variables
+    of_keys = {"secretKeyRef": {"name": "fraud-detector", "key": "key-secret", "optional": True}}
+    assert {"name": "FRAUD_KEY_SECRET", "valueFrom": of_keys} in variables
     with pytest.raises(SettingsError, match="FRAUD_DETECTOR_PORT is not a setting"):
         Settings.from_env({"FRAUD_DETECTOR_PORT": "tcp://10.0.0.1:80"})
     assert pod["enableServiceLinks"] is False

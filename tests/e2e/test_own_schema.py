@@ -10,6 +10,7 @@ import httpx
 import pandas as pd
 import pytest
 
+from fraud.inputs.keys import KeyHasher
 from tests import shop_schema
 from tests.components import BentoServer, free_port, require_engine, wait_until
 from tests.e2e.conftest import BUCKET, REPOSITORY, engine_only, serve_command
@@ -20,6 +21,7 @@ from training import sample
 pytestmark = pytest.mark.e2e
 
 URI = f"s3://{BUCKET}/own-schema"
+PHRASE = "a secret of forty characters, or of more"
 FIT = ("--split", "stratified", "--trees", "30")
 
 
@@ -35,7 +37,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def loop(s3, folder):
     """A simulation of the shop's data, and two retrains, the second with an increment more."""
-    command = Commands(folder / "home", {**s3.env, "FRAUD_S3_URI": URI})
+    command = Commands(folder / "home", {**s3.env, "FRAUD_S3_URI": URI, "FRAUD_KEY_SECRET": PHRASE})
     own = ("--schema", folder / "shop.toml")
     code, simulated, error = command("simulate", "--data", folder / "shop.csv", *own, "--slices", "2")
     assert code == 0, error
@@ -82,6 +84,17 @@ def test_another_schema_is_refused_with_what_to_do(loop, folder):
     assert "leave --schema and FRAUD_SCHEMA out, or say --allow-schema-change" in error
     code, _, error = command("evaluate", "--data", folder / "shop.csv", FRAUD_SCHEMA=str(changed))
     assert (code, "it carries its own, leave --schema and FRAUD_SCHEMA out" in error) == (1, True)
+
+
+def test_another_secret_of_keys_is_refused_with_what_to_do(loop):
+    """By both fingerprints; the base and the increments hold hashes of the one that was set."""
+    command, simulated, *_ = loop
+    ours, theirs = (KeyHasher(secret).fingerprint for secret in (PHRASE, "x" * 32))
+    code, _, error = command("retrain", *FIT, FRAUD_KEY_SECRET="x" * 32)
+    assert (code, f"of fingerprint {ours}, and FRAUD_KEY_SECRET is the one of {theirs}: " in error) == (1, True)
+    assert "--allow-key-change" in error
+    code, _, error = command("evaluate", "--data", simulated["base"]["uri"], FRAUD_KEY_SECRET="x" * 32)
+    assert (code, "base.parquet: its keys were hashed with the secret of" in error) == (1, True)
 
 
 @pytest.fixture(scope="module")

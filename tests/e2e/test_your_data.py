@@ -15,7 +15,9 @@ from tests.e2e.conftest import REPOSITORY, serve_command
 pytestmark = pytest.mark.e2e
 
 PAGE = (REPOSITORY / "docs" / "your-data.md").read_text()
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+STEPS = PAGE.partition("## Kinds")[0]
+"""From a file to a served model; what follows explains."""
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", STEPS, re.DOTALL) for line in block.splitlines()]
 
 
 @pytest.fixture(scope="module")

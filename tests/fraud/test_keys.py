@@ -7,6 +7,7 @@ import pytest
 
 from fraud import keys
 from fraud.keys import Guard
+from fraud.settings import Settings
 
 
 def known(seed):
@@ -17,7 +18,7 @@ def known(seed):
 
 KEY, DIGEST = known(b"one")
 OTHER, OTHER_DIGEST = known(b"other")
-GUARD = Guard([bytes.fromhex(DIGEST), bytes.fromhex(OTHER_DIGEST)])
+GUARD = Guard({bytes.fromhex(DIGEST): "one", bytes.fromhex(OTHER_DIGEST): "other"})
 
 
 def sent(value):
@@ -32,11 +33,11 @@ def test_a_new_key_is_long_and_its_hash_is_its_own():
     assert hashlib.sha256(key.encode()).hexdigest() == digest
 
 
-@pytest.mark.parametrize("key", [KEY, OTHER])
+@pytest.mark.parametrize(("key", "name"), [(KEY, "one"), (OTHER, "other")])
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-def test_each_known_key_passes(key, scheme):
+def test_each_known_key_passes_by_its_name(key, name, scheme):
     """Whichever of several, and however the scheme is written."""
-    assert GUARD(sent(f"{scheme} {key}".encode()))
+    assert GUARD(sent(f"{scheme} {key}".encode())) == name
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_nothing_else_passes(value):
 def test_without_the_header_nothing_passes():
     """No header, no passage; nor without any key known."""
     assert not GUARD([(b"host", b"x")])
-    assert not Guard([])(sent(f"Bearer {KEY}".encode()))
+    assert not Guard({})(sent(f"Bearer {KEY}".encode()))
 
 
 @pytest.mark.parametrize("value", [f"  \t{KEY}", f"{KEY} \t "])
@@ -75,14 +76,67 @@ def test_two_headers_let_nobody_pass(other, first):
 @pytest.mark.parametrize("value", [b"Bearer ", b"Bearer   ", b"Bearer \t"])
 def test_an_empty_key_is_none(value):
     """Its hash is easily set, by a script that hashes a file that is not there."""
-    assert not Guard([hashlib.sha256(b"").digest()])(sent(value))
+    assert not Guard({hashlib.sha256(b"").digest(): "empty"})(sent(value))
 
 
 def test_many_keys_cost_as_much_as_one(monkeypatch):
     """What was sent is hashed once, and each of a thousand passes."""
     many = [keys.make() for _ in range(1000)]
-    guard, hashed = Guard(bytes.fromhex(digest) for _, digest in many), []
+    guard, hashed = Guard({bytes.fromhex(digest): digest for _, digest in many}), []
     real = hashlib.sha256
     monkeypatch.setattr(keys.hashlib, "sha256", lambda key: hashed.append(key) or real(key))
     assert all(guard(sent(f"Bearer {key}".encode())) for key, _ in many)
     assert len(hashed) == len(many)
+
+
+def test_a_new_secret_is_long_enough_for_its_setting():
+    """256 bits, never the same twice."""
+    assert len({keys.make_secret(), keys.make_secret()}) == 2
+    assert Settings(key_secret=keys.make_secret()).key_hasher is not None
+
+
+@pytest.mark.parametrize("between", [",", ", ", " ,\n", "\n", "\r\n", "\n\n", ",\n,"])
+@pytest.mark.parametrize("end", ["", ",", "\n", " ,\n"])
+def test_keys_are_listed_with_commas_and_line_breaks(between, end):
+    """As variables, files of secrets and Windows have them; a comma at the end is none too many."""
+    assert keys.named(f"{DIGEST}{between}{OTHER_DIGEST}{end}") == {
+        bytes.fromhex(DIGEST): DIGEST[:8],
+        bytes.fromhex(OTHER_DIGEST): OTHER_DIGEST[:8],
+    }
+
+
+def test_a_key_has_the_name_that_it_was_given():
+    """Else the first digits of its hash, in lower case, however the hash is written."""
+    assert keys.named(f"shop.web_2-b:{DIGEST},{OTHER_DIGEST.upper()}") == {
+        bytes.fromhex(DIGEST): "shop.web_2-b",
+        bytes.fromhex(OTHER_DIGEST): OTHER_DIGEST[:8],
+    }
+
+
+def test_a_key_may_be_listed_twice():
+    """By mistake, under one name: nothing is unclear."""
+    assert keys.named(f"a:{DIGEST},a:{DIGEST.upper()}") == {bytes.fromhex(DIGEST): "a"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "64 hex"),
+        (",\n", "64 hex"),
+        (DIGEST[:-1], "64 hex"),
+        (f"{DIGEST} {OTHER_DIGEST}", "64 hex"),
+        (f":{DIGEST}", "64 hex"),
+        (f"two words:{DIGEST}", "64 hex"),
+        (f"caf\u00e9:{DIGEST}", "64 hex"),
+        (f"{'x' * 65}:{DIGEST}", "64 hex"),
+        (f"shop:{DIGEST},shop:{OTHER_DIGEST}", "each name once"),
+        (f"shop:{DIGEST},other:{DIGEST}", "one name for each key"),
+        (f"{OTHER_DIGEST[:8]}:{DIGEST},{OTHER_DIGEST}", "each name once"),
+        (f"{KEY}:{DIGEST}", "not the key itself"),
+    ],
+)
+def test_what_is_no_list_of_keys_is_refused_and_not_shown(text, expected):
+    """Not even the name: it may be the key."""
+    with pytest.raises(ValueError, match=expected) as caught:
+        keys.named(text)
+    assert not any(part in str(caught.value) for part in (DIGEST, OTHER_DIGEST, KEY, "shop"))

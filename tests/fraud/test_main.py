@@ -11,6 +11,7 @@ import pytest
 from fraud import __main__ as program
 from fraud import store
 from fraud.choice import local
+from fraud.settings import Settings
 from fraud.verbs import score
 
 REPOSITORY = Path(__file__).parents[2]
@@ -141,6 +142,20 @@ def test_a_key_is_printed_with_its_hash(fraud):
     document = json.loads(out)
     assert (code, err, set(document)) == (0, "", {"key", "sha256"})
     assert hashlib.sha256(document["key"].encode()).hexdigest() == document["sha256"]
+
+
+def test_a_named_key_is_printed_as_its_setting_takes_it(fraud):
+    """Beside what is printed anyway."""
+    document = json.loads(fraud("key", "--name", "shop")[1])
+    assert document["setting"] == f"shop:{document['sha256']}"
+    assert set(Settings(api_keys=document["setting"]).key_names.values()) == {"shop"}
+
+
+def test_a_secret_is_printed_alone(fraud):
+    """So that it can go into a file as it stands."""
+    code, out, err = fraud("key", "--secret")
+    assert (code, err) == (0, "")
+    assert Settings.from_env({"FRAUD_KEY_SECRET": out}).key_secret == out.removesuffix("\n")
 
 
 def test_the_program_starts_with_nothing_heavy():

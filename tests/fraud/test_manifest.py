@@ -24,6 +24,12 @@ def test_what_was_written_is_read(manifest):
     assert parse(manifest.model_dump_json(indent=2), "here") == manifest
 
 
+def test_a_manifest_of_before_there_were_secrets_is_read(manifest):
+    """It has no fingerprint, and says so."""
+    old = manifest.model_dump(mode="json", exclude={"key_fingerprint"})
+    assert parse(json.dumps(old), "here").key_fingerprint is None
+
+
 def changed(manifest, **changes):
     return json.dumps(manifest.model_dump(mode="json") | changes)
 

@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from fraud.errors import SettingsError
-from fraud.settings import PREFIX, Settings
+from fraud.inputs.keys import KeyHasher
+from fraud.settings import PREFIX, SECRETS, Settings
 
 OTHER = {
     "FRAUD_MODEL": ("fraud_detector:abc123", "fraud_detector:abc123"),
@@ -30,6 +31,7 @@ OTHER = {
     "FRAUD_API_KEYS": (f"{'a' * 64},{'0' * 64}", f"{'a' * 64},{'0' * 64}"),
     "FRAUD_METRICS_KEYS": ("b" * 64, "b" * 64),
     "FRAUD_REQUIRE_KEYS": ("true", True),
+    "FRAUD_KEY_SECRET": ("s" * 32, "s" * 32),
     "FRAUD_DATABASE_URL": ("sqlite:////data/fraud.sqlite", "sqlite:////data/fraud.sqlite"),
     "FRAUD_LOG_FEATURES": ("false", False),
     "FRAUD_LOG_MAX_PENDING": ("500", 500),
@@ -39,6 +41,9 @@ OTHER = {
     "FRAUD_LOG_FORMAT": ("json", "json"),
     "FRAUD_LOG_REFUSED": ("true", True),
 }
+
+FILES = {f"{name}_FILE": name for name in SECRETS}
+"""Variable of a secret's file, and of the secret."""
 
 
 def field(name):
@@ -52,8 +57,9 @@ def test_no_variables_give_the_defaults():
 
 
 def test_every_variable_is_tried_here():
-    """The table of this test names each setting once."""
-    assert Settings.env_names() == list(OTHER)
+    """The table of this test names each setting once; a secret may stand in a file as well."""
+    assert [name for name in Settings.env_names() if name not in FILES] == list(OTHER)
+    assert {name for name in Settings.env_names() if name not in OTHER} == set(FILES)
 
 
 @pytest.mark.parametrize(("name", "text", "value"), [(name, *pair) for name, pair in OTHER.items()])
@@ -92,6 +98,7 @@ def test_an_unknown_name_is_refused_and_the_known_ones_are_listed(name):
         ("FRAUD_WORKER", "FRAUD_WORKERS"),
         ("FRAUD_APIKEYS", "FRAUD_API_KEYS"),
         ("FRAUD_DATABASE_URI", "FRAUD_DATABASE_URL"),
+        ("FRAUD_API_KEY_FILE", "FRAUD_API_KEYS_FILE"),
     ],
 )
 def test_a_name_that_is_near_a_setting_is_told_which(name, meant):
@@ -158,12 +165,12 @@ def test_a_value_of_white_space_alone_is_the_default(name):
     assert Settings.from_env({name: " \n"}) == Settings()
 
 
-@pytest.mark.parametrize("between", [",", ", ", " ,\n"])
+@pytest.mark.parametrize("between", [",", ", ", " ,\n", "\n"])
 def test_keys_are_taken_as_people_write_them(between):
-    """In either case, with white space after the comma."""
+    """In either case, with white space after the comma, or each in a line of its own."""
     given = f"{'AB' * 32}{between}{'cd' * 32}"
     settings = Settings.from_env({"FRAUD_API_KEYS": given, "FRAUD_METRICS_KEYS": f"{given}\n"})
-    assert settings.key_hashes == settings.metrics_key_hashes == (b"\xab" * 32, b"\xcd" * 32)
+    assert settings.key_names == settings.metrics_key_names == {b"\xab" * 32: "abababab", b"\xcd" * 32: "cdcdcdcd"}
 
 
 BAD = [
@@ -204,7 +211,9 @@ SECRET = [
     ("FRAUD_API_KEYS", "G" * 64),
     ("FRAUD_API_KEYS", f"{'a' * 64} {'b' * 64}"),
     ("FRAUD_API_KEYS", "a" * 63),
-    ("FRAUD_API_KEYS", f"{'a' * 64},"),
+    ("FRAUD_API_KEYS", ",\n,"),
+    ("FRAUD_API_KEYS", f"shop:{'a' * 64},shop:{'b' * 64}"),
+    ("FRAUD_KEY_SECRET", "s" * 31),
     ("FRAUD_METRICS_KEYS", "the-key-itself"),
     ("FRAUD_METRICS_KEYS", f"{'a' * 64},{'b' * 63}"),
     ("FRAUD_DATABASE_URL", "user:password@host/name"),
@@ -228,9 +237,9 @@ def test_words_and_an_example_are_said_in_place_of_a_pattern():
         for name, given in Settings.model_fields.items()
         if any(getattr(one, "pattern", None) for one in given.metadata)
     }
-    assert checked == {"FRAUD_MODEL", "FRAUD_S3_URI", "FRAUD_API_KEYS", "FRAUD_METRICS_KEYS", "FRAUD_DATABASE_URL"}
+    assert checked == {"FRAUD_MODEL", "FRAUD_S3_URI", "FRAUD_DATABASE_URL"}
     for name, value in [*BAD, *SECRET]:
-        if name in checked:
+        if name in checked | set(SECRETS):
             with pytest.raises(SettingsError, match=": expected ") as caught:
                 Settings.from_env({name: value})
             assert "pattern" not in str(caught.value)
@@ -252,10 +261,20 @@ def test_a_secret_is_not_shown(name, value):
     assert value not in repr(Settings.model_construct(**{field(name): value}))
 
 
-def test_the_hashes_of_keys_are_bytes():
-    """One digest of 32 bytes for each key, none without."""
-    assert Settings(api_keys=f"{'0a' * 32},{'ff' * 32}").key_hashes == (b"\n" * 32, b"\xff" * 32)
-    assert Settings().key_hashes == ()
+def test_each_key_has_a_name():
+    """By its digest of 32 bytes; none without keys."""
+    assert Settings(api_keys=f"shop:{'0a' * 32},{'ff' * 32}").key_names == {
+        b"\n" * 32: "shop",
+        b"\xff" * 32: "ffffffff",
+    }
+    assert Settings().key_names == Settings().metrics_key_names == {}
+
+
+def test_a_secret_makes_a_hasher():
+    """The same for the same secret, whatever stands around it; none without one."""
+    hasher = Settings.from_env({"FRAUD_KEY_SECRET": f" {'s' * 32}\r\n"}).key_hasher
+    assert hasher.fingerprint == KeyHasher("s" * 32).fingerprint
+    assert Settings().key_hasher is None
 
 
 @pytest.mark.parametrize(
@@ -295,3 +314,33 @@ def test_settings_are_frozen():
     """What was read at the start holds until the end."""
     with pytest.raises(ValidationError):
         Settings().workers = 3
+
+
+@pytest.mark.parametrize(("variable", "name"), FILES.items())
+def test_each_secret_may_stand_in_a_file(tmp_path, variable, name):
+    """As Docker, Kubernetes and systemd hand it on, with what editors add around it."""
+    text, value = OTHER[name]
+    (tmp_path / "secret").write_bytes(f"\ufeff {text}\r\n".encode())
+    assert getattr(Settings.from_env({variable: f"{tmp_path}/secret\n"}), field(name)) == value
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_what_is_wrong_with_a_secret_of_a_file_is_told_and_not_shown(tmp_path, name):
+    """By the name of the secret, as ever."""
+    (tmp_path / "secret").write_text("short")
+    with pytest.raises(SettingsError, match=rf"^{name}: expected ") as caught:
+        Settings.from_env({f"{name}_FILE": str(tmp_path / "secret")})
+    assert "short" not in str(caught.value)
+
+
+def test_a_secret_is_not_set_twice(tmp_path):
+    """Nobody knows which is meant."""
+    (tmp_path / "secret").write_text("s" * 32)
+    with pytest.raises(SettingsError, match=r"^FRAUD_KEY_SECRET and FRAUD_KEY_SECRET_FILE are both set"):
+        Settings.from_env({"FRAUD_KEY_SECRET": "s" * 32, "FRAUD_KEY_SECRET_FILE": str(tmp_path / "secret")})
+
+
+def test_what_is_no_secret_stands_in_no_file():
+    """The list of what there is says which may."""
+    with pytest.raises(SettingsError, match=r"^FRAUD_MODEL_FILE is not a setting"):
+        Settings.from_env({"FRAUD_MODEL_FILE": "/x"})

@@ -43,6 +43,13 @@ def test_a_metrics_key_opens_the_metrics_and_nothing_else():
     assert {path for path, guard in guards.items() if guard(headers(KEY))} == CLOSED
 
 
+def test_a_call_has_the_name_of_its_key():
+    """Which its setting gives it."""
+    guards = access.guards(Settings(api_keys=f"shop:{DIGEST}", metrics_keys=READER_DIGEST), KNOWN)
+    assert guards["/predict"](headers(KEY)) == "shop"
+    assert guards[METRICS](headers(READER)) == READER_DIGEST[:8]
+
+
 def test_metrics_keys_alone_close_the_metrics_alone():
     """Who scores needs none."""
     assert set(access.guards(Settings(metrics_keys=READER_DIGEST), KNOWN)) == {METRICS}

@@ -8,8 +8,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from monitoring.metrics import FraudMetrics
-from serving.edge import CALL, OPEN, PREDICTION_PATHS, STATIC, UNKNOWN, Edge
+from serving.edge import CALL, KEY, OPEN, PREDICTION_PATHS, STATIC, UNKNOWN, Edge
 from serving.refuse import RefusedError
+from serving.telemetry import request_id
 
 CLOSED = PREDICTION_PATHS | {"/feedback", "/model", "/a_method_of_tomorrow"}
 KNOWN = CLOSED | OPEN | {f"{STATIC}swagger-ui.css"}
@@ -350,7 +351,7 @@ def test_a_browser_asks_without_a_key():
     """A preflight never carries one: the application, where BentoML's CORS is, answers it."""
     asks = [(b"origin", b"https://desk.example"), (b"access-control-request-method", b"POST")]
     app = answering(start(200), body(b"OK"))
-    driven = Driven(app, guard=lambda _: False, method="OPTIONS", headers=asks)
+    driven = Driven(app, guard=lambda _: None, method="OPTIONS", headers=asks)
     assert driven.sent[0]["status"] == 200
     assert driven.unauthorized == []
 
@@ -360,7 +361,7 @@ def test_a_browser_asks_without_a_key():
 )
 def test_what_is_no_preflight_needs_a_key(method, headers):
     """Neither another question by OPTIONS, nor a call that bears the header."""
-    driven = Driven(answering(start(200), body(b"OK")), guard=lambda _: False, method=method, headers=headers)
+    driven = Driven(answering(start(200), body(b"OK")), guard=lambda _: None, method=method, headers=headers)
     assert driven.sent[0]["status"] == 401
     assert driven.unauthorized == ["/predict"]
 
@@ -378,3 +379,26 @@ def test_a_single_call_answered_by_the_application_is_told_of(path, status, time
 
     asyncio.run(edge({"type": "http", "path": path, "method": "POST", "headers": [JSON]}, None, send))
     assert len(told) == times
+
+
+@pytest.mark.parametrize(("guard", "name"), [(None, None), (lambda _: "shop", "shop")], ids=["open", "guarded"])
+def test_a_call_bears_the_name_of_its_key(guard, name):
+    """For the prediction log, on either way; nothing where no key is asked for."""
+    app = answering(start(200), body(b"OK"))
+    seen = []
+
+    async def noting(scope, receive, send):
+        seen.append(request_id.current_key.get())
+        await app(scope, receive, send)
+
+    driven = Driven(noting, "/predict", guard=guard)
+    assert driven.scope.get(KEY) == app.scope.get(KEY) == app.scope[CALL].key == name
+    assert seen == [name]
+
+
+@pytest.mark.parametrize("said", [None, ""])
+def test_a_call_without_a_key_bears_no_name(said):
+    """Nor does it pass."""
+    driven = Driven(answering(start(200), body(b"OK")), "/predict", guard=lambda _: said)
+    assert driven.sent[0]["status"] == 401
+    assert KEY not in driven.scope

@@ -95,7 +95,7 @@ def test_without_keys_the_card_tells_the_least_that_is_of_use(model):
 def test_with_keys_the_card_tells_all_but_where_the_data_lay(model):
     """Who brought a key sees of what the model was made and how; paths and buckets are told to nobody."""
     told = card(model, whole=True)
-    left_out = {"profile", "files"}
+    left_out = {"profile", "files", "key_fingerprint"}
     assert set(told) == {"name", "engine", *type(model.manifest).model_fields} - left_out
     assert told["git_revision"] == "0123456789abcdef"
     assert told["versions"] == {"numpy": "9.8.7"}

@@ -46,7 +46,7 @@ class Driven:
             score=self._score,
             counts=self.counts,
             observe=lambda _, reason: self.observed.append(reason),
-            log=lambda decoded, scored, own: self.logged.append((decoded.row, decoded.name, scored, own)),
+            log=lambda decoded, *more: self.logged.append((decoded.row, decoded.name, *more)),
             send=send_in_two,
             server="BentoML Service/fraud_detector",
             refused=lambda scope, status, reason, own: self.refused.append((scope, status, reason, own)),
@@ -113,7 +113,7 @@ def test_a_call_is_scored_logged_and_counted_once():
     assert driven.heard is None
     row = pack(parse_one(BODY).values)
     assert [decoded.row for decoded in driven.scored] == [row]
-    assert driven.logged == [(row, "a", ScoredRow(0.12, False, "v1"), driven.request_id)]
+    assert driven.logged == [(row, "a", ScoredRow(0.12, False, "v1"), driven.request_id, None)]
     assert driven.observed == [None]
     assert [status for status, _ in driven.counts.calls] == [200]
     assert driven.counts.in_progress == 0

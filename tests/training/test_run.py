@@ -11,8 +11,10 @@ from rich.console import Console
 from fraud import store
 from fraud.errors import DataError
 from fraud.features import transform
+from fraud.inputs.keys import KeyHasher
 from fraud.profile import Profile
 from fraud.schema import default
+from tests import shop_schema
 from tests.ulb import COLUMNS, FEATURES, LABEL
 from training import run as runs
 from training import sample, split, train
@@ -22,6 +24,8 @@ from training.run import TrainingPlan
 from training.train import DEFAULTS
 
 RECIPE = DEFAULTS.model_copy(update={"trees": 15, "folds": 2, "seed": 3})
+
+HASHER = KeyHasher("a secret of forty characters, or of more")
 
 
 def do(**changes):
@@ -66,6 +70,34 @@ def test_the_manifest_records_what_made_the_model(done):
     assert manifest.versions["scikit-learn"]
     assert manifest.validation.frauds > 0
     assert manifest.refit == "none"
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    path = tmp_path_factory.mktemp("shop") / "shop.csv"
+    shop_schema.generate(1_500).to_csv(path, index=False)
+    return {"sources": [str(path)], "schema": shop_schema.SCHEMA}
+
+
+def test_the_manifest_keeps_the_fingerprint_of_the_secret(shop):
+    """So that the service and the next training know another one."""
+    manifest, said = do(**shop, hasher=HASHER)
+    assert manifest.key_fingerprint == HASHER.fingerprint
+    assert "keys are not kept" not in said
+
+
+def test_without_a_secret_keys_are_not_kept_and_that_is_said(shop):
+    """In one line; the model is the one that it is with a secret."""
+    manifest, said = do(**shop)
+    assert manifest.key_fingerprint is None
+    assert said.count("keys are not kept (customer): FRAUD_KEY_SECRET is not set\n") == 1
+    again, _ = do(**shop, hasher=HASHER)
+    assert manifest.files[store.FOREST_FILE] == again.files[store.FOREST_FILE]
+
+
+def test_data_without_keys_has_no_fingerprint():
+    """Whatever secret is set."""
+    assert do(hasher=HASHER)[0].key_fingerprint is None
 
 
 def test_the_threshold_was_chosen_on_training_rows_alone(done):

@@ -10,8 +10,10 @@ import pytest
 
 from fraud import command
 from fraud.errors import DataError, RegistryError
+from fraud.inputs.keys import KeyHasher, is_hashed
 from fraud.remote import datasets, s3
 from fraud.schema import default
+from tests import shop_schema
 from tests.ulb import COLUMNS
 from training import data
 from training.console import Steps
@@ -21,6 +23,7 @@ from training.split import split
 from training.verbs import simulate as verb
 
 URI = "s3://bucket/fraud"
+HASHER = KeyHasher("a secret of forty characters, or of more")
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +124,29 @@ def test_real_rows_are_not_called_synthetic(bucket, dataset, tmp_path):
     pd.DataFrame(dataset.rows, columns=list(COLUMNS)).assign(Class=dataset.labels).to_parquet(path)
     assert simulate(URI, SimulationPlan([str(path)]), Steps())["synthetic"] is False
     assert not data.load([f"{URI}/dataset/"], default()).synthetic
+
+
+@pytest.fixture
+def shop(tmp_path):
+    shop_schema.generate(1_000).to_csv(tmp_path / "shop.csv", index=False)
+    return [str(tmp_path / "shop.csv")]
+
+
+def test_keys_of_a_simulation_are_hashed(bucket, shop):
+    """The base and the increments hold no customer in plain, and say with which secret."""
+    simulate(URI, SimulationPlan(shop, shop_schema.SCHEMA, hasher=HASHER), Steps())
+    loaded = data.load([f"{URI}/dataset/"], shop_schema.SCHEMA)
+    assert all(map(is_hashed, loaded.others["customer"]))
+    prints = {document["key_fingerprint"] for name, document in bucket.items() if name.endswith(datasets.SUM)}
+    assert prints == {HASHER.fingerprint}
+
+
+def test_plain_keys_without_a_secret_end_a_simulation(bucket, shop):
+    """Before anything is removed or put."""
+    bucket[f"{URI}/dataset/{datasets.BASE}"] = b"before"
+    with pytest.raises(DataError, match=r"customer holds keys in plain, and FRAUD_KEY_SECRET is not set"):
+        simulate(URI, SimulationPlan(shop, shop_schema.SCHEMA), Steps(), replace=True)
+    assert set(bucket.values()) == {b"before"}
 
 
 def test_a_simulation_is_not_overwritten_unasked(bucket):

@@ -1,6 +1,7 @@
 """``python -m training smoke``: a container image is started, asked the sample request, read out and stopped."""
 
 import json
+import os
 import socket
 import subprocess
 import time
@@ -11,12 +12,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from fraud.errors import FraudError
+from fraud.settings import Settings
 from training.console import Steps
 from training.shipping import image
 
 FLUSH_SECONDS = 10
 """Counts reach /metrics within a second; a busy machine may take longer."""
 
+_SECRET = "FRAUD_KEY_SECRET"  # noqa: S105 - a variable's name: a model that was trained with one starts with it alone
 _OPEN = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # localhost is behind no proxy
 
 
@@ -75,9 +78,14 @@ def _container(engine: str, name: str, port: int) -> Iterator[Container]:
     """A container of the image; the port is the same inside and outside, for engines that share the host's network."""
     container = Container(engine, f"fraud-smoke-{uuid.uuid4().hex[:12]}")
     options = [f"--name={container.name}", f"--publish=127.0.0.1:{port}:{port}", f"--env=BENTOML_PORT={port}"]
+    secret = Settings.from_env().key_secret
+    options += [f"--env={_SECRET}"] if secret else []  # without its value, which the list of processes would show
     try:
         started = subprocess.run(
-            [engine, "run", "--pull=never", "--detach", *options, name], capture_output=True, text=True
+            [engine, "run", "--pull=never", "--detach", *options, name],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **({_SECRET: secret} if secret else {})},
         )
         if started.returncode:
             raise FraudError(f"{name}: {engine} cannot run it: {started.stderr.strip()}")

@@ -18,7 +18,7 @@ def add_to(verbs: Verbs) -> None:
         data,
         "push",
         _push,
-        "Check a data file and upload it below dataset/.",
+        "Check a data file and upload it below dataset/. Where it holds keys in plain, their hashes go, as Parquet.",
         f"{PROGRAM} data push creditcard.csv",
         f"{PROGRAM} data push week.parquet --name new/0007.parquet",
     )
@@ -34,7 +34,8 @@ def add_to(verbs: Verbs) -> None:
 def _push(arguments: argparse.Namespace) -> dict[str, Any]:
     from fraud.remote import datasets
 
-    return datasets.push(registry().uri, arguments.file, options.schema(arguments), arguments.name)
+    schema, hasher = options.schema(arguments), options.hasher()
+    return datasets.push(registry().uri, arguments.file, schema, arguments.name, hasher)
 
 
 def _pull(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -65,6 +65,11 @@ def _add_retrain(verbs: Verbs) -> None:
         help="let a model of another transaction schema replace the champion",
     )
     retrain.add_argument(
+        "--allow-key-change",
+        action="store_true",
+        help="let a model of another FRAUD_KEY_SECRET replace the champion",
+    )
+    retrain.add_argument(
         "--increments", type=positive, metavar="K", help="use the base and the first K increments alone"
     )
     retrain.add_argument("--no-pull", action="store_true", help="leave a new champion out of the local store")
@@ -122,6 +127,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
         options.recipe(arguments),
         arguments.refit,
         arguments.jobs,
+        hasher=options.hasher(),
     )
     with fitting_on(arguments.backend, arguments.scheduler):
         manifest = run(plan, Steps())
@@ -153,6 +159,7 @@ def _retrain(arguments: argparse.Namespace) -> CommandResult:
             recipe,
             jobs=arguments.jobs,
             split_seed=arguments.split_seed,
+            hasher=options.hasher(),
         )
         result = retrain.retrain(
             remote,
@@ -161,6 +168,7 @@ def _retrain(arguments: argparse.Namespace) -> CommandResult:
             Steps(),
             schema_given=given is not None,
             schema_change_declared=arguments.allow_schema_change,
+            key_change_declared=arguments.allow_key_change,
         )
     document = result.as_dict()
     choice.tell_champion(result.champion, Steps(), moved=result.promoted)
@@ -187,6 +195,7 @@ def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         skip_trained=arguments.skip_trained,
         schema=options.schema_given(arguments),
         by=arguments.by,
+        hasher=options.hasher(),
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fraud.argument_types import cores, period, positive, seed, share, weight
 
 if TYPE_CHECKING:
+    from fraud.inputs.keys import KeyHasher
     from fraud.manifest import Recipe
     from fraud.schema import Schema
     from training.split import Period
@@ -77,6 +78,13 @@ def schema(arguments: argparse.Namespace) -> "Schema":
     from fraud.schema import default
 
     return schema_given(arguments) or default()
+
+
+def hasher() -> "KeyHasher | None":
+    """What keys are hashed with, where ``FRAUD_KEY_SECRET`` is set. Raises SettingsError."""
+    from fraud.settings import Settings
+
+    return Settings.from_env().key_hasher
 
 
 def periods(arguments: argparse.Namespace) -> "tuple[Period, Period] | None":

@@ -42,5 +42,5 @@ def _simulate(arguments: argparse.Namespace) -> dict[str, Any]:
     from training.simulate import SimulationPlan, simulate
 
     schema = options.schema(arguments)
-    plan = SimulationPlan(arguments.data, schema, arguments.split, arguments.slices, arguments.seed)
+    plan = SimulationPlan(arguments.data, schema, arguments.split, arguments.slices, arguments.seed, options.hasher())
     return simulate(remote.uri, plan, Steps(), replace=arguments.replace)

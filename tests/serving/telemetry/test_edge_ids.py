@@ -30,7 +30,7 @@ def test_a_refusal_in_our_words_bears_it_too():
     """Of a call that was not valid, and of one without a key."""
     refusal = RefusedError(HTTPStatus.BAD_REQUEST, "invalid", "no")
     assert ids(Driven(answering(start(400), body(b""), refusal=refusal), headers=[GIVEN])) == [b"id-1"]
-    assert ids(Driven(answering(), guard=lambda _: False, headers=[GIVEN])) == [b"id-1"]
+    assert ids(Driven(answering(), guard=lambda _: None, headers=[GIVEN])) == [b"id-1"]
 
 
 def test_without_one_a_fresh_one_is_made():

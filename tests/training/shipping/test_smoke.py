@@ -35,6 +35,16 @@ def test_an_image_that_cannot_be_run_is_a_stated_error(engine):
     assert asked.read_text().splitlines()[-1].startswith("rm --force fraud-smoke-")
 
 
+def test_a_container_gets_the_secret_of_keys(engine, monkeypatch):
+    """A model that was trained with one starts with it alone; its value is in no argument."""
+    monkeypatch.setenv("FRAUD_KEY_SECRET", "s" * 32)
+    asked = engine('case $1 in run) echo "secret: $FRAUD_KEY_SECRET" >&2; exit 125 ;; esac')
+    with pytest.raises(FraudError, match=f"secret: {'s' * 32}"):
+        smoke.smoke("nothing:here", "abc", 5, STEPS)
+    assert "--env=FRAUD_KEY_SECRET nothing:here" in asked.read_text()
+    assert "s" * 32 not in asked.read_text()
+
+
 def test_a_container_that_ends_early_is_told_with_its_log(engine, monkeypatch):
     """The reason is in the log more often than not."""
     monkeypatch.setattr(smoke, "_ready", lambda _: False)
