@@ -3,28 +3,24 @@
 Imported only where ``FRAUD_DATABASE_URL`` is set, because SQLAlchemy is. Times are seconds since 1970, UTC.
 """
 
-import json
 import sqlite3
-import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, exc
-from sqlalchemy.dialects import postgresql, sqlite
 
 from fraud.errors import FraudError, SettingsError
 from fraud.schema import Schema
 from fraud.settings import DATABASE_URL_FORM, Settings, not_set
 from monitoring.storage import address as addresses
-from monitoring.storage import revisions, sqlite_engine
+from monitoring.storage import origins, revisions, sqlite_engine
 from monitoring.storage.sqlite_engine import CONNECT_SECONDS
 from monitoring.storage.sqlite_file import SQLiteFile
-from monitoring.storage.tables import DECISIONS, LABELS, SCHEMAS, LoggedPrediction
+from monitoring.storage.tables import DECISIONS, LABELS, LoggedPrediction, Origin
 
 ROWS_A_STATEMENT = 500 if sqlite3.sqlite_version_info >= (3, 32) else 100  # older ones take 999 values
 
@@ -34,8 +30,8 @@ AWAY = (exc.SQLAlchemyError, OSError)
 """Anything else: it cannot be reached, is busy, full, damaged, not ready: the same may work later."""
 
 _prepared: "weakref.WeakSet[Engine]" = weakref.WeakSet()
-_kept_schemas: "weakref.WeakKeyDictionary[Engine, set[str]]" = weakref.WeakKeyDictionary()
-"""Hashes of the schemas that are known to be in each engine's database."""
+_numbers: "weakref.WeakKeyDictionary[Engine, dict[Origin, int]]" = weakref.WeakKeyDictionary()
+"""Of the origins that are known to be in each engine's database."""
 _files: "weakref.WeakKeyDictionary[Engine, SQLiteFile]" = weakref.WeakKeyDictionary()
 """Of each engine of SQLite."""
 
@@ -105,7 +101,7 @@ def prepare(engine: Engine, reopened: Callable[[], None] = _nobody) -> None:
     file = _files.get(engine)
     if engine in _prepared and (file is None or file.is_same()):
         return
-    _kept_schemas.pop(engine, None)
+    _numbers.pop(engine, None)
     if file is None:
         revisions.ensure(engine)
     else:
@@ -137,54 +133,46 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 def insert(engine: Engine, rows: Sequence[LoggedPrediction], schemas: Mapping[str, Schema]) -> None:
-    """Add predictions in one transaction, and those of ``schemas``, by the hash that rows bear, that are not there yet.
+    """Add predictions in one transaction, with their origins, and those of ``schemas`` that these name by hash.
 
     Raises what the database says; nothing is added then.
     """
-    known = _kept_schemas.setdefault(engine, set())
-    new = {row.schema_hash for row in rows} - known
+    known = _numbers.setdefault(engine, {})
+    new = {row.origin for row in rows} - set(known)
     with writing(engine) as connection:
-        _keep_schemas(connection, {name: schemas[name] for name in new if name in schemas})
+        hashes = {origin.schema_hash for origin in new}
+        origins.keep_schemas(connection, {name: schema for name, schema in schemas.items() if name in hashes})
+        found = known | origins.numbers(connection, new) if new else known
         for start in range(0, len(rows), ROWS_A_STATEMENT):
-            _add(connection, rows[start : start + ROWS_A_STATEMENT])
-    known |= new
+            _add(connection, rows[start : start + ROWS_A_STATEMENT], found)
+    _numbers[engine] = found
 
 
 def takes_rows(engine: Engine) -> bool:
     """Whether the table takes a row that cannot be at fault; it is not kept."""
-    harmless = LoggedPrediction(0.0, None, None, None, "none", "none", 0.0, 0.0, is_fraud=False, amount=None)
+    nobody = Origin("none", "none", None, None)
     try:
         with engine.connect() as connection:
-            _add(connection, [harmless])
+            _add(connection, [LoggedPrediction(nobody, 0.0, None, None, 0.0, False, None)], {nobody: 0})
             connection.rollback()
     except AWAY:
         return False
     return True
 
 
-def _add(connection: Connection, rows: Sequence[LoggedPrediction]) -> None:
+def _add(connection: Connection, rows: Sequence[LoggedPrediction], numbers: Mapping[Origin, int]) -> None:
     mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-    connection.exec_driver_sql(_insert(mark, len(rows)), tuple(chain.from_iterable(rows)))
-
-
-def _keep_schemas(connection: Connection, schemas: Mapping[str, Schema]) -> None:
-    for name, schema in sorted(schemas.items()):
-        document = json.dumps(schema.document())
-        values = {"hash": name, "name": schema.name, "document": document, "first_used_at": time.time()}
-        connection.execute(_dialect(connection).insert(SCHEMAS).values(values).on_conflict_do_nothing())
-
-
-def _dialect(connection: Connection) -> Any:  # noqa: ANN401 - the two have no type in common
-    return postgresql if connection.dialect.name == "postgresql" else sqlite
+    values = [(numbers[row[0]], *row[1:]) for row in rows]
+    connection.exec_driver_sql(_insert(mark, len(rows)), tuple(chain.from_iterable(values)))
 
 
 @lru_cache(maxsize=16)
 def _insert(mark: str, rows: int) -> str:
     """The driver's own form, many rows in one: for each statement SQLite gives the interpreter to other threads and
     waits to get it back, which beside a busy event loop costs more than the writing."""
-    names = ", ".join(LoggedPrediction._fields)
-    marks = ", ".join([f"({', '.join([mark] * len(LoggedPrediction._fields))})"] * rows)
-    return f"INSERT INTO {DECISIONS.name} ({names}) VALUES {marks}"  # noqa: S608 - our own names
+    names = ("origin_id", *LoggedPrediction._fields[1:])
+    marks = ", ".join([f"({', '.join([mark] * len(names))})"] * rows)
+    return f"INSERT INTO {DECISIONS.name} ({', '.join(names)}) VALUES {marks}"  # noqa: S608 - our own names
 
 
 def put_labels(engine: Engine, labels: Sequence[tuple[str, bool]], source: str, now: float) -> int:
@@ -195,7 +183,7 @@ def put_labels(engine: Engine, labels: Sequence[tuple[str, bool]], source: str, 
     if not labels:
         return 0
     with writing(engine) as connection:
-        statement = _dialect(connection).insert(LABELS)
+        statement = origins.dialect(connection).insert(LABELS)
         changed = {name: statement.excluded[name] for name in ("is_fraud", "labelled_at", "source")}
         statement = statement.on_conflict_do_update(index_elements=["transaction_id"], set_=changed)
         connection.execute(

@@ -20,12 +20,12 @@ from fraud.rows import Decoded, Model, Rows, ScoredRow, pack
 from fraud.settings import Settings
 from monitoring.live import QualityPublisher
 from monitoring.record_metrics import RecordMetrics
-from monitoring.storage.sent import RowKind, packed_texts
+from monitoring.storage.sent import RowKind, packed
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from monitoring.storage.tables import LoggedPrediction
+    from monitoring.storage.tables import LoggedPrediction, Origin
 
 LOG = logging.getLogger("bentoml.fraud")
 
@@ -45,11 +45,12 @@ class PredictionLog:
     """
 
     def __init__(self, engine: "Engine", metrics: RecordMetrics, *, features: bool, max_pending: int) -> None:
-        from monitoring.storage.tables import LoggedPrediction
+        from monitoring.storage.tables import LoggedPrediction, Origin
         from monitoring.storage.writer import BatchWriter
 
         self.engine = engine
-        self._logged = LoggedPrediction
+        self._logged, self._make_origin = LoggedPrediction, Origin
+        self._origins: dict[tuple[str, str, float | None, str | None], Origin] = {}
         self._kinds: dict[str, RowKind] = {}
         self._metrics = metrics
         self._features = features
@@ -80,18 +81,14 @@ class PredictionLog:
         kind, kept = self._kind(model), self._features
         self._queue.append(
             self._logged(
+                self._origin(score, kind, key_name),
                 time.time(),
                 name or None,
                 request_id,
-                key_name,
-                score.model_version,
-                kind.hash,
                 score.fraud_probability,
-                score.threshold,
                 score.is_fraud,
                 kind.amount_of(row),
-                row if kept else None,
-                packed_texts(texts) if kept and texts else None,
+                packed(row, texts) if kept else None,
                 score.features if kept else None,
             )
         )
@@ -102,38 +99,48 @@ class PredictionLog:
         """Log the answers to a batch, in steps between which others may work."""
         if not self._has_room(len(scores)):
             return
-        now, left, call = time.time(), len(scores), (request_id, key_name)
+        now, left = time.time(), len(scores)
         try:
             for start in range(0, len(scores), STEP_ROWS):
                 if start:
                     yield
                 step = slice(start, start + STEP_ROWS)
-                self._queue.extend(self._many(now, rows, step, scores[step], call))
+                self._queue.extend(self._many(now, rows, step, scores[step], request_id, key_name))
                 left -= len(scores[step])
         finally:
             self._added -= left  # whoever was given up on
 
     def _many(
-        self, now: float, rows: Rows, step: slice, scores: Sequence[ScoredRow], call: tuple[str | None, str | None]
+        self,
+        now: float,
+        rows: Rows,
+        step: slice,
+        scores: Sequence[ScoredRow],
+        request_id: str | None,
+        key_name: str | None,
     ) -> Iterable["LoggedPrediction"]:
-        kind, packed, texts = self._kind(rows.model), pack(rows.values[step]), rows.texts[step]
-        starts, kept = range(0, len(packed), kind.row_bytes), self._features
+        kind, kept, numbers = self._kind(rows.model), self._features, pack(rows.values[step])
+        each = [numbers[start : start + kind.row_bytes] for start in range(0, len(numbers), kind.row_bytes)]
         return map(
             self._logged,
+            repeat(self._origin(scores[0], kind, key_name)),
             repeat(now),
             [name or None for name in rows.ids[step]],
-            repeat(call[0]),
-            repeat(call[1]),
-            [score.model_version for score in scores],
-            repeat(kind.hash),
+            repeat(request_id),
             [score.fraud_probability for score in scores],
-            [score.threshold for score in scores],
             [score.is_fraud for score in scores],
-            [kind.amount_of(packed, start) for start in starts],
-            [packed[start : start + kind.row_bytes] for start in starts] if kept else repeat(None),
-            [packed_texts(one) if one else None for one in texts] if kept and texts else repeat(None),
+            map(kind.amount_of, each),
+            (map(packed, each, rows.texts[step]) if rows.texts else each) if kept else repeat(None),
             [score.features for score in scores] if kept else repeat(None),
         )
+
+    def _origin(self, score: ScoredRow, kind: RowKind, key_name: str | None) -> "Origin":
+        """The same object for what is the same."""
+        said = (score.model_version, kind.hash, score.threshold, key_name)
+        found = self._origins.get(said)
+        if found is None:
+            found = self._origins[said] = self._make_origin(*said)
+        return found
 
     def _kind(self, model: Model) -> RowKind:
         """What rows of a model have in common; made when the first of its schema comes."""

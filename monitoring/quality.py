@@ -13,7 +13,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Engine, Float, Integer, Select, and_, case, cast, func, or_, select
 
 from fraud.inputs.derived import SECONDS_PER_DAY
-from monitoring.storage.tables import DECISIONS, DECISIONS_WITH_LABELS, LABELS
+from monitoring.storage.tables import DECISIONS, DECISIONS_WITH_LABELS, LABELS, ORIGINS
 
 OUTCOMES = ("true_positive", "false_positive", "false_negative", "true_negative")
 
@@ -114,7 +114,7 @@ def _counts(period: Period, by_day: bool) -> Select[Any]:
     """Version (and day), then rows by decision and label: called fraud or not; labelled fraud, legitimate, or not."""
     flagged, fraud = DECISIONS.c.is_fraud, LABELS.c.is_fraud
     day = cast(func.floor(DECISIONS.c.scored_at / SECONDS_PER_DAY, type_=Float), Integer)
-    groups = [DECISIONS.c.model_version, *([day.label("day")] if by_day else [])]
+    groups = [ORIGINS.c.model_version, *([day.label("day")] if by_day else [])]
 
     def count(*conditions: ColumnElement[bool]) -> ColumnElement[int]:
         return func.sum(case((and_(*conditions), 1), else_=0))

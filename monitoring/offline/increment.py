@@ -17,11 +17,12 @@ from fraud.atomic import replacing
 from fraud.errors import DataError
 from fraud.inputs.keys import KeyHasher
 from fraud.remote import datasets
+from fraud.rows import unpack
 from fraud.schema import Schema, of_document
 from fraud.tables import kinds
 from monitoring.quality import Period, newest
-from monitoring.storage.sent import HASH_LENGTH
-from monitoring.storage.tables import DECISIONS, DECISIONS_WITH_LABELS, LABELS, SCHEMAS
+from monitoring.storage.sent import HASH_LENGTH, RowKind
+from monitoring.storage.tables import DECISIONS, DECISIONS_WITH_LABELS, LABELS, ORIGINS, SCHEMAS
 
 _MARKED_AT_ONCE = 500
 
@@ -70,8 +71,8 @@ def gather(
     with engine.connect() as connection:
         rows = connection.execute(_rows(period, unlabelled_too=unlabelled_too, again=again)).all()
     others = sum(row.schema_hash != own for row in rows)
-    bare = sum(row.sent_numbers is None and row.schema_hash == own for row in rows)
-    usable = [row for row in rows if row.sent_numbers is not None and row.schema_hash == own]
+    bare = sum(row.sent is None and row.schema_hash == own for row in rows)
+    usable = [row for row in rows if row.sent is not None and row.schema_hash == own]
     labelled = sum(row.labelled is not None for row in usable)
     if not labelled:
         raise DataError(
@@ -89,7 +90,8 @@ def _chosen(engine: Engine, schema: str | None) -> str:
     """The hash of a schema that is named so, or whose hash begins so; of that of the last prediction without either."""
     with engine.connect() as connection:
         if schema is None:
-            last = select(DECISIONS.c.schema_hash).order_by(DECISIONS.c.scored_at.desc()).limit(1)
+            last = select(ORIGINS.c.schema_hash).join(DECISIONS, DECISIONS.c.origin_id == ORIGINS.c.id)
+            last = last.order_by(DECISIONS.c.scored_at.desc()).limit(1)
             return str(connection.scalar(last))
         known = connection.execute(select(SCHEMAS.c.hash, SCHEMAS.c.name).order_by(SCHEMAS.c.first_used_at)).all()
     found = [one.hash for one in known if schema == one.name or one.hash.startswith(schema)]
@@ -112,9 +114,8 @@ def _schema(engine: Engine, own: str) -> Schema:
 
 def _frame(rows: Sequence[Any], schema: Schema) -> pd.DataFrame:
     """A table that the loader reads as what was sent: missing values, and texts no model knew, are as they came."""
-    numbers = np.frombuffer(b"".join(row.sent_numbers for row in rows), dtype="<f8").reshape(len(rows), -1)
-    names = schema.of_kind("category", "key")
-    texts = [json.loads(row.sent_texts) if row.sent_texts else [None] * len(names) for row in rows]
+    packed, texts = zip(*map(RowKind(schema).read, [row.sent for row in rows]), strict=True)
+    numbers, names = unpack(packed), schema.of_kind("category", "key")
     columns: dict[str, Any] = {
         name: kinds.written(numbers[:, place], schema.columns[name]) for place, name in enumerate(schema.inputs)
     }
@@ -138,9 +139,8 @@ def _rows(period: Period, *, unlabelled_too: bool, again: bool) -> Select[Any]:
         select(
             DECISIONS.c.id,
             DECISIONS.c.transaction_id,
-            DECISIONS.c.sent_numbers,
-            DECISIONS.c.sent_texts,
-            DECISIONS.c.schema_hash,
+            DECISIONS.c.sent,
+            ORIGINS.c.schema_hash,
             LABELS.c.is_fraud.label("labelled"),
         )
         .select_from(DECISIONS_WITH_LABELS)

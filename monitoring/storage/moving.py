@@ -1,34 +1,28 @@
 """Rows of ``predictions``, the table of before, to ``fraud_decisions``: in steps, so that nobody waits for long and an
 end on the way leaves each row in one of the two. Code of before may go on writing: run it again for what came since."""
 
-import json
 import sys
-import time
 from collections.abc import Callable
 
 from sqlalchemy import Connection, Engine, inspect, text
 
 from fraud.schema import default
-from monitoring.storage import revisions
+from monitoring.storage import origins, revisions
 from monitoring.storage.sent import HASH_LENGTH
-from monitoring.storage.tables import DECISIONS, SCHEMAS
+from monitoring.storage.tables import DECISIONS, Origin
 
 OLD = "predictions"
 STEP_ROWS = 5_000
 
-_COPIED = {
-    "scored_at": "scored_at",
-    "transaction_id": "transaction_id",
-    "request_id": "request_id",
-    "model_version": "model_version",
-    "schema_hash": "schema_hash",
-    "fraud_probability": "fraud_probability",
-    "is_fraud": "is_fraud",
-    "amount": "amount",
-    "sent_numbers": '"row"',
-    "exported_at": "exported_at",
-}
-"""What each column comes from; the others were not kept."""
+_COPIED = (
+    "scored_at",
+    "transaction_id",
+    "request_id",
+    "fraud_probability",
+    "is_fraud",
+    "amount",
+    "exported_at",
+)
 
 
 def waiting(engine: Engine) -> int:
@@ -57,23 +51,26 @@ def _move_some(engine: Engine) -> int:
         if not ids:
             return 0
         some = f"id IN ({', '.join(map(str, ids))})"  # numbers that the database gave
-        connection.exec_driver_sql(
-            f"INSERT INTO {DECISIONS.name} ({', '.join(_COPIED)}) "  # noqa: S608
-            f"SELECT {', '.join(_COPIED.values())} FROM {OLD} WHERE {some} ORDER BY id"
-        )
+        _copy(connection, some)
         connection.exec_driver_sql(f"DELETE FROM {OLD} WHERE {some}")  # noqa: S608
-        _keep_default(connection)
         return len(ids)
 
 
-def _keep_default(connection: Connection) -> None:
-    """Inputs were kept of the default schema alone."""
-    schema = default()
-    own = schema.hash[:HASH_LENGTH]
-    if connection.scalar(SCHEMAS.select().where(SCHEMAS.c.hash == own)) is None:
-        document = json.dumps(schema.document())
-        values = {"hash": own, "name": schema.name, "document": document, "first_used_at": time.time()}
-        connection.execute(SCHEMAS.insert().values(values))
+def _copy(connection: Connection, some: str) -> None:
+    """With thresholds and keys that nobody knows any more. Inputs were kept of the default schema alone."""
+    said = connection.exec_driver_sql(f"SELECT DISTINCT model_version, schema_hash FROM {OLD} WHERE {some}")  # noqa: S608
+    numbers = origins.numbers(connection, [Origin(one.model_version, one.schema_hash, None, None) for one in said])
+    for origin, number in numbers.items():
+        if origin.threshold is None and origin.key_name is None:
+            connection.execute(
+                text(
+                    f"INSERT INTO {DECISIONS.name} (origin_id, {', '.join(_COPIED)}, sent) "  # noqa: S608
+                    f'SELECT {number}, {", ".join(_COPIED)}, "row" FROM {OLD} '
+                    f"WHERE {some} AND model_version = :model_version AND schema_hash = :schema_hash ORDER BY id"
+                ),
+                {"model_version": origin.model_version, "schema_hash": origin.schema_hash},
+            )
+    origins.keep_schemas(connection, {default().hash[:HASH_LENGTH]: default()})
 
 
 def _is_ours(connection: Connection) -> bool:
@@ -81,7 +78,8 @@ def _is_ours(connection: Connection) -> bool:
     if OLD not in there.get_table_names():
         return False
     columns = {column["name"] for column in there.get_columns(OLD)}
-    return columns >= {source.strip('"') for source in _COPIED.values()} - {"request_id"}  # the oldest had none
+    needed = {*_COPIED, "model_version", "schema_hash", "row"}
+    return columns >= needed - {"request_id"}  # the oldest had none
 
 
 def _count(connection: Connection) -> int:

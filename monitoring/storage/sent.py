@@ -1,12 +1,11 @@
-"""What was sent, as the log keeps it: the numbers of a row as it was scored, and beside it the texts.
+"""What was sent, as the log keeps it in ``sent``: the numbers of a row as it was scored, and behind them the texts.
 
-``sent_numbers`` are the row array's values, float64, little-endian, in the order of ``schema.inputs``; where a category
-stands they hold the model's own place of its level, which nobody needs. ``sent_texts`` is a JSON list of what was sent
-for the columns of ``schema.of_kind("category", "key")``, null where there was nothing, keys hashed. The schema is found
-by ``schema_hash`` in ``fraud_schemas``, so that a row can be read again when its model is long gone.
+The numbers are the row array's, float64, little-endian, in the order of ``schema.inputs``; where a category stands they
+hold the model's own place of its level, which nobody needs. The texts are a JSON list of what was sent for the columns
+of ``schema.of_kind("category", "key")``, null where there was nothing, keys hashed; none where a schema has no such
+column. The schema is found by ``schema_hash`` in ``fraud_schemas``: a row can be read when its model is long gone.
 """
 
-import math
 from collections.abc import Callable
 from struct import Struct
 
@@ -29,22 +28,27 @@ class RowKind:
         self.hash = schema.hash[:HASH_LENGTH]
         self.row_bytes = 8 * len(schema.inputs)
         self.amount_of = _amount_of(schema)
-        """The amount of a packed row, at an offset; None where there is none."""
+        """The amount of a packed row; None where there is none."""
+
+    def read(self, sent: bytes) -> tuple[Packed, Texts]:
+        """The two parts."""
+        texts = sent[self.row_bytes :]
+        return sent[: self.row_bytes], tuple(json.decode(texts)) if texts else ()
 
 
-def packed_texts(texts: Texts) -> str:
-    """As the log keeps them."""
-    return _encode(texts).decode()
+def packed(row: Packed, texts: Texts) -> bytes:
+    """As the log keeps it."""
+    return row + _encode(texts) if texts else row
 
 
-def _amount_of(schema: Schema) -> Callable[..., float | None]:
+def _amount_of(schema: Schema) -> Callable[[Packed], float | None]:
     place = schema.position(schema.roles.amount)
     if place is None:
-        return lambda *_: None
+        return lambda _: None
     unpack = Struct(f"<{8 * place}xd").unpack_from
 
-    def amount(row: Packed, offset: int = 0) -> float | None:
-        found: float = unpack(row, offset)[0]
-        return None if math.isnan(found) else found
+    def amount(row: Packed) -> float | None:
+        found: float = unpack(row)[0]
+        return found if found == found else None  # NaN is not itself
 
     return amount

@@ -20,25 +20,32 @@ from sqlalchemy import (
 
 METADATA = MetaData()
 
+ORIGINS = Table(
+    "fraud_origins",
+    METADATA,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("model_version", String(64), nullable=False),
+    Column("schema_hash", String(12), nullable=False),
+    Column("threshold", Float(53)),  # NULL in what was moved from the table of before
+    Column("key_name", String(64)),  # whose API key called
+    Column("policy", String(64)),  # room for what comes: nothing writes it yet
+)
+"""What many predictions have in common: said once, for a row of theirs costs by the column."""
+
 DECISIONS = Table(
     "fraud_decisions",
     METADATA,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True),
+    Column("origin_id", Integer, nullable=False),
     Column("scored_at", Float(53), nullable=False, index=True),
     Column("transaction_id", String(64)),
     Column("request_id", String(128)),
-    Column("key_name", String(64)),  # whose API key called
-    Column("model_version", String(64), nullable=False),
-    Column("schema_hash", String(12), nullable=False),
     Column("fraud_probability", Float(53), nullable=False),
-    Column("threshold", Float(53)),
     Column("is_fraud", Boolean, nullable=False),
     Column("amount", Float(53)),
-    Column("sent_numbers", LargeBinary),  # see monitoring.storage.sent
-    Column("sent_texts", Text),
+    Column("sent", LargeBinary),  # see monitoring.storage.sent
     Column("features", LargeBinary),  # as scored: little-endian float32
-    Column("policy", String(64)),  # room for what comes: nothing writes these yet
-    Column("outcome", String(64)),
+    Column("outcome", String(64)),  # room for what comes, as below
     Column("history", LargeBinary),
     Column("exported_at", Float(53)),  # when it became part of a training increment
 )
@@ -68,26 +75,34 @@ LABELS = Table(
     Column("source", String(16), nullable=False),
 )
 
-DECISIONS_WITH_LABELS = DECISIONS.outerjoin(LABELS, LABELS.c.transaction_id == DECISIONS.c.transaction_id)
-"""Predictions, each with its label where there is one."""
+DECISIONS_WITH_LABELS = DECISIONS.join(ORIGINS, ORIGINS.c.id == DECISIONS.c.origin_id).outerjoin(
+    LABELS, LABELS.c.transaction_id == DECISIONS.c.transaction_id
+)
+"""Predictions, each with its origin, and its label where there is one."""
 
-NEEDED = {DECISIONS: ("SELECT", "INSERT"), SCHEMAS: ("SELECT", "INSERT"), LABELS: ("SELECT", "INSERT", "UPDATE")}
+_ADDED = ("SELECT", "INSERT")
+NEEDED = {DECISIONS: _ADDED, ORIGINS: _ADDED, SCHEMAS: _ADDED, LABELS: (*_ADDED, "UPDATE")}
 """What the service does with each table."""
 
 
-class LoggedPrediction(NamedTuple):
-    """One prediction, as ``fraud_decisions`` has it. ``sent_numbers`` and ``sent_texts``: see ``storage.sent``."""
+class Origin(NamedTuple):
+    """Which model said something, of which schema, with which threshold, and to whose key."""
 
+    model_version: str
+    schema_hash: str
+    threshold: float | None
+    key_name: str | None
+
+
+class LoggedPrediction(NamedTuple):
+    """One prediction, as ``fraud_decisions`` has it. ``sent``: see ``storage.sent``."""
+
+    origin: Origin
     scored_at: float
     transaction_id: str | None
     request_id: str | None
-    key_name: str | None
-    model_version: str
-    schema_hash: str
     fraud_probability: float
-    threshold: float | None
     is_fraud: bool
     amount: float | None
-    sent_numbers: bytes | None = None
-    sent_texts: str | None = None
+    sent: bytes | None = None
     features: bytes | None = None

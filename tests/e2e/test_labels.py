@@ -17,7 +17,7 @@ from monitoring import labels as purging
 from monitoring import quality
 from monitoring.database import AWAY, connect, insert, line, prepare, put_labels
 from monitoring.storage import revisions
-from monitoring.storage.tables import DECISIONS, LABELS, LoggedPrediction
+from monitoring.storage.tables import DECISIONS, LABELS, ORIGINS, LoggedPrediction, Origin
 from tests.components import Postgres
 from tests.components.postgres import PASSWORD
 from tests.e2e.conftest import BUCKET, REPOSITORY
@@ -39,7 +39,9 @@ def engine(postgres):
     """An engine on empty tables."""
     engine = connect(postgres.url)
     with engine.begin() as connection:
-        connection.execute(text("DROP TABLE IF EXISTS fraud_decisions, fraud_schemas, fraud_version, labels"))
+        connection.execute(
+            text("DROP TABLE IF EXISTS fraud_decisions, fraud_origins, fraud_schemas, fraud_version, labels")
+        )
     revisions.upgrade(engine)
     prepare(engine)
     yield engine
@@ -84,7 +86,7 @@ def labels(url, *arguments, **env):
 def test_many_replicas_may_start_and_write_at_once(postgres, engine):
     """Eight engines make the tables together and insert: no failure, every row once, both indexes there."""
     with engine.begin() as connection:
-        connection.execute(text("DROP TABLE fraud_decisions, fraud_schemas, fraud_version, labels"))
+        connection.execute(text("DROP TABLE fraud_decisions, fraud_origins, fraud_schemas, fraud_version, labels"))
     engines, barrier = [connect(postgres.url) for _ in range(8)], threading.Barrier(8)
 
     def work(number):
@@ -121,10 +123,12 @@ def test_what_is_inserted_comes_back(engine):
     """Each value in its column, with and without id and features."""
     given = [scored("a", flagged=True), scored(None, row=None)]
     insert(engine, given, {HASH: default()})
+    fields = [DECISIONS.c[name] for name in LoggedPrediction._fields[1:]]
+    origin = [ORIGINS.c[name] for name in Origin._fields]
+    joined = select(*fields, *origin).join(ORIGINS, ORIGINS.c.id == DECISIONS.c.origin_id).order_by(DECISIONS.c.id)
     with engine.connect() as connection:
-        rows = connection.execute(select(DECISIONS).order_by(DECISIONS.c.id)).all()
-    found = [LoggedPrediction(**{name: row._mapping[name] for name in LoggedPrediction._fields}) for row in rows]
-    assert found == given
+        rows = connection.execute(joined).all()
+    assert [(Origin(*row[len(fields) :]), *row[: len(fields)]) for row in rows] == given
 
 
 @pytest.mark.parametrize("unlabelled", ["legitimate", "unknown"])
@@ -272,5 +276,5 @@ def test_the_log_keeps_all_inputs(engine):
     """240 bytes a row, as training takes them out again."""
     insert(engine, [scored("a", time=5.0)], {HASH: default()})
     with engine.connect() as connection:
-        row = connection.execute(select(DECISIONS.c.sent_numbers)).scalar_one()
+        row = connection.execute(select(DECISIONS.c.sent)).scalar_one()
     assert np.frombuffer(row, "<f8").shape == (len(COLUMNS),)

@@ -123,9 +123,8 @@ def test_every_answer_is_in_the_log_as_it_was_given(client, database):
         row["transaction_id"] = f"log-{number}"
     answers = [client.post("/predict", json=row).json() for row in given[:40]]
     answers += client.post("/predict_batch", json={"transactions": given[40:]}).json()["predictions"]
-    named = (
-        "select transaction_id, fraud_probability, is_fraud, model_version, amount, sent_numbers from fraud_decisions "
-    )
+    joined = "fraud_decisions join fraud_origins o on o.id = origin_id "
+    named = f"select transaction_id, fraud_probability, is_fraud, model_version, amount, sent from {joined}"  # noqa: S608
     wait_until(lambda: len(rows_of(database, named + "where transaction_id like 'log-%'")) == 30)
     wait_until(lambda: rows_of(database, "select count(*) from fraud_decisions")[0][0] >= 60)
     found = {row[0]: row[1:] for row in rows_of(database, named)}
@@ -211,7 +210,9 @@ def test_without_keys_there_is_no_feedback(start, tmp_path):
     assert answer.status_code == 404
     httpx.post(f"{server.url}/predict", json=SAMPLE, trust_env=False).raise_for_status()
     assert server.terminate() == 0  # and what waited is written
-    assert rows_of(path, "select model_version is null, sent_numbers from fraud_decisions") == [(0, None)]
+    assert rows_of(
+        path, "select model_version is null, sent from fraud_decisions join fraud_origins o on o.id = origin_id"
+    ) == [(0, None)]
 
 
 def test_sigterm_writes_what_waits(start, tmp_path):

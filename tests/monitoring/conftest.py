@@ -5,7 +5,7 @@ import pytest
 
 from fraud.schema import default
 from monitoring import database
-from monitoring.storage.tables import LoggedPrediction
+from monitoring.storage.tables import LoggedPrediction, Origin
 from tests.ulb import COLUMNS
 
 SCHEMA = default().hash[:12]
@@ -38,7 +38,8 @@ def predict(engine):
         values[COLUMNS.index("Amount")] = abs(values[-1])
         row = values.astype("<f8").tobytes() if features else None
         at, score = now - age_days * DAY, 0.9 * flagged
-        scored = LoggedPrediction(at, name, None, None, version, schema, score, 0.5, flagged, values[-1], row)
+        origin = Origin(version, schema, 0.5, None)
+        scored = LoggedPrediction(origin, at, name, None, score, flagged, values[-1], row)
         database.insert(engine, [scored], {SCHEMA: default()})
         return values
 

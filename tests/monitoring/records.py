@@ -4,7 +4,7 @@ import numpy as np
 
 from fraud.rows import Rows, ScoredRow
 from fraud.schema import default
-from monitoring.storage.tables import LoggedPrediction
+from monitoring.storage.tables import LoggedPrediction, Origin
 from tests.ulb import COLUMNS
 
 DAY = 86_400
@@ -22,7 +22,7 @@ def scored(name, days_ago=10.0, *, flagged=False, version="v1", schema=HASH, row
     score = 0.9 if flagged else 0.1
     given = features(time) if row == b"" else row
     at = NOW - days_ago * DAY
-    return LoggedPrediction(at, name, None, None, version, schema, score, 0.5, flagged, 1.0, given)
+    return LoggedPrediction(Origin(version, schema, 0.5, None), at, name, None, score, flagged, 1.0, given)
 
 
 class Served:

@@ -27,7 +27,9 @@ def test_many_workers_may_make_the_tables_at_once(tmp_path):
         threads = [threading.Thread(target=work, args=(engine, barrier)) for engine in engines]
         [thread.start() for thread in threads]
         [thread.join() for thread in threads]
-        assert inspect(engines[0]).get_table_names() == ["fraud_decisions", "fraud_schemas", "fraud_version", "labels"]
+        assert inspect(engines[0]).get_table_names() == [
+            *("fraud_decisions", "fraud_origins", "fraud_schemas", "fraud_version", "labels"),
+        ]
         [engine.dispose() for engine in engines]
     assert failures == []
 

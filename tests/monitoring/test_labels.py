@@ -12,7 +12,7 @@ from fraud import command
 from fraud.schema import default
 from monitoring import __main__ as program
 from monitoring import database
-from monitoring.storage.tables import DECISIONS, LABELS, LoggedPrediction
+from monitoring.storage.tables import DECISIONS, LABELS, LoggedPrediction, Origin
 from tests.ulb import COLUMNS, LABEL
 from training import data
 
@@ -374,8 +374,9 @@ def test_wrong_usage_is_exit_code_2(call):
 def test_many_rows_are_judged_in_the_database(engine):
     """Fifty thousand predictions give one row back, and every one is counted."""
     random = np.random.default_rng(0)
+    origin = Origin("v1", "x", 0.5, None)
     rows = [
-        LoggedPrediction(time.time() - 864_000, f"n{number}", None, None, "v1", "x", 0.5, 0.5, bool(flag), 1.0)
+        LoggedPrediction(origin, time.time() - 864_000, f"n{number}", None, 0.5, bool(flag), 1.0)
         for number, flag in enumerate(random.random(50_000) < 0.01)
     ]
     database.insert(engine, rows, {})

@@ -16,6 +16,7 @@ from monitoring.live import QualityPublisher
 from monitoring.log import Records, check_database, open_records
 from monitoring.record_metrics import RecordMetrics
 from monitoring.storage import writer
+from monitoring.storage.sent import RowKind
 from tests.monitoring.records import MODEL, Served, answers, sent
 from tests.steps import finished
 from tests.ulb import COLUMNS
@@ -33,7 +34,7 @@ def records(registry, tmp_path):
     """Makes Records on one SQLite file, and closes them."""
     opened = []
 
-    def make(**settings):
+    def make(registry=registry, **settings):
         given = {"database_url": f"sqlite:///{tmp_path / 'fraud.sqlite'}", **settings}
         opened.append(open_records(Settings(**given), RecordMetrics(registry)))
         return opened[-1]
@@ -58,7 +59,8 @@ def rows(count):
 
 def written(tmp_path, what="*"):
     with sqlite3.connect(tmp_path / "fraud.sqlite") as connection:
-        return connection.execute(f"select {what} from fraud_decisions order by id").fetchall()  # noqa: S608
+        joined = "fraud_decisions d join fraud_origins o on o.id = origin_id order by d.id"
+        return connection.execute(f"select {what} from {joined}").fetchall()  # noqa: S608
 
 
 def until(check):
@@ -82,8 +84,7 @@ def test_all_that_was_answered_is_written(records, registry, tmp_path):
     kept.close()
     found = written(
         tmp_path,
-        "transaction_id, fraud_probability, is_fraud, model_version, amount, schema_hash, sent_numbers, threshold, "
-        "features",
+        "transaction_id, fraud_probability, is_fraud, model_version, amount, schema_hash, sent, threshold, features",
     )
     assert [row[0] for row in found] == ["a", None, "b", None, "c"]
     assert [(row[1], bool(row[2]), row[3], row[7], row[8]) for row in found] == scored
@@ -134,11 +135,27 @@ def test_schemas_are_kept_with_the_first_row_of_each(records, tmp_path):
         found = connection.execute("select hash, name, document from fraud_schemas").fetchall()
     known = {name: of_document(json.loads(document), "") for name, _, document in found}
     assert known == {default().hash[:12]: default(), own.schema.hash[:12]: own.schema}
-    assert written(tmp_path, "schema_hash, sent_texts") == [
-        (default().hash[:12], None),
-        (own.schema.hash[:12], '["seldom"]'),
-        (own.schema.hash[:12], "[null]"),
+    found = {name: RowKind(one) for name, one in known.items()}
+    read = [(name, *found[name].read(sent)) for name, sent in written(tmp_path, "schema_hash, sent")]
+    assert read == [
+        (default().hash[:12], pack(rows(1)), ()),
+        (own.schema.hash[:12], pack(np.array([-1.0])), ("seldom",)),
+        (own.schema.hash[:12], pack(np.array([np.nan])), (None,)),
     ]
+
+
+def test_what_predictions_have_in_common_is_said_once(records, tmp_path):
+    """Model, schema, threshold and key; whoever writes after somebody else finds what that one has said."""
+    for name in "ab":
+        kept = records(CollectorRegistry())
+        for key in ("shop", None):
+            finished(kept.log.add_many(sent(rows(2), [name] * 2), answers(2), "call", key))
+        kept.start()
+        kept.close()
+    found = written(tmp_path, "transaction_id, key_name, request_id, threshold")
+    assert found == [(name, key, "call", 0.5) for name in "ab" for key in ("shop", "shop", None, None)]
+    with sqlite3.connect(tmp_path / "fraud.sqlite") as connection:
+        assert connection.execute("select count(*) from fraud_origins").fetchone() == (2,)
 
 
 def test_features_can_be_left_out(records, tmp_path):
@@ -147,7 +164,7 @@ def test_features_can_be_left_out(records, tmp_path):
     kept.start()
     finished(kept.log.add_many(sent(rows(3), ["", "", ""]), answers(3)))
     kept.close()
-    assert written(tmp_path, "sent_numbers, sent_texts, features") == [(None,) * 3] * 3
+    assert written(tmp_path, "sent, features") == [(None,) * 2] * 3
 
 
 def test_many_calls_are_written_together(records, tmp_path, monkeypatch):
@@ -199,7 +216,7 @@ def test_one_answer_is_logged_as_among_many(records, features):
         kept.log.add(Decoded(pack(values), (), name, MODEL), score)
     finished(kept.log.add_many(sent(rows(3), ["a", "", "c"]), scored))
     singly, together = list(kept.log._queue)[:3], list(kept.log._queue)[3:]
-    assert [row[1:] for row in singly] == [row[1:] for row in together]
+    assert [row._replace(scored_at=0) for row in singly] == [row._replace(scored_at=0) for row in together]
     assert kept.log.pending == 6
 
 
@@ -213,7 +230,7 @@ def test_a_large_batch_is_logged_in_steps(records, monkeypatch):
     assert [(row.transaction_id, row.fraud_probability) for row in queued] == [
         (name, score.fraud_probability) for name, score in zip(names, scored, strict=True)
     ]
-    assert b"".join(row.sent_numbers for row in queued) == pack(rows(7))
+    assert b"".join(row.sent for row in queued) == pack(rows(7))
     assert len({row.scored_at for row in queued}) == 1
 
 
@@ -234,7 +251,7 @@ def test_adding_waits_for_nothing(records, tmp_path):
     """The path of a request only appends: the database is not even made before the writer's turn."""
     kept, row = records(), pack(rows(1))
     kept.log.add(Decoded(row, (), "", MODEL), answers(1)[0])
-    assert kept.log._queue[0].sent_numbers is row
+    assert kept.log._queue[0].sent is row
     assert not (tmp_path / "fraud.sqlite").exists()
 
 
@@ -286,7 +303,7 @@ def test_what_cannot_be_written_in_time_is_counted(records, registry, tmp_path, 
 def test_a_row_that_is_refused_costs_no_other(records, registry, tmp_path, caplog):
     """The database refuses one row: the rest of its batch is written, and no value of it is logged."""
     kept = records()
-    finished(kept.log.add_many(sent(rows(3), ["a", "b", "c"]), [*answers(1), ScoredRow(0.5, True, None), *answers(1)]))
+    finished(kept.log.add_many(sent(rows(3), ["a", "b", "c"]), [*answers(1), ScoredRow(None, True, "v1"), *answers(1)]))
     kept.start()
     kept.close()
     assert [row[0] for row in written(tmp_path, "transaction_id")] == ["a", "c"]

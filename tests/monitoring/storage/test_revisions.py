@@ -14,7 +14,7 @@ from fraud.schema import default
 from monitoring import database
 from monitoring.storage import moving, revisions
 from monitoring.storage.revisions import NotReadyError
-from monitoring.storage.tables import DECISIONS, LABELS, METADATA, SCHEMAS
+from monitoring.storage.tables import DECISIONS, LABELS, METADATA, ORIGINS, SCHEMAS
 from tests.monitoring.records import HASH, features, scored
 
 OLDEST = """
@@ -87,8 +87,10 @@ def test_a_database_of_before_is_waited_for_and_then_moved(path, engine, more):
     assert revisions.upgrade(engine).revision is None
     assert (moving.waiting(engine), moving.move(engine), moving.waiting(engine)) == (3, 3, 0)
     database.prepare(engine)
-    columns = (DECISIONS.c.transaction_id, DECISIONS.c.scored_at, DECISIONS.c.threshold, DECISIONS.c.sent_numbers)
-    assert kept(engine, *columns) == [(f"t{number}", float(number), None, features()) for number in range(3)]
+    columns = (DECISIONS.c.transaction_id, DECISIONS.c.scored_at, DECISIONS.c.sent)
+    assert kept(engine, *columns) == [(f"t{number}", float(number), features()) for number in range(3)]
+    with engine.connect() as connection:
+        assert connection.execute(ORIGINS.select()).all() == [(1, "v0", HASH, None, None, None)]
     with engine.connect() as connection:
         assert connection.execute(SCHEMAS.select().with_only_columns(SCHEMAS.c.hash, SCHEMAS.c.name)).all() == [
             (HASH, default().name)

@@ -1,4 +1,7 @@
-"""``fraud_decisions`` in place of ``predictions``, and ``fraud_schemas``; the rows move apart (``storage.moving``)."""
+"""``fraud_decisions`` in place of ``predictions``, with ``fraud_origins`` and ``fraud_schemas``.
+
+The rows are moved apart (``storage.moving``).
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,22 +13,26 @@ down_revision = "0001"
 def upgrade() -> None:
     """New tables; none that was there is changed."""
     op.create_table(
+        "fraud_origins",
+        sa.Column("id", sa.Integer, sa.Identity(), primary_key=True),
+        sa.Column("model_version", sa.String(64), nullable=False),
+        sa.Column("schema_hash", sa.String(12), nullable=False),
+        sa.Column("threshold", sa.Float(53)),
+        sa.Column("key_name", sa.String(64)),
+        sa.Column("policy", sa.String(64)),
+    )
+    op.create_table(
         "fraud_decisions",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), sa.Identity(), primary_key=True),
+        sa.Column("origin_id", sa.Integer, nullable=False),
         sa.Column("scored_at", sa.Float(53), nullable=False),
         sa.Column("transaction_id", sa.String(64)),
         sa.Column("request_id", sa.String(128)),
-        sa.Column("key_name", sa.String(64)),
-        sa.Column("model_version", sa.String(64), nullable=False),
-        sa.Column("schema_hash", sa.String(12), nullable=False),
         sa.Column("fraud_probability", sa.Float(53), nullable=False),
-        sa.Column("threshold", sa.Float(53)),
         sa.Column("is_fraud", sa.Boolean, nullable=False),
         sa.Column("amount", sa.Float(53)),
-        sa.Column("sent_numbers", sa.LargeBinary),
-        sa.Column("sent_texts", sa.Text),
+        sa.Column("sent", sa.LargeBinary),
         sa.Column("features", sa.LargeBinary),
-        sa.Column("policy", sa.String(64)),
         sa.Column("outcome", sa.String(64)),
         sa.Column("history", sa.LargeBinary),
         sa.Column("exported_at", sa.Float(53)),
