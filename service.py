@@ -160,13 +160,13 @@ class FraudDetector:
         served: store.Served | None = model.served
         if served is None:
             raise refuse.not_ready()
-        features, threshold = served.features.transform(rows), served.manifest.threshold
+        features = served.features.transform(rows)
         scores = served.forest.score(features)
-        flagged = scores >= threshold
+        flagged = scores >= served.manifest.threshold
         amounts = None if model.amount is None else rows[:, model.amount]
         process.metrics().observe_scores(features, scores, flagged, amounts)
         kept = each(features) if SETTINGS.logs_features else repeat(None)
-        return list(map(ScoredRow, scores.tolist(), flagged.tolist(), repeat(served.version), repeat(threshold), kept))
+        return list(map(ScoredRow, scores.tolist(), flagged.tolist(), repeat(served.version), kept))
 
 
 FraudDetector.mount_asgi_app(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from struct import Struct
 from typing import Any, NamedTuple, Protocol
 
@@ -57,13 +58,15 @@ class Rows:
     model: Model
 
 
+_row_of, _model_of = itemgetter(0), itemgetter(3)
+
+
 class ScoredRow(NamedTuple):
     """What the model says of one row; ``features`` are those it looked at, little-endian float32."""
 
     fraud_probability: float
     is_fraud: bool
     model_version: str
-    threshold: float | None = None
     features: bytes | None = None
 
 
@@ -77,11 +80,11 @@ def by_model(
     decoded: Sequence[Decoded], score: Callable[[Model, NDArray[np.float64]], list[ScoredRow]]
 ) -> list[ScoredRow]:
     """What ``score(model, rows)`` says of each transaction, in their order: each is scored by its own model."""
-    first = decoded[0].model
-    if all(one.model is first for one in decoded):
-        return score(first, unpack([one.row for one in decoded]))
+    models = set(map(_model_of, decoded))
+    if len(models) == 1:
+        return score(models.pop(), unpack([*map(_row_of, decoded)]))
     scored: list[ScoredRow | None] = [None] * len(decoded)
-    for model in {id(one.model): one.model for one in decoded}.values():
+    for model in models:
         own = [place for place, one in enumerate(decoded) if one.model is model]
         for place, row in zip(own, score(model, unpack([decoded[place].row for place in own])), strict=True):
             scored[place] = row

@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, exc
 
@@ -162,8 +163,9 @@ def takes_rows(engine: Engine) -> bool:
 
 def _add(connection: Connection, rows: Sequence[LoggedPrediction], numbers: Mapping[Origin, int]) -> None:
     mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-    values = [(numbers[row[0]], *row[1:]) for row in rows]
-    connection.exec_driver_sql(_insert(mark, len(rows)), tuple(chain.from_iterable(values)))
+    values: list[Any] = list(chain.from_iterable(rows))
+    values[:: len(LoggedPrediction._fields)] = [numbers[row[0]] for row in rows]
+    connection.exec_driver_sql(_insert(mark, len(rows)), tuple(values))
 
 
 @lru_cache(maxsize=16)

@@ -25,6 +25,7 @@ from monitoring.storage.sent import RowKind, packed
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from fraud.schema import Schema
     from monitoring.storage.tables import LoggedPrediction, Origin
 
 LOG = logging.getLogger("bentoml.fraud")
@@ -50,8 +51,8 @@ class PredictionLog:
 
         self.engine = engine
         self._logged, self._make_origin = LoggedPrediction, Origin
-        self._origins: dict[tuple[str, str, float | None, str | None], Origin] = {}
-        self._kinds: dict[str, RowKind] = {}
+        self._known: dict[tuple[Model, str | None], tuple[RowKind, Origin]] = {}
+        self._schemas: dict[str, Schema] = {}
         self._metrics = metrics
         self._features = features
         self._max_pending = max_pending
@@ -59,7 +60,7 @@ class PredictionLog:
         self._added = self._settled = 0  # each is written by one thread alone
         self._stop = threading.Event()
         self._give_up = threading.Event()
-        self._batches = BatchWriter(engine, metrics, self._kinds, self._stop, self._give_up, self._publish_pending)
+        self._batches = BatchWriter(engine, metrics, self._schemas, self._stop, self._give_up, self._publish_pending)
         self._writer = threading.Thread(target=self._write_all, name="fraud-log", daemon=True)
 
     def start(self) -> None:
@@ -78,17 +79,17 @@ class PredictionLog:
         if not self._has_room(1):
             return
         row, texts, name, model = decoded
-        kind, kept = self._kind(model), self._features
+        (kind, origin), kept = self._known.get((model, key_name)) or self._know(model, key_name), self._features
         self._queue.append(
             self._logged(
-                self._origin(score, kind, key_name),
+                origin,
                 time.time(),
                 name or None,
                 request_id,
                 score.fraud_probability,
                 score.is_fraud,
                 kind.amount_of(row),
-                packed(row, texts) if kept else None,
+                (packed(row, texts) if texts else row) if kept else None,
                 score.features if kept else None,
             )
         )
@@ -119,35 +120,30 @@ class PredictionLog:
         request_id: str | None,
         key_name: str | None,
     ) -> Iterable["LoggedPrediction"]:
-        kind, kept, numbers = self._kind(rows.model), self._features, pack(rows.values[step])
+        kind, origin = self._known.get((rows.model, key_name)) or self._know(rows.model, key_name)
+        values, kept = rows.values[step], self._features
+        numbers = pack(values)
         each = [numbers[start : start + kind.row_bytes] for start in range(0, len(numbers), kind.row_bytes)]
         return map(
             self._logged,
-            repeat(self._origin(scores[0], kind, key_name)),
+            repeat(origin),
             repeat(now),
             [name or None for name in rows.ids[step]],
             repeat(request_id),
             [score.fraud_probability for score in scores],
             [score.is_fraud for score in scores],
-            map(kind.amount_of, each),
+            kind.amounts_of(values),
             (map(packed, each, rows.texts[step]) if rows.texts else each) if kept else repeat(None),
             [score.features for score in scores] if kept else repeat(None),
         )
 
-    def _origin(self, score: ScoredRow, kind: RowKind, key_name: str | None) -> "Origin":
-        """The same object for what is the same."""
-        said = (score.model_version, kind.hash, score.threshold, key_name)
-        found = self._origins.get(said)
-        if found is None:
-            found = self._origins[said] = self._make_origin(*said)
-        return found
-
-    def _kind(self, model: Model) -> RowKind:
-        """What rows of a model have in common; made when the first of its schema comes."""
-        found = self._kinds.get(model.schema.hash)
-        if found is None:
-            found = self._kinds[model.schema.hash] = RowKind(model.schema)
-        return found
+    def _know(self, model: Model, key_name: str | None) -> tuple[RowKind, "Origin"]:
+        """What the rows of a model have in common, and those of a key among them; made when the first comes."""
+        kind = RowKind(model.schema)
+        self._schemas[kind.hash] = model.schema
+        origin = self._make_origin(model.served.version, kind.hash, model.served.manifest.threshold, key_name)
+        self._known[model, key_name] = kind, origin
+        return kind, origin
 
     def _has_room(self, rows: int) -> bool:
         if self.pending + rows > self._max_pending:

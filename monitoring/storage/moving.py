@@ -61,15 +61,12 @@ def _copy(connection: Connection, some: str) -> None:
     said = connection.exec_driver_sql(f"SELECT DISTINCT model_version, schema_hash FROM {OLD} WHERE {some}")  # noqa: S608
     numbers = origins.numbers(connection, [Origin(one.model_version, one.schema_hash, None, None) for one in said])
     for origin, number in numbers.items():
-        if origin.threshold is None and origin.key_name is None:
-            connection.execute(
-                text(
-                    f"INSERT INTO {DECISIONS.name} (origin_id, {', '.join(_COPIED)}, sent) "  # noqa: S608
-                    f'SELECT {number}, {", ".join(_COPIED)}, "row" FROM {OLD} '
-                    f"WHERE {some} AND model_version = :model_version AND schema_hash = :schema_hash ORDER BY id"
-                ),
-                {"model_version": origin.model_version, "schema_hash": origin.schema_hash},
-            )
+        statement = (
+            f"INSERT INTO {DECISIONS.name} (origin_id, {', '.join(_COPIED)}, sent) "  # noqa: S608
+            f'SELECT {number}, {", ".join(_COPIED)}, "row" FROM {OLD} '
+            f"WHERE {some} AND model_version = :version AND schema_hash = :hash ORDER BY id"
+        )
+        connection.execute(text(statement), {"version": origin.model_version, "hash": origin.schema_hash})
     origins.keep_schemas(connection, {default().hash[:HASH_LENGTH]: default()})
 
 

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import astuple, fields
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -11,18 +12,21 @@ from sqlalchemy.dialects import postgresql, sqlite
 from fraud.schema import Schema
 from monitoring.storage.tables import ORIGINS, SCHEMAS, Origin
 
-_FIELDS = [ORIGINS.c[name] for name in Origin._fields]
+_NAMES = [field.name for field in fields(Origin)]
+_FIELDS = [ORIGINS.c[name] for name in _NAMES]
 
 
 def numbers(connection: Connection, origins: Collection[Origin]) -> dict[Origin, int]:
     """The number of each; one that is not there is added. Two that say the same, added at once, do no harm."""
-    if not origins:
-        return {}
-    there = {Origin(*row[1:]): row.id for row in connection.execute(select(ORIGINS.c.id, *_FIELDS))}
-    for origin in set(origins) - set(there):
-        added = ORIGINS.insert().values(origin._asdict()).returning(ORIGINS.c.id)
-        there[origin] = connection.execute(added).scalar_one()
-    return there
+    there = {tuple(row[1:]): int(row.id) for row in connection.execute(select(ORIGINS.c.id, *_FIELDS))}
+    found = {}
+    for origin in origins:
+        said = astuple(origin)
+        if said not in there:
+            values = dict(zip(_NAMES, said, strict=True))
+            there[said] = connection.execute(ORIGINS.insert().values(values).returning(ORIGINS.c.id)).scalar_one()
+        found[origin] = there[said]
+    return found
 
 
 def keep_schemas(connection: Connection, schemas: Mapping[str, Schema]) -> None:

@@ -6,10 +6,11 @@ of ``schema.of_kind("category", "key")``, null where there was nothing, keys has
 column. The schema is found by ``schema_hash`` in ``fraud_schemas``: a row can be read when its model is long gone.
 """
 
-from collections.abc import Callable
 from struct import Struct
 
+import numpy as np
 from msgspec import json
+from numpy.typing import NDArray
 
 from fraud.rows import Packed, Texts
 from fraud.schema import Schema
@@ -24,11 +25,24 @@ class RowKind:
     """What all rows of a schema have in common."""
 
     def __init__(self, schema: Schema) -> None:
-        self.schema = schema
         self.hash = schema.hash[:HASH_LENGTH]
         self.row_bytes = 8 * len(schema.inputs)
-        self.amount_of = _amount_of(schema)
-        """The amount of a packed row; None where there is none."""
+        self._place = schema.position(schema.roles.amount)
+        self._unpack = Struct(f"<{8 * (self._place or 0)}xd").unpack_from
+
+    def amount_of(self, row: Packed) -> float | None:
+        """That of a packed row; None where there is none."""
+        if self._place is None:
+            return None
+        amount: float = self._unpack(row)[0]
+        return amount if amount == amount else None  # NaN is not itself
+
+    def amounts_of(self, rows: NDArray[np.float64]) -> list[float | None]:
+        """Those of rows ``(n, inputs)``."""
+        if self._place is None:
+            return [None] * len(rows)
+        found = rows[:, self._place]
+        return [one if one == one else None for one in found.tolist()] if np.isnan(found).any() else found.tolist()
 
     def read(self, sent: bytes) -> tuple[Packed, Texts]:
         """The two parts."""
@@ -39,16 +53,3 @@ class RowKind:
 def packed(row: Packed, texts: Texts) -> bytes:
     """As the log keeps it."""
     return row + _encode(texts) if texts else row
-
-
-def _amount_of(schema: Schema) -> Callable[[Packed], float | None]:
-    place = schema.position(schema.roles.amount)
-    if place is None:
-        return lambda _: None
-    unpack = Struct(f"<{8 * place}xd").unpack_from
-
-    def amount(row: Packed) -> float | None:
-        found: float = unpack(row)[0]
-        return found if found == found else None  # NaN is not itself
-
-    return amount

@@ -7,9 +7,9 @@ from threading import Event
 
 from sqlalchemy import Engine
 
+from fraud.schema import Schema
 from monitoring import database
 from monitoring.record_metrics import RecordMetrics
-from monitoring.storage.sent import RowKind
 from monitoring.storage.tables import LoggedPrediction
 
 LOG = logging.getLogger("bentoml.fraud")
@@ -25,7 +25,7 @@ SAY_SECONDS = 60.0
 class BatchWriter:
     """Writes batches to ``engine`` in the thread that calls.
 
-    ``kinds``: of the rows that come, by the whole hash of their schema. ``stop``: the service ends, so hurry.
+    ``schemas``: of the rows that come, by the hash that these name. ``stop``: the service ends, so hurry.
     ``give_up``: its time is over. ``waiting`` is called at each failure.
     """
 
@@ -33,13 +33,13 @@ class BatchWriter:
         self,
         engine: Engine,
         metrics: RecordMetrics,
-        kinds: Mapping[str, RowKind],
+        schemas: Mapping[str, Schema],
         stop: Event,
         give_up: Event,
         waiting: Callable[[], None],
     ) -> None:
         self._engine = engine
-        self._kinds = kinds
+        self._schemas = schemas
         self._metrics = metrics
         self._stop = stop
         self._give_up = give_up
@@ -55,11 +55,10 @@ class BatchWriter:
         Where it refuses any row, the table is at fault, and rows wait.
         """
         failures = 0
-        schemas = {kind.hash: kind.schema for kind in list(self._kinds.values())}
         while not self._give_up.is_set():
             try:
                 database.prepare(self._engine, self._metrics.reopened)
-                database.insert(self._engine, batch, schemas)
+                database.insert(self._engine, batch, dict(self._schemas))
             except database.AWAY as error:
                 if isinstance(error, database.REFUSED) and database.takes_rows(self._engine):
                     self._write_apart(batch, error)

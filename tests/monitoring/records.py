@@ -1,5 +1,7 @@
 """Predictions and labels for the tests of the database's side."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from fraud.rows import Rows, ScoredRow
@@ -22,17 +24,26 @@ def scored(name, days_ago=10.0, *, flagged=False, version="v1", schema=HASH, row
     score = 0.9 if flagged else 0.1
     given = features(time) if row == b"" else row
     at = NOW - days_ago * DAY
-    return LoggedPrediction(Origin(version, schema, 0.5, None), at, name, None, score, flagged, 1.0, given)
+    return LoggedPrediction(origin(version, schema), at, name, None, score, flagged, 1.0, given)
 
 
-class Served:
+ORIGINS = {}
+
+
+def origin(version="v1", schema=HASH):
+    """The same one for the same."""
+    return ORIGINS.setdefault((version, schema), Origin(version, schema, 0.5, None))
+
+
+class Model:
     """A model, as decoded rows carry it."""
 
-    def __init__(self, schema=None):
+    def __init__(self, schema=None, version="v1"):
         self.schema = schema or default()
+        self.served = SimpleNamespace(version=version, manifest=SimpleNamespace(threshold=0.5))
 
 
-MODEL = Served()
+MODEL = Model()
 
 
 def sent(values, names, texts=(), model=MODEL):
@@ -42,4 +53,4 @@ def sent(values, names, texts=(), model=MODEL):
 
 def answers(count, version="v1"):
     """What the service says of so many."""
-    return [ScoredRow(number / count, number % 3 == 0, version, 0.5, number.to_bytes(4)) for number in range(count)]
+    return [ScoredRow(number / count, number % 3 == 0, version, number.to_bytes(4)) for number in range(count)]

@@ -17,7 +17,7 @@ from monitoring.log import Records, check_database, open_records
 from monitoring.record_metrics import RecordMetrics
 from monitoring.storage import writer
 from monitoring.storage.sent import RowKind
-from tests.monitoring.records import MODEL, Served, answers, sent
+from tests.monitoring.records import MODEL, Model, answers, sent
 from tests.steps import finished
 from tests.ulb import COLUMNS
 
@@ -87,7 +87,7 @@ def test_all_that_was_answered_is_written(records, registry, tmp_path):
         "transaction_id, fraud_probability, is_fraud, model_version, amount, schema_hash, sent, threshold, features",
     )
     assert [row[0] for row in found] == ["a", None, "b", None, "c"]
-    assert [(row[1], bool(row[2]), row[3], row[7], row[8]) for row in found] == scored
+    assert [(row[1], bool(row[2]), row[3], row[8]) for row in found] == scored
     assert [row[4] for row in found] == given[:, AMOUNT].tolist()
     assert {row[5] for row in found} == {default().hash[:12]}
     assert np.array_equal([np.frombuffer(row[6], "<f8") for row in found], given)
@@ -112,7 +112,7 @@ def test_all_that_was_answered_is_written(records, registry, tmp_path):
 )
 def test_the_amount_is_kept_where_there_is_one(records, registry, tmp_path, declared, values, amounts):
     """NULL where a schema names none, and where it is missing: no row is lost for it."""
-    model = Served(parse(f'name = "own"\n{declared}', "own.toml"))
+    model = Model(parse(f'name = "own"\n{declared}', "own.toml"))
     kept = records()
     kept.start()
     kept.log.add(Decoded(pack(np.array([values])), (), "a", model), answers(1)[0])
@@ -125,7 +125,7 @@ def test_the_amount_is_kept_where_there_is_one(records, registry, tmp_path, decl
 
 def test_schemas_are_kept_with_the_first_row_of_each(records, tmp_path):
     """Two in one log, as after a change of the model; each row names its own."""
-    own = Served(parse('name = "own"\n[columns.a]\nkind = "category"\n', "own.toml"))
+    own = Model(parse('name = "own"\n[columns.a]\nkind = "category"\n', "own.toml"))
     kept = records()
     finished(kept.log.add_many(sent(rows(1), ["a"]), answers(1)))
     finished(kept.log.add_many(sent([[-1.0], [np.nan]], ["b", "c"], [("seldom",), (None,)], own), answers(2)))

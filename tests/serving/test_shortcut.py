@@ -92,7 +92,7 @@ def body(content, more=False):
 @pytest.mark.parametrize("is_fraud", [True, False])
 def test_the_answer_is_bentomls_byte_for_byte(probability, name, is_fraud):
     """What JSONResponse makes of the same answer: floats in every digit, the id only when there is one."""
-    score = ScoredRow(probability, is_fraud, "abc123", 0.5, b"features")
+    score = ScoredRow(probability, is_fraud, "abc123", b"features")
     sent = body(json.dumps(SAMPLE | ({"transaction_id": name} if name else {})).encode())
     driven = Driven([sent], score=score)
     told = {one: getattr(score, one) for one in ScoredRow._fields[:3]}
