@@ -52,7 +52,7 @@ SHIPPED = {
     "fraud": "__init__ __main__ argument_types atomic checksums command errors features home keys manifest profile "
     "rows schema settings store",
     "fraud/choice": "__init__ local",
-    "fraud/inputs": "__init__ derived encoding example levels times",
+    "fraud/inputs": "__init__ cuts derived encoding example levels times",
     "fraud/schemas": {"creditcard.toml"},
     "fraud/verbs": "__init__ key score",
     "fraud/scorer": "__init__ cells file forest from_sklearn kernel numpy_walk order",

@@ -96,7 +96,7 @@ def test_the_index_is_that_of_the_stored_reference(call, manifest, frame, same):
     features = transform(rows)
     scores = store.open_served(store.get(f"fraud_detector:{manifest.model_version}")).forest.score(features)
     profile = Profile.from_bins(manifest.profile)
-    expected = drift.psi_by_name(profile.counts(features, scores), profile)
+    expected = drift.psi_by_name(profile.counts(rows, features, scores), profile)
     _, result, _ = call("--reference", "latest", "--data", same)
     assert {finding["name"]: finding["psi"] for finding in result["findings"]} == expected
 
