@@ -165,7 +165,7 @@ class FraudDetector:
         scores = self.served.forest.score(features)
         flagged = scores >= self.served.manifest.threshold
         amounts = None if AMOUNT is None else rows[:, AMOUNT]
-        process.metrics().observe_scores(features, scores, flagged, amounts)
+        process.metrics().observe_scores(rows, features, scores, flagged, amounts)
         return list(map(ScoredRow, scores.tolist(), flagged.tolist(), repeat(self.served.version)))
 
 

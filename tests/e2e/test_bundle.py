@@ -61,6 +61,7 @@ SHIPPED = {
     },
     "monitoring": "__init__ __main__ access_metrics database labels live log metrics multiprocess pending quality "
     "record_metrics ticker window workers",
+    "monitoring/bins": "__init__ metrics series",
     "monitoring/receiver": "__init__ github webhook",
     "monitoring/storage": "__init__ added_column sqlite_engine sqlite_file writer",
     "monitoring/verbs": "__init__ drift labels webhook",
