@@ -54,7 +54,7 @@ SHIPPED = {
     "fraud/choice": "__init__ local",
     "fraud/inputs": "__init__ cuts derived encoding example levels times",
     "fraud/schemas": {"creditcard.toml"},
-    "fraud/verbs": "__init__ key score",
+    "fraud/verbs": "__init__ key schema_option score",
     "fraud/scorer": "__init__ cells file forest from_sklearn kernel numpy_walk order",
     "fraud/scorer/kernels": {
         *("SHA256SUMS", "linux-x86_64.so", "linux-aarch64.so", "macos-x86_64.dylib", "macos-arm64.dylib"),
