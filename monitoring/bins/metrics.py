@@ -50,8 +50,10 @@ class BinMetrics:
         self._unknown = np.zeros(len(self._categories), dtype=np.int64)
 
     def describe(self, manifest: Manifest) -> None:
-        """Count for this model from now on; its bins start at 0, or go on where it is the one before this one."""
-        self.hand_over()
+        """Count for this model from now on; its bins start at 0, or go on where it is the one before this one.
+
+        What was counted for the model until now is to be handed over before.
+        """
         version, schema = manifest.model_version, manifest.schema_of()
         self._profile = Profile.of(manifest)
         self._categories = [schema.inputs.index(name) for name in schema.categories]

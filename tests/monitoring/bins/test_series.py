@@ -240,3 +240,12 @@ def test_without_what_is_private_bins_are_counted_all_the_same(tmp_path, monkeyp
 
 def manifest_of(version):
     return Manifest(**manifests.document(model_version=version))
+
+
+def test_a_version_that_was_removed_may_come_back(start, tmp_path):
+    """Its counts start again, as those of a worker that is started anew do."""
+    worker = start()
+    for version, rows in (("v1", 5), ("v2", 6), ("v3", 7), ("v1", 8)):
+        worker("describe", version)
+        worker("score", rows)
+    assert page(tmp_path) == {"v3": (7, 1), "v1": (8, 1)}
