@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraud.features import FeaturePath, transform
+from fraud.features import FeaturePath, of_default, transform
 from fraud.inputs.encoding import Codes, Encoding
 from fraud.manifest import Bins
 from fraud.profile import BINS, SCORE, SCORE_EDGES, Profile, bin_counts, build, reference
@@ -176,6 +176,16 @@ def read(profile, name):
 @pytest.fixture(scope="module")
 def mixed():
     return reference(SHOP, shop(), np.linspace(0, 1, 100))
+
+
+def test_the_default_schema_is_of_plain_numbers_alone(built, rows, model):
+    """Its profile, as it is stored, is that of ten bins each, and says nothing else."""
+    scores = model.predict_proba(transform(rows))[:, 1]
+    found = {
+        name: bins.model_dump(mode="json") for name, bins in reference(of_default(), rows, scores).as_bins().items()
+    }
+    assert found == {name: bins.model_dump(mode="json") for name, bins in built.as_bins().items()}
+    assert {name for bins in found.values() for name in bins} == {"edges", "ratios"}
 
 
 def test_a_missing_number_is_in_its_own_bin(mixed):
