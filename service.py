@@ -164,7 +164,7 @@ class FraudDetector:
         scores = served.forest.score(features)
         flagged = scores >= served.manifest.threshold
         amounts = None if model.amount is None else rows[:, model.amount]
-        process.metrics().observe_scores(features, scores, flagged, amounts)
+        process.metrics().observe_scores(rows, features, scores, flagged, amounts)
         kept = each(features) if SETTINGS.logs_features else repeat(None)
         return list(map(ScoredRow, scores.tolist(), flagged.tolist(), repeat(served.version), kept))
 

@@ -2,9 +2,17 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from fraud.errors import ModelError
 from fraud.schema import Schema, default, of_document
@@ -58,10 +66,32 @@ class ThresholdChoice(Document):
 
 
 class Bins(Document):
-    """How the reference values of one feature, or of the score, spread: finite upper edges, share of rows per bin."""
+    """How the reference values of one feature, or of the score, spread: finite upper edges, share of rows per bin.
+
+    A number has ten bins. A boolean and a category have one for each of ``levels``; ``places`` are those of a
+    category's in the encoding. What stands beside these is None where there is no such bin, and left out of a document.
+    """
 
     edges: tuple[float, ...] = Field(max_length=BINS - 1)
-    ratios: tuple[float, ...] = Field(min_length=BINS, max_length=BINS)
+    ratios: tuple[float, ...] = Field(max_length=BINS)
+    levels: tuple[str, ...] | None = None
+    places: tuple[int, ...] | None = None
+    rest: float | None = Field(None, description="Share of rows of the other levels.")
+    missing: float | None = Field(None, description="Share of rows without a value.")
+    unseen: float | None = Field(None, description="Share of rows of texts that the model has not learnt.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        expected = BINS if self.levels is None else len(self.levels)
+        if len(self.ratios) != expected or len(self.places or self.ratios) != expected:
+            raise ValueError(f"expected {expected} bins")
+        if min(self.places or (0,)) < 0 or (self.places is None) != (self.unseen is None):
+            raise ValueError("places of levels come with a share of unseen texts, and are not negative")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _short(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in whole(self).items() if value is not None}
 
 
 class DataFacts(Document):

@@ -1,7 +1,7 @@
 """The service's own Prometheus metrics. What was scored is kept as it is and counted together, once a second.
 
-What becomes of the prediction log, of labels and of live quality is in ``record_metrics``, that of keys in
-``access_metrics``, which workers are ready in ``workers``.
+What is counted for drift is in ``bins``, what becomes of the prediction log, of labels and of live quality in
+``record_metrics``, that of keys in ``access_metrics``, which workers are ready in ``workers``.
 
 BentoML's ``/metrics`` adds the workers' counts up. ``fraud_rate`` is a ratio and cannot be added: each worker publishes
 how many rows it scored and flagged in the window (``livesum`` gauges), and each worker then sets the ratio of the sums
@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from fraud.manifest import BINS, Manifest
-from fraud.profile import Profile
+from fraud.manifest import Manifest
 from monitoring.access_metrics import AccessMetrics
+from monitoring.bins.metrics import BinMetrics
 from monitoring.multiprocess import remove_stale_workers
 from monitoring.pending import Pending, taken
 from monitoring.record_metrics import RecordMetrics
@@ -52,7 +52,7 @@ TICK_SECONDS = 1.0
 MOST_WAITING = 256
 """Rows kept uncounted between two ticks; more are counted at once, for which nobody else works: 0.25 ms."""
 
-Batch = tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]
+Batch = tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]
 
 
 class FraudMetrics:
@@ -64,11 +64,8 @@ class FraudMetrics:
     def __init__(self, window_seconds: int, registry: CollectorRegistry = REGISTRY) -> None:
         self._lock = threading.Lock()
         self._window = RollingCounts(window_seconds)
-        self._profile: Profile | None = None
         self._scored: list[Batch] = []
         self._waiting = 0
-        self._counts = np.zeros((0, BINS), dtype=np.int64)
-        self._bins: list[list[Counter]] = []
         self._seconds: list[float] = []
         self._decided = np.zeros(len(DECISIONS), dtype=np.int64)
         self._flagged_amount = 0.0
@@ -77,7 +74,7 @@ class FraudMetrics:
         self._make(registry)
         self._scores, self._latencies = Pending(self._score), Pending(self._latency)
         self.records, self.access = RecordMetrics(registry), AccessMetrics(registry)
-        self.workers = WorkerMetrics(registry)
+        self.workers, self._bins = WorkerMetrics(registry), BinMetrics(registry)
 
     def _make(self, registry: CollectorRegistry) -> None:
         predictions = Counter("fraud_predictions", "Transactions scored, by decision.", ["decision"], registry=registry)
@@ -105,12 +102,6 @@ class FraudMetrics:
         self._amount = Counter(
             "fraud_flagged_amount", "Sum of the amounts of transactions called fraud.", registry=registry
         )
-        self._bin = Counter(
-            "fraud_feature_bin",
-            "Scored transactions by feature and bin of the model's reference profile.",
-            ["model_version", "feature", "bin"],
-            registry=registry,
-        )
         gauge = partial(Gauge, registry=registry, multiprocess_mode="livemostrecent")
         self._rate = gauge("fraud_rate", "Share called fraud in the window; NaN when nothing was scored.")
         self._threshold = gauge("fraud_threshold", "Score from which a transaction is called fraud.")
@@ -118,30 +109,20 @@ class FraudMetrics:
         self._info = gauge(
             "fraud_model_info", "The served model, always 1.", ["model_version", "synthetic", "git_revision"]
         )
-        self._reference = gauge(
-            "fraud_feature_reference_ratio",
-            "Share of reference rows in each bin of each feature.",
-            ["model_version", "feature", "bin"],
-        )
         live = partial(Gauge, registry=registry, multiprocess_mode="livesum")
         self._window_scored = live(SCORED, "Transactions scored in the window.")
         self._window_flagged = live(FLAGGED, "Transactions called fraud in the window.")
         self._rate.set(math.nan)
 
     def describe_model(self, manifest: Manifest) -> None:
-        """Publish which model serves, and start its bins at 0."""
-        profile = Profile.from_bins(manifest.profile)
+        """Publish which model serves, and start its bins at 0; those of the one before it stay, older ones go.
+
+        Called again when another model takes over, with no batch between its scoring and ``observe_scores``.
+        """
         version = manifest.model_version
         with self._lock:
             self._flush_counts()  # what the model before this one scored goes to that model's bins
-            self._profile = profile
-            self._counts = np.zeros(profile.ratios.shape, dtype=np.int64)
-            self._bins = [
-                [self._bin.labels(version, name, str(number)) for number in range(BINS)] for name in profile.names
-            ]
-        for name, ratios in zip(profile.names, profile.ratios, strict=True):
-            for number, ratio in enumerate(ratios):
-                self._reference.labels(version, name, str(number)).set(ratio)
+            self._bins.describe(manifest)
         self._threshold.set(manifest.threshold)
         self._trained.set(datetime.fromisoformat(manifest.created_at).timestamp())
         self._info.labels(version, str(manifest.synthetic).lower(), manifest.git_revision or "unknown").set(1)
@@ -155,17 +136,19 @@ class FraudMetrics:
 
     def observe_scores(
         self,
+        rows: NDArray[np.float64],
         features: NDArray[np.float32],
         scores: NDArray[np.float64],
         flagged: NDArray[np.bool_],
         amounts: NDArray[np.float64] | None,
     ) -> None:
-        """Count one scored batch: features ``(n, k)``, scores, decisions and amounts ``(n,)``, never changed again.
-        A missing amount counts for nothing.
+        """Count one scored batch: rows ``(n, inputs)``, features ``(n, k)``, scores, decisions and amounts ``(n,)``,
+        never changed again. A missing amount counts for nothing.
 
         Counting costs 18 us for a row alone and 1 us among many, so batches wait for each other.
         """
-        self._scored.append((features, scores, flagged, np.zeros(len(scores)) if amounts is None else amounts))
+        amounts = np.zeros(len(scores)) if amounts is None else amounts
+        self._scored.append((rows, features, scores, flagged, amounts))
         self._waiting += len(scores)
         if self._waiting >= MOST_WAITING:
             with self._lock:
@@ -176,14 +159,14 @@ class FraudMetrics:
         self._waiting = 0
         if not batches:
             return
-        features, scores, flagged, amounts = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+        rows, *others = zip(*batches, strict=True)
+        features, scores, flagged, amounts = map(np.concatenate, others)
         frauds = int(flagged.sum())
         self._window.add(len(scores), frauds)
         self._scores.add(scores)
         self._decided += (frauds, len(scores) - frauds)
         self._flagged_amount += float(np.nansum(amounts[flagged]))
-        if self._profile is not None:
-            self._counts += self._profile.counts(features, scores)
+        self._bins.count(rows, features, scores)
 
     def observe_call(self, seconds: float, error: str | None) -> None:
         """Count one finished prediction call; ``error`` is one of REASONS, or None when it was answered."""
@@ -220,6 +203,10 @@ class FraudMetrics:
         for other in self._flushed_too:
             other()
 
+    def _tidy(self) -> None:
+        with self._lock:
+            self._bins.tidy()
+
     def _flush_counts(self) -> None:
         self._count_scored()
         for child, count in zip(self._predictions, self._decided, strict=True):
@@ -228,10 +215,8 @@ class FraudMetrics:
         self._scores.hand_over()
         self._latencies.add(taken(self._seconds))
         self._latencies.hand_over()
-        for row, column in zip(*np.nonzero(self._counts), strict=True):
-            self._bins[row][column].inc(int(self._counts[row, column]))
+        self._bins.hand_over()
         self._decided[:] = 0
-        self._counts[:] = 0
         self._flagged_amount = 0.0
 
     def start(self, workers: int = 1) -> None:
@@ -240,7 +225,7 @@ class FraudMetrics:
         self._rate_over_workers.check(workers)
         if problem := self._latencies.problem:
             LOG.warning("histograms are given their values one by one: %s", problem)
-        self._ticker = Ticker(TICK_SECONDS, remove_stale_workers, self.flush, self.workers.look_after_files)
+        self._ticker = Ticker(TICK_SECONDS, remove_stale_workers, self.flush, self._tidy, self.workers.look_after_files)
         self._ticker.start()
 
     def close(self) -> None:

@@ -4,18 +4,24 @@ A histogram takes one value at a time, and no worker is told of the gauges of th
 from the parts of a histogram, and from the files, one per process and kind of gauge, that prometheus_client keeps in
 ``PROMETHEUS_MULTIPROC_DIR`` where there are several workers. What is gone is a problem in words, found once at the
 start: ``monitoring.pending`` and ``monitoring.window`` then do without, and ``monitoring.metrics`` says so in the log.
+
+prometheus_client removes no series from its files. What belongs to one model version is in files of its own, which are
+removed as a whole: ``OwnFiles``, for ``monitoring.bins``.
 """
 
 import math
 import os
 import re
-from collections.abc import Iterable, Sequence
+import struct
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import psutil
-from prometheus_client import Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 _LIVE_SUMS_FILE = "gauge_livesum_{}.db"
 """The file of one process, by its id, with its gauges of the mode ``livesum``."""
@@ -23,6 +29,12 @@ _COUNTERS_FILE = "counter_{}.db"
 """Likewise, with its counters; it stays when the process is gone."""
 HEART_FILE = "fraud_heart_{}"
 """Ours, of one process: ``monitoring.workers``."""
+_VERSION_FILE = re.compile(r"(?:counter|gauge_max)_(\d+)_(.+)\.db")
+"""Of one process, with the series of one model version."""
+_NOTHING = struct.pack("<i", 8)
+"""How a file begins that holds no series: the bytes that are used of it."""
+_SCRAPED_SECONDS = 60.0
+"""A file that was emptied so long ago is not being read any more by whoever found it before."""
 _LIVE_FILE = re.compile(r"(?:gauge_live[a-z]+_(\d+)\.db)|" + HEART_FILE.format(r"(\d+)"))
 
 
@@ -116,6 +128,88 @@ def remove_stale_workers() -> None:
         name = _LIVE_FILE.fullmatch(path.name)
         if name and not _alive(int(name[1] or name[2])):
             path.unlink(missing_ok=True)  # another worker may be quicker
+
+
+class OwnFiles:
+    """Series of one model version, in this process' files for them."""
+
+    def __init__(self, version: str) -> None:
+        self._value: Any = import_module("prometheus_client.values").MultiProcessValue(
+            lambda: f"{os.getpid()}_{version}"
+        )
+
+    def series(self, metric: Counter | Gauge, labels: Sequence[str]) -> Any:  # noqa: ANN401 - of a counter or a gauge
+        """That of these values of the metric's labels, from 0 on. A gauge is to be of the mode ``max``."""
+        if isinstance(metric, Counter):
+            name, mode = f"{metric._name}_total", {}
+        else:
+            name, mode = metric._name, {"multiprocess_mode": metric._multiprocess_mode}
+        facts = (metric._type, metric._name, name, metric._labelnames, labels, metric._documentation)
+        return self._value(*facts, **mode)
+
+    def close(self) -> None:
+        """Write no more; what was written stays until ``retire``."""
+        self._value.close_all_files()
+
+
+def own_files(version: str) -> OwnFiles | None:
+    """Files for the series of a model version; None in a single process."""
+    return OwnFiles(version) if folder() else None
+
+
+def problem_of_series(counter: Counter, gauge: Gauge) -> str | None:
+    """Why series of these cannot be kept in ``OwnFiles``; None when they can."""
+    names = ("_type", "_name", "_labelnames", "_documentation")
+    try:
+        gone = [name for one in (counter, gauge) for name in names if not hasattr(one, name)]
+        value = import_module("prometheus_client.values").MultiProcessValue()
+        if gone or gauge._multiprocess_mode != "max" or not callable(value.close_all_files):
+            raise ValueError(f"there is no {gone[0]}" if gone else "its gauges are of other modes")
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        return f"prometheus_client keeps its series in another way: {error}"
+    return None
+
+
+def versions() -> list[str]:
+    """Model versions that have series here, of whichever process; the one that was written to last comes last."""
+    written = dict[str, float]()
+    for path, _, version in _version_files():
+        with suppress(FileNotFoundError):  # another worker may be quicker
+            if not _is_empty(path):
+                written[version] = max(path.stat().st_mtime, written.get(version, 0.0))
+    return sorted(written, key=written.__getitem__)
+
+
+def retire(kept: Collection[str]) -> None:
+    """Take all model versions but those of this process, and of ones that are gone, off the page.
+
+    A file is emptied at once and removed later: whoever has found it and opens it now would fail without it.
+    """
+    for path, pid, version in _version_files():
+        if version not in kept and (pid == os.getpid() or not _alive(pid)):
+            with suppress(FileNotFoundError):  # another worker may be quicker
+                _retire(path)
+
+
+def _retire(path: Path) -> None:
+    if not _is_empty(path):
+        with path.open("r+b") as file:
+            file.write(_NOTHING)
+    elif time.time() - path.stat().st_mtime > _SCRAPED_SECONDS:
+        path.unlink()
+
+
+def _is_empty(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_NOTHING)) in (b"", bytes(len(_NOTHING)), _NOTHING)
+
+
+def _version_files() -> Iterator[tuple[Path, int, str]]:
+    """Each with its process and its model version."""
+    place = folder()
+    for path in place.iterdir() if place and place.is_dir() else ():
+        if name := _VERSION_FILE.fullmatch(path.name):
+            yield path, int(name[1]), name[2]
 
 
 def _alive(pid: int) -> bool:

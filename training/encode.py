@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.features import FeaturePath
-from fraud.inputs.encoding import Codes, Encoding
+from fraud.inputs.encoding import FEWEST, Codes, Encoding
 from fraud.inputs.levels import moved
 from training.dataset import Dataset
 from training.split import Indices
@@ -24,8 +24,6 @@ SMOOTHING = 20.0
 ENOUGH = 20
 """Frauds a level, on average, from which on the rows that a code was learnt on have it too: one row says little then,
 and a level that is another number in each fold costs more (``docs/results.md``)."""
-FEWEST = 10
-"""Rows of a level that has a code of its own; rarer ones share that of all others."""
 
 
 def fit(dataset: Dataset, part: Indices, seed: int) -> tuple[FeaturePath, Features]:

@@ -182,7 +182,7 @@ def save(plan: TrainingPlan, dataset: Dataset, judged: Judged) -> Manifest:
     rows = encode.rows_of(path, dataset, judged.fitted)
     made_up = probes.make(rows, judged.forest, path, plan.recipe.seed)
     stored = Probes(made_up, train.score(judged.model, path.transform(made_up)))
-    reference = profile.build(path.names, path.transform(rows), judged.validation_scores)
+    reference = profile.reference(path, rows, judged.validation_scores)
 
     def describe(version: str, files: dict[str, str]) -> Manifest:
         return Manifest(

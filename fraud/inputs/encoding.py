@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fraud.errors import ModelError
 
 FILE = "encoding.json"
+FEWEST = 10
+"""Rows of a level that is learnt; rarer ones share the code of all others, and count as unseen texts."""
 _Code = Annotated[float, Field(ge=0, le=1)]
 
 

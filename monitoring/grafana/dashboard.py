@@ -18,7 +18,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 from fraud.atomic import replacing
-from monitoring.grafana import access_rows, model_rows, service_rows
+from monitoring.grafana import access_rows, drift_rows, model_rows, service_rows
 from monitoring.grafana.panels import RUNBOOK, SOURCE
 from monitoring.grafana.queries import DASHBOARD
 
@@ -30,7 +30,7 @@ ROWS = (
     access_rows.access,
     model_rows.fraud,
     model_rows.scores,
-    model_rows.drift,
+    drift_rows.drift,
     model_rows.quality,
     model_rows.model,
     service_rows.workers,

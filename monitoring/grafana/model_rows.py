@@ -1,4 +1,4 @@
-"""The dashboard's rows about the model: fraud rate, scores, drift, live quality, and which model it is."""
+"""The dashboard's rows about the model: fraud rate, scores, live quality, and which model it is."""
 
 from fraud.manifest import BINS
 from fraud.profile import SCORE_EDGES
@@ -6,7 +6,6 @@ from monitoring.grafana.panels import (
     ALERT_AT,
     OF_MODEL,
     Query,
-    alert_steps,
     bars,
     figure,
     heat,
@@ -17,7 +16,6 @@ from monitoring.grafana.panels import (
 from monitoring.grafana.service_rows import Row
 
 _SCORE = f'feature="score", {OF_MODEL}'
-_PSI_OF_FEATURES = f'fraud:feature_psi:1d{{feature!="score", {OF_MODEL}}}'
 
 
 def fraud() -> Row:
@@ -89,58 +87,6 @@ def bin_names() -> dict[str, str]:
     """How the bins of the score are worded, by the label ``bin``."""
     lower, upper = (0.0, *SCORE_EDGES), (*SCORE_EDGES, 1.0)
     return {str(number): f"{lower[number]:g} to {upper[number]:g}" for number in range(BINS)}
-
-
-def drift() -> Row:
-    """Whether the inputs and scores still look like those that the model was made with."""
-    return "Drift", [
-        heat(
-            "Feature drift",
-            "Population stability index of each feature over the last day, against the reference of the model version "
-            "that scored. Green below 0.1, red from 0.4. Bad: a line above 0.2. Nothing below 2,000 rows a day. Of a "
-            "version watched for less than a day it holds part of one: what follows the time of day is high, `hour` "
-            "above all, and is no drift.",
-            Query(f"max by (feature) ({_PSI_OF_FEATURES})", "{{feature}}"),
-            label="feature",
-            top=0.4,
-            alert="FraudFeatureDrift",
-        ),
-        rows(
-            "Most drifted features",
-            "The ten highest population stability indexes of the last day, and the rows behind them. Bad: above 0.2 "
-            "(red). Of several at once look for one cause upstream.",
-            Query(f"topk(10, max by (model_version, feature) ({_PSI_OF_FEATURES}))", columns="PSI"),
-            Query(
-                f"max by (model_version, feature) (fraud:feature_rows:increase1d{{{OF_MODEL}}})"
-                f" and topk(10, max by (model_version, feature) ({_PSI_OF_FEATURES}))",
-                columns="rows",
-            ),
-            sort_by="PSI",
-            steps={"PSI": alert_steps("FraudFeatureDrift", 0.1)},
-            alert="FraudFeatureDrift",
-            height=12,
-        ),
-        series(
-            "Score drift over time",
-            "Population stability index of the score over the last hour and day, by model version. Bad: the hour above "
-            "the line at 0.2 for a quarter of an hour; the day where there is no hour. Nothing below 1,000 rows an "
-            "hour and 2,000 a day.",
-            "none",
-            Query(f"max by (model_version) (fraud:feature_psi:1h{{{_SCORE}}})", "1h {{model_version}}"),
-            Query(f"max by (model_version) (fraud:feature_psi:1d{{{_SCORE}}})", "1d {{model_version}}"),
-            alert="FraudScoreDrift",
-            width=12,
-        ),
-        series(
-            "Rows behind the drift figures",
-            "Transactions scored in the last hour and day, by model version. Below 1,000 an hour and 2,000 a day the "
-            "indexes are noise and are not shown.",
-            "short",
-            Query(f"max by (model_version) (fraud:feature_rows:increase1h{{{_SCORE}}})", "1h {{model_version}}"),
-            Query(f"max by (model_version) (fraud:feature_rows:increase1d{{{_SCORE}}})", "1d {{model_version}}"),
-            width=12,
-        ),
-    ]
 
 
 def quality() -> Row:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from fraud.profile import SCORE, Profile, bin_counts
+from fraud.profile import SCORE, Profile
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -37,7 +37,8 @@ class Finding:
     """What was found of one feature, or of the score.
 
     ``p_value``: of the chi-square test, corrected by Holm over all findings. The last four compare with reference rows
-    and are None without them; ``wasserstein_sd`` is None too when the reference rows are all equal.
+    and are None without them, and of a boolean or a category: levels have no order. ``wasserstein_sd`` is None too when
+    the reference rows are all equal.
     """
 
     name: str
@@ -68,13 +69,14 @@ def compare(
 ) -> list[Finding]:
     """Findings of all of ``profile.names``, the largest index first.
 
-    ``values``: ``(n, len(profile.names))``, the features and then, if the profile has it, the score. ``reference``:
-    rows of the same columns for the two-sample tests. What is ``ignored`` is compared but not judged.
+    ``values``: ``(n, len(profile.names))``, as ``profile.watched`` gives them: the features, of categories the places
+    of their levels, and then, if the profile has it, the score. ``reference``: the same of rows for the two-sample
+    tests. What is ``ignored`` is compared but not judged.
     """
-    counts = bin_counts(values, profile.edges)
+    counts = profile.count(values)
     tests = [chi_square(row, ratios) for row, ratios in zip(counts, profile.ratios, strict=True)]
     corrected = holm(np.array([p_value for p_value, _ in tests]))
-    samples = [{}] * len(tests) if reference is None else _two_samples(reference, values)
+    samples = [{}] * len(tests) if reference is None else _two_samples(profile, reference, values)
     findings = [
         Finding(
             name,
@@ -199,20 +201,26 @@ def wasserstein_sd(values: Floats, reference: Floats) -> float | None:
     return float(stats.wasserstein_distance(values, reference)) / deviation if deviation else None
 
 
-def _two_samples(reference: Floats, values: Floats) -> list[dict[str, float | None]]:
-    """The two-sample figures of each column."""
-    columns = list(zip(values.T, reference.T, strict=True))
-    tests = [kolmogorov_smirnov(*column) for column in columns]
-    corrected = holm(np.array([p_value for p_value, _ in tests]))
-    return [
-        {
-            "ks_p_value": float(p_value),
-            "ks_d": distance,
-            "cliffs_delta": cliffs_delta(*column),
-            "wasserstein_sd": wasserstein_sd(*column),
-        }
-        for column, p_value, (_, distance) in zip(columns, corrected, tests, strict=True)
+def _two_samples(profile: Profile, reference: Floats, values: Floats) -> list[dict[str, float | None]]:
+    """The two-sample figures of each column; none of levels, nor where a column is never there."""
+    known = [
+        tuple(rows[~np.isnan(rows)] for rows in pair) if cut.levels is None else ()
+        for cut, pair in zip(profile.cuts, zip(values.T, reference.T, strict=True), strict=True)
     ]
+    samples: dict[int, tuple[Floats, Floats]] = {
+        place: (pair[0], pair[1]) for place, pair in enumerate(known) if all(map(len, pair)) and pair
+    }
+    tests = {place: kolmogorov_smirnov(*pair) for place, pair in samples.items()}
+    corrected = holm(np.array([p_value for p_value, _ in tests.values()]))
+    found: list[dict[str, float | None]] = [{} for _ in known]
+    for (place, (_, distance)), p_value in zip(tests.items(), corrected.tolist(), strict=True):
+        found[place] = {
+            "ks_p_value": p_value,
+            "ks_d": distance,
+            "cliffs_delta": cliffs_delta(*samples[place]),
+            "wasserstein_sd": wasserstein_sd(*samples[place]),
+        }
+    return found
 
 
 def _shares(spread: NDArray[np.number]) -> Floats:

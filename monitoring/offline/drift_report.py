@@ -5,22 +5,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from fraud import profile as profiles
 from fraud import store
 from fraud.atomic import replacing
 from fraud.errors import DataError, ModelError
-from fraud.features import of_default
-from fraud.profile import SCORE, Profile
+from fraud.profile import SCORE
 from fraud.remote import sources
 from fraud.remote.resolve import registry_if_set, resolve
-from fraud.schema import Schema
+from fraud.schema import Schema, default
 from fraud.settings import MODEL_NAME
 from fraud.tables import table
 from monitoring.offline import drift
-from monitoring.offline.drift import Finding, Floats
+from monitoring.offline.drift import Finding
+from monitoring.offline.watch import Watch
 
 _LOG_WIDTH = 160
 _HEADERS = ("", "PSI", "threshold", "", "p (chi-square)", "V", "p (KS)", "D", "Cliff's delta", "Wasserstein/sd")
@@ -38,6 +36,8 @@ class Question:
     threshold_score: float = drift.THRESHOLD_SCORE
     minimum_rows: int = drift.MINIMUM_ROWS_1D
     ignored: frozenset[str] = frozenset()
+    schema: Schema | None = None
+    """What was named; else it is the model's, or the default one."""
 
 
 @dataclass(frozen=True)
@@ -109,24 +109,48 @@ class Report:
 
 
 def report(question: Question) -> Report:
-    """Compare. Raises DataError when a file cannot be used or has too few rows, ModelError or
-    RegistryError for the model's part.
+    """Compare. Raises DataError when a file cannot be used or has too few rows, or a name to be ignored is no feature;
+    SchemaError when the schema that was named is not the model's; ModelError or RegistryError for the model's part.
     """
     served = None if question.version is None else _served(question.version)
-    data, reference = question.data, question.reference_data
+    if served:
+        served.check_schema(question.schema)
+    own = served.features.schema if served else default()
+    schema = question.schema or own  # which may spell files otherwise
+    _check_ignored(question.ignored, schema)
     forms = set[str]()
-    values = _values(data, served, question.minimum_rows, forms)
-    sample = _values(reference, served, question.minimum_rows, forms) if reference else None
-    findings = drift.compare(
-        _profile(served, sample),
-        values,
-        sample,
+    data = _frame(question.data, schema, question.minimum_rows, forms)
+    reference = question.reference_data
+    sample = _frame(reference, schema, question.minimum_rows, forms) if reference else None
+    findings, version = _compare(question, served, schema, data, sample), served.version if served else None
+    rows = None if sample is None else len(sample)
+    return Report(question, version, len(data), rows, findings, sorted(forms))
+
+
+def _compare(
+    question: Question, served: store.Served | None, schema: Schema, data: pd.DataFrame, sample: pd.DataFrame | None
+) -> list[Finding]:
+    """By the model's reference, or without one by the reference rows."""
+    if served:
+        watch = Watch.of_model(served)
+    else:
+        assert sample is not None  # noqa: S101 - one of the two was given
+        watch = Watch.of_rows(sample, schema)
+    return drift.compare(
+        watch.profile,
+        watch.values(data),
+        None if sample is None else watch.values(sample),
         threshold=question.threshold,
         threshold_score=question.threshold_score,
         ignored=question.ignored,
     )
-    rows = None if sample is None else len(sample)
-    return Report(question, served.version if served else None, len(values), rows, findings, sorted(forms))
+
+
+def _check_ignored(ignored: frozenset[str], schema: Schema) -> None:
+    names = (*schema.features, SCORE)
+    if wrong := sorted(ignored - set(names)):
+        known = ", ".join(names)
+        raise DataError(f"--ignore {wrong[0]}: expected a feature of the schema {schema.name}, one of {known}")
 
 
 def write(path: Path, text: str) -> None:
@@ -147,18 +171,15 @@ def _served(name: str) -> store.Served:
     return served
 
 
-def _values(data: str, served: store.Served | None, minimum_rows: int, forms: set[str]) -> Floats:
-    """Features of the rows of all files, and their scores when there is a model."""
-    features = served.features if served else of_default()
-    schema = features.schema
+def _frame(data: str, schema: Schema, minimum_rows: int, forms: set[str]) -> pd.DataFrame:
+    """The checked rows of all files."""
     frame = pd.concat([_rows(source, schema, forms) for source in sources.find([data])], ignore_index=True)
     if len(frame) < minimum_rows:
         raise DataError(
             f"{data}: {len(frame)} rows are too few to tell drift from chance; "
             f"give at least {minimum_rows}, or set --minimum-rows (docs/drift.md says what that costs)"
         )
-    values = features.transform(table.rows(frame, schema, features.encoding.levels))
-    return np.column_stack([values, served.forest.score(values)]) if served else values.astype(np.float64)
+    return frame
 
 
 def _rows(source: sources.Source, schema: Schema, forms: set[str]) -> pd.DataFrame:
@@ -174,16 +195,6 @@ def _rows(source: sources.Source, schema: Schema, forms: set[str]) -> pd.DataFra
 def _last(name: str) -> str:
     """The name of a file or a folder without those of the folders above."""
     return name.rstrip("/").rsplit("/", 1)[-1]
-
-
-def _profile(served: store.Served | None, sample: Floats | None) -> Profile:
-    """The model's reference; without a model the deciles of the reference rows, which have no score."""
-    if served:
-        return Profile.from_bins(served.manifest.profile)
-    assert sample is not None  # noqa: S101 - one of the two was given
-    names = of_default().names
-    built = profiles.build(names, sample.astype(np.float32), np.zeros(1))
-    return Profile(names, built.edges[:-1], built.ratios[:-1])
 
 
 def _cells(finding: Finding) -> list[str]:

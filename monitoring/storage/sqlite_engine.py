@@ -9,6 +9,10 @@ from sqlalchemy import URL, Engine, create_engine, event, exc, pool
 CONNECT_SECONDS = 5
 """How long a connection, or a lock on a SQLite file, is waited for."""
 
+_PAGE_BYTES = 16 * 1024
+"""SQLite's own 4 KiB hold seven predictions: a tenth of the work of writing is that of filling pages."""
+_AHEAD_BYTES = 4 * 1024 * 1024
+
 _OPTIONS = {"timeout": CONNECT_SECONDS, "cached_statements": 16}  # statements of many rows are large
 
 
@@ -24,8 +28,9 @@ def make(address: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's own
+        connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")  # of a new file; another keeps its own
         _write_ahead(connection)
-        for pragma in ("synchronous=NORMAL", "secure_delete=ON"):
+        for pragma in ("synchronous=NORMAL", "secure_delete=ON", f"wal_autocheckpoint={_AHEAD_BYTES // _PAGE_BYTES}"):
             connection.execute(f"PRAGMA {pragma}")
 
     return engine

@@ -3,9 +3,10 @@
 import argparse
 
 from fraud import command
-from fraud.argument_types import MODEL_NAMES, TABLES, local_path, positive, psi, wrong
+from fraud.argument_types import MODEL_NAMES, TABLES, local_path, positive, psi
 from fraud.command import CommandResult, Verbs
 from fraud.errors import DataError
+from fraud.verbs.schema_option import add_schema, schema_given
 from monitoring.verbs import PROGRAM
 
 EXIT_DRIFT = 3
@@ -22,14 +23,15 @@ def add_to(verbs: Verbs) -> None:
         f"{PROGRAM} drift --reference champion --data last_week.parquet",
         f"{PROGRAM} drift --reference abcdef123456 --data today.csv --reference-data yesterday.csv",
         f"{PROGRAM} drift --reference-data may.csv --data june.csv --output report.md",
+        f"{PROGRAM} drift --schema shop.toml --reference-data may.csv --data june.csv",
         f"{PROGRAM} drift --reference champion --data last_hour.csv --ignore hour --minimum-rows 500",
     )
-    drift.add_argument("--reference", metavar="MODEL", help=f"{MODEL_NAMES}: its stored deciles are the reference")
+    drift.add_argument("--reference", metavar="MODEL", help=f"{MODEL_NAMES}: its stored bins are the reference")
     drift.add_argument("--data", required=True, metavar="FILE", help=f"{TABLES}; labels are ignored")
     drift.add_argument(
         "--reference-data",
         metavar="FILE",
-        help="rows to compare with in two-sample tests; without --reference their deciles are the reference",
+        help="rows to compare with in two-sample tests; without --reference their deciles and levels are the reference",
     )
     drift.add_argument(
         "--threshold", type=psi, metavar="PSI", help="above this index a feature has drifted (docs/drift.md)"
@@ -39,11 +41,11 @@ def add_to(verbs: Verbs) -> None:
     drift.add_argument(
         "--ignore",
         nargs="+",
-        type=_name,
         default=[],
         metavar="NAME",
         help="features to compare and not to judge, such as hour",
     )
+    add_schema(drift)
     drift.add_argument("--output", type=local_path, metavar="FILE", help="also write the table as Markdown")
 
 
@@ -60,6 +62,7 @@ def _drift(arguments: argparse.Namespace) -> CommandResult:
         arguments.reference,
         arguments.reference_data,
         ignored=frozenset(arguments.ignore),
+        schema=schema_given(arguments),
         **{name: value for name, value in chosen.items() if value is not None},
     )
     report = drift_report.report(question)
@@ -67,13 +70,3 @@ def _drift(arguments: argparse.Namespace) -> CommandResult:
     if arguments.output:
         drift_report.write(arguments.output, report.markdown())
     return CommandResult(report.as_dict(), EXIT_DRIFT if report.drifted else 0)
-
-
-def _name(text: str) -> str:
-    from fraud.features import of_default
-    from fraud.profile import SCORE
-
-    names = (*of_default().names, SCORE)
-    if text not in names:
-        raise wrong(f"a feature, one of {', '.join(names)}", text)
-    return text

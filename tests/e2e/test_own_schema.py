@@ -146,6 +146,25 @@ def test_served_scores_are_those_of_the_file(served, loop, folder):
         assert client.predict_batch({"transactions": rows[:3]}) == {"predictions": batch[:3]}
 
 
+def test_texts_that_are_new_are_counted_over_the_workers(served):
+    """In their own bin too, beside the levels by their names; all is there before a new text comes."""
+    version, server = served
+    row = sent(shop_schema.generate(10, seed=6))[0] | {"country": "XX"}
+    unseen = 'fraud_unseen_levels_total{feature="country"} '
+    labels = f'bin="(unseen)",feature="country",model_version="{version}"'
+
+    def page():
+        return httpx.get(f"{server.url}/metrics", trust_env=False).text
+
+    assert f"{unseen}0.0" in page()
+    for name in ("AT", "NA", "(missing)"):
+        assert f'fraud_feature_reference_ratio{{bin="{name}",feature="country",model_version="{version}"}}' in page()
+    for _ in range(7):
+        httpx.post(f"{server.url}/predict", json=row, trust_env=False).raise_for_status()
+    wait_until(lambda: f"{unseen}7.0" in page(), seconds=20)
+    wait_until(lambda: f"fraud_feature_bin_total{{{labels}}} 7.0" in page(), seconds=20)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

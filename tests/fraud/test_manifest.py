@@ -171,6 +171,12 @@ ODD = {
     "Infinity for a setting": ("settings", lambda settings: settings | {"fraud_weight": float("inf")}),
     "no profile": ("profile", lambda _: {}),
     "too few ratios": ("profile", lambda _: _profile_of(ratios=[0.5, 0.5])),
+    "more ratios than levels": ("profile", lambda _: _profile_of(levels=["a", "b"], edges=[])),
+    "places without unseen": ("profile", lambda _: _profile_of(levels=["a"], places=[0], ratios=[1.0], edges=[])),
+    "a place before all": (
+        "profile",
+        lambda _: _profile_of(levels=["a"], places=[-1], ratios=[1.0], edges=[], unseen=0.0),
+    ),
     "too many edges": ("profile", lambda _: _profile_of(edges=list(range(30)))),
 }
 

@@ -388,7 +388,7 @@ def two(facts):
         "schema_hash": SCHEMA.hash,
         "transaction_schema": SCHEMA.document(),
         "features": path.names,
-        "profile": profile.build(path.names, path.transform(rows), probes.scores).as_bins(),
+        "profile": profile.reference(path, rows, probes.scores).as_bins(),
     }
     manifest = save(model, from_sklearn(model), probes, document, features=path)
     yield store.get(f"fraud_detector:{manifest.model_version}")

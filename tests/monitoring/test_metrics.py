@@ -26,7 +26,7 @@ from monitoring.pending import Pending
 from monitoring.window import RollingCounts
 from serving import edge
 from tests import manifests
-from tests.ulb import FEATURES
+from tests.ulb import COLUMNS, FEATURES
 
 REPOSITORY = Path(__file__).parents[2]
 WINDOW = 60
@@ -59,15 +59,16 @@ def metrics(registry):
 
 @pytest.fixture(scope="module")
 def batch():
-    """Features, scores, decisions and amounts of 300 rows."""
+    """Rows, features, scores, decisions and amounts of 300 rows; of the rows themselves nothing is taken here."""
     random = np.random.default_rng(5)
     scores = random.choice([0.0, 0.005, 0.3, 0.31, 0.9, 1.0], 300)
     features = random.normal(size=(300, len(FEATURES))).astype(np.float32)
-    return features, scores, scores >= 0.3, np.round(random.lognormal(3, 1, 300), 2)
+    rows = np.zeros((300, len(COLUMNS)))
+    return rows, features, scores, scores >= 0.3, np.round(random.lognormal(3, 1, 300), 2)
 
 
 def manifest_of(batch, version="v1", **changes):
-    reference = profile.build(FEATURES, batch[0][:200], batch[1][:200])
+    reference = profile.build(FEATURES, batch[1][:200], batch[2][:200])
     facts = {"model_version": version, "features": FEATURES, "threshold": 0.3, "profile": reference.as_bins()}
     return Manifest(**manifests.document(**facts | changes))
 
@@ -229,9 +230,9 @@ def test_nothing_shows_before_a_flush(registry, metrics, batch):
 
 def test_a_flush_hands_over_exact_counts(registry, metrics, batch):
     """Decisions, amounts, scores and window after a flush are those of the rows, over several batches."""
-    features, scores, flagged, amounts = batch
+    _, _, scores, flagged, amounts = batch
     for part in (slice(0, 1), slice(1, 130), slice(130, 130), slice(130, 300)):
-        metrics.observe_scores(features[part], scores[part], flagged[part], amounts[part])
+        metrics.observe_scores(*(array[part] for array in batch))
     metrics.flush()
     frauds = int(flagged.sum())
     assert value(registry, "fraud_predictions_total", decision="fraud") == frauds
@@ -250,7 +251,7 @@ def test_bins_count_every_row_of_every_feature(registry, metrics, batch):
     metrics.describe_model(manifest)
     metrics.observe_scores(*batch)
     metrics.flush()
-    expected = Profile.from_bins(manifest.profile).counts(batch[0], batch[1])
+    expected = Profile.from_bins(manifest.profile).counts(*batch[:3])
     for feature, counts in zip([*FEATURES, SCORE], expected, strict=True):
         assert bins(registry, "v1", feature) == counts.tolist()
 
@@ -496,7 +497,7 @@ def test_the_ticker_goes_on_after_a_failure(registry, metrics, batch, half_creat
     assert logged.wait(5)
     half_created.unlink()
     metrics.observe_scores(*batch)
-    assert eventually(lambda: value(registry, "fraud_rate") == batch[2].mean())
+    assert eventually(lambda: value(registry, "fraud_rate") == batch[3].mean())
     assert value(registry, "fraud_score_count") == 300
     metrics.close()
 
@@ -542,7 +543,8 @@ metrics = FraudMetrics(3600)
 
 def score(scored, flagged):
     flags = np.arange(scored) < flagged
-    metrics.observe_scores(np.zeros((scored, 1), np.float32), flags * 1.0, flags, np.full(scored, 2.0))
+    features = np.zeros((scored, 1), np.float32)
+    metrics.observe_scores(features * 1.0, features, flags * 1.0, flags, np.full(scored, 2.0))
 
 def scrape():
     registry = CollectorRegistry()

@@ -124,7 +124,9 @@ def test_the_service_counts_exactly_without_them(monkeypatch, caplog, gone):
             counts.answered(200, 0.5 * number)
             metrics.observe_call(0.002, None)
             scores = np.full(number, 0.3)
-            metrics.observe_scores(np.zeros((number, 1), np.float32), scores, scores > 0.2, scores)
+            metrics.observe_scores(
+                np.zeros((number, 1)), np.zeros((number, 1), np.float32), scores, scores > 0.2, scores
+            )
             metrics.flush()
         metrics.close()
     assert [record.getMessage() for record in caplog.records] == [
@@ -174,7 +176,8 @@ def running(caplog):
         flagged = np.arange(10) < 4
         with caplog.at_level(logging.INFO, "bentoml.fraud"):
             metrics.start(workers)
-            metrics.observe_scores(np.zeros((10, 1), np.float32), flagged * 1.0, flagged, flagged * 1.0)
+            features = np.zeros((10, 1), np.float32)
+            metrics.observe_scores(np.zeros((10, 1)), features, flagged * 1.0, flagged, flagged * 1.0)
             for _ in range(3):
                 metrics.flush()
         return registry

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from fraud.profile import BINS, SCORE
+from fraud.inputs.cuts import MISSING, NUMBERED, REST, UNSEEN
+from fraud.profile import SCORE
 from monitoring import __main__ as monitoring_program
 from monitoring.access_metrics import GUARDED
 from monitoring.metrics import DECISIONS, REASONS, FraudMetrics
@@ -33,7 +34,7 @@ VALUES = {
     "outcome": set(OUTCOMES),
     "figure": {"precision", "recall"},
     "bound": {"value", "low", "high"},
-    "bin": {str(number) for number in range(BINS)},
+    "bin": {*NUMBERED, MISSING, REST, UNSEEN, "AT", "DE", "web"},
     "synthetic": {"true", "false"},
     "path": set(GUARDED),
     "job": {"fraud-detector"},
@@ -62,12 +63,13 @@ def problems(text):
     """What the selectors in ``text`` ask for that there is not."""
     found = []
     for name, matchers in SELECTOR.findall(text):
-        for label, _, value in MATCHER.findall(matchers):
+        for label, operator, value in MATCHER.findall(matchers):
             if label not in LABELS.get(name, set()) | ADDED:
                 found.append(f"{name} has no label {label}")
             allowed = REASONS_OF.get(name) if label == "reason" else VALUES.get(label)
             if allowed is not None:
-                found += [f"{name}: {label} is never {one}" for one in _alternatives(value) if one not in allowed]
+                asked = _alternatives(value) if "~" in operator else [value]
+                found += [f"{name}: {label} is never {one}" for one in asked if one not in allowed]
     return found
 
 
@@ -99,6 +101,7 @@ def test_promtool_is_fed_what_the_service_publishes(path):
         ('fraud_prediction_errors_total{reason=~"internal|overload"}', "reason is never overload"),
         ('fraud_log_dropped_total{reason="internal"}', "reason is never internal"),
         ('fraud_live_transactions{outcome=~"(true|fals)_positive"}', "outcome is never fals_positive"),
+        ('fraud_feature_reference_ratio{bin="unseen"}', "bin is never unseen"),
         ('fraud_predictions_total{kind="fraud"}', "has no label kind"),
         ('fraud:feature_psi:1h{bin="1"}', "has no label bin"),
     ],
@@ -110,10 +113,10 @@ def test_what_there_is_not_is_noticed(text, said):
 
 
 def test_a_feature_that_a_rule_or_a_test_names_is_one():
-    """The score, the model's inputs, ``hour`` which is made of Time; ``f`` stands for any."""
+    """The score, the model's inputs, ``hour`` which is made of Time; ``f`` and three categories stand for any."""
     texts = [path.read_text() for path in PROMETHEUS.rglob("*.yml")]
     named = {name for text in texts for name in re.findall(r'feature!?="([^"]+)"', text)}
-    assert named <= {SCORE, "hour", "f", *COLUMNS}
+    assert named <= {SCORE, "hour", "f", "country", "channel", "merchant", *COLUMNS}
     assert SCORE in named
 
 

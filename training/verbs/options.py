@@ -1,16 +1,17 @@
 """What several verbs ask for in the same words."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fraud.argument_types import cores, period, positive, seed, share, weight
+from fraud.verbs.schema_option import add_schema, schema, schema_given
 
 if TYPE_CHECKING:
     from fraud.inputs.keys import KeyHasher
     from fraud.manifest import Recipe
-    from fraud.schema import Schema
     from training.split import Period
+
+__all__ = ["add_schema", "schema", "schema_given"]
 
 _RECIPE = ("estimator", "trees", "max_samples", "fraud_weight", "target_precision", "seed")
 
@@ -51,33 +52,6 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=cores, default=-1, metavar="N", help="processor cores for fitting; -1 means all")
     parser.add_argument("--backend", choices=("local", "dask"), default="local", help="where to fit")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster, such as tcp://host:8786")
-
-
-def add_schema(parser: argparse.ArgumentParser) -> None:
-    """``--schema``: what a transaction is, for commands that have no model yet."""
-    parser.add_argument(
-        "--schema",
-        type=Path,
-        metavar="FILE",
-        help="TOML file that declares the columns (default: FRAUD_SCHEMA, else the public credit-card data's); "
-        "`python -m training schema infer` drafts one",
-    )
-
-
-def schema_given(arguments: argparse.Namespace) -> "Schema | None":
-    """The schema that ``--schema`` or ``FRAUD_SCHEMA`` names, if one does. Raises SchemaError."""
-    from fraud import schema
-    from fraud.settings import Settings
-
-    named = arguments.schema or Settings.from_env().schema_file
-    return schema.read(Path(named)) if named else None
-
-
-def schema(arguments: argparse.Namespace) -> "Schema":
-    """The one that is named, else that of the public data. Raises SchemaError."""
-    from fraud.schema import default
-
-    return schema_given(arguments) or default()
 
 
 def hasher() -> "KeyHasher | None":

@@ -96,7 +96,7 @@ def test_index_of_samples_of_one_population_is_near_chi_square():
 def test_names_are_those_of_the_profile(normal):
     """The score is one of them, last."""
     values, profile = normal
-    found = drift.psi_by_name(profile.counts(values[:, :3].astype(np.float32), values[:, 3]), profile)
+    found = drift.psi_by_name(profile.counts(values, values[:, :3].astype(np.float32), values[:, 3]), profile)
     assert list(found) == ["a", "b", "c", SCORE]
     assert max(found.values()) == pytest.approx(0, abs=1e-12)
 

@@ -96,7 +96,7 @@ def test_the_index_is_that_of_the_stored_reference(call, manifest, frame, same):
     features = transform(rows)
     scores = store.open_served(store.get(f"fraud_detector:{manifest.model_version}")).forest.score(features)
     profile = Profile.from_bins(manifest.profile)
-    expected = drift.psi_by_name(profile.counts(features, scores), profile)
+    expected = drift.psi_by_name(profile.counts(rows, features, scores), profile)
     _, result, _ = call("--reference", "latest", "--data", same)
     assert {finding["name"]: finding["psi"] for finding in result["findings"]} == expected
 
@@ -153,6 +153,14 @@ def test_what_is_ignored_does_not_decide(call, manifest, shifted):
     assert (code, result["drifted"]) == (0, [])
     assert result["findings"][0] | {"judged": False, "drifted": False} == result["findings"][0]
     assert "not judged" in err
+
+
+def test_only_a_feature_can_be_ignored(call, manifest, same):
+    """Of the model's schema, or the one that is named; a name that is none is a stated error before files are read."""
+    for reference in (("--reference", "latest"), ("--reference-data", same)):
+        code, result, err = call(*reference, "--data", "none.csv", "--ignore", "V99")
+        assert (code, result) == (1, None)
+        assert "--ignore V99: expected a feature of the schema creditcard, one of V1, V2" in err
 
 
 def test_the_report_is_written_as_markdown(call, manifest, shifted, tmp_path):
@@ -285,7 +293,6 @@ def test_a_report_that_cannot_be_written_is_a_stated_error(call, same, tmp_path)
         ["--reference", "latest", "--data", "x.csv", "--threshold", "nan"],
         ["--reference", "latest", "--data", "x.csv", "--threshold-score", "-1"],
         ["--reference", "latest", "--data", "x.csv", "--minimum-rows", "0"],
-        ["--reference", "latest", "--data", "x.csv", "--ignore", "V99"],
     ],
 )
 def test_wrong_usage_is_exit_code_2(call, arguments):
