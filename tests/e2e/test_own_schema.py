@@ -1,9 +1,6 @@
 """Transactions of another schema: data in S3, retraining, the gate, the champion, scores, the service, the image."""
 
 import json
-import sqlite3
-import uuid
-from contextlib import closing
 
 import bentoml
 import httpx
@@ -12,8 +9,8 @@ import pytest
 
 from fraud.inputs.keys import KeyHasher
 from tests import shop_schema
-from tests.components import BentoServer, free_port, require_engine, wait_until
-from tests.e2e.conftest import BUCKET, REPOSITORY, engine_only, serve_command
+from tests.components import BentoServer, free_port, wait_until
+from tests.e2e.conftest import BUCKET, REPOSITORY, serve_command
 from tests.e2e.test_fuzz import assert_nothing_found, fuzz
 from tests.e2e.test_registry import Commands
 from training import sample
@@ -196,41 +193,6 @@ def test_the_documents_are_of_the_served_schema(served, tmp_path):
     assert httpx.post(f"{server.url}/predict", json=example, trust_env=False).status_code == 200
     report = fuzz(f"{server.url}/docs.json", tmp_path, "--max-examples=50")
     assert_nothing_found(report, server)
-
-
-def test_what_is_scored_is_logged_without_inputs(served, folder):
-    """With score, amount and the schema's hash: the log cannot keep these inputs yet."""
-    version, server = served
-    row = sent(shop_schema.generate(1, seed=6))[0] | {"order": "logged-1", "total": 12.5}
-    httpx.post(f"{server.url}/predict", json=row, trust_env=False).raise_for_status()
-    query = "select model_version, amount, schema_hash, row from predictions where transaction_id = 'logged-1'"
-
-    def logged():
-        with closing(sqlite3.connect(folder / "log.sqlite")) as connection:
-            return connection.execute(query).fetchall()
-
-    wait_until(logged)
-    assert logged() == [(version, 12.5, shop_schema.SCHEMA.hash[:12], None)]
-
-
-def test_its_image_serves_and_is_listed(loop, folder):
-    """Built with the champion, tried with the example of its own document, its packages and its model in a list."""
-    command, *_ = loop
-    engine, tag = require_engine(), f"fraud-shop:{uuid.uuid4().hex[:12]}"
-    own = engine_only(engine)
-    made = command.python("-m", "training", "image", "--backend", engine.name, "--tag", tag, seconds=900, **own)
-    assert made.returncode == 0, made.stderr
-    version = json.loads(made.stdout)["model_version"]
-    try:
-        tried = command.python("-m", "training", "smoke", tag, "--version", version, seconds=300, **own)
-        assert tried.returncode == 0, tried.stderr
-        assert json.loads(tried.stdout)["answer"]["model_version"] == version
-        output = ("--version", version, "--output", folder / "sbom.json")
-        listed = command.python("-m", "training", "sbom", tag, *output, seconds=300, **own)
-        assert listed.returncode == 0, listed.stderr
-        assert version in (folder / "sbom.json").read_text()
-    finally:
-        engine.run("rmi", "--force", tag)
 
 
 def test_data_of_another_schema_is_named_and_not_mixed_in(loop, folder):
