@@ -15,9 +15,10 @@ from tests.e2e.conftest import REPOSITORY, serve_command
 pytestmark = pytest.mark.e2e
 
 PAGE = (REPOSITORY / "docs" / "your-data.md").read_text()
-STEPS = PAGE.partition("## Kinds")[0]
-"""From a file to a served model; what follows explains."""
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", STEPS, re.DOTALL) for line in block.splitlines()]
+STEPS, _, LATER = PAGE.partition("## Kinds")[0].partition("## 8.")
+"""From a file to a served model; then watched and trained again. What follows explains."""
+BLOCKS = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+COMMANDS = [line for block in BLOCKS.findall(STEPS) for line in block.splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +48,28 @@ def test_every_command_is_one_of_ours():
     assert [command.split()[:2] for command in COMMANDS[-2:]] == [["make", "run"], ["curl", "-s"]]
 
 
-def test_the_example_is_answered(ran):
-    """By the service, which takes the schema from the model."""
+def test_the_example_is_answered_watched_and_trained_on(ran):
+    """By the service, which takes the schema from the model; then labelled, judged, exported, and in the next model."""
     folder, port = ran[0], free_port()
-    env = {**os.environ, "BENTOML_HOME": str(folder / "home")}
-    with BentoServer(serve_command(port), env, REPOSITORY, port, folder):
+    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
+    env = {**os.environ, "BENTOML_HOME": str(folder / "home"), "PYTHONPATH": str(REPOSITORY), "PATH": path}
+    log = {"FRAUD_DATABASE_URL": f"sqlite:///{folder}/data/fraud.sqlite"}
+    with BentoServer(serve_command(port), env | log, REPOSITORY, port, folder) as server:
         command = COMMANDS[-1].replace("localhost:3000", f"127.0.0.1:{port}")
         done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=60)
+        assert server.terminate() == 0
     answer = json.loads(done.stdout)
     assert answer.keys() == {"fraud_probability", "is_fraud", "model_version", "transaction_id"}
     assert answer["transaction_id"] == "example-1"
+    script = "\n".join(["set -e", *BLOCKS.findall(LATER)])
+    done = subprocess.run(["bash", "-c", script], cwd=folder, env=env, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(part) for part in re.findall(r"^\{.*?^\}", done.stdout, re.DOTALL | re.MULTILINE)]
+    taken, report, exported, trained = told
+    assert (taken["labels"], taken["without_prediction"]) == (1, 0)
+    assert [one["labelled"] for one in report["models"]] == [1]
+    assert (exported["rows"], exported["frauds"]) == (1, 1)
+    assert trained["model_version"] != answer["model_version"]
 
 
 def test_the_draft_is_what_the_page_shows(ran):
