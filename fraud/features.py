@@ -34,7 +34,8 @@ class FeaturePath:
     _copied: tuple[tuple[slice, slice], ...] = _worked_out
     """Where plain columns go, and where they come from; a slice is copied five times as fast as a list of columns."""
     _encoded: "_Tables | None" = _worked_out
-    _derived: tuple[tuple[int, int, str | None, derived.Derived], ...] = _worked_out
+    _derived: tuple[tuple[int, str | None, tuple[tuple[int, derived.Derived], ...]], ...] = _worked_out
+    """Of each time where it stands, its zone, and what is made of it: where that goes, and how."""
 
     def __post_init__(self) -> None:
         """Work out once what each row needs."""
@@ -51,8 +52,16 @@ class FeaturePath:
             "_copied": _runs([(place[name], inputs.index(name)) for name in plain]),
             "_encoded": _Tables.of(self.encoding, place, inputs) if self.encoding.columns else None,
             "_derived": tuple(
-                (place[name], inputs.index(source), columns[source].zone, derived.BY_NAME[how])
-                for name, source, how in self.schema.derived
+                (
+                    inputs.index(time),
+                    columns[time].zone,
+                    tuple(
+                        (place[name], derived.BY_NAME[how])
+                        for name, source, how in self.schema.derived
+                        if source == time
+                    ),
+                )
+                for time in dict.fromkeys(source for _, source, _ in self.schema.derived)
             ),
         }
         for name, value in worked_out.items():
@@ -88,8 +97,10 @@ class FeaturePath:
             features[:, to] = rows[:, source]
         if self._encoded is not None:
             features[:, self._encoded.places] = self._encoded.codes(rows)
-        for place, column, zone, feature in self._derived:
-            features[:, place] = feature.make(times.local(rows[:, column], zone))
+        for column, zone, made in self._derived:
+            clock = times.local(rows[:, column], zone)
+            for place, feature in made:
+                features[:, place] = feature.make(clock)
         return features
 
 

@@ -100,6 +100,9 @@ def _shifted(numbers: NDArray[np.float64], offset: Callable[[float], float]) -> 
     if len(numbers) == 1:  # a call of its own: at a twentieth of the cost
         number = float(numbers[0])
         return np.array([number + offset(math.floor(number / _QUARTER) * _QUARTER)]) if np.isfinite(number) else numbers
+    first = math.floor(numbers.min() / _QUARTER) * _QUARTER if len(numbers) and np.isfinite(numbers).all() else math.nan
+    if numbers.max(initial=first) < first + _QUARTER:  # of one quarter, as what is scored as it happens
+        return numbers + offset(first)
     known = np.isfinite(numbers)
     quarters, place = np.unique(np.floor(numbers[known] / _QUARTER), return_inverse=True)
     result = numbers.copy()

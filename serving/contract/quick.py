@@ -36,19 +36,34 @@ class Quick:
         positions = [columns.index(name) for name in schema.inputs]
         self._inputs = None if positions == [*range(len(columns))] else itemgetter(*positions, len(columns))
         """What takes the inputs and the id out of all values; None where there is nothing else."""
-        self.odd = tuple(
-            (position, contract.may_be_absent(name), wire.convert or _as_it_is)
+        odd = [
+            (position, contract.may_be_absent(name), wire)
             for position, (name, wire) in enumerate(contract.wires.items())
             if contract.may_be_absent(name) or wire.convert
-        )
-        """Columns whose value is no number yet, or may be absent: where, whether it may, and what makes it one."""
+        ]
+        self._levels = [
+            (position, wire.known.get, wire.convert)
+            for position, may_be_absent, wire in odd
+            if wire.known is not None and wire.convert and not may_be_absent
+        ]
+        """Texts that are always there: where, what has the number of most, and what makes one of any."""
+        always = {position for position, *_ in self._levels}
+        self._nullable = [position for position, _, wire in odd if not wire.convert]
+        """Numbers that may be absent."""
+        self._others = [
+            (position, may_be_absent, wire.convert)
+            for position, may_be_absent, wire in odd
+            if wire.convert and position not in always
+        ]
+        """Other columns whose value is no number yet: where, whether it may be absent, what makes it one."""
+        self.odd = bool(odd)
         self.is_flat = not self.odd and not any(mark in name for name in columns for mark in "{}")
         """Whether each brace of a batch is that of a row."""
         self._texts = [place for place, name in enumerate(columns) if schema.columns[name].kind in ("category", "key")]
         self._keys = [place for place, text in enumerate(self._texts) if schema.columns[columns[text]].kind == "key"]
         """Where the texts stand among all values, and where keys among the texts."""
-        self._quotes = 2 * sum(not contract.may_be_absent(name) for name in columns)
-        """Of the keys that are there in every transaction."""
+        self._quotes = 2 * sum(not contract.may_be_absent(name) for name in columns) + 2 * len(always)
+        """Of the keys and texts that are there in every transaction."""
         self.commas = 2 * (len(columns) + 1)
 
     def _struct(self) -> Any:  # noqa: ANN401 - a type
@@ -84,7 +99,15 @@ class Quick:
         quotes = self._quotes + (0 if name is UNSET else 2 if name is None else 4)
         if self.odd:
             changed: Any = list(values)
-            for position, may_be_absent, convert in self.odd:
+            for position, known, convert in self._levels:
+                number = known(values[position])
+                changed[position] = convert(values[position]) if number is None else number
+            for position in self._nullable:
+                value = values[position]
+                if value is UNSET or value is None:
+                    changed[position] = nan
+                quotes += 0 if value is UNSET else 2
+            for position, may_be_absent, convert in self._others:
                 value = values[position]
                 if value is UNSET:
                     changed[position] = nan
@@ -131,10 +154,6 @@ class Quick:
             return None
         values = unpack([self._pack(*row[:-1]) for row in rows])
         return Rows(values, tuple(name or "" for name in names), (), self.contract)
-
-
-def _as_it_is(value: Any) -> Any:  # noqa: ANN401
-    return value
 
 
 def _quotes_in(value: object) -> int:

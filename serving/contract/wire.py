@@ -27,6 +27,7 @@ Convert = Callable[[Any], float | None]
 @dataclass(frozen=True)
 class Wire:
     """``quick`` and ``strict`` are what msgspec and pydantic call the type. Without ``convert`` a value is a number.
+    ``known``: texts that need no ``convert``, with their numbers.
 
     A value that ``quick`` takes and ``convert`` has a number for is one that ``strict`` takes.
     """
@@ -34,6 +35,7 @@ class Wire:
     quick: Any
     strict: Any
     convert: Convert | None = None
+    known: Mapping[str, float] | None = None
 
 
 def wire_of(column: Column, levels: tuple[str, ...]) -> Wire:
@@ -64,11 +66,12 @@ def _category(column: Column, levels: tuple[str, ...]) -> Wire:
 
     if column.levels is not None:
         declared: Any = Literal[column.levels]
-        return Wire(declared, declared, convert)
+        return Wire(declared, declared, convert, places)
     return Wire(
         Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)],
         Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)],
         convert,
+        places,
     )
 
 
