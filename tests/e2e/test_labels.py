@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import astuple, fields
 
 import numpy as np
 import pytest
@@ -123,12 +124,12 @@ def test_what_is_inserted_comes_back(engine):
     """Each value in its column, with and without id and features."""
     given = [scored("a", flagged=True), scored(None, row=None)]
     insert(engine, given, {HASH: default()})
-    fields = [DECISIONS.c[name] for name in LoggedPrediction._fields[1:]]
-    origin = [ORIGINS.c[name] for name in Origin._fields]
-    joined = select(*fields, *origin).join(ORIGINS, ORIGINS.c.id == DECISIONS.c.origin_id).order_by(DECISIONS.c.id)
+    own = [DECISIONS.c[name] for name in LoggedPrediction._fields[1:]]
+    origin = [ORIGINS.c[one.name] for one in fields(Origin)]
+    joined = select(*own, *origin).join(ORIGINS, ORIGINS.c.id == DECISIONS.c.origin_id).order_by(DECISIONS.c.id)
     with engine.connect() as connection:
         rows = connection.execute(joined).all()
-    assert [(Origin(*row[len(fields) :]), *row[: len(fields)]) for row in rows] == given
+    assert [tuple(row) for row in rows] == [(*one[1:], *astuple(one.origin)) for one in given]
 
 
 @pytest.mark.parametrize("unlabelled", ["legitimate", "unknown"])
