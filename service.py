@@ -92,7 +92,8 @@ class FraudDetector:
         sys.setswitchinterval(_SWITCH_SECONDS)
         self.served: store.Served | None = None
         try:
-            self.served = DECODER.contract.served = store.open_served(self.model)
+            self.served = store.open_served(self.model)
+            DECODER.contract.load(self.served)
         except ModelError as error:
             LOG.error("not ready: %s", error)
 

@@ -44,12 +44,12 @@ def named(text: str) -> dict[bytes, str]:
             raise ValueError(FORM)
         digest = bytes.fromhex(match[2])
         name = match[1] or match[2][:_SHOWN_DIGITS].lower()
-        if match[1] and hashlib.sha256(match[1].encode()).digest() == digest:
-            raise ValueError("a name for the key, not the key itself")
         if found.setdefault(digest, name) != name or digests.setdefault(name, digest) != digest:
             raise ValueError("one name for each key, and each name once")
     if not found:
         raise ValueError(FORM)
+    if {hashlib.sha256(name.encode()).digest() for name in digests} & set(found):  # names stand in the log
+        raise ValueError("a name for the key, not the key itself, nor another one")
     return found
 
 

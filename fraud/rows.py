@@ -4,12 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from struct import Struct
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fraud.schema import Schema
+
+if TYPE_CHECKING:
+    from fraud.inputs.keys import KeyHasher
 
 ID_COLUMN = "transaction_id"
 """What a transaction's id is called in requests, answers, the log, labels and files of scores."""
@@ -36,6 +39,8 @@ class Model(Protocol):
     """Where the amount stands in a row array."""
     served: Any
     """``fraud.store.Served``, once it is loaded."""
+    hash_key: "KeyHasher | None"
+    """What its keys are hashed with."""
 
 
 class Decoded(NamedTuple):

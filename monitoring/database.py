@@ -10,7 +10,6 @@ from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, exc
 
@@ -19,8 +18,9 @@ from fraud.schema import Schema
 from fraud.settings import DATABASE_URL_FORM, Settings, not_set
 from monitoring.storage import address as addresses
 from monitoring.storage import origins, revisions, sqlite_engine
+from monitoring.storage.revisions import NotReadyError
 from monitoring.storage.sqlite_engine import CONNECT_SECONDS
-from monitoring.storage.sqlite_file import SQLiteFile
+from monitoring.storage.sqlite_file import ReplacedError, SQLiteFile
 from monitoring.storage.tables import DECISIONS, LABELS, LoggedPrediction, Origin
 
 ROWS_A_STATEMENT = 500 if sqlite3.sqlite_version_info >= (3, 32) else 100  # older ones take 999 values
@@ -31,8 +31,6 @@ AWAY = (exc.SQLAlchemyError, OSError)
 """Anything else: it cannot be reached, is busy, full, damaged, not ready: the same may work later."""
 
 _prepared: "weakref.WeakSet[Engine]" = weakref.WeakSet()
-_numbers: "weakref.WeakKeyDictionary[Engine, dict[Origin, int]]" = weakref.WeakKeyDictionary()
-"""Of the origins that are known to be in each engine's database."""
 _files: "weakref.WeakKeyDictionary[Engine, SQLiteFile]" = weakref.WeakKeyDictionary()
 """Of each engine of SQLite."""
 
@@ -78,7 +76,7 @@ def opened(settings: Settings) -> Iterator[Engine]:
     engine = connect(settings.database_url)
     try:
         yield engine
-    except AWAY as error:
+    except (exc.SQLAlchemyError, NotReadyError, ReplacedError) as error:
         raise DatabaseError(f"the database of FRAUD_DATABASE_URL: {line(error)}{_hint(error)}") from None
     finally:
         engine.dispose()
@@ -102,7 +100,6 @@ def prepare(engine: Engine, reopened: Callable[[], None] = _nobody) -> None:
     file = _files.get(engine)
     if engine in _prepared and (file is None or file.is_same()):
         return
-    _numbers.pop(engine, None)
     if file is None:
         revisions.ensure(engine)
     else:
@@ -130,49 +127,48 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction. Raises ReplacedError where it went into a SQLite file that is gone."""
     file = _files.get(engine)
     with file.written() if file else nullcontext(), engine.begin() as connection:
+        if file is not None:
+            file.check()  # it may have gone since it was prepared; nothing is written yet
         yield connection
 
 
-def insert(engine: Engine, rows: Sequence[LoggedPrediction], schemas: Mapping[str, Schema]) -> None:
-    """Add predictions in one transaction, with their origins, and those of ``schemas`` that these name by hash.
+def insert(
+    engine: Engine, rows: Sequence[LoggedPrediction], known: Mapping[int, Origin], schemas: Mapping[str, Schema]
+) -> None:
+    """Add predictions in one transaction, with their origins, by number, and the schemas that these name by hash.
 
-    Raises what the database says; nothing is added then.
+    Raises what the database says; nothing is added then. What it says to the latter two is no row's fault.
     """
-    known = _numbers.setdefault(engine, {})
-    new = {row.origin for row in rows} - set(known)
     with writing(engine) as connection:
-        hashes = {origin.schema_hash for origin in new}
-        origins.keep_schemas(connection, {name: schema for name, schema in schemas.items() if name in hashes})
-        found = known | origins.numbers(connection, new) if new else known
+        try:
+            origins.keep(connection, {known[number] for number in {row.origin_id for row in rows}}, schemas)
+        except REFUSED as error:
+            raise NotReadyError(line(error)) from None
         for start in range(0, len(rows), ROWS_A_STATEMENT):
-            _add(connection, rows[start : start + ROWS_A_STATEMENT], found)
-    _numbers[engine] = found
+            _add(connection, rows[start : start + ROWS_A_STATEMENT])
 
 
 def takes_rows(engine: Engine) -> bool:
     """Whether the table takes a row that cannot be at fault; it is not kept."""
-    nobody = Origin("none", "none", None, None)
     try:
         with engine.connect() as connection:
-            _add(connection, [LoggedPrediction(nobody, 0.0, None, None, 0.0, False, None)], {nobody: 0})
+            _add(connection, [LoggedPrediction(0, 0.0, None, None, 0.0, False, None)])
             connection.rollback()
     except AWAY:
         return False
     return True
 
 
-def _add(connection: Connection, rows: Sequence[LoggedPrediction], numbers: Mapping[Origin, int]) -> None:
+def _add(connection: Connection, rows: Sequence[LoggedPrediction]) -> None:
     mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-    values: list[Any] = list(chain.from_iterable(rows))
-    values[:: len(LoggedPrediction._fields)] = [numbers[row[0]] for row in rows]
-    connection.exec_driver_sql(_insert(mark, len(rows)), tuple(values))
+    connection.exec_driver_sql(_insert(mark, len(rows)), tuple(chain.from_iterable(rows)))
 
 
 @lru_cache(maxsize=16)
 def _insert(mark: str, rows: int) -> str:
     """The driver's own form, many rows in one: for each statement SQLite gives the interpreter to other threads and
     waits to get it back, which beside a busy event loop costs more than the writing."""
-    names = ("origin_id", *LoggedPrediction._fields[1:])
+    names = LoggedPrediction._fields
     marks = ", ".join([f"({', '.join([mark] * len(names))})"] * rows)
     return f"INSERT INTO {DECISIONS.name} ({', '.join(names)}) VALUES {marks}"  # noqa: S608 - our own names
 

@@ -104,11 +104,12 @@ def export(
 
     Raises DataError when there are none, or no label at all to trust the others by.
     """
-    from monitoring.offline.increment import gather
+    from monitoring.offline.increment import Chosen, gather
 
     period = Period(0.0, now - settings.label_delay_days * SECONDS_PER_DAY)
     unlabelled_too = settings.unlabelled == "legitimate" and not labelled_only
-    return gather(engine, period, unlabelled_too=unlabelled_too, again=again, schema=schema)
+    secret = settings.key_hasher.fingerprint if settings.key_hasher else None
+    return gather(engine, Chosen(period, unlabelled_too, again), schema=schema, secret=secret)
 
 
 def purge(engine: Engine, before: float, *, dry_run: bool = False) -> dict[str, int]:
@@ -120,7 +121,7 @@ def purge(engine: Engine, before: float, *, dry_run: bool = False) -> dict[str, 
     orphans = (LABELS.c.labelled_at < before) & ~predicted_since
     if dry_run:
         with engine.connect() as connection:
-            predictions = connection.scalar(select(func.count()).where(old)) or 0
+            predictions = (connection.scalar(select(func.count()).where(old)) or 0) + moving.waiting(engine, before)
             return {"predictions": predictions, "labels": connection.scalar(select(func.count()).where(orphans)) or 0}
     predictions = 0
     moving.move(engine)

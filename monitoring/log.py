@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from fraud.schema import Schema
-    from monitoring.storage.tables import LoggedPrediction, Origin
+    from monitoring.storage.tables import LoggedPrediction
 
 LOG = logging.getLogger("bentoml.fraud")
 
@@ -51,7 +51,8 @@ class PredictionLog:
 
         self.engine = engine
         self._logged, self._make_origin = LoggedPrediction, Origin
-        self._known: dict[tuple[Model, str | None], tuple[RowKind, Origin]] = {}
+        self._known: dict[tuple[Model, str | None], tuple[RowKind, int]] = {}
+        self._origins: dict[int, Origin] = {}
         self._schemas: dict[str, Schema] = {}
         self._metrics = metrics
         self._features = features
@@ -60,7 +61,9 @@ class PredictionLog:
         self._added = self._settled = 0  # each is written by one thread alone
         self._stop = threading.Event()
         self._give_up = threading.Event()
-        self._batches = BatchWriter(engine, metrics, self._schemas, self._stop, self._give_up, self._publish_pending)
+        self._batches = BatchWriter(
+            engine, metrics, self._origins, self._schemas, self._stop, self._give_up, self._publish_pending
+        )
         self._writer = threading.Thread(target=self._write_all, name="fraud-log", daemon=True)
 
     def start(self) -> None:
@@ -137,13 +140,14 @@ class PredictionLog:
             [score.features for score in scores] if kept else repeat(None),
         )
 
-    def _know(self, model: Model, key_name: str | None) -> tuple[RowKind, "Origin"]:
-        """What the rows of a model have in common, and those of a key among them; made when the first comes."""
-        kind = RowKind(model.schema)
-        self._schemas[kind.hash] = model.schema
-        origin = self._make_origin(model.served.version, kind.hash, model.served.manifest.threshold, key_name)
-        self._known[model, key_name] = kind, origin
-        return kind, origin
+    def _know(self, model: Model, key_name: str | None) -> tuple[RowKind, int]:
+        """What the rows of a model have in common, and the number of their origin; made when the first comes."""
+        kind, served, hasher = RowKind(model.schema), model.served, model.hash_key
+        secret = hasher.fingerprint if hasher and model.schema.of_kind("key") else None
+        origin = self._make_origin(served.version, kind.hash, served.manifest.threshold, key_name, secret)
+        self._schemas[kind.hash], self._origins[origin.number] = model.schema, origin
+        self._known[model, key_name] = kind, origin.number
+        return self._known[model, key_name]
 
     def _has_room(self, rows: int) -> bool:
         if self.pending + rows > self._max_pending:
@@ -174,10 +178,9 @@ class PredictionLog:
         while self._queue and not self._give_up.is_set():
             self._publish_pending()
             batch = self._take()
-            self._batches.write(batch)
+            self._settled += self._batches.write(batch)
             if self._give_up.is_set():
                 return  # what was not written is counted as lost, by ``close``
-            self._settled += len(batch)
             if len(batch) < BATCH_ROWS and not self._stop.is_set():
                 break  # nothing was left; what has come since gathers, for small batches cost the most
         self._publish_pending()

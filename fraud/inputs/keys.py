@@ -25,7 +25,7 @@ def is_hashed(text: str) -> bool:
 class KeyHasher:
     """Hashes keys with ``secret``, a text of any length.
 
-    ``fingerprint``: 16 hexadecimal digits that tell one secret from another, and say nothing else of it.
+    ``fingerprint``: 16 hexadecimal digits that tell one secret from another; enough to try guesses of a weak one.
     """
 
     def __init__(self, secret: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Engine, Select, or_, select, update
+from sqlalchemy import Engine, Select, func, or_, select, update
 
 from fraud.atomic import replacing
 from fraud.errors import DataError
@@ -39,60 +39,66 @@ class Increment:
     frauds: int
     labelled: int
     """How many have a label of their own; the others are older than the label delay."""
-    other_schema: int
-    """How many were left out because they were logged under another transaction schema."""
-    without_features: int
-    """How many were left out because what was sent was not logged."""
+    left_out: dict[str, int]
+    """How many were: of another schema, without what was sent, with keys that another secret hashed."""
     gathered_at: float
 
     def as_dict(self) -> dict[str, Any]:
         """Counts for JSON."""
-        left_out = {"other_schema": self.other_schema, "without_features": self.without_features}
         schema = {"name": self.schema.name, "hash": self.schema.hash[:HASH_LENGTH]}
         return {
             "schema": schema,
             "rows": len(self.frame),
             "frauds": self.frauds,
             "labelled": self.labelled,
-            "left_out": left_out,
+            "left_out": self.left_out,
         }
 
 
-def gather(
-    engine: Engine, period: Period, *, unlabelled_too: bool, again: bool, schema: str | None = None
-) -> Increment:
-    """Rows scored in ``period`` that are new, or got a label since; all of them when ``again``.
+def gather(engine: Engine, chosen: "Chosen", *, schema: str | None = None, secret: str | None = None) -> Increment:
+    """The rows that are ``chosen``: of one schema, by its name or hash; of the one used last when it is None.
 
-    Those of one schema, by its name or hash; of the one used last when ``schema`` is None. Raises DataError when there
-    are none, or none with a label of its own: nothing is known then.
+    Keys that were hashed with a secret other than that whose fingerprint is ``secret`` would be other cards: such rows
+    are left out. Raises DataError when there are none, or none with a label of its own: nothing is known then.
     """
-    now = time.time()
-    own = _chosen(engine, schema)
+    now, own = time.time(), _of_schema(engine, schema)
     with engine.connect() as connection:
-        rows = connection.execute(_rows(period, unlabelled_too=unlabelled_too, again=again)).all()
-    others = sum(row.schema_hash != own for row in rows)
-    bare = sum(row.sent is None and row.schema_hash == own for row in rows)
-    usable = [row for row in rows if row.sent is not None and row.schema_hash == own]
-    labelled = sum(row.labelled is not None for row in usable)
+        counts = [(*row[:-1], int(row[-1])) for row in connection.execute(_counts(chosen))]
+        rows = connection.execute(_rows(chosen, own, secret)).all()
+    left_out = {
+        "other_schema": sum(count for name, _, _, count in counts if name != own),
+        "without_features": sum(count for name, _, is_bare, count in counts if name == own and is_bare),
+    }
+    secrets = {hashed for name, hashed, is_bare, _ in counts if name == own and not is_bare} - {None, secret}
+    left_out["other_secret"] = sum(
+        n for name, hashed, is_bare, n in counts if name == own and hashed in secrets and not is_bare
+    )
+    labelled = sum(row.labelled is not None for row in rows)
     if not labelled:
+        why = (
+            ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in left_out.items() if count)
+            or "none left out"
+        )
+        hint = (
+            f"; those of another secret were hashed with the FRAUD_KEY_SECRET of {', '.join(sorted(secrets))}"
+            if secrets
+            else ""
+        )
         raise DataError(
-            f"no labelled transaction to export ({len(rows)} are old enough and new, {bare} of them without inputs"
-            f"{f', {others} of another schema' if others else ''}); "
-            "import labels, wait for FRAUD_LABEL_DELAY_DAYS, or see --again"
+            f"no labelled transaction to export ({sum(count for *_, count in counts)} are old enough and new; {why}); "
+            f"import labels, wait for FRAUD_LABEL_DELAY_DAYS, or see --again{hint}"
         )
     declared = _schema(engine, own)
-    frame = _frame(usable, declared)
-    frauds = sum(bool(row.labelled) for row in usable)
-    return Increment(declared, frame, [row.id for row in usable], frauds, labelled, others, bare, now)
+    frauds = sum(bool(row.labelled) for row in rows)
+    return Increment(declared, _frame(rows, declared), [row.id for row in rows], frauds, labelled, left_out, now)
 
 
-def _chosen(engine: Engine, schema: str | None) -> str:
+def _of_schema(engine: Engine, schema: str | None) -> str:
     """The hash of a schema that is named so, or whose hash begins so; of that of the last prediction without either."""
     with engine.connect() as connection:
         if schema is None:
             last = select(ORIGINS.c.schema_hash).join(DECISIONS, DECISIONS.c.origin_id == ORIGINS.c.id)
-            last = last.order_by(DECISIONS.c.scored_at.desc()).limit(1)
-            return str(connection.scalar(last))
+            return connection.scalar(last.order_by(DECISIONS.c.scored_at.desc()).limit(1)) or ""
         known = connection.execute(select(SCHEMAS.c.hash, SCHEMAS.c.name).order_by(SCHEMAS.c.first_used_at)).all()
     found = [one.hash for one in known if schema == one.name or one.hash.startswith(schema)]
     if len(found) == 1:
@@ -125,29 +131,45 @@ def _frame(rows: Sequence[Any], schema: Schema) -> pd.DataFrame:
     columns[str(schema.roles.label)] = kinds.written_labels(
         np.array([bool(row.labelled) for row in rows]), schema.roles.fraud
     )
-    kept = [name for name in schema.of_kind("key") if not any(columns[name])]  # keys that nobody hashed
-    frame = pd.DataFrame(columns).drop(columns=kept)
+    unhashed = [name for name in schema.of_kind("key") if not any(columns[name])]  # nobody kept them
+    frame = pd.DataFrame(columns).drop(columns=unhashed)
     if schema.roles.time is None:
         return frame
     order = np.argsort(numbers[:, schema.inputs.index(schema.roles.time)], kind="stable")
     return frame.iloc[order].reset_index(drop=True)
 
 
-def _rows(period: Period, *, unlabelled_too: bool, again: bool) -> Select[Any]:
-    new = or_(DECISIONS.c.exported_at.is_(None), LABELS.c.labelled_at > DECISIONS.c.exported_at)
+@dataclass(frozen=True)
+class Chosen:
+    """Which predictions are old enough, and new."""
+
+    period: Period
+    unlabelled_too: bool
+    again: bool
+
+    @property
+    def conditions(self) -> list[Any]:
+        """Of SQL."""
+        new = or_(DECISIONS.c.exported_at.is_(None), LABELS.c.labelled_at > DECISIONS.c.exported_at)
+        found = [newest(self.period), *([] if self.again else [new])]
+        return [*found, *([] if self.unlabelled_too else [LABELS.c.is_fraud.is_not(None)])]
+
+
+def _counts(chosen: Chosen) -> Select[Any]:
+    kinds = (ORIGINS.c.schema_hash, ORIGINS.c.key_fingerprint, DECISIONS.c.sent.is_(None))
+    return select(*kinds, func.count()).select_from(DECISIONS_WITH_LABELS).where(*chosen.conditions).group_by(*kinds)
+
+
+def _rows(chosen: Chosen, schema: str, secret: str | None) -> Select[Any]:
+    hashed = ORIGINS.c.key_fingerprint
     return (
-        select(
-            DECISIONS.c.id,
-            DECISIONS.c.transaction_id,
-            DECISIONS.c.sent,
-            ORIGINS.c.schema_hash,
-            LABELS.c.is_fraud.label("labelled"),
-        )
+        select(DECISIONS.c.id, DECISIONS.c.transaction_id, DECISIONS.c.sent, LABELS.c.is_fraud.label("labelled"))
         .select_from(DECISIONS_WITH_LABELS)
         .where(
-            newest(period),
-            *([] if again else [new]),
-            *([] if unlabelled_too else [LABELS.c.is_fraud.is_not(None)]),
+            *chosen.conditions,
+            ORIGINS.c.schema_hash == schema,
+            DECISIONS.c.sent.is_not(None),
+            or_(hashed.is_(None), hashed == secret),
         )
         .order_by(DECISIONS.c.id)
     )

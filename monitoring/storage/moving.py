@@ -1,6 +1,7 @@
 """Rows of ``predictions``, the table of before, to ``fraud_decisions``: in steps, so that nobody waits for long and an
 end on the way leaves each row in one of the two. Code of before may go on writing: run it again for what came since."""
 
+import math
 import sys
 from collections.abc import Callable
 
@@ -25,17 +26,22 @@ _COPIED = (
 )
 
 
-def waiting(engine: Engine) -> int:
-    """How many rows are still where they were; none where that table is another's, or may not be read."""
+def waiting(engine: Engine, before: float = math.inf) -> int:
+    """How many rows, scored ``before`` that time, are still where they were; none where that table is another's, or may
+    not be read."""
     with engine.connect() as connection:
-        return _count(connection) if _is_ours(connection) and revisions.may(connection, OLD, "SELECT") else 0
+        if not (_is_ours(connection) and revisions.may(connection, OLD, "SELECT")):
+            return 0
+        query = text(f"SELECT count(*) FROM {OLD} WHERE scored_at < :before")  # noqa: S608 - our own name
+        return int(connection.scalar(query, {"before": before}) or 0)
 
 
-def move(engine: Engine, told: Callable[[str], object] = sys.stderr.write) -> int:
-    """Move them all, telling of it; how many. Raises what the database says."""
+def move(engine: Engine, told: Callable[[str], object] | None = None) -> int:
+    """Move them all, telling of it, on stderr by default; how many. Raises what the database says."""
+    told = told or sys.stderr.write
     rows = waiting(engine)
     moved = 0
-    while step := _move_some(engine):
+    while moved < rows and (step := _move_some(engine)):
         moved += step
         told(f"{moved} of {max(rows, moved)} predictions moved ...\n")
     return moved
@@ -59,15 +65,15 @@ def _move_some(engine: Engine) -> int:
 def _copy(connection: Connection, some: str) -> None:
     """With thresholds and keys that nobody knows any more. Inputs were kept of the default schema alone."""
     said = connection.exec_driver_sql(f"SELECT DISTINCT model_version, schema_hash FROM {OLD} WHERE {some}")  # noqa: S608
-    numbers = origins.numbers(connection, [Origin(one.model_version, one.schema_hash, None, None) for one in said])
-    for origin, number in numbers.items():
+    known = [Origin(one.model_version, one.schema_hash) for one in said]
+    origins.keep(connection, known, {default().hash[:HASH_LENGTH]: default()})
+    for origin in known:
         statement = (
             f"INSERT INTO {DECISIONS.name} (origin_id, {', '.join(_COPIED)}, sent) "  # noqa: S608
-            f'SELECT {number}, {", ".join(_COPIED)}, "row" FROM {OLD} '
+            f'SELECT {origin.number}, {", ".join(_COPIED)}, "row" FROM {OLD} '
             f"WHERE {some} AND model_version = :version AND schema_hash = :hash ORDER BY id"
         )
         connection.execute(text(statement), {"version": origin.model_version, "hash": origin.schema_hash})
-    origins.keep_schemas(connection, {default().hash[:HASH_LENGTH]: default()})
 
 
 def _is_ours(connection: Connection) -> bool:
@@ -77,7 +83,3 @@ def _is_ours(connection: Connection) -> bool:
     columns = {column["name"] for column in there.get_columns(OLD)}
     needed = {*_COPIED, "model_version", "schema_hash", "row"}
     return columns >= needed - {"request_id"}  # the oldest had none
-
-
-def _count(connection: Connection) -> int:
-    return int(connection.scalar(text(f"SELECT count(*) FROM {OLD}")) or 0)  # noqa: S608

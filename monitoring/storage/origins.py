@@ -2,39 +2,31 @@
 
 import json
 import time
-from collections.abc import Collection, Mapping
-from dataclasses import astuple, fields
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fraud.schema import Schema
 from monitoring.storage.tables import ORIGINS, SCHEMAS, Origin
 
-_NAMES = [field.name for field in fields(Origin)]
-_FIELDS = [ORIGINS.c[name] for name in _NAMES]
+
+def keep(connection: Connection, origins: Iterable[Origin], schemas: Mapping[str, Schema]) -> None:
+    """Add what is not there yet: origins, and those of ``schemas``, by hash, that they name.
+
+    Nothing is remembered of what was there the last time: somebody may have brought an older state back.
+    """
+    for origin in sorted(origins, key=lambda one: one.number):  # two writers in different orders would deadlock
+        _add(connection, ORIGINS, {"id": origin.number, **origin._asdict()})
+    for name in sorted({origin.schema_hash for origin in origins} & set(schemas)):
+        schema = schemas[name]
+        values = {"hash": name, "name": schema.name, "document": json.dumps(schema.document())}
+        _add(connection, SCHEMAS, {**values, "first_used_at": time.time()})
 
 
-def numbers(connection: Connection, origins: Collection[Origin]) -> dict[Origin, int]:
-    """The number of each; one that is not there is added. Two that say the same, added at once, do no harm."""
-    there = {tuple(row[1:]): int(row.id) for row in connection.execute(select(ORIGINS.c.id, *_FIELDS))}
-    found = {}
-    for origin in origins:
-        said = astuple(origin)
-        if said not in there:
-            values = dict(zip(_NAMES, said, strict=True))
-            there[said] = connection.execute(ORIGINS.insert().values(values).returning(ORIGINS.c.id)).scalar_one()
-        found[origin] = there[said]
-    return found
-
-
-def keep_schemas(connection: Connection, schemas: Mapping[str, Schema]) -> None:
-    """Keep each by its hash, as rows name it, where it is not there yet."""
-    for name, schema in sorted(schemas.items()):
-        document = json.dumps(schema.document())
-        values = {"hash": name, "name": schema.name, "document": document, "first_used_at": time.time()}
-        connection.execute(dialect(connection).insert(SCHEMAS).values(values).on_conflict_do_nothing())
+def _add(connection: Connection, table: Any, values: Mapping[str, Any]) -> None:  # noqa: ANN401
+    connection.execute(dialect(connection).insert(table).values(values).on_conflict_do_nothing())
 
 
 def dialect(connection: Connection) -> Any:  # noqa: ANN401 - the two have no type in common

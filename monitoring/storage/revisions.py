@@ -1,8 +1,8 @@
 """Whether the tables of a database are those that this code writes, and how they become so.
 
 ``python -m monitoring database upgrade`` alone changes tables, with alembic; the service makes them only in a SQLite
-file that holds none yet, which is its own. Anything else it waits for: rows stay in the queue, and the log says what to
-do. Migrations only add, so that older code goes on where newer tables are.
+file that holds none yet, or has lost some, which is its own. Anything else it waits for: rows stay in the queue, and
+the log says what to do. Migrations only add, so that older code goes on where newer tables are.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from monitoring.storage.tables import METADATA, NEEDED
 
 HEAD = "0002"
-"""The newest of the migrations."""
+"""The newest of the migrations, said here too: the service looks without alembic, which is slow to import."""
 VERSION_TABLE = "fraud_version"
 """Alembic's own name for it may be in use by somebody else's program."""
 UPGRADE = "run `python -m monitoring database upgrade`"
@@ -73,18 +73,24 @@ def ensure(engine: Engine) -> bool:
 
     Raises what the database says, too.
     """
-    found, problem = _look(engine)
-    if problem is None:
+    found, why = _look(engine)
+    if why is None:
         return False
-    if engine.dialect.name == "sqlite" and (found.is_empty or found.is_cut):
-        upgrade(engine)
-        return True
-    raise NotReadyError(problem)
+    if not _makes_itself(engine, found):
+        raise NotReadyError(why)
+    upgrade(engine)
+    return True
 
 
 def problem(engine: Engine) -> str | None:
     """What keeps the service from writing, and what to do; nothing where it would make the tables itself."""
-    return _look(engine)[1]
+    found, why = _look(engine)
+    return None if _makes_itself(engine, found) else why
+
+
+def _makes_itself(engine: Engine, found: State) -> bool:
+    """A SQLite file is the service's own: it fills one that holds no tables yet, and makes those that were dropped."""
+    return engine.dialect.name == "sqlite" and (found.is_empty or found.is_cut)
 
 
 def _look(engine: Engine) -> tuple[State, str | None]:
@@ -104,9 +110,13 @@ def upgrade(engine: Engine) -> State:
     with engine.begin() as connection:
         lock(connection)
         before = state(connection)
+        if before.revision is not None and before.revision > HEAD:  # newer code was here; migrations only add
+            return before
         migration = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        are_there = before.revision is None and set(METADATA.tables) <= before.tables  # and only not noted
+        steps = [] if are_there else [*scripts.iterate_revisions("head", before.revision or "base")]
         with Operations.context(migration):
-            for script in reversed([*scripts.iterate_revisions("head", before.revision or "base")]):
+            for script in reversed(steps):
                 script.module.upgrade()
         if before.revision != HEAD:
             migration.stamp(scripts, "head")

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
+from monitoring.storage.revisions import NotReadyError
+
 LOG = logging.getLogger("bentoml.fraud")
 
 _HOLD = getattr(os, "O_PATH", None)  # Linux; closing such a descriptor lets go of none of SQLite's locks
@@ -44,9 +46,12 @@ class SQLiteFile:
         """Make way for a file that may be new: its folder, and nothing written ahead for the one before.
 
         SQLite would put that into the new one. After the last connection was closed there is none, unless others read.
-        Raises OSError where the folder cannot be made or written, or the file: in better words than SQLite's.
+        Raises NotReadyError where the folder cannot be made or written, or the file: in better words than SQLite's.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise NotReadyError(str(error)) from None
         _check_writable(self.path.parent)
         if self.path.exists():
             _check_writable(self.path)
@@ -68,10 +73,24 @@ class SQLiteFile:
 
     @contextmanager
     def written(self) -> Iterator[None]:
-        """Around a transaction and its connection. Raises ReplacedError where it went into a file that is gone."""
+        """Around a transaction and its connection. Raises ReplacedError where it went into a file that is gone.
+
+        Another thread may meanwhile have remembered the file that came in its place.
+        """
+        before = self._known
         yield
         self._known_ahead = _look(self._ahead[0])
-        if self.is_lost:
+        if before is not None:
+            self._compare(before)
+
+    def check(self) -> None:
+        """Raise ReplacedError where the file is not the one that was remembered."""
+        if self._known is not None:
+            self._compare(self._known)
+
+    def _compare(self, known: os.stat_result) -> None:
+        now = _look(self.path)
+        if now is None or now.st_size == 0 or not _are_one(now, known):
             raise ReplacedError(f"{self.path} was deleted, emptied or replaced while it was written")
 
     def _let_go(self) -> None:
@@ -86,7 +105,7 @@ class SQLiteFile:
 
 def _check_writable(path: Path) -> None:
     if not os.access(path, os.W_OK):
-        raise PermissionError(
+        raise NotReadyError(
             f"{path} belongs to user {path.stat().st_uid} and cannot be written by user {os.geteuid()}, the service's; "
             f"`chown {os.geteuid()} {path}`, or mount it to be written"
         )

@@ -1,7 +1,8 @@
 """The tables of the database, as this code reads and writes them; ``migrations`` makes them. Times are seconds since
 1970, UTC."""
 
-from dataclasses import dataclass
+import hashlib
+import json
 from typing import NamedTuple
 
 from sqlalchemy import (
@@ -24,11 +25,12 @@ METADATA = MetaData()
 ORIGINS = Table(
     "fraud_origins",
     METADATA,
-    Column("id", Integer, Identity(), primary_key=True),
+    Column("id", BigInteger, primary_key=True, autoincrement=False),  # a hash of what follows
     Column("model_version", String(64), nullable=False),
     Column("schema_hash", String(12), nullable=False),
     Column("threshold", Float(53)),  # NULL in what was moved from the table of before
     Column("key_name", String(64)),  # whose API key called
+    Column("key_fingerprint", String(16)),  # of the secret that keys were hashed with
     Column("policy", String(64)),  # room for what comes: nothing writes it yet
 )
 """What many predictions have in common: said once, for a row of theirs costs by the column."""
@@ -37,7 +39,7 @@ DECISIONS = Table(
     "fraud_decisions",
     METADATA,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True),
-    Column("origin_id", Integer, nullable=False),
+    Column("origin_id", BigInteger, nullable=False),
     Column("scored_at", Float(53), nullable=False, index=True),
     Column("transaction_id", String(64)),
     Column("request_id", String(128)),
@@ -86,21 +88,26 @@ NEEDED = {DECISIONS: _ADDED, ORIGINS: _ADDED, SCHEMAS: _ADDED, LABELS: (*_ADDED,
 """What the service does with each table."""
 
 
-@dataclass(frozen=True, eq=False)
-class Origin:
-    """Which model said something, of which schema, with which threshold, and to whose key. Compared by identity, which
-    is quicker: whoever says the same again, says it with the same one."""
+class Origin(NamedTuple):
+    """Which model said something, of which schema, with which threshold, to whose key, and what hashed its keys."""
 
     model_version: str
     schema_hash: str
-    threshold: float | None
-    key_name: str | None
+    threshold: float | None = None
+    key_name: str | None = None
+    key_fingerprint: str | None = None
+
+    @property
+    def number(self) -> int:
+        """The same in every database, so that none has to be asked: 63 bits of a hash."""
+        digest = hashlib.blake2b(json.dumps(self).encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") >> 1
 
 
 class LoggedPrediction(NamedTuple):
     """One prediction, as ``fraud_decisions`` has it. ``sent``: see ``storage.sent``."""
 
-    origin: Origin
+    origin_id: int
     scored_at: float
     transaction_id: str | None
     request_id: str | None

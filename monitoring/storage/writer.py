@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from fraud.schema import Schema
 from monitoring import database
 from monitoring.record_metrics import RecordMetrics
-from monitoring.storage.tables import LoggedPrediction
+from monitoring.storage.tables import LoggedPrediction, Origin
 
 LOG = logging.getLogger("bentoml.fraud")
 
@@ -25,21 +25,22 @@ SAY_SECONDS = 60.0
 class BatchWriter:
     """Writes batches to ``engine`` in the thread that calls.
 
-    ``schemas``: of the rows that come, by the hash that these name. ``stop``: the service ends, so hurry.
-    ``give_up``: its time is over. ``waiting`` is called at each failure.
+    ``origins``: of the rows that come, by number; ``schemas``: those that these name, by hash. ``stop``: the service
+    ends, so hurry. ``give_up``: its time is over. ``waiting`` is called at each failure.
     """
 
     def __init__(
         self,
         engine: Engine,
         metrics: RecordMetrics,
+        origins: Mapping[int, Origin],
         schemas: Mapping[str, Schema],
         stop: Event,
         give_up: Event,
         waiting: Callable[[], None],
     ) -> None:
         self._engine = engine
-        self._schemas = schemas
+        self._origins, self._schemas = origins, schemas
         self._metrics = metrics
         self._stop = stop
         self._give_up = give_up
@@ -49,20 +50,20 @@ class BatchWriter:
         self._tried_at = 0.0
         self._is_ready = True
 
-    def write(self, batch: Sequence[LoggedPrediction]) -> None:
-        """Write ``batch``; a row that the database refuses is lost and counted, and costs no other.
+    def write(self, batch: Sequence[LoggedPrediction]) -> int:
+        """Write ``batch``; how many are written or lost, all of them unless the time was over before.
 
-        Where it refuses any row, the table is at fault, and rows wait.
+        A row that the database refuses is lost and counted, and costs no other. Where it refuses any row, the table is
+        at fault, and rows wait.
         """
         failures = 0
         while not self._give_up.is_set():
             try:
                 database.prepare(self._engine, self._metrics.reopened)
-                database.insert(self._engine, batch, dict(self._schemas))
+                database.insert(self._engine, batch, dict(self._origins), dict(self._schemas))
             except database.AWAY as error:
                 if isinstance(error, database.REFUSED) and database.takes_rows(self._engine):
-                    self._write_apart(batch, error)
-                    return
+                    return self._write_apart(batch, error)
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
                 self._trouble(error)
@@ -72,7 +73,8 @@ class BatchWriter:
             else:
                 self._metrics.written(len(batch))
                 self._no_trouble()
-                return
+                return len(batch)
+        return 0
 
     def open(self) -> None:
         """Look at the database before the first row: what is wrong with it is said at the start."""
@@ -107,15 +109,14 @@ class BatchWriter:
         self._is_ready = True
         self._metrics.writable()
 
-    def _write_apart(self, batch: Sequence[LoggedPrediction], error: Exception) -> None:
+    def _write_apart(self, batch: Sequence[LoggedPrediction], error: Exception) -> int:
         """Halve until the rows that are refused stand alone."""
         if len(batch) > 1:
             middle = len(batch) // 2
-            self.write(batch[:middle])
-            self.write(batch[middle:])
-            return
+            return self.write(batch[:middle]) + self.write(batch[middle:])
         self._say("the database refuses a prediction: %s", database.line(error))
         self._metrics.dropped("invalid", 1)
+        return 1
 
     def _say(self, words: str, trouble: str) -> None:
         """Another trouble at once, the same seldom."""

@@ -1,9 +1,9 @@
 """What a model's transactions look like on the wire: made once, of its schema and the levels that it has learnt."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fraud.inputs.example import plain
+from fraud.inputs.keys import KeyHasher
 from fraud.inputs.levels import Levels
 from fraud.rows import ID_COLUMN
 from fraud.schema import Schema
@@ -22,11 +22,11 @@ class Contract:
     hashed with before anybody keeps them; without it nobody does.
     """
 
-    def __init__(self, schema: Schema, levels: Levels, hash_key: Callable[[str], str] | None = None) -> None:
+    def __init__(self, schema: Schema, levels: Levels, hash_key: KeyHasher | None = None) -> None:
         self.schema = schema
         self.hash_key = hash_key
         self.served: Served | None = None
-        """The model, once it is loaded: decoded rows carry the contract, so that no other model scores them."""
+        """The model, once it is loaded, by ``load``: rows carry the contract, so that no other model scores them."""
         self.columns = tuple(schema.columns)
         self.amount = schema.position(schema.roles.amount)
         """Where the amount stands in a row array."""
@@ -40,6 +40,12 @@ class Contract:
         self.one, self.row, self.batch = refuse.shapes_of(required or self.columns, required)
         self.invented: dict[str, Any] = plain(schema, levels)
         """A transaction that is valid, made of the schema alone."""
+
+    def load(self, served: "Served") -> None:
+        """Say which model it is, once and for all. Another one needs a contract of its own: rows are under way."""
+        if self.served is not None and self.served.version != served.version:
+            raise ValueError(f"rows of {self.served.version} are under way: {served.version} needs another contract")
+        self.served = served
 
     def may_be_absent(self, name: str) -> bool:
         """Whether a column may be absent, or null."""

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import astuple, fields
 
 import numpy as np
 import pytest
@@ -23,6 +22,7 @@ from tests.components import Postgres
 from tests.components.postgres import PASSWORD
 from tests.e2e.conftest import BUCKET, REPOSITORY
 from tests.monitoring.records import DAY, HASH, NOW, scored
+from tests.monitoring.records import ORIGINS as RECORDED
 from tests.ulb import COLUMNS
 from training import data
 
@@ -95,7 +95,9 @@ def test_many_replicas_may_start_and_write_at_once(postgres, engine):
         revisions.upgrade(engines[number])
         prepare(engines[number])
         for batch in range(5):
-            insert(engines[number], [scored(f"{number}-{batch}-{row}") for row in range(50)], {HASH: default()})
+            insert(
+                engines[number], [scored(f"{number}-{batch}-{row}") for row in range(50)], RECORDED, {HASH: default()}
+            )
 
     assert run_together([lambda number=number: work(number) for number in range(8)]) == []
     [one.dispose() for one in engines]
@@ -123,13 +125,13 @@ def test_labels_of_many_callers_replace_each_other(postgres, engine):
 def test_what_is_inserted_comes_back(engine):
     """Each value in its column, with and without id and features."""
     given = [scored("a", flagged=True), scored(None, row=None)]
-    insert(engine, given, {HASH: default()})
+    insert(engine, given, RECORDED, {HASH: default()})
     own = [DECISIONS.c[name] for name in LoggedPrediction._fields[1:]]
-    origin = [ORIGINS.c[one.name] for one in fields(Origin)]
+    origin = [ORIGINS.c[name] for name in Origin._fields]
     joined = select(*own, *origin).join(ORIGINS, ORIGINS.c.id == DECISIONS.c.origin_id).order_by(DECISIONS.c.id)
     with engine.connect() as connection:
         rows = connection.execute(joined).all()
-    assert [tuple(row) for row in rows] == [(*one[1:], *astuple(one.origin)) for one in given]
+    assert [tuple(row) for row in rows] == [(*one[1:], *RECORDED[one.origin_id]) for one in given]
 
 
 @pytest.mark.parametrize("unlabelled", ["legitimate", "unknown"])
@@ -150,7 +152,7 @@ def test_live_quality_is_that_of_sqlite(engine, tmp_path, unlabelled):
     lite = connect(f"sqlite:///{tmp_path}/fraud.sqlite")
     prepare(lite)
     for one in (engine, lite):
-        insert(one, rows, {HASH: default()})
+        insert(one, rows, RECORDED, {HASH: default()})
         put_labels(one, truth, "import", NOW)
         answers.append(quality.measure(one, now=NOW, delay_days=7, window_days=30, unlabelled=unlabelled))
     lite.dispose()
@@ -169,6 +171,7 @@ def test_the_loop_closes(postgres, engine, s3, tmp_path, monkeypatch):
             scored(f"t{number}", row=row.astype("<f8").tobytes())._replace(scored_at=now - 10 * DAY + number)
             for number, row in enumerate(sample.rows)
         ],
+        RECORDED,
         {HASH: default()},
     )
     file = tmp_path / "labels.csv"
@@ -206,12 +209,12 @@ def test_the_loop_closes(postgres, engine, s3, tmp_path, monkeypatch):
 def test_a_purge_leaves_the_writer_alone(postgres, engine, monkeypatch):
     """Thousands of old rows go in chunks while another engine inserts: nobody fails, and no young row is lost."""
     monkeypatch.setattr(purging, "CHUNK_ROWS", 500)
-    insert(engine, [scored(f"old{number}", 100) for number in range(5_000)], {HASH: default()})
+    insert(engine, [scored(f"old{number}", 100) for number in range(5_000)], RECORDED, {HASH: default()})
     writer = connect(postgres.url)
     purged = []
     works = [
         lambda: purged.append(purging.purge(engine, NOW - 90 * DAY)),
-        lambda: [insert(writer, [scored(f"new{number}", 1)], {}) for number in range(300)],
+        lambda: [insert(writer, [scored(f"new{number}", 1)], RECORDED, {}) for number in range(300)],
     ]
     assert run_together(works) == []
     writer.dispose()
@@ -221,7 +224,7 @@ def test_a_purge_leaves_the_writer_alone(postgres, engine, monkeypatch):
 
 def test_a_transaction_is_deleted_everywhere(postgres, engine):
     """By the command: predictions and label, of the ids given and no others."""
-    insert(engine, [scored("a"), scored("a"), scored("b")], {HASH: default()})
+    insert(engine, [scored("a"), scored("a"), scored("b")], RECORDED, {HASH: default()})
     put_labels(engine, [("a", True), ("b", True)], "import", NOW)
     _, document, _ = labels(postgres.url, "delete", "a")
     assert document == {"deleted": {"predictions": 2, "labels": 1}}
@@ -230,11 +233,11 @@ def test_a_transaction_is_deleted_everywhere(postgres, engine):
 
 def test_an_outage_is_told_from_a_refusal_and_ends(postgres, engine):
     """While the server is down the error says that it is away, without the password; then the same engine works."""
-    insert(engine, [scored("a")], {HASH: default()})
+    insert(engine, [scored("a")], RECORDED, {HASH: default()})
     postgres.stop()
     try:
         with pytest.raises(AWAY) as caught:
-            insert(engine, [scored("b")], {HASH: default()})
+            insert(engine, [scored("b")], RECORDED, {HASH: default()})
         assert "refused" in line(caught.value)
         assert PASSWORD not in str(caught.value) + line(caught.value)
         code, _, error = labels(postgres.url, "report")
@@ -242,7 +245,7 @@ def test_an_outage_is_told_from_a_refusal_and_ends(postgres, engine):
         assert PASSWORD not in error
     finally:
         postgres.start()
-    insert(engine, [scored("b")], {HASH: default()})
+    insert(engine, [scored("b")], RECORDED, {HASH: default()})
     assert count(engine, DECISIONS) == 2
 
 
@@ -265,7 +268,7 @@ def test_a_user_who_may_not_make_tables_can_write_to_those_there_are(postgres, e
         for grant in re.findall(r"GRANT [^;]*;", revisions.problem(writer)):
             connection.execute(text(grant))
     prepare(writer)
-    insert(writer, [scored("a", schema=HASH)], {HASH: default()})
+    insert(writer, [scored("a", schema=HASH)], RECORDED, {HASH: default()})
     writer.dispose()
     with engine.begin() as connection:
         connection.execute(text("DROP OWNED BY writer"))
@@ -275,7 +278,7 @@ def test_a_user_who_may_not_make_tables_can_write_to_those_there_are(postgres, e
 
 def test_the_log_keeps_all_inputs(engine):
     """240 bytes a row, as training takes them out again."""
-    insert(engine, [scored("a", time=5.0)], {HASH: default()})
+    insert(engine, [scored("a", time=5.0)], RECORDED, {HASH: default()})
     with engine.connect() as connection:
         row = connection.execute(select(DECISIONS.c.sent)).scalar_one()
     assert np.frombuffer(row, "<f8").shape == (len(COLUMNS),)

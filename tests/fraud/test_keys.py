@@ -133,6 +133,7 @@ def test_a_key_may_be_listed_twice():
         (f"shop:{DIGEST},other:{DIGEST}", "one name for each key"),
         (f"{OTHER_DIGEST[:8]}:{DIGEST},{OTHER_DIGEST}", "each name once"),
         (f"{KEY}:{DIGEST}", "not the key itself"),
+        (f"{KEY}:{'ab' * 32},{DIGEST}", "nor another one"),
     ],
 )
 def test_what_is_no_list_of_keys_is_refused_and_not_shown(text, expected):

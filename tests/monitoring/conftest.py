@@ -5,7 +5,8 @@ import pytest
 
 from fraud.schema import default
 from monitoring import database
-from monitoring.storage.tables import LoggedPrediction, Origin
+from monitoring.storage.tables import LoggedPrediction
+from tests.monitoring.records import ORIGINS, origin
 from tests.ulb import COLUMNS
 
 SCHEMA = default().hash[:12]
@@ -38,9 +39,8 @@ def predict(engine):
         values[COLUMNS.index("Amount")] = abs(values[-1])
         row = values.astype("<f8").tobytes() if features else None
         at, score = now - age_days * DAY, 0.9 * flagged
-        origin = Origin(version, schema, 0.5, None)
-        scored = LoggedPrediction(origin, at, name, None, score, flagged, values[-1], row)
-        database.insert(engine, [scored], {SCHEMA: default()})
+        scored = LoggedPrediction(origin(version, schema), at, name, None, score, flagged, values[-1], row)
+        database.insert(engine, [scored], ORIGINS, {SCHEMA: default()})
         return values
 
     return add

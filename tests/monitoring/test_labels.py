@@ -9,10 +9,14 @@ import pandas as pd
 import pytest
 
 from fraud import command
-from fraud.schema import default
+from fraud.rows import pack
+from fraud.schema import default, parse
+from fraud.settings import Settings
 from monitoring import __main__ as program
 from monitoring import database
 from monitoring.storage.tables import DECISIONS, LABELS, LoggedPrediction, Origin
+from tests.monitoring.conftest import SCHEMA
+from tests.monitoring.records import ORIGINS, features, origin
 from tests.ulb import COLUMNS, LABEL
 from training import data
 
@@ -280,10 +284,9 @@ def test_a_row_is_exported_once_and_again_when_its_label_comes_late(call, scored
     assert code == 1
     assert "no labelled transaction to export" in err
     call("import", csv(tmp_path, "transaction_id,is_fraud\nt8,1\n"))
-    assert call("export", tmp_path / "three.parquet")[1] | {"file": "", "schema": {}} == {
-        "schema": {},
-        "rows": 1, "frauds": 1, "labelled": 1, "left_out": {"other_schema": 0, "without_features": 0}, "file": "",
-    }  # fmt: skip
+    _, result, _ = call("export", tmp_path / "three.parquet")
+    assert (result["rows"], result["frauds"], result["labelled"]) == (1, 1, 1)
+    assert result["left_out"] == {"other_schema": 0, "without_features": 0, "other_secret": 0}
     assert call("export", tmp_path / "four.parquet", "--again")[1]["rows"] == 10
 
 
@@ -294,7 +297,46 @@ def test_what_cannot_train_is_left_out_and_counted(call, predict, scored, tmp_pa
     call("import", csv(tmp_path, "transaction_id,is_fraud\nt0,1\ns,1\nf,1\n"))
     _, result, _ = call("export", tmp_path / "one.parquet")
     assert result["rows"] == 10
-    assert result["left_out"] == {"other_schema": 1, "without_features": 1}
+    assert result["left_out"] == {"other_schema": 1, "without_features": 1, "other_secret": 0}
+
+
+def test_keys_of_another_secret_are_left_out_and_named(call, engine, scored, monkeypatch, tmp_path):
+    """They would be other cards; what was hashed with the secret at hand, and what has no keys, is exported."""
+    monkeypatch.setenv("FRAUD_KEY_SECRET", "a" * 32)
+    own = Settings.from_env().key_hasher.fingerprint
+    known = {
+        one.number: one
+        for one in (Origin("v1", SCHEMA, 0.5, None, "0123456789abcdef"), Origin("v1", SCHEMA, 0.5, None, own))
+    }
+    rows = [
+        LoggedPrediction(number, time.time() - 864_000, f"k{number}", None, 0.5, True, 1.0, features())
+        for number in known
+    ]
+    database.insert(engine, rows, known, {})
+    frauds = "".join(f"k{number},1\n" for number in known)
+    call("import", csv(tmp_path, f"transaction_id,is_fraud\n{frauds}"))
+    _, result, _ = call("export", tmp_path / "one.parquet", "--labelled-only")
+    assert (result["rows"], result["left_out"]["other_secret"]) == (1, 1)
+    code, _, error = call("export", tmp_path / "two.parquet", "--labelled-only")
+    assert (code, "1 other secret" in error, "FRAUD_KEY_SECRET of 0123456789abcdef" in error) == (1, True, True)
+
+
+def test_a_schema_is_chosen_by_name_or_hash(call, engine, scored, tmp_path):
+    """Without one it is that of the last prediction; a name that nobody knows is refused with those there are."""
+    own = parse('name = "own"\n[roles]\nlabel = "y"\n[columns.a]\nkind = "category"\n', "own.toml")
+    made = Origin("v1", own.hash[:12], 0.5)
+    row = LoggedPrediction(
+        made.number, time.time() - 700_000, "own-1", None, 0.5, True, None, pack(np.array([-1.0])) + b'["new"]'
+    )
+    database.insert(engine, [row], {made.number: made}, {own.hash[:12]: own})
+    call("import", csv(tmp_path, "transaction_id,is_fraud\nt0,1\nown-1,1\n"))
+    _, result, _ = call("export", tmp_path / "one.parquet", "--again")
+    assert (result["schema"]["name"], result["rows"], result["left_out"]["other_schema"]) == ("own", 1, 10)
+    assert pd.read_parquet(tmp_path / "one.parquet").to_dict("records") == [{"a": "new", "y": 1}]
+    _, result, _ = call("export", tmp_path / "two.parquet", "--again", "--schema", "creditcard")
+    assert (result["rows"], result["left_out"]["other_schema"]) == (10, 1)
+    code, _, error = call("export", tmp_path / "three.parquet", "--schema", "nobody's")
+    assert (code, "the log has creditcard" in error, f"own ({own.hash[:12]})" in error) == (1, True, True)
 
 
 def test_an_export_that_fails_marks_nothing(call, scored, tmp_path):
@@ -374,12 +416,11 @@ def test_wrong_usage_is_exit_code_2(call):
 def test_many_rows_are_judged_in_the_database(engine):
     """Fifty thousand predictions give one row back, and every one is counted."""
     random = np.random.default_rng(0)
-    origin = Origin("v1", "x", 0.5, None)
     rows = [
-        LoggedPrediction(origin, time.time() - 864_000, f"n{number}", None, 0.5, bool(flag), 1.0)
+        LoggedPrediction(origin("v1", "x"), time.time() - 864_000, f"n{number}", None, 0.5, bool(flag), 1.0)
         for number, flag in enumerate(random.random(50_000) < 0.01)
     ]
-    database.insert(engine, rows, {})
+    database.insert(engine, rows, ORIGINS, {})
     database.put_labels(engine, [(f"n{number}", True) for number in range(100)], "import", time.time())
     from monitoring import quality
 

@@ -171,7 +171,7 @@ def test_many_calls_are_written_together(records, tmp_path, monkeypatch):
     """A thousand answers that waited take few transactions."""
     inserts, real = [], database.insert
     monkeypatch.setattr(
-        database, "insert", lambda engine, batch, known: inserts.append(len(batch)) or real(engine, batch, known)
+        database, "insert", lambda engine, batch, *known: inserts.append(len(batch)) or real(engine, batch, *known)
     )
     kept = records()
     for values in rows(1000):
@@ -186,9 +186,9 @@ def test_what_comes_while_rows_are_written_gathers(records, tmp_path, monkeypatc
     """A busy service must not make the writer write a few rows at a time, without a pause: that costs the most."""
     kept, real = records(), database.insert
 
-    def insert(engine, batch, schemas):
+    def insert(engine, batch, *known):
         finished(kept.log.add_many(sent(rows(1), [""]), answers(1)))
-        real(engine, batch, schemas)
+        real(engine, batch, *known)
 
     monkeypatch.setattr(database, "insert", insert)
     finished(kept.log.add_many(sent(rows(2), ["", ""]), answers(2)))
@@ -278,7 +278,7 @@ def test_a_database_that_comes_back_gets_everything(records, registry, tmp_path)
     blocked.execute("drop table fraud_decisions")  # whoever cleans up too much
     blocked.execute("begin exclusive")
     finished(kept.log.add_many(sent(rows(2), ["second", "third"]), answers(2)))
-    time.sleep(0.2)
+    until(lambda: registry.get_sample_value("fraud_log_unwritable") == 1)
     assert kept.log.pending == 2
     blocked.close()
     until(lambda: kept.log.pending == 0)

@@ -14,8 +14,9 @@ from fraud.schema import default
 from monitoring import database
 from monitoring.storage import moving, revisions
 from monitoring.storage.revisions import NotReadyError
-from monitoring.storage.tables import DECISIONS, LABELS, METADATA, ORIGINS, SCHEMAS
+from monitoring.storage.tables import DECISIONS, METADATA, ORIGINS, SCHEMAS, Origin
 from tests.monitoring.records import HASH, features, scored
+from tests.monitoring.records import ORIGINS as RECORDED
 
 OLDEST = """
 CREATE TABLE predictions (
@@ -90,7 +91,9 @@ def test_a_database_of_before_is_waited_for_and_then_moved(path, engine, more):
     columns = (DECISIONS.c.transaction_id, DECISIONS.c.scored_at, DECISIONS.c.sent)
     assert kept(engine, *columns) == [(f"t{number}", float(number), features()) for number in range(3)]
     with engine.connect() as connection:
-        assert connection.execute(ORIGINS.select()).all() == [(1, "v0", HASH, None, None, None)]
+        assert connection.execute(ORIGINS.select()).all() == [
+            (Origin("v0", HASH).number, "v0", HASH, None, None, None, None)
+        ]
     with engine.connect() as connection:
         assert connection.execute(SCHEMAS.select().with_only_columns(SCHEMAS.c.hash, SCHEMAS.c.name)).all() == [
             (HASH, default().name)
@@ -141,11 +144,41 @@ def test_an_upgrade_that_fails_leaves_what_was_there(path, engine):
     assert set(inspect(engine).get_table_names()) == {"predictions", "labels", "fraud_schemas"}
 
 
+def test_the_upgrade_of_older_code_leaves_newer_tables(engine):
+    """Code was rolled back, and somebody runs its command."""
+    revisions.upgrade(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE fraud_version SET version_num = '9999'")
+    assert revisions.upgrade(engine).revision == "9999"
+    with engine.connect() as connection:
+        assert revisions.state(connection).revision == "9999"
+
+
+def test_tables_that_nobody_noted_are_noted(engine):
+    """Such as after a restore of the data alone."""
+    revisions.upgrade(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM fraud_version")
+    revisions.upgrade(engine)
+    assert revisions.problem(engine) is None
+
+
+def test_what_the_service_would_make_itself_is_no_problem(engine):
+    """A SQLite file without tables; one that somebody dropped a table of."""
+    assert revisions.problem(engine) is None
+    revisions.upgrade(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE fraud_origins")
+    assert revisions.problem(engine) is None
+    database.prepare(engine)
+    assert "fraud_origins" in inspect(engine).get_table_names()
+
+
 def test_a_new_file_is_made_by_the_service(path, engine):
     """It is its own; nobody needs a command before the first row."""
     database.prepare(engine)
     assert set(inspect(engine).get_table_names()) == {*METADATA.tables, revisions.VERSION_TABLE}
-    database.insert(engine, [scored("a")], {HASH: default()})
+    database.insert(engine, [scored("a")], RECORDED, {HASH: default()})
     assert kept(engine, DECISIONS.c.transaction_id) == [("a",)]
 
 
@@ -156,11 +189,11 @@ def test_newer_tables_are_written_to(engine):
         connection.exec_driver_sql("UPDATE fraud_version SET version_num = '9999'")
         connection.exec_driver_sql("ALTER TABLE fraud_decisions ADD COLUMN to_come INTEGER")
     database.prepare(engine)
-    database.insert(engine, [scored("a")], {})
+    database.insert(engine, [scored("a")], RECORDED, {})
     assert revisions.problem(engine) is None
 
 
-@pytest.mark.parametrize("name", ["fraud_decisions", "fraud_schemas", "labels"])
+@pytest.mark.parametrize("name", ["fraud_decisions", "fraud_origins", "fraud_schemas", "labels"])
 def test_a_table_of_somebody_elses_is_named(path, name):
     """Not written to, and not changed."""
     engine = database.connect(f"sqlite:///{path}")
@@ -195,4 +228,3 @@ def test_a_row_that_cannot_be_at_fault_tells_whose_fault_it_is(engine):
         columns = ", ".join(column.name for column in DECISIONS.columns)
         connection.exec_driver_sql(f"CREATE TABLE fraud_decisions ({columns}, theirs INTEGER NOT NULL)")
     assert not database.takes_rows(engine)
-    assert LABELS.name in inspect(engine).get_table_names()

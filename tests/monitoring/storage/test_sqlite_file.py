@@ -176,6 +176,69 @@ def test_what_was_written_ahead_for_the_old_file_stays_out_of_the_new_one(kept):
         assert kept.names() == ["first", "second"]
 
 
+def test_rows_under_way_when_the_file_goes_are_written_to_the_next(kept, monkeypatch):
+    """Also where another thread has looked at the new file meanwhile: no row is taken for written that is gone."""
+    real = database._insert
+
+    def replaced(*shape):
+        monkeypatch.setattr(database, "_insert", real)
+        kept.path.unlink()
+        assert kept.records.put_label("a", is_fraud=True)  # makes the new file
+        return real(*shape)
+
+    monkeypatch.setattr(database, "_insert", replaced)
+    kept.add("under way")
+    kept.wait()
+    kept.add("after")
+    kept.wait()
+    assert kept.names() == ["under way", "after"]
+    with closing(sqlite3.connect(kept.path)) as connection:
+        joined = "select count(*) from fraud_decisions join fraud_origins o on o.id = origin_id"
+        assert connection.execute(joined).fetchone() == (2,)
+
+
+def test_a_file_moved_in_place_before_the_first_statement_is_not_written_as_the_one_before(kept, monkeypatch):
+    """Between the look and the transaction: its rows are there once."""
+    copy, real = backup(kept), database.prepare
+
+    def prepare(*arguments):
+        real(*arguments)
+        if copy.exists():
+            copy.rename(kept.path)
+
+    monkeypatch.setattr(database, "prepare", prepare)
+    kept.add("second")
+    kept.wait()
+    assert kept.names() == ["first", "second"]
+
+
+def test_origins_that_somebody_deleted_are_said_again(kept):
+    """Each transaction brings its own: what it writes can be read, whatever was done to the tables before."""
+    with closing(sqlite3.connect(kept.path)) as connection, connection:
+        connection.execute("delete from fraud_origins")
+        connection.execute("delete from fraud_schemas")
+    kept.add("second")
+    kept.wait()
+    with closing(sqlite3.connect(kept.path)) as connection:
+        joined = "fraud_decisions join fraud_origins o on o.id = origin_id join fraud_schemas s on s.hash = schema_hash"
+        assert connection.execute(f"select count(*) from {joined}").fetchone() == (2,)  # noqa: S608
+
+
+@pytest.mark.parametrize("table", ["fraud_origins", "fraud_schemas"])
+def test_a_table_that_refuses_what_rows_name_keeps_them_waiting(kept, table):
+    """It is no row's fault: all are written once the rule is gone."""
+    with closing(sqlite3.connect(kept.path)) as connection, connection:
+        connection.execute(f"delete from {table}")  # noqa: S608
+        connection.execute(f"create trigger no before insert on {table} begin select raise(abort, 'theirs'); end")
+    kept.add("second", "third")
+    wait_until(lambda: kept.registry.get_sample_value("fraud_log_unwritable") == 1)
+    assert kept.lost() == 0
+    with closing(sqlite3.connect(kept.path)) as connection, connection:
+        connection.execute("drop trigger no")
+    kept.wait()
+    assert (kept.names(), kept.lost()) == (["first", "second", "third"], 0)
+
+
 def test_a_label_is_not_kept_in_a_file_that_is_gone(kept):
     """Feedback goes to the file that is there."""
     kept.path.unlink()

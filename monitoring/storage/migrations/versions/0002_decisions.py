@@ -14,17 +14,18 @@ def upgrade() -> None:
     """New tables; none that was there is changed."""
     op.create_table(
         "fraud_origins",
-        sa.Column("id", sa.Integer, sa.Identity(), primary_key=True),
+        sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("model_version", sa.String(64), nullable=False),
         sa.Column("schema_hash", sa.String(12), nullable=False),
         sa.Column("threshold", sa.Float(53)),
         sa.Column("key_name", sa.String(64)),
+        sa.Column("key_fingerprint", sa.String(16)),
         sa.Column("policy", sa.String(64)),
     )
     op.create_table(
         "fraud_decisions",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), sa.Identity(), primary_key=True),
-        sa.Column("origin_id", sa.Integer, nullable=False),
+        sa.Column("origin_id", sa.BigInteger, nullable=False),
         sa.Column("scored_at", sa.Float(53), nullable=False),
         sa.Column("transaction_id", sa.String(64)),
         sa.Column("request_id", sa.String(128)),
