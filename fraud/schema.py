@@ -76,11 +76,9 @@ class Column(_Declared):
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Lowest and highest value, in the column's own unit; float32's where none is declared."""
-        return (
-            -FLOAT32_MOST if self.minimum is None else self.minimum,
-            FLOAT32_MOST if self.maximum is None else self.maximum,
-        )
+        """Lowest and highest value, in the column's own unit; the calendar's or float32's where none is declared."""
+        low, high = times.CALENDAR if self.kind == "time" else (-FLOAT32_MOST, FLOAT32_MOST)
+        return low if self.minimum is None else self.minimum, high if self.maximum is None else self.maximum
 
 
 class Roles(_Declared):

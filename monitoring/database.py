@@ -30,6 +30,15 @@ REFUSED = (exc.IntegrityError, exc.DataError)
 AWAY = (exc.SQLAlchemyError, OSError)
 """Anything else: it cannot be reached, is busy, full, damaged, not ready: the same may work later."""
 
+_POSTGRES = {
+    "connect_timeout": CONNECT_SECONDS,
+    "client_encoding": "utf8",  # a server of SQL_ASCII has none of its own
+    "tcp_user_timeout": 15_000,  # ms that a server which hangs may say nothing
+    "prepare_threshold": None,  # behind a pooler the next transaction may be on a connection that prepared nothing
+}
+_LIMITS = "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '30s'"
+"""Of a transaction that writes: who waits for ever is seen by nobody."""
+
 _prepared: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 _files: "weakref.WeakKeyDictionary[Engine, SQLiteFile]" = weakref.WeakKeyDictionary()
 """Of each engine of SQLite."""
@@ -60,8 +69,7 @@ def connect(url: str) -> Engine:
             pool_pre_ping=True,
             pool_size=2,
             pool_timeout=CONNECT_SECONDS,
-            # no prepared statements: behind a pooler the next transaction may be on a connection that has none of them
-            connect_args={"connect_timeout": CONNECT_SECONDS, "prepare_threshold": None},
+            connect_args=_POSTGRES,
         )
     except (exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError):
         raise SettingsError(f"FRAUD_DATABASE_URL is no database: expected {DATABASE_URL_FORM}") from None
@@ -129,6 +137,8 @@ def writing(engine: Engine) -> Iterator[Connection]:
     with file.written() if file else nullcontext(), engine.begin() as connection:
         if file is not None:
             file.check()  # it may have gone since it was prepared; nothing is written yet
+        else:
+            connection.exec_driver_sql(_LIMITS)
         yield connection
 
 
@@ -146,6 +156,15 @@ def insert(
             raise NotReadyError(line(error)) from None
         for start in range(0, len(rows), ROWS_A_STATEMENT):
             _add(connection, rows[start : start + ROWS_A_STATEMENT])
+
+
+def is_a_rows_fault(engine: Engine, error: Exception) -> bool:
+    """Whether the database refused a row for what it holds, as it takes another, which cannot be at fault.
+
+    A number that is there twice is given by the database itself: its sequence is behind, as after a restore.
+    """
+    is_number = getattr(getattr(error, "orig", None), "sqlstate", None) == "23505"
+    return isinstance(error, REFUSED) and not is_number and takes_rows(engine)
 
 
 def takes_rows(engine: Engine) -> bool:

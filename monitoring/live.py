@@ -28,6 +28,7 @@ class QualityPublisher:
         self._metrics = metrics
         self._settings = settings
         self._lease: IO[str] | None = None
+        self._said_at = -EVERY_SECONDS
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fraud-live", daemon=True)
 
@@ -63,7 +64,9 @@ class QualityPublisher:
                 unlabelled=settings.unlabelled,
             )
         except database.AWAY as error:
-            LOG.warning("live quality is not up to date: %s", database.line(error))
+            if time.monotonic() - self._said_at >= EVERY_SECONDS:
+                self._said_at = time.monotonic()
+                LOG.warning("live quality is not up to date: %s", database.line(error))
         else:
             self._metrics.describe_quality(qualities, self._delay_seconds)
 

@@ -185,6 +185,11 @@ class PredictionLog:
                 break  # nothing was left; what has come since gathers, for small batches cost the most
         self._publish_pending()
 
+    def publish(self) -> None:
+        """Publish how many rows wait, and whether the writer hangs; for who asks once a second."""
+        self._publish_pending()
+        self._batches.watch()
+
     def _publish_pending(self) -> None:
         self._metrics.pending(self.pending)
 

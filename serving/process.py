@@ -69,7 +69,10 @@ def metrics() -> FraudMetrics:
 @cache
 def records() -> Records | None:
     """The prediction log of this worker process; None without a database."""
-    return open_records(settings(), metrics().records)
+    found = open_records(settings(), metrics().records)
+    if found is not None:
+        metrics().flush_with(found.log.publish)
+    return found
 
 
 @cache

@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 _QUARTER = 900
 """Seconds: offsets from UTC change at whole quarters of an hour."""
 
+CALENDAR = (-62_135_596_800.0, 253_402_300_799.0)
+"""The first second of the year 1 and the last of 9999: what is written as a time of day lies between."""
+
 
 @cache
 def zone_of(name: str) -> ZoneInfo:

@@ -174,9 +174,12 @@ def _text(cell: object) -> str:
 def written(values: NDArray[np.float64], column: Column) -> Any:  # noqa: ANN401 - what pandas takes as a column
     """Numbers of a row array ``(n,)`` as cells that are read back equal: timestamps of times that have a zone or a
     form of text."""
-    if column.kind == "time" and (column.format or column.zone):
-        return pd.to_datetime(values, unit="s", utc=True)
-    return values
+    if column.kind != "time" or not (column.format or column.zone):
+        return values
+    clock = np.full(len(values), np.datetime64("NaT", "us"))
+    known = np.isfinite(values)
+    clock[known] = np.round(values[known] * 1e6).astype(np.int64).astype("datetime64[us]")
+    return pd.DatetimeIndex(clock).tz_localize("UTC")
 
 
 def written_labels(frauds: NDArray[Any], fraud: Sequence[str] | None) -> NDArray[Any]:

@@ -64,13 +64,15 @@ def _move_some(engine: Engine) -> int:
 
 def _copy(connection: Connection, some: str) -> None:
     """With thresholds and keys that nobody knows any more. Inputs were kept of the default schema alone."""
+    there = {column["name"] for column in inspect(connection).get_columns(OLD)}
+    sources = [name if name in there else "NULL" for name in _COPIED]  # the oldest have no request ids
     said = connection.exec_driver_sql(f"SELECT DISTINCT model_version, schema_hash FROM {OLD} WHERE {some}")  # noqa: S608
     known = [Origin(one.model_version, one.schema_hash) for one in said]
     origins.keep(connection, known, {default().hash[:HASH_LENGTH]: default()})
     for origin in known:
         statement = (
             f"INSERT INTO {DECISIONS.name} (origin_id, {', '.join(_COPIED)}, sent) "  # noqa: S608
-            f'SELECT {origin.number}, {", ".join(_COPIED)}, "row" FROM {OLD} '
+            f'SELECT {origin.number}, {", ".join(sources)}, "row" FROM {OLD} '
             f"WHERE {some} AND model_version = :version AND schema_hash = :hash ORDER BY id"
         )
         connection.execute(text(statement), {"version": origin.model_version, "hash": origin.schema_hash})

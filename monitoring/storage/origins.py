@@ -18,15 +18,15 @@ def keep(connection: Connection, origins: Iterable[Origin], schemas: Mapping[str
     Nothing is remembered of what was there the last time: somebody may have brought an older state back.
     """
     for origin in sorted(origins, key=lambda one: one.number):  # two writers in different orders would deadlock
-        _add(connection, ORIGINS, {"id": origin.number, **origin._asdict()})
+        values = {"id": origin.number, **origin._asdict()}
+        connection.execute(dialect(connection).insert(ORIGINS).values(values).on_conflict_do_nothing())
     for name in sorted({origin.schema_hash for origin in origins} & set(schemas)):
         schema = schemas[name]
         values = {"hash": name, "name": schema.name, "document": json.dumps(schema.document())}
-        _add(connection, SCHEMAS, {**values, "first_used_at": time.time()})
-
-
-def _add(connection: Connection, table: Any, values: Mapping[str, Any]) -> None:  # noqa: ANN401
-    connection.execute(dialect(connection).insert(table).values(values).on_conflict_do_nothing())
+        added = dialect(connection).insert(SCHEMAS).values({**values, "first_used_at": time.time()})
+        new = {one: added.excluded[one] for one in ("name", "document")}  # how files spell things is not in the hash
+        is_new = SCHEMAS.c.document != added.excluded.document
+        connection.execute(added.on_conflict_do_update(index_elements=["hash"], set_=new, where=is_new))
 
 
 def dialect(connection: Connection) -> Any:  # noqa: ANN401 - the two have no type in common

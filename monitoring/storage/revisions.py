@@ -5,13 +5,14 @@ file that holds none yet, or has lost some, which is its own. Anything else it w
 the log says what to do. Migrations only add, so that older code goes on where newer tables are.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, Table, inspect, text
 
-from monitoring.storage.tables import METADATA, NEEDED
+from monitoring.storage.tables import LABELS, METADATA, NEEDED
 
 HEAD = "0002"
 """The newest of the migrations, said here too: the service looks without alembic, which is slow to import."""
@@ -97,7 +98,7 @@ def _look(engine: Engine) -> tuple[State, str | None]:
     with engine.connect() as connection:
         found = state(connection)
         rights = _lacking_rights(connection, found) if VERSION_TABLE in found.tables else None
-        return found, rights or found.problem or _foreign(connection)
+        return found, rights or _strange_labels(connection, found) or found.problem or _foreign(connection)
 
 
 def upgrade(engine: Engine) -> State:
@@ -113,7 +114,9 @@ def upgrade(engine: Engine) -> State:
         if before.revision is not None and before.revision > HEAD:  # newer code was here; migrations only add
             return before
         migration = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-        are_there = before.revision is None and set(METADATA.tables) <= before.tables  # and only not noted
+        if strange := _strange_labels(connection, before):
+            raise NotReadyError(strange)
+        are_there = set(METADATA.tables) <= before.tables and _foreign(connection) is None  # and only not noted
         steps = [] if are_there else [*scripts.iterate_revisions("head", before.revision or "base")]
         with Operations.context(migration):
             for script in reversed(steps):
@@ -153,10 +156,15 @@ def _user(connection: Connection) -> Any:  # noqa: ANN401
     return connection.scalar(text("SELECT current_user"))
 
 
-def _foreign(connection: Connection) -> str | None:
+def _strange_labels(connection: Connection, found: State) -> str | None:
+    """The one name that another program may well have taken before us."""
+    return _foreign(connection, [LABELS]) if LABELS.name in found.tables else None
+
+
+def _foreign(connection: Connection, tables: Iterable[Table] = METADATA.sorted_tables) -> str | None:
     """Where a table of one of our names is somebody else's."""
     there = inspect(connection)
-    for table in METADATA.sorted_tables:
+    for table in tables:
         columns = {one["name"]: one for one in there.get_columns(table.name)}
         missing = sorted({column.name for column in table.columns} - set(columns))
         if missing:

@@ -84,7 +84,7 @@ DECISIONS_WITH_LABELS = DECISIONS.join(ORIGINS, ORIGINS.c.id == DECISIONS.c.orig
 """Predictions, each with its origin, and its label where there is one."""
 
 _ADDED = ("SELECT", "INSERT")
-NEEDED = {DECISIONS: _ADDED, ORIGINS: _ADDED, SCHEMAS: _ADDED, LABELS: (*_ADDED, "UPDATE")}
+NEEDED = {DECISIONS: _ADDED, ORIGINS: _ADDED, SCHEMAS: (*_ADDED, "UPDATE"), LABELS: (*_ADDED, "UPDATE")}
 """What the service does with each table."""
 
 

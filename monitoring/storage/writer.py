@@ -18,6 +18,8 @@ RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 """Pauses after one failure, two, ...; the last goes on."""
 LAST_RETRY_SECONDS = 0.5
 """The pause once the service ends."""
+HANG_SECONDS = 15.0
+"""A write that takes longer hangs: in a database that answers nothing, or behind somebody's lock."""
 SAY_SECONDS = 60.0
 """The same trouble is said at most so often."""
 
@@ -48,6 +50,7 @@ class BatchWriter:
         self._said: dict[str, float] = {}
         """Troubles, and when they were said."""
         self._tried_at = 0.0
+        self._began: float | None = None
         self._is_ready = True
 
     def write(self, batch: Sequence[LoggedPrediction]) -> int:
@@ -58,23 +61,32 @@ class BatchWriter:
         """
         failures = 0
         while not self._give_up.is_set():
+            self._began = time.monotonic()
             try:
                 database.prepare(self._engine, self._metrics.reopened)
                 database.insert(self._engine, batch, dict(self._origins), dict(self._schemas))
-            except database.AWAY as error:
-                if isinstance(error, database.REFUSED) and database.takes_rows(self._engine):
+            except Exception as error:  # noqa: BLE001 - a thread that ended would lose all that is to come, unseen
+                if database.is_a_rows_fault(self._engine, error):
                     return self._write_apart(batch, error)
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
+                self._began = None
                 self._trouble(error)
                 self._waiting()
                 database.forget(self._engine)
                 self._rest(pause)
             else:
+                self._began = None
                 self._metrics.written(len(batch))
                 self._no_trouble()
                 return len(batch)
         return 0
+
+    def watch(self) -> None:
+        """From another thread: publish that a write does not come to its end."""
+        began = self._began
+        if began is not None and time.monotonic() - began > HANG_SECONDS:
+            self._metrics.writable(False)
 
     def open(self) -> None:
         """Look at the database before the first row: what is wrong with it is said at the start."""
@@ -92,7 +104,7 @@ class BatchWriter:
         self._tried_at = time.monotonic()
         try:
             work(self._engine, self._metrics.reopened)
-        except database.AWAY as error:
+        except Exception as error:  # noqa: BLE001 - as above
             self._trouble(error)
         else:
             self._no_trouble()
