@@ -118,6 +118,18 @@ def prepare(engine: Engine, reopened: Callable[[], None] = _nobody) -> None:
     _prepared.add(engine)
 
 
+def is_there(engine: Engine) -> bool:
+    """Whether there is something to connect to: a SQLite file comes with the first look at it."""
+    file = _files.get(engine)
+    return file is None or file.path.exists()
+
+
+def make_folder(engine: Engine) -> None:
+    """Of a SQLite file. Raises NotReadyError."""
+    if (file := _files.get(engine)) is not None:
+        file.clear()
+
+
 def look(engine: Engine, reopened: Callable[[], None]) -> None:
     """Prepare a SQLite file anew that is no more what it was; one that nobody has used is left alone."""
     file = _files.get(engine)

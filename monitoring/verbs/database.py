@@ -38,6 +38,7 @@ def _upgrade(_: argparse.Namespace) -> dict[str, Any]:
     from monitoring.storage import moving, revisions
 
     with database.opened(Settings.from_env()) as engine:
+        database.make_folder(engine)
         before = revisions.upgrade(engine)
         moved = moving.move(engine)
     return {"revision": revisions.HEAD, "before": before.revision, "moved_predictions": moved}
@@ -48,6 +49,10 @@ def _status(_: argparse.Namespace) -> CommandResult:
     from monitoring.storage import moving, revisions
 
     with database.opened(Settings.from_env()) as engine:
+        if not database.is_there(engine):  # SQLite would make the file
+            return CommandResult(
+                {"revision": None, "newest": revisions.HEAD, "problem": None, "predictions_to_move": 0}
+            )
         with engine.connect() as connection:
             found = revisions.state(connection)
         problem = revisions.problem(engine)

@@ -23,7 +23,8 @@ class Postgres:
     Postgres refuses to run as root: then it runs as ``nobody``, in a folder of its own that ``nobody`` can reach.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, encoding: str = "UTF8") -> None:
+        self._encoding = encoding
         self._bin = require_postgres()
         self._data = Path(tempfile.mkdtemp(prefix="postgres-"))  # pytest's folders are closed to other users
         self._as_user: list[str] = []
@@ -47,7 +48,16 @@ class Postgres:
         secret = self._data / "password"
         secret.write_text(PASSWORD)
         secret.chmod(0o644)
-        options = ["-U", USER, "--auth=scram-sha-256", f"--pwfile={secret}", "--no-sync", "-E", "UTF8", "--locale=C"]
+        options = [
+            "-U",
+            USER,
+            "--auth=scram-sha-256",
+            f"--pwfile={secret}",
+            "--no-sync",
+            "-E",
+            self._encoding,
+            "--locale=C",
+        ]
         command = [*self._as_user, str(self._bin / "initdb"), "-D", str(self._data / "db"), *options]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd="/")
         assert done.returncode == 0, done.stderr
@@ -70,10 +80,14 @@ class Postgres:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=REPOSITORY, env=env)
         assert done.returncode == 0, done.stderr
 
+    @property
+    def psql(self) -> list[str]:
+        """What runs the statements that come next."""
+        return [str(self._bin / "psql"), self.url, "-tAc"]
+
     def query(self, sql: str) -> str:
         """What ``psql`` prints of one query: values alone."""
-        command = [str(self._bin / "psql"), self.url, "-tAc", sql]
-        return subprocess.run(command, capture_output=True, text=True, timeout=20).stdout.strip()
+        return subprocess.run([*self.psql, sql], capture_output=True, text=True, timeout=20).stdout.strip()
 
     def log(self) -> str:
         return self._process.log()

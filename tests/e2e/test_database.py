@@ -137,6 +137,31 @@ def test_another_programs_rule_on_the_table_keeps_rows_waiting(start, tmp_path):
         assert lost(server) == 0
 
 
+def test_a_hanging_database_is_shown_and_nothing_is_lost(start, tmp_path):
+    """Behind somebody's lock: workers count as unable to write, pending ones are counted on; then all is written."""
+    with Postgres(tmp_path, encoding="SQL_ASCII") as postgres:  # which answers in bytes where nobody asks for texts
+        postgres.upgrade()
+        server = start(FRAUD_DATABASE_URL=postgres.url)
+        predict(server, 5, name="before")
+        wait_until(lambda: postgres.query(HOW_MANY) == "5", seconds=30)
+        locked = subprocess.Popen(
+            [*postgres.psql, "BEGIN; LOCK TABLE fraud_decisions; SELECT pg_sleep(600);"], stdout=subprocess.DEVNULL
+        )
+        try:
+            wait_until(
+                lambda: postgres.query("select count(*) from pg_locks where mode = 'AccessExclusiveLock'") != "0"
+            )
+            predict(server, 20)
+            wait_until(lambda: metric(server, "fraud_log_unwritable") == 1, seconds=60)
+            wait_until(lambda: metric(server, "fraud_log_pending") == 20)
+        finally:
+            locked.terminate()
+            postgres.query("select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep(600)%'")
+            locked.wait(20)
+        wait_until(lambda: postgres.query(HOW_MANY) == "25", seconds=60)
+        assert lost(server) == 0
+
+
 def test_a_folder_that_cannot_be_made_is_named_at_once(start, tmp_path):
     """Where a file stands in its place: one line at the start, and a metric before any call."""
     (tmp_path / "data").write_text("no folder")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fraud.schema import Column
-from fraud.tables.kinds import KINDS, LONGEST_TEXT, texts
+from fraud.tables.kinds import KINDS, LONGEST_TEXT, texts, time, written
 
 TIME = Column(kind="time", zone="Europe/Berlin")
 NUMBER = Column(kind="number", minimum=-5, maximum=10)
@@ -114,7 +114,7 @@ def test_texts_of_a_category(cells, values):
             ["31/12/69", "1969-12-31", 0],
             {"a time written %d/%m/%y": [1, 2]},
         ),
-        (Column(kind="time", zone="UTC", minimum=0), ["1969-12-31"], {"from 0 to 3.40282e+38": [0]}),
+        (Column(kind="time", zone="UTC", minimum=0), ["1969-12-31"], {"from 0 to 2.53402e+11": [0]}),
         (
             Column(kind="time", minimum=0, maximum=10),
             pd.Series([-1.0, 11.0, np.inf]),
@@ -188,3 +188,14 @@ def test_a_date_without_hyphens_beside_others_is_a_date():
 def test_a_code_is_one_text_in_every_format(cells, expected):
     """What pandas makes of whole numbers with gaps, and of truths, is no other level."""
     assert KINDS["category"](pd.Series(cells), Column(kind="category")).values.tolist() == expected
+
+
+@pytest.mark.parametrize("step", [1e-6, 1e-3, 1.0])
+def test_times_that_are_written_are_read_again(step):
+    """To the microsecond, from the first year of the calendar to its last; none stays none."""
+    column = Column(kind="time", zone="Europe/Berlin", missing=True)
+    random = np.random.default_rng(1)
+    near = np.round(random.uniform(0, 2e9, 2_000) / step) * step
+    values = np.round(np.concatenate([near, [-62_135_000_000.0, 253_402_300_799.0, np.nan]]) * 1e6) / 1e6
+    again = time(pd.Series(written(values, column)), column).values
+    assert np.array_equal(again, values, equal_nan=True)

@@ -1,5 +1,6 @@
 """The tables: made and brought up to date by one command, in any state that a database may be in."""
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +13,7 @@ from sqlalchemy import inspect
 
 from fraud.schema import default
 from monitoring import database
-from monitoring.storage import moving, revisions
+from monitoring.storage import moving, origins, revisions
 from monitoring.storage.revisions import NotReadyError
 from monitoring.storage.tables import DECISIONS, METADATA, ORIGINS, SCHEMAS, Origin
 from tests.monitoring.records import HASH, features, scored
@@ -204,6 +205,39 @@ def test_a_table_of_somebody_elses_is_named(path, name):
     with pytest.raises(NotReadyError, match=f"the table {name} has no column .*give FRAUD_DATABASE_URL"):
         database.prepare(engine)
     engine.dispose()
+
+
+def test_the_upgrade_does_not_move_in_with_another_program(path, engine):
+    """A file that has its own table of our name is named, and left as it is."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE labels (parcel TEXT)")
+    assert "the table labels has no column is_fraud" in revisions.problem(engine)
+    with pytest.raises(NotReadyError, match="another program's"):
+        revisions.upgrade(engine)
+    assert inspect(engine).get_table_names() == ["labels"]
+
+
+def test_an_oldest_table_that_comes_back_is_moved(path, engine):
+    """Older code made it again, without request ids, after the tables were brought up to date."""
+    revisions.upgrade(engine)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(OLDEST)
+        connection.execute(ROW, (1, 1.0, "late", HASH, features()))
+    assert moving.move(engine) == 1
+    assert kept(engine, DECISIONS.c.transaction_id, DECISIONS.c.request_id) == [("late", None)]
+
+
+def test_the_newest_words_of_a_schema_are_kept(engine):
+    """How files spell fraud is no part of the hash: what is exported is spelt as who serves now has it."""
+    revisions.upgrade(engine)
+    made, words = Origin("v1", HASH), ("Y", "fraud")
+    for word in words:
+        roles = default().roles.model_copy(update={"fraud": (word,)})
+        with engine.begin() as connection:
+            origins.keep(connection, [made], {HASH: default().model_copy(update={"roles": roles})})
+    with engine.connect() as connection:
+        [document] = connection.execute(SCHEMAS.select().with_only_columns(SCHEMAS.c.document)).scalars()
+    assert json.loads(document)["roles"]["fraud"] == ["fraud"]
 
 
 def test_a_foreign_table_called_predictions_is_left_alone(path, engine):
