@@ -50,9 +50,8 @@ def _status(_: argparse.Namespace) -> CommandResult:
 
     with database.opened(Settings.from_env()) as engine:
         if not database.is_there(engine):  # SQLite would make the file
-            return CommandResult(
-                {"revision": None, "newest": revisions.HEAD, "problem": None, "predictions_to_move": 0}
-            )
+            nothing = {"revision": None, "newest": revisions.HEAD, "problem": None, "predictions_to_move": 0}
+            return CommandResult(nothing, 0)
         with engine.connect() as connection:
             found = revisions.state(connection)
         problem = revisions.problem(engine)

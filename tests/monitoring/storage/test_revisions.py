@@ -11,7 +11,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
+from fraud import command
 from fraud.schema import default
+from monitoring import __main__ as program
 from monitoring import database
 from monitoring.storage import moving, origins, revisions
 from monitoring.storage.revisions import NotReadyError
@@ -262,3 +264,18 @@ def test_a_row_that_cannot_be_at_fault_tells_whose_fault_it_is(engine):
         columns = ", ".join(column.name for column in DECISIONS.columns)
         connection.exec_driver_sql(f"CREATE TABLE fraud_decisions ({columns}, theirs INTEGER NOT NULL)")
     assert not database.takes_rows(engine)
+
+
+def test_the_command_makes_what_is_missing_and_looks_without_touching(tmp_path, monkeypatch, capsys):
+    """A file in a folder that is not there: status leaves it so, upgrade makes both."""
+    path = tmp_path / "no" / "folder" / "fraud.sqlite"
+    monkeypatch.setenv("FRAUD_DATABASE_URL", f"sqlite:///{path}")
+
+    def call(verb):
+        code = command.main(program.parser(), ["database", verb])
+        return code, json.loads(capsys.readouterr().out)
+
+    assert call("status") == (0, {"revision": None, "newest": "0002", "problem": None, "predictions_to_move": 0})
+    assert not path.parent.exists()
+    assert call("upgrade") == (0, {"revision": "0002", "before": None, "moved_predictions": 0})
+    assert call("status")[1]["problem"] is None
