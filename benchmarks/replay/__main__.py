@@ -20,18 +20,20 @@ import sys
 import time
 import uuid
 from collections import deque
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 
 from benchmarks.replay.figures import OUTCOMES, History, live, plot, summary
+from benchmarks.replay.requests import requests
 from benchmarks.replay.service import EXTRA_SECONDS, MOST_SECONDS, check_suits, service
 from fraud import keys, store
-from fraud.features import transform
 from fraud.manifest import Manifest
-from fraud.schema import default
+from fraud.settings import Settings
 from training import data, split
 from training.dataset import Dataset
 
@@ -50,22 +52,24 @@ def main() -> int:
     parser.add_argument("--plot", type=Path, metavar="PNG")
     arguments = parser.parse_args()
     served = store.open_served(store.get(arguments.model))
-    dataset = data.load(arguments.data, default())
+    dataset = data.load(arguments.data, served.features.schema, hasher=Settings.from_env().key_hasher)
     test = test_rows(dataset, served.manifest)[: arguments.rows]
     rows, labels = dataset.rows[test], dataset.labels[test]
-    flagged = served.forest.score(transform(rows)) >= served.manifest.threshold
+    flagged = served.score(rows, dataset.levels) >= served.manifest.threshold
     offline = dict(zip(OUTCOMES, outcomes(flagged, labels == 1), strict=True))
     print(f"{len(rows)} rows, {int(labels.sum())} frauds; offline: {offline} {shares(offline)}", file=sys.stderr)
     key, digest = keys.make()
     own = service(served.version, digest, arguments.delay + EXTRA_SECONDS)
     with nullcontext(arguments.url) if arguments.url else own as url:
-        sent = os.environ.get("KEY") if arguments.url else key
-        headers = {"Authorization": f"Bearer {sent}"} if sent else {}
+        bearer = os.environ.get("KEY") if arguments.url else key
+        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
         with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30) as client:
             if arguments.url:
                 check_suits(client, served.version, arguments.delay)
             _, before = live(client, served.version)
-            history = replay(client, served.version, rows, labels == 1, flagged, arguments.seconds, arguments.delay)
+            run = uuid.uuid4().hex[:8]  # ids of an earlier replay have their labels
+            sent = requests(dataset, test.tolist(), run)
+            history = replay(client, served.version, sent, labels == 1, flagged, arguments.seconds, arguments.delay)
             after = settle(client, history, served.version, sum(before.values()) + len(rows))
             grown = {outcome: after[outcome] - before[outcome] for outcome in OUTCOMES}
     if arguments.plot:
@@ -100,15 +104,14 @@ def shares(counts: dict[str, int]) -> dict[str, float]:
 def replay(
     client: httpx.Client,
     version: str,
-    rows: np.ndarray,
+    rows: Sequence[dict[str, Any]],
     fraud: np.ndarray,
     flagged: np.ndarray,
     seconds: float,
     delay: float,
 ) -> History:
     """Send rows evenly over ``seconds``, and labels ``delay`` seconds after them; the live figures on the way."""
-    run = uuid.uuid4().hex[:8]  # ids of an earlier replay have their labels
-    waiting: deque[tuple[float, int]] = deque()
+    waiting: deque[tuple[float, int, str]] = deque()
     history: History = []
     started = reported = time.monotonic()
     calls = -(-len(rows) // CALL_ROWS)
@@ -117,16 +120,16 @@ def replay(
         now = time.monotonic()
         while sent < calls and sent * seconds / calls <= now - started:
             part = range(sent * CALL_ROWS, min((sent + 1) * CALL_ROWS, len(rows)))
-            body = [
-                {**dict(zip(default().inputs, rows[row].tolist(), strict=True)), "transaction_id": f"{run}-{row}"}
-                for row in part
-            ]
-            client.post("/predict_batch", json={"transactions": body}).raise_for_status()
-            waiting.extend((time.monotonic() + delay, row) for row in part if fraud[row] or flagged[row])
+            answers = client.post("/predict_batch", json={"transactions": rows[part.start : part.stop]})
+            names = [one["transaction_id"] for one in answers.raise_for_status().json()["predictions"]]
+            due = time.monotonic() + delay
+            waiting.extend(
+                (due, row, name) for row, name in zip(part, names, strict=True) if fraud[row] or flagged[row]
+            )
             sent += 1
         while waiting and waiting[0][0] <= now:
-            _, row = waiting.popleft()
-            label = {"transaction_id": f"{run}-{row}", "is_fraud": bool(fraud[row])}
+            _, row, name = waiting.popleft()
+            label = {"transaction_id": name, "is_fraud": bool(fraud[row])}
             client.post("/feedback", json=label).raise_for_status()
         if now - reported >= 2:
             reported = now

@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from fraud import keys
+from tests import two_businesses
 from tests.components import BentoServer, free_port
-from tests.e2e.conftest import REPOSITORY, serve_command
+from tests.e2e.conftest import REPOSITORY, run, serve_command
 
 pytestmark = pytest.mark.e2e
 
@@ -33,11 +34,11 @@ def running(store, tmp_path_factory):
         yield server, own.home
 
 
-def replay(home, *options, key=""):
+def replay(home, *options, key="", **more):
     """What the command says on the rows that the store's model was tested on."""
     command = [sys.executable, "-m", "benchmarks.replay", "--data", "sample:8000", "--seconds", "2", "--delay", "3"]
     shell = {"FRAUD_METRICS_KEYS": DIGEST}  # of another service
-    env = {**os.environ, **shell, "BENTOML_HOME": str(home), "KEY": key}
+    env = {**os.environ, **shell, "BENTOML_HOME": str(home), "KEY": key, **more}
     return subprocess.run([*command, *options], cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=300)
 
 
@@ -55,6 +56,20 @@ def test_beside_a_running_service_it_leaves_that_ones_metrics_alone(running):
     assert json.loads(done.stdout)["equal"] is True
     assert own_series(server) == before
     assert len(before) >= len(OWN)
+
+
+def test_rows_of_another_schema_are_replayed(tmp_path):
+    """Texts, gaps, times and keys as a caller sends them; live figures end at the offline ones all the same."""
+    home, toml, file = tmp_path / "home", tmp_path / "cards.toml", tmp_path / "cards.csv"
+    toml.write_text(two_businesses.CARDS)
+    two_businesses.cards(4_000, seed=2).to_csv(file, index=False)
+    env = {**os.environ, "BENTOML_HOME": str(home), "FRAUD_KEY_SECRET": "what keys are hashed with, forty letters"}
+    options = ("--data", str(file))
+    run([sys.executable, "-m", "training", "run", *options, "--schema", str(toml), "--trees", "20"], env)
+    done = replay(home, *options, FRAUD_KEY_SECRET=env["FRAUD_KEY_SECRET"])
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["equal"], told["offline"]["true_positive"] > 5) == (True, True)
 
 
 def test_a_running_service_is_replayed_into_as_often_as_one_likes(running):
