@@ -20,6 +20,7 @@ from monitoring.storage import moving
 from monitoring.storage.tables import DECISIONS, LABELS
 
 if TYPE_CHECKING:
+    from fraud.schema import Schema
     from monitoring.offline.increment import Increment
 
 CHUNK_ROWS = 10_000
@@ -34,15 +35,16 @@ def opened(settings: Settings) -> Iterator[Engine]:
         yield engine
 
 
-def import_files(engine: Engine, sources: Sequence[str]) -> dict[str, Any]:
-    """Keep the labels of CSV or Parquet files, all or none; a later label replaces an earlier one.
+def import_files(engine: Engine, sources: Sequence[str], schema: "Schema | None" = None) -> dict[str, Any]:
+    """Keep the labels of CSV or Parquet files, all or none; a later label replaces an earlier one. They may be in the
+    words of ``schema``.
 
     ``sources`` are named as ``fraud.remote.sources`` takes them. Raises DataError when a file is not one of labels.
     """
     from fraud.remote.sources import find
     from monitoring.offline.label_file import read_labels
 
-    read = read_labels(find(sources))
+    read = read_labels(find(sources), schema)
     labels = read.labels
     sys.stderr.write(f"{', '.join(sources)}: {len(labels)} labels\n")
     database.put_labels(engine, labels, source="import", now=time.time())

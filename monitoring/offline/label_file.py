@@ -10,7 +10,7 @@ import pandas as pd
 from fraud.errors import DataError
 from fraud.remote.sources import Source
 from fraud.rows import ID_COLUMN
-from fraud.schema import ID_PATTERN
+from fraud.schema import ID_PATTERN, Schema
 from fraud.tables import csv_file, parquet_file, refusals, table
 from monitoring.offline import label_words
 from monitoring.offline.label_words import COLUMN
@@ -34,12 +34,13 @@ class Labels:
     """What was found of the form of the files."""
 
 
-def read_labels(sources: Sequence[Source]) -> Labels:
-    """Labels of all files together.
+def read_labels(sources: Sequence[Source], schema: Schema | None = None) -> Labels:
+    """Labels of all files together. Where a ``schema`` is named, its own names of id and label, and its words for
+    fraud, are known too.
 
     Raises DataError naming the file, the column, the rule and the rows at fault; rows are counted from 0.
     """
-    read = [_read(source) for source in sources]
+    read = [_read(source, schema) for source in sources]
     rows = pd.concat([frame for frame, _ in read], ignore_index=True)
     labelled = rows[~rows["blank"]]
     if labelled.empty:
@@ -53,20 +54,31 @@ def read_labels(sources: Sequence[Source]) -> Labels:
     return Labels(labels, int(rows["blank"].sum()), turned, taken, sorted({form for _, form in read}))
 
 
-def _read(source: Source) -> tuple[pd.DataFrame, str]:
+def _read(source: Source, schema: Schema | None) -> tuple[pd.DataFrame, str]:
     """A row for each of the file's: name, written, blank, fraud, when, and where it stands."""
     with source.local() as path:
         frame, form = _table(path)
+        frame, words = _in_our_names(frame, schema)
         label, date = _columns(path, frame)
         names, written = frame[ID_COLUMN], frame[label].str.strip()
         _refuse(path, ID_COLUMN, refusals.ID_RULE, ~names.map(lambda name: bool(re.fullmatch(ID_PATTERN, name))))
-        blank, fraud = label_words.meanings(written)
+        blank, fraud = label_words.meanings(written, words)
         unknown = fraud.isna() & ~blank
         got = ", ".join(map(repr, written[unknown].unique()[:3]))
         _refuse(path, label, f"{label_words.RULE} (got {got})", unknown)
     rows = {"name": names, "written": written, "blank": blank, "fraud": fraud}
     when = frame[date] if date else ""
     return pd.DataFrame(rows).assign(when=when, file=source.name, row=range(len(frame))), form
+
+
+def _in_our_names(frame: pd.DataFrame, schema: Schema | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The table with our names of id and label for those of ``schema``, and the words that mean fraud in it."""
+    if schema is None:
+        return frame, ()
+    own = {schema.roles.id: ID_COLUMN, schema.roles.label: COLUMN}
+    there = {name: ours for name, ours in own.items() if name in frame and ours not in frame}
+    words = schema.roles.fraud if schema.roles.label in there else None
+    return frame.rename(columns=there), words or ()
 
 
 def _columns(path: Path, frame: pd.DataFrame) -> tuple[str, str | None]:

@@ -38,10 +38,13 @@ _HEADINGS = {
 _DATES = re.compile(r"(.*[ _])?(date|time|timestamp|datum|at)|.*(date|timestamp)", re.IGNORECASE)
 
 
-def meanings(cells: "pd.Series[str]") -> tuple["pd.Series[bool]", pd.Series]:
-    """Which cells are blank, and what each means: True fraud, False legitimate, missing where nobody knows."""
+def meanings(cells: "pd.Series[str]", own: Sequence[str] = ()) -> tuple["pd.Series[bool]", pd.Series]:
+    """Which cells are blank, and what each means: True fraud, False legitimate, missing where nobody knows.
+
+    ``own``: the words that alone mean fraud, where a schema says so.
+    """
     words = cells.str.strip().str.lower().str.replace(r"[_\s-]+", " ", regex=True)
-    return words.isin(_BLANKS), words.map(_MEANINGS)
+    return words.isin(_BLANKS), cells.isin(own) if own else words.map(_MEANINGS)
 
 
 def which_label(columns: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from fraud.argument_types import TABLES, days, local_path
 from fraud.command import Verbs
 from fraud.inputs.derived import SECONDS_PER_DAY
 from fraud.settings import Settings
+from fraud.verbs import schema_option
 from monitoring.verbs import PROGRAM
 
 
@@ -25,8 +26,10 @@ def add_to(verbs: Verbs) -> None:
         "labels of one transaction the later one is taken, by a column date; rows without a label are left out.",
         f"{PROGRAM} labels import chargebacks.csv",
         f"{PROGRAM} labels import s3://bucket/chargebacks/",
+        f"{PROGRAM} labels import orders.csv --schema shop.toml    # in its names and words",
     )
     import_.add_argument("sources", nargs="+", metavar="FILE", help=TABLES)
+    schema_option.add_schema(import_)
 
     report = command.subcommand(
         actions,
@@ -80,8 +83,9 @@ def add_to(verbs: Verbs) -> None:
 def _import(arguments: argparse.Namespace) -> dict[str, Any]:
     from monitoring import labels
 
+    own = schema_option.schema_given(arguments)  # before anything is connected to
     with labels.opened(Settings.from_env()) as engine:
-        return labels.import_files(engine, arguments.sources)
+        return labels.import_files(engine, arguments.sources, own)
 
 
 def _report(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -300,6 +300,21 @@ def test_what_cannot_train_is_left_out_and_counted(call, predict, scored, tmp_pa
     assert result["left_out"] == {"other_schema": 1, "without_features": 1, "other_secret": 0}
 
 
+def test_labels_may_be_in_the_words_of_a_schema(call, engine, scored, tmp_path):
+    """Its names of id and label, and what it calls fraud; whatever else stands there is legitimate, blanks are none."""
+    own = tmp_path / "own.toml"
+    own.write_text(
+        'name = "own"\n[roles]\nid = "nr"\nlabel = "oszustwo"\nfraud = ["TAK"]\n[columns.a]\nkind = "number"\n'
+    )
+    path = csv(tmp_path, "nr;oszustwo\nt0;TAK\nt1;NIE\nt2;\n")
+    code, result, error = call("import", path, "--schema", own)
+    assert code == 0, error
+    assert (counts(result), result["blank"]) == ({"labels": 2, "frauds": 1, "without_prediction": 0}, 1)
+    assert result["taken_as"] == {"TAK": "fraud", "NIE": "legitimate"}
+    code, _, error = call("import", path)
+    assert (code, "missing columns" in error) == (1, True)
+
+
 def test_keys_of_another_secret_are_left_out_and_named(call, engine, scored, monkeypatch, tmp_path):
     """They would be other cards; what was hashed with the secret at hand, and what has no keys, is exported."""
     monkeypatch.setenv("FRAUD_KEY_SECRET", "a" * 32)

@@ -61,12 +61,13 @@ def decided(*alerts, state=None, now=NOW):
     return decide(Notification.model_validate(payload(*alerts)), state or State(), now, EVERY)
 
 
-def test_a_firing_alert_that_asks_for_it_starts_a_retrain():
-    """GitHub is told which alert, of which model and feature, and since when."""
-    assert decided(alert(model_version="abc", feature="V14")).cause == {
+@pytest.mark.parametrize("feature", ["V14", "entry_mode", "Kwota (zł)"])
+def test_a_firing_alert_that_asks_for_it_starts_a_retrain(feature):
+    """GitHub is told which alert, of which model and feature, of whichever schema, and since when."""
+    assert decided(alert(model_version="abc", feature=feature)).cause == {
         "alert": "FraudScoreDrift",
         "model_version": "abc",
-        "feature": "V14",
+        "feature": feature,
         "severity": "warning",
         "summary": "FraudScoreDrift is so",
         "starts_at": "2026-03-02T11:00:00.500000+00:00",
