@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 _QUARTER = 900
 """Seconds: offsets from UTC change at whole quarters of an hour."""
 
+_EPOCH = datetime(1970, 1, 1)
 CALENDAR = (-62_135_596_800.0, 253_402_300_799.0)
 """The first second of the year 1 and the last of 9999: what is written as a time of day lies between."""
 
@@ -77,8 +78,9 @@ def _seconds(text: str | None, form: str | None) -> tuple[float, bool]:
         moment = datetime.fromisoformat(text or "") if form is None else datetime.strptime(text or "", form)
     except ValueError:
         return np.nan, False
-    naive = moment.tzinfo is None
-    return (moment.replace(tzinfo=UTC) if naive else moment).timestamp(), naive
+    if moment.tzinfo is None:
+        return (moment - _EPOCH).total_seconds(), True
+    return moment.timestamp(), False
 
 
 def instants(clock: NDArray[np.float64], zone: str) -> NDArray[np.float64]:

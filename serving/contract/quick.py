@@ -9,10 +9,11 @@ from math import nan
 from operator import itemgetter
 from typing import Annotated, Any
 
+import numpy as np
 from msgspec import UNSET, DecodeError, Meta, Raw, Struct, UnsetType, defstruct, json
 from msgspec.structs import astuple
 
-from fraud.rows import Decoded, Rows, Texts, packer, together, unpack
+from fraud.rows import Decoded, Rows, Texts, packer, unpack
 from fraud.schema import ID_PATTERN
 from serving.contract.contract import Contract
 
@@ -33,7 +34,7 @@ class Quick:
         self._read: Any = json.Decoder(struct).decode
         self._read_rows: Any = json.Decoder(list[struct]).decode  # type: ignore[valid-type]
         self._pack = packer(len(schema.inputs))
-        positions = [columns.index(name) for name in schema.inputs]
+        positions = self._positions = [columns.index(name) for name in schema.inputs]
         self._inputs = None if positions == [*range(len(columns))] else itemgetter(*positions, len(columns))
         """What takes the inputs and the id out of all values; None where there is nothing else."""
         odd = [
@@ -135,25 +136,54 @@ class Quick:
             structs, quotes = self._read_rows(b"[%b]" % text), text.count(b'"')
         except NOT_VALID:
             return None
-        if not self.odd:
-            return self._plain_rows([astuple(struct) for struct in structs], quotes)
-        found = list[Decoded]()
-        for struct in structs:
-            row = self.row_of(astuple(struct))
-            if row is None:
-                return None
-            found.append(row[0])
-            quotes -= row[1]
-        return together(found) if found and not quotes else None
+        read = self._rows_of if self.odd else self._plain_rows
+        return read([astuple(struct) for struct in structs], quotes) if structs else None
 
     def _plain_rows(self, rows: Sequence[tuple[Any, ...]], quotes: int) -> Rows | None:
-        """``decode_rows`` where every value is a number that is there."""
+        """``_rows_of`` where every value is a number that is there: a row at once is quicker then."""
         names = [row[-1] for row in rows]
-        texts = 4 * len(rows) - 4 * names.count(UNSET) - 2 * names.count(None)
-        if not rows or quotes != self._quotes * len(rows) + texts:
+        if quotes != self._quotes * len(rows) + 4 * len(rows) - 4 * names.count(UNSET) - 2 * names.count(None):
             return None
         values = unpack([self._pack(*row[:-1]) for row in rows])
         return Rows(values, tuple(name or "" for name in names), (), self.contract)
+
+    def _rows_of(self, rows: Sequence[tuple[Any, ...]], quotes: int) -> Rows | None:
+        """``row_of`` for many, with so many ``quotes``: a column at once."""
+        columns: list[Sequence[Any]] = [*zip(*rows, strict=True)]
+        names, count = columns[-1], len(rows)
+        wanted = self._quotes * count + 4 * count - 4 * names.count(UNSET) - 2 * names.count(None)
+        texts = self._texts_of_all(columns)
+        for position, known, convert in self._levels:
+            found = [*map(known, columns[position])]
+            if None in found:
+                found = [
+                    convert(text) if place is None else place
+                    for place, text in zip(found, columns[position], strict=True)
+                ]
+            columns[position] = found
+        for position in self._nullable:
+            wanted += 2 * (count - columns[position].count(UNSET))
+            columns[position] = [nan if one is UNSET or one is None else one for one in columns[position]]
+        for position, may_be_absent, convert in self._others:
+            there = [value for value in columns[position] if value is not UNSET]
+            wanted += 2 * may_be_absent * len(there) + sum(map(_quotes_in, there))
+            columns[position] = [nan if one is UNSET or one is None else convert(one) for one in columns[position]]
+            if None in columns[position]:
+                return None
+        if quotes != wanted:
+            return None
+        values = np.array([columns[position] for position in self._positions], dtype=np.float64)
+        return Rows(np.ascontiguousarray(values.T), tuple(name or "" for name in names), texts, self.contract)
+
+    def _texts_of_all(self, columns: Sequence[Sequence[Any]]) -> tuple[Texts, ...]:
+        """``_texts_of`` for many, a column at once."""
+        if not self._texts:
+            return ()
+        found = [[None if text is UNSET else text for text in columns[position]] for position in self._texts]
+        for place in self._keys:
+            hashed = self.contract.hash_key
+            found[place] = [hashed(key) if key and hashed else None for key in found[place]]
+        return tuple(zip(*found, strict=True))
 
 
 def _quotes_in(value: object) -> int:
