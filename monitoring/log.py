@@ -187,8 +187,9 @@ class PredictionLog:
 
     def publish(self) -> None:
         """Publish how many rows wait, and whether the writer hangs; for who asks once a second."""
-        self._publish_pending()
-        self._batches.watch()
+        if not self._give_up.is_set():
+            self._publish_pending()
+            self._batches.watch()
 
     def _publish_pending(self) -> None:
         self._metrics.pending(self.pending)

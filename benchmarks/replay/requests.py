@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from fraud.inputs import times
 from fraud.inputs.example import INVENTED
@@ -47,4 +48,6 @@ def _time(column: Column, seconds: float) -> str:
 def _key(dataset: Dataset, name: str, index: int) -> str | None:
     others = dataset.others
     kept = others[name].iloc[index] if others is not None and name in others else None
-    return str(kept) if kept is not None else None if dataset.schema.columns[name].missing else INVENTED
+    if not pd.isna(kept) and (text := str(kept).strip()):
+        return text
+    return None if dataset.schema.columns[name].missing else INVENTED

@@ -58,11 +58,11 @@ def _read(source: Source, schema: Schema | None) -> tuple[pd.DataFrame, str]:
     """A row for each of the file's: name, written, blank, fraud, when, and where it stands."""
     with source.local() as path:
         frame, form = _table(path)
-        frame, words = _in_our_names(frame, schema)
+        frame, spelling = _in_our_names(frame, schema)
         label, date = _columns(path, frame)
         names, written = frame[ID_COLUMN], frame[label].str.strip()
         _refuse(path, ID_COLUMN, refusals.ID_RULE, ~names.map(lambda name: bool(re.fullmatch(ID_PATTERN, name))))
-        blank, fraud = label_words.meanings(written, words)
+        blank, fraud = label_words.meanings(written) if spelling is None else label_words.spelt(frame[label], spelling)
         unknown = fraud.isna() & ~blank
         got = ", ".join(map(repr, written[unknown].unique()[:3]))
         _refuse(path, label, f"{label_words.RULE} (got {got})", unknown)
@@ -71,14 +71,18 @@ def _read(source: Source, schema: Schema | None) -> tuple[pd.DataFrame, str]:
     return pd.DataFrame(rows).assign(when=when, file=source.name, row=range(len(frame))), form
 
 
-def _in_our_names(frame: pd.DataFrame, schema: Schema | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The table with our names of id and label for those of ``schema``, and the words that mean fraud in it."""
+def _in_our_names(frame: pd.DataFrame, schema: Schema | None) -> tuple[pd.DataFrame, Schema | None]:
+    """The table with our names of id and label for those of ``schema``; and it, where the label is in its words."""
     if schema is None:
-        return frame, ()
-    own = {schema.roles.id: ID_COLUMN, schema.roles.label: COLUMN}
-    there = {name: ours for name, ours in own.items() if name in frame and ours not in frame}
-    words = schema.roles.fraud if schema.roles.label in there else None
-    return frame.rename(columns=there), words or ()
+        return frame, None
+    names, roles = set(frame.columns), schema.roles
+    own = {
+        name: ours
+        for name, ours in ((roles.id, ID_COLUMN), (roles.label, COLUMN))
+        if name in names and ours not in names
+    }
+    is_own = roles.label in own or roles.label == COLUMN
+    return frame.rename(columns=own), schema if is_own and roles.fraud is not None else None
 
 
 def _columns(path: Path, frame: pd.DataFrame) -> tuple[str, str | None]:

@@ -7,7 +7,8 @@ import pandas as pd
 
 from fraud.errors import DataError
 from fraud.rows import ID_COLUMN
-from fraud.schema import default
+from fraud.schema import Schema, default
+from fraud.tables import kinds
 
 COLUMN = "is_fraud"
 
@@ -38,13 +39,22 @@ _HEADINGS = {
 _DATES = re.compile(r"(.*[ _])?(date|time|timestamp|datum|at)|.*(date|timestamp)", re.IGNORECASE)
 
 
-def meanings(cells: "pd.Series[str]", own: Sequence[str] = ()) -> tuple["pd.Series[bool]", pd.Series]:
-    """Which cells are blank, and what each means: True fraud, False legitimate, missing where nobody knows.
-
-    ``own``: the words that alone mean fraud, where a schema says so.
-    """
+def meanings(cells: "pd.Series[str]") -> tuple["pd.Series[bool]", pd.Series]:
+    """Which cells are blank, and what each means: True fraud, False legitimate, missing where nobody knows."""
     words = cells.str.strip().str.lower().str.replace(r"[_\s-]+", " ", regex=True)
-    return words.isin(_BLANKS), cells.isin(own) if own else words.map(_MEANINGS)
+    return words.isin(_BLANKS), words.map(_MEANINGS)
+
+
+def spelt(cells: "pd.Series[str]", schema: Schema) -> tuple["pd.Series[bool]", pd.Series]:
+    """``meanings`` where a schema says which words mean fraud, as training reads them: any other is legitimate, and one
+    that differs from them in capitals or blanks alone is nobody's."""
+    fraud = schema.roles.fraud or ()
+    codes = pd.Series(kinds.as_codes(cells), index=cells.index, dtype=object)
+    alike = codes.astype(str).str.strip().str.lower().isin([word.strip().lower() for word in fraud]) & ~codes.isin(
+        fraud
+    )
+    blank = cells.isin(schema.stands_for_missing("boolean")) & ~codes.isin(fraud)
+    return blank, codes.isin(fraud).astype(object).where(~alike)
 
 
 def which_label(columns: Sequence[str]) -> str:

@@ -41,7 +41,7 @@ def move(engine: Engine, told: Callable[[str], object] | None = None) -> int:
     told = told or sys.stderr.write
     rows = waiting(engine)
     moved = 0
-    while moved < rows and (step := _move_some(engine)):
+    while step := _move_some(engine):
         moved += step
         told(f"{moved} of {max(rows, moved)} predictions moved ...\n")
     return moved

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, inspect, text
 
-from monitoring.storage.tables import LABELS, METADATA, NEEDED
+from monitoring.storage.tables import DECISIONS, LABELS, METADATA, NEEDED, ORIGINS, SCHEMAS
 
 HEAD = "0002"
 """The newest of the migrations, said here too: the service looks without alembic, which is slow to import."""
@@ -57,7 +57,8 @@ class State:
         if self.revision is None or self.revision < HEAD:
             return f"the tables of the database are of an older version ({self.revision or 'none'}): {UPGRADE}"
         missing = sorted(set(METADATA.tables) - self.tables)
-        return f"the database has no table {missing[0]} any more: restore it, or {UPGRADE}" if missing else None
+        newer = " of the newer version" if self.revision > HEAD else ""
+        return f"the database has no table {missing[0]} any more: restore it, or {UPGRADE}{newer}" if missing else None
 
 
 def state(connection: Connection) -> State:
@@ -116,7 +117,8 @@ def upgrade(engine: Engine) -> State:
         migration = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         if strange := _strange_labels(connection, before):
             raise NotReadyError(strange)
-        are_there = set(METADATA.tables) <= before.tables and _foreign(connection) is None  # and only not noted
+        ours = [table for table in (DECISIONS, ORIGINS, SCHEMAS) if table.name in before.tables]
+        are_there = bool(ours) and _foreign(connection, ours) is None  # and not noted; what is lost is made below
         steps = [] if are_there else [*scripts.iterate_revisions("head", before.revision or "base")]
         with Operations.context(migration):
             for script in reversed(steps):

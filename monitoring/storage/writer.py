@@ -66,11 +66,12 @@ class BatchWriter:
                 database.prepare(self._engine, self._metrics.reopened)
                 database.insert(self._engine, batch, dict(self._origins), dict(self._schemas))
             except Exception as error:  # noqa: BLE001 - a thread that ended would lose all that is to come, unseen
-                if database.is_a_rows_fault(self._engine, error):
+                is_a_rows = database.is_a_rows_fault(self._engine, error)
+                self._began = None
+                if is_a_rows:
                     return self._write_apart(batch, error)
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
-                self._began = None
                 self._trouble(error)
                 self._waiting()
                 database.forget(self._engine)

@@ -16,7 +16,7 @@ from fraud.schema import default
 from monitoring import labels as purging
 from monitoring import quality
 from monitoring.database import AWAY, connect, insert, line, prepare, put_labels
-from monitoring.storage import revisions
+from monitoring.storage import origins, revisions
 from monitoring.storage.tables import DECISIONS, LABELS, ORIGINS, LoggedPrediction, Origin
 from tests.components import Postgres
 from tests.components.postgres import PASSWORD
@@ -103,6 +103,18 @@ def test_many_replicas_may_start_and_write_at_once(postgres, engine):
     [one.dispose() for one in engines]
     assert count(engine, DECISIONS) == 2_000
     assert len(inspect(engine).get_indexes("fraud_decisions")) == 2
+
+
+def test_a_writer_that_is_held_up_holds_up_no_other(postgres, engine):
+    """One that stands still in its transaction, with the same schema and origin as all others."""
+    insert(engine, [scored("first")], RECORDED, {HASH: default()})
+    slow, quick = connect(postgres.url), connect(postgres.url)
+    with slow.begin() as connection:
+        origins.keep(connection, RECORDED.values(), {HASH: default()})
+        insert(quick, [scored("second")], RECORDED, {HASH: default()})  # else ended by its lock_timeout
+    for one in (slow, quick):
+        one.dispose()
+    assert count(engine, DECISIONS) == 2
 
 
 def test_labels_of_many_callers_replace_each_other(postgres, engine):

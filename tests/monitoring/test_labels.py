@@ -315,6 +315,29 @@ def test_labels_may_be_in_the_words_of_a_schema(call, engine, scored, tmp_path):
     assert (code, "missing columns" in error) == (1, True)
 
 
+@pytest.mark.parametrize(
+    ("label", "fraud", "cells", "frauds"),
+    [
+        ("is_fraud", "0", "0 1", ["t0"]),
+        ("outcome", "2", "2.0 1.0", ["t0"]),
+        ("outcome", "N/A", "N/A ok", ["t0"]),
+        ("outcome", "Chargeback", "chargeback ok", None),
+    ],
+)
+def test_a_schemas_words_mean_what_they_mean_in_training(call, engine, scored, tmp_path, label, fraud, cells, frauds):
+    """Whatever the column is called and however a number is written; other capitals are refused, not legitimate."""
+    own = tmp_path / "own.toml"
+    roles = f'id = "nr"\nlabel = "{label}"\nfraud = ["{fraud}"]\n'
+    own.write_text(f'name = "own"\n[roles]\n{roles}[columns.a]\nkind = "number"\n')
+    rows = "".join(f"t{number};{cell}\n" for number, cell in enumerate(cells.split()))
+    code, _, error = call("import", csv(tmp_path, f"nr;{label}\n{rows}"), "--schema", own)
+    if frauds is None:
+        assert (code, "got 'chargeback'" in error) == (1, True)
+        return
+    assert code == 0, error
+    assert [name for name, is_fraud in stored(engine, LABELS, "transaction_id", "is_fraud") if is_fraud] == frauds
+
+
 def test_keys_of_another_secret_are_left_out_and_named(call, engine, scored, monkeypatch, tmp_path):
     """They would be other cards; what was hashed with the secret at hand, and what has no keys, is exported."""
     monkeypatch.setenv("FRAUD_KEY_SECRET", "a" * 32)

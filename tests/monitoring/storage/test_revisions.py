@@ -166,6 +166,17 @@ def test_tables_that_nobody_noted_are_noted(engine):
     assert revisions.problem(engine) is None
 
 
+@pytest.mark.parametrize("lost", ["fraud_origins", "fraud_decisions", "labels"])
+def test_a_table_that_is_lost_with_the_version_is_made_again(engine, lost):
+    """What is left is kept."""
+    revisions.upgrade(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE fraud_version")
+        connection.exec_driver_sql(f"DROP TABLE {lost}")
+    revisions.upgrade(engine)
+    assert revisions.problem(engine) is None
+
+
 def test_what_the_service_would_make_itself_is_no_problem(engine):
     """A SQLite file without tables; one that somebody dropped a table of."""
     assert revisions.problem(engine) is None

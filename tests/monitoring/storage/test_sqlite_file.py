@@ -239,6 +239,16 @@ def test_a_table_that_refuses_what_rows_name_keeps_them_waiting(kept, table):
     assert (kept.names(), kept.lost()) == (["first", "second", "third"], 0)
 
 
+def test_a_refused_row_is_no_hanging_write(kept, monkeypatch):
+    """Long after the last of a batch was refused, nobody says that the database does not answer."""
+    monkeypatch.setattr(writer, "HANG_SECONDS", 0.0)
+    refused = answers(1)[0]._replace(fraud_probability=None)
+    finished(kept.log.add_many(sent([np.zeros(30)] * 2, ["good", "bad"]), [answers(1)[0], refused]))
+    kept.wait()
+    kept.log.publish()
+    assert (kept.registry.get_sample_value("fraud_log_unwritable"), kept.lost()) == (0, 1)
+
+
 def test_a_label_is_not_kept_in_a_file_that_is_gone(kept):
     """Feedback goes to the file that is there."""
     kept.path.unlink()
