@@ -26,9 +26,9 @@ from monitoring.storage.tables import DECISIONS, LABELS, LoggedPrediction, Origi
 ROWS_A_STATEMENT = 500 if sqlite3.sqlite_version_info >= (3, 32) else 100  # older ones take 999 values
 
 REFUSED = (exc.IntegrityError, exc.DataError)
-"""The database says no to what a row holds: it will never take it. To be caught before AWAY."""
+"""The database says no to what a row holds, unless it takes none at all: see ``is_a_rows_fault``."""
 AWAY = (exc.SQLAlchemyError, OSError)
-"""Anything else: it cannot be reached, is busy, full, damaged, not ready: the same may work later."""
+"""These, and anything else: it cannot be reached, is busy, full, damaged, not ready: the same may work later."""
 
 _POSTGRES = {
     "connect_timeout": CONNECT_SECONDS,

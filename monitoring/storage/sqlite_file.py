@@ -34,8 +34,11 @@ class SQLiteFile:
 
     def is_same(self) -> bool:
         """Whether the file is there, is the one that was remembered, and was not emptied."""
+        return self._is(self._known)
+
+    def _is(self, known: os.stat_result | None) -> bool:
         now = _look(self.path)
-        return now is not None and now.st_size > 0 and _are_one(now, self._known)
+        return now is not None and now.st_size > 0 and _are_one(now, known)
 
     @property
     def is_lost(self) -> bool:
@@ -89,8 +92,7 @@ class SQLiteFile:
             self._compare(self._known)
 
     def _compare(self, known: os.stat_result) -> None:
-        now = _look(self.path)
-        if now is None or now.st_size == 0 or not _are_one(now, known):
+        if not self._is(known):
             raise ReplacedError(f"{self.path} was deleted, emptied or replaced while it was written")
 
     def _let_go(self) -> None:

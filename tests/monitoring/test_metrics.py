@@ -1,11 +1,9 @@
 """What is counted arrives in Prometheus exactly, over threads and processes, under labels that are bounded."""
 
-import json
 import math
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -26,6 +24,7 @@ from monitoring.pending import Pending
 from monitoring.window import RollingCounts
 from serving import edge
 from tests import manifests
+from tests.monitoring.worker_process import Worker
 from tests.ulb import COLUMNS, FEATURES
 
 REPOSITORY = Path(__file__).parents[2]
@@ -532,7 +531,6 @@ def test_close_finishes_although_the_flush_fails(registry, metrics, batch, half_
 # --- processes
 
 WORKER = """
-import json, sys
 import numpy as np
 from monitoring.metrics import FraudMetrics
 from monitoring.multiprocess import remove_stale_workers
@@ -554,37 +552,13 @@ def scrape():
 
 commands = {"score": score, "flush": metrics.flush, "remove": remove_stale_workers, "scrape": scrape,
             "ready": lambda: metrics.workers.ready(), "rate": lambda: metrics._rate._value.get()}
-for line in sys.stdin:
-    name, *arguments = json.loads(line)
-    print(json.dumps(commands[name](*arguments)), flush=True)
 """
-
-
-class Worker:
-    """A process with metrics of its own that does as it is told."""
-
-    def __init__(self, folder):
-        environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(folder), "PYTHONPATH": str(REPOSITORY)}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", WORKER], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def __call__(self, *command):
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-    def end(self):
-        self.process.kill()
-        self.process.wait(10)
-        self.process.stdin.close()
-        self.process.stdout.close()
 
 
 @pytest.fixture
 def workers(tmp_path):
     """Three worker processes, all up, that share one folder of metrics."""
-    started = [Worker(tmp_path) for _ in range(3)]
+    started = [Worker(tmp_path, WORKER) for _ in range(3)]
     for worker in started:
         worker("flush")
     yield started

@@ -7,6 +7,7 @@ from fraud import command
 from fraud.argument_types import local_path
 from fraud.command import Verbs
 from fraud.remote.resolve import registry
+from fraud.verbs import schema_option
 from training.verbs import PROGRAM, options
 
 
@@ -23,7 +24,7 @@ def add_to(verbs: Verbs) -> None:
         f"{PROGRAM} data push week.parquet --name new/0007.parquet",
     )
     push.add_argument("file", type=local_path)
-    options.add_schema(push)
+    schema_option.add_schema(push)
     push.add_argument("--name", help="name below dataset/; the file's own by default")
     pull = command.subcommand(
         data, "pull", _pull, "Download everything below dataset/, checked.", f"{PROGRAM} data pull data/"
@@ -34,7 +35,7 @@ def add_to(verbs: Verbs) -> None:
 def _push(arguments: argparse.Namespace) -> dict[str, Any]:
     from fraud.remote import datasets
 
-    schema, hasher = options.schema(arguments), options.hasher()
+    schema, hasher = schema_option.schema(arguments), options.hasher()
     return datasets.push(registry().uri, arguments.file, schema, arguments.name, hasher)
 
 

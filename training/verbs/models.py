@@ -9,6 +9,7 @@ from fraud import command, store
 from fraud.argument_types import MODEL_NAMES, port, positive, seed
 from fraud.command import CommandResult, Verbs
 from fraud.remote.resolve import CHAMPION, registry, registry_if_set, resolve
+from fraud.verbs import schema_option
 from training.console import Steps
 from training.verbs import PROGRAM, choice, options, releases
 
@@ -32,7 +33,7 @@ def _add_run(verbs: Verbs) -> None:
         f"{PROGRAM} run --data s3://bucket/dataset/ --publish",
     )
     options.add_data(run)
-    options.add_schema(run)
+    schema_option.add_schema(run)
     options.add_recipe(run)
     run.add_argument(
         "--refit",
@@ -54,7 +55,7 @@ def _add_retrain(verbs: Verbs) -> None:
         f"{PROGRAM} retrain --backend dask --scheduler tcp://scheduler:8786",
     )
     options.add_data(retrain, required=False)
-    options.add_schema(retrain)
+    schema_option.add_schema(retrain)
     options.add_recipe(retrain)
     retrain.add_argument(
         "--split-seed", type=seed, default=0, metavar="N", help="seed of the split: keep it (default 0)"
@@ -92,7 +93,7 @@ def _add_evaluate(verbs: Verbs) -> None:
         "(default: FRAUD_MODEL, else the chosen one, else the newest)",
     )
     options.add_data(evaluate)
-    options.add_schema(evaluate)
+    schema_option.add_schema(evaluate)
     evaluate.add_argument("--by", metavar="COLUMN", help="the figures of each value of a category or boolean as well")
     evaluate.add_argument(
         "--skip-trained", action="store_true", help="leave out the rows that the model was trained on"
@@ -121,7 +122,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     store.check_writable()
     plan = TrainingPlan(
         arguments.data,
-        options.schema(arguments),
+        schema_option.schema(arguments),
         arguments.split,
         options.periods(arguments),
         options.recipe(arguments),
@@ -150,7 +151,7 @@ def _retrain(arguments: argparse.Namespace) -> CommandResult:
     with retrain.staging(), fitting_on(arguments.backend, arguments.scheduler):
         recipe = options.recipe(arguments)
         sources = retrain.increments(remote, arguments.increments) if arguments.increments else arguments.data or []
-        given = options.schema_given(arguments)
+        given = schema_option.schema_given(arguments)
         plan = TrainingPlan(
             sources,
             given or default(),
@@ -193,7 +194,7 @@ def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         Steps(),
         remote,
         skip_trained=arguments.skip_trained,
-        schema=options.schema_given(arguments),
+        schema=schema_option.schema_given(arguments),
         by=arguments.by,
         hasher=options.hasher(),
     )

@@ -4,14 +4,11 @@ import argparse
 from typing import TYPE_CHECKING
 
 from fraud.argument_types import cores, period, positive, seed, share, weight
-from fraud.verbs.schema_option import add_schema, schema, schema_given
 
 if TYPE_CHECKING:
     from fraud.inputs.keys import KeyHasher
     from fraud.manifest import Recipe
     from training.split import Period
-
-__all__ = ["add_schema", "schema", "schema_given"]
 
 _RECIPE = ("estimator", "trees", "max_samples", "fraud_weight", "target_precision", "seed")
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from fraud import command
 from fraud.command import EXIT_ERROR, CommandResult, PlainText, Verbs
+from fraud.verbs import schema_option
 from training.console import Steps
-from training.verbs import PROGRAM, options
+from training.verbs import PROGRAM
 
 if TYPE_CHECKING:
     from training.schemas.draft import Draft
@@ -50,7 +51,7 @@ def _add_check(actions: Verbs) -> None:
         f"{PROGRAM} schema check shop.csv --schema shop.toml",
     )
     check.add_argument("files", nargs="+", metavar="FILE", help=_FILES)
-    options.add_schema(check)
+    schema_option.add_schema(check)
 
 
 def _add_example(actions: Verbs) -> None:
@@ -62,7 +63,7 @@ def _add_example(actions: Verbs) -> None:
         f"{PROGRAM} schema example --schema shop.toml shop.csv",
     )
     example.add_argument("file", nargs="?", metavar="FILE", help="CSV or Parquet file to take the values from")
-    options.add_schema(example)
+    schema_option.add_schema(example)
 
 
 def _infer(arguments: argparse.Namespace) -> Any:  # noqa: ANN401 - text, or a document
@@ -92,7 +93,7 @@ def _tell(found: "Draft") -> None:
 
 
 def _check(arguments: argparse.Namespace) -> Any:  # noqa: ANN401
-    schema = options.schema(arguments)
+    schema = schema_option.schema(arguments)
     from training.schemas.check import check
 
     document = check(arguments.files, schema)
@@ -103,7 +104,7 @@ def _check(arguments: argparse.Namespace) -> Any:  # noqa: ANN401
 
 
 def _example(arguments: argparse.Namespace) -> dict[str, Any]:
-    schema = options.schema(arguments)
+    schema = schema_option.schema(arguments)
     from training.schemas.example import example
 
     return example(schema, arguments.file)

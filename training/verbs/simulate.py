@@ -7,6 +7,7 @@ from fraud import command
 from fraud.argument_types import positive, seed
 from fraud.command import Verbs
 from fraud.remote.resolve import registry
+from fraud.verbs import schema_option
 from training.console import Steps
 from training.verbs import PROGRAM, options
 
@@ -23,7 +24,7 @@ def add_to(verbs: Verbs) -> None:
         f"{PROGRAM} simulate --data sample --replace",
     )
     options.add_data(simulate)
-    options.add_schema(simulate)
+    schema_option.add_schema(simulate)
     simulate.add_argument(
         "--split",
         choices=("stratified", "time"),
@@ -41,6 +42,6 @@ def _simulate(arguments: argparse.Namespace) -> dict[str, Any]:
     remote = registry()  # before pandas is loaded, for the error of a missing FRAUD_S3_URI
     from training.simulate import SimulationPlan, simulate
 
-    schema = options.schema(arguments)
+    schema = schema_option.schema(arguments)
     plan = SimulationPlan(arguments.data, schema, arguments.split, arguments.slices, arguments.seed, options.hasher())
     return simulate(remote.uri, plan, Steps(), replace=arguments.replace)

@@ -1,9 +1,6 @@
 """Bins of no more than two model versions over real processes: in their files, and on the page that is scraped."""
 
-import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,10 +13,10 @@ from monitoring import multiprocess
 from monitoring.bins import metrics as bins
 from monitoring.metrics import FraudMetrics
 from tests import manifests
+from tests.monitoring.worker_process import Worker
 
 ROOT = Path(__file__).parents[3]
 WORKER = """
-import json, sys
 import numpy as np
 from fraud.manifest import Manifest
 from monitoring.metrics import FraudMetrics
@@ -37,31 +34,7 @@ def score(rows):
     metrics.flush()
 
 commands = {"describe": describe, "score": score, "tidy": metrics._tidy}
-for line in sys.stdin:
-    name, *arguments = json.loads(line)
-    print(json.dumps(commands[name](*arguments)), flush=True)
 """
-
-
-class Worker:
-    """A process with metrics of its own that does as it is told."""
-
-    def __init__(self, folder):
-        environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(folder), "PYTHONPATH": str(ROOT)}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", WORKER], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def __call__(self, *command):
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-    def end(self):
-        self.process.kill()
-        self.process.wait(10)
-        self.process.stdin.close()
-        self.process.stdout.close()
 
 
 @pytest.fixture
@@ -70,7 +43,7 @@ def start(tmp_path):
     started = []
 
     def start_it():
-        started.append(Worker(tmp_path))
+        started.append(Worker(tmp_path, WORKER))
         return started[-1]
 
     yield start_it
