@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fraud import store
 from fraud.errors import ModelError
-from fraud.rows import Model, Rows, ScoredRow, by_model, each
+from fraud.rows import Model, Rows, ScoredRow, by_model, each, maker
 from fraud.settings import INDEX_VARIABLES
 from serving import process, refuse
 from serving.bento import tracer_provider
@@ -49,6 +49,8 @@ DECODER = process.decoder()
 
 # Python's own 5 ms would let the threads that count and log hold up a call for tens of milliseconds.
 _SWITCH_SECONDS = 0.0005
+
+_scored = maker(ScoredRow)
 
 # Each of thousands of connections holds dozens of objects: Python's own 700 would go through them without end.
 _GC_THRESHOLDS = (20_000, 20, 50)
@@ -167,7 +169,7 @@ class FraudDetector:
         amounts = None if model.amount is None else rows[:, model.amount]
         process.metrics().observe_scores(rows, features, scores, flagged, amounts)
         kept = each(features) if SETTINGS.logs_features else repeat(None)
-        return list(map(ScoredRow, scores.tolist(), flagged.tolist(), repeat(served.version), kept))
+        return list(map(_scored, zip(scores.tolist(), flagged.tolist(), repeat(served.version), kept, strict=False)))
 
 
 FraudDetector.mount_asgi_app(

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
-from struct import Struct
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from struct import Struct, iter_unpack
+from sys import byteorder
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,14 @@ Packed = bytes
 Texts = tuple[str | None, ...]
 """Of one transaction what numbers do not hold: its categories as they were sent, and its keys, hashed; in the order of
 ``schema.of_kind("category", "key")``, None where there is none."""
+
+
+Kind = TypeVar("Kind", bound=tuple[Any, ...])
+
+
+def maker(kind: type[Kind]) -> Callable[[tuple[Any, ...]], Kind]:
+    """What makes a named tuple of its values, unasked whether they are so many: in half the time."""
+    return partial(tuple.__new__, kind)
 
 
 def packer(inputs: int) -> Callable[..., Packed]:
@@ -103,10 +113,14 @@ def unpack(rows: Sequence[Packed]) -> NDArray[np.float64]:
 
 def pack(values: NDArray[np.float64]) -> Packed:
     """Transactions, float64 ``(n, inputs)``, as ``Packed``."""
-    return values.astype("<f8", copy=False).tobytes()
+    return _little(values).tobytes()
 
 
-def each(features: NDArray[np.float32]) -> list[bytes]:
+def each(rows: NDArray[np.float32] | NDArray[np.float64]) -> list[bytes]:
     """The bytes of each row ``(n, k)``, little-endian."""
-    text, width = features.astype("<f4", copy=False).tobytes(), 4 * features.shape[1]
-    return [text[start : start + width] for start in range(0, len(text), width)]
+    parts = iter_unpack(f"{rows.itemsize * rows.shape[1]}s", _little(rows).tobytes())
+    return [row for (row,) in parts]
+
+
+def _little(values: NDArray[Any]) -> NDArray[Any]:
+    return values if byteorder == "little" else values.astype(values.dtype.newbyteorder("<"))

@@ -23,7 +23,7 @@ from monitoring.storage.sqlite_engine import CONNECT_SECONDS
 from monitoring.storage.sqlite_file import ReplacedError, SQLiteFile
 from monitoring.storage.tables import DECISIONS, LABELS, LoggedPrediction, Origin
 
-ROWS_A_STATEMENT = 500 if sqlite3.sqlite_version_info >= (3, 32) else 100  # older ones take 999 values
+ROWS_A_STATEMENT = 250 if sqlite3.sqlite_version_info >= (3, 32) else 100  # older ones take 999 values
 
 REFUSED = (exc.IntegrityError, exc.DataError)
 """The database says no to what a row holds, unless it takes none at all: see ``is_a_rows_fault``."""

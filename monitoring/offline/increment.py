@@ -120,7 +120,8 @@ def _schema(engine: Engine, own: str) -> Schema:
 
 def _frame(rows: Sequence[Any], schema: Schema) -> pd.DataFrame:
     """A table that the loader reads as what was sent: missing values, and texts no model knew, are as they came."""
-    packed, texts = zip(*map(RowKind(schema).read, [row.sent for row in rows]), strict=True)
+    kind = RowKind(schema)
+    packed, _, texts = zip(*[kind.read(row.sent, row.features) for row in rows], strict=True)
     numbers, names = unpack(packed), schema.of_kind("category", "key")
     columns: dict[str, Any] = {
         name: kinds.written(numbers[:, place], schema.columns[name]) for place, name in enumerate(schema.inputs)
@@ -163,7 +164,13 @@ def _counts(chosen: Chosen) -> Select[Any]:
 def _rows(chosen: Chosen, schema: str, secret: str | None) -> Select[Any]:
     hashed = ORIGINS.c.key_fingerprint
     return (
-        select(DECISIONS.c.id, DECISIONS.c.transaction_id, DECISIONS.c.sent, LABELS.c.is_fraud.label("labelled"))
+        select(
+            DECISIONS.c.id,
+            DECISIONS.c.transaction_id,
+            DECISIONS.c.sent,
+            DECISIONS.c.features,
+            LABELS.c.is_fraud.label("labelled"),
+        )
         .select_from(DECISIONS_WITH_LABELS)
         .where(
             *chosen.conditions,

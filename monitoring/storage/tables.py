@@ -47,7 +47,7 @@ DECISIONS = Table(
     Column("is_fraud", Boolean, nullable=False),
     Column("amount", Float(53)),
     Column("sent", LargeBinary),  # see monitoring.storage.sent
-    Column("features", LargeBinary),  # as scored: little-endian float32
+    Column("features", LargeBinary),  # of rows that do not have them in ``sent``; nothing writes it any more
     Column("outcome", String(64)),  # room for what comes, as below
     Column("history", LargeBinary),
     Column("exported_at", Float(53)),  # when it became part of a training increment
@@ -115,4 +115,3 @@ class LoggedPrediction(NamedTuple):
     is_fraud: bool
     amount: float | None
     sent: bytes | None = None
-    features: bytes | None = None

@@ -13,12 +13,13 @@ import numpy as np
 from msgspec import UNSET, DecodeError, Meta, Raw, Struct, UnsetType, defstruct, json
 from msgspec.structs import astuple
 
-from fraud.rows import Decoded, Rows, Texts, packer, unpack
+from fraud.rows import Decoded, Rows, Texts, maker, packer, unpack
 from fraud.schema import ID_PATTERN
 from serving.contract.contract import Contract
 
 NOT_VALID = (DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises."""
+_decoded = maker(Decoded)
 _PATTERN = ID_PATTERN.removesuffix("$") + r"\Z"  # Python's $ lets a line break follow; pydantic's does not
 
 
@@ -118,7 +119,8 @@ class Quick:
                 if number is None:
                     return None
             values = changed if self._inputs is None else self._inputs(changed)
-        return Decoded(self._pack(*values[:-1]), texts, "" if name is UNSET else name or "", self.contract), quotes
+        named = "" if name is UNSET else name or ""
+        return _decoded((self._pack(*values[:-1]), texts, named, self.contract)), quotes
 
     def _texts_of(self, values: tuple[Any, ...]) -> Texts:
         """What numbers do not hold of the values; keys hashed, or left out where nothing hashes them."""

@@ -54,6 +54,7 @@ def sent(values, names, texts=(), model=MODEL):
     return Rows(np.asarray(values, dtype=np.float64), tuple(names), tuple(texts), model)
 
 
-def answers(count, version="v1"):
+def answers(count, version="v1", model=MODEL):
     """What the service says of so many."""
-    return [ScoredRow(number / count, number % 3 == 0, version, number.to_bytes(4)) for number in range(count)]
+    said = [number.to_bytes(4 * len(model.schema.features)) for number in range(count)]
+    return [ScoredRow(number / count, number % 3 == 0, version, said[number]) for number in range(count)]

@@ -14,6 +14,7 @@ from fraud.schema import default, parse
 from fraud.settings import Settings
 from monitoring import __main__ as program
 from monitoring import database
+from monitoring.storage.sent import packed
 from monitoring.storage.tables import DECISIONS, LABELS, LoggedPrediction, Origin
 from tests.monitoring.conftest import SCHEMA
 from tests.monitoring.records import ORIGINS, features, origin
@@ -363,9 +364,8 @@ def test_a_schema_is_chosen_by_name_or_hash(call, engine, scored, tmp_path):
     """Without one it is that of the last prediction; a name that nobody knows is refused with those there are."""
     own = parse('name = "own"\n[roles]\nlabel = "y"\n[columns.a]\nkind = "category"\n', "own.toml")
     made = Origin("v1", own.hash[:12], 0.5)
-    row = LoggedPrediction(
-        made.number, time.time() - 700_000, "own-1", None, 0.5, True, None, pack(np.array([-1.0])) + b'["new"]'
-    )
+    sent = packed(pack(np.array([-1.0])), bytes(4), ("new",))
+    row = LoggedPrediction(made.number, time.time() - 700_000, "own-1", None, 0.5, True, None, sent)
     database.insert(engine, [row], {made.number: made}, {own.hash[:12]: own})
     call("import", csv(tmp_path, "transaction_id,is_fraud\nt0,1\nown-1,1\n"))
     _, result, _ = call("export", tmp_path / "one.parquet", "--again")

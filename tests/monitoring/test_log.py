@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from fraud.rows import Decoded, ScoredRow, pack
+from fraud.rows import Decoded, ScoredRow, pack, unpack
 from fraud.schema import default, of_document, parse
 from fraud.settings import Settings
 from monitoring import database, log
@@ -84,13 +84,15 @@ def test_all_that_was_answered_is_written(records, registry, tmp_path):
     kept.close()
     found = written(
         tmp_path,
-        "transaction_id, fraud_probability, is_fraud, model_version, amount, schema_hash, sent, threshold, features",
+        "transaction_id, fraud_probability, is_fraud, model_version, amount, schema_hash, sent, threshold",
     )
     assert [row[0] for row in found] == ["a", None, "b", None, "c"]
-    assert [(row[1], bool(row[2]), row[3], row[8]) for row in found] == scored
+    numbers, features, texts = zip(*[RowKind(default()).read(row[6]) for row in found], strict=True)
+    assert [(row[1], bool(row[2]), row[3], kept) for row, kept in zip(found, features, strict=True)] == scored
     assert [row[4] for row in found] == given[:, AMOUNT].tolist()
     assert {row[5] for row in found} == {default().hash[:12]}
-    assert np.array_equal([np.frombuffer(row[6], "<f8") for row in found], given)
+    assert np.array_equal(unpack(numbers), given)
+    assert texts == ((),) * 5
     times = [row[0] for row in written(tmp_path, "scored_at")]
     assert all(before <= at <= time.time() for at in times)
     assert registry.get_sample_value("fraud_log_written_total") == 5
@@ -126,9 +128,9 @@ def test_the_amount_is_kept_where_there_is_one(records, registry, tmp_path, decl
 def test_schemas_are_kept_with_the_first_row_of_each(records, tmp_path):
     """Two in one log, as after a change of the model; each row names its own."""
     own = Model(parse('name = "own"\n[columns.a]\nkind = "category"\n', "own.toml"))
-    kept = records()
+    kept, said = records(), answers(2, model=own)
     finished(kept.log.add_many(sent(rows(1), ["a"]), answers(1)))
-    finished(kept.log.add_many(sent([[-1.0], [np.nan]], ["b", "c"], [("seldom",), (None,)], own), answers(2)))
+    finished(kept.log.add_many(sent([[-1.0], [np.nan]], ["b", "c"], [("seldom",), (None,)], own), said))
     kept.start()
     kept.close()
     with sqlite3.connect(tmp_path / "fraud.sqlite") as connection:
@@ -138,9 +140,9 @@ def test_schemas_are_kept_with_the_first_row_of_each(records, tmp_path):
     found = {name: RowKind(one) for name, one in known.items()}
     read = [(name, *found[name].read(sent)) for name, sent in written(tmp_path, "schema_hash, sent")]
     assert read == [
-        (default().hash[:12], pack(rows(1)), ()),
-        (own.schema.hash[:12], pack(np.array([-1.0])), ("seldom",)),
-        (own.schema.hash[:12], pack(np.array([np.nan])), (None,)),
+        (default().hash[:12], pack(rows(1)), answers(1)[0].features, ()),
+        (own.schema.hash[:12], pack(np.array([-1.0])), said[0].features, ("seldom",)),
+        (own.schema.hash[:12], pack(np.array([np.nan])), said[1].features, (None,)),
     ]
 
 
@@ -164,7 +166,7 @@ def test_features_can_be_left_out(records, tmp_path):
     kept.start()
     finished(kept.log.add_many(sent(rows(3), ["", "", ""]), answers(3)))
     kept.close()
-    assert written(tmp_path, "sent, features") == [(None,) * 2] * 3
+    assert written(tmp_path, "sent") == [(None,)] * 3
 
 
 def test_many_calls_are_written_together(records, tmp_path, monkeypatch):
@@ -230,7 +232,9 @@ def test_a_large_batch_is_logged_in_steps(records, monkeypatch):
     assert [(row.transaction_id, row.fraud_probability) for row in queued] == [
         (name, score.fraud_probability) for name, score in zip(names, scored, strict=True)
     ]
-    assert b"".join(row.sent for row in queued) == pack(rows(7))
+    assert [row.sent for row in queued] == [
+        pack(values) + score.features for values, score in zip(rows(7), scored, strict=True)
+    ]
     assert len({row.scored_at for row in queued}) == 1
 
 
@@ -249,9 +253,9 @@ def test_a_batch_that_is_given_up_midway_keeps_no_room(records, registry, monkey
 
 def test_adding_waits_for_nothing(records, tmp_path):
     """The path of a request only appends: the database is not even made before the writer's turn."""
-    kept, row = records(), pack(rows(1))
-    kept.log.add(Decoded(row, (), "", MODEL), answers(1)[0])
-    assert kept.log._queue[0].sent is row
+    kept = records()
+    kept.log.add(Decoded(pack(rows(1)), (), "", MODEL), answers(1)[0])
+    assert len(kept.log._queue) == 1
     assert not (tmp_path / "fraud.sqlite").exists()
 
 
