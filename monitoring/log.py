@@ -134,7 +134,7 @@ class PredictionLog:
         return self._known[model, key_name]
 
     def _has_room(self, rows: int) -> bool:
-        if self.pending + rows > self._max_pending:
+        if self._added - self._settled + rows > self._max_pending:
             self._metrics.dropped("full", rows)
             return False
         self._added += rows

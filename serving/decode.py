@@ -142,7 +142,7 @@ class Decoder:
         row = self._quick.row_of(tuple(getattr(transaction, field) for field in self.contract.fields))
         if row is None:
             raise refuse.invalid(what, [(place.removesuffix("."), "cannot be read as one thing only")])
-        return row[0]
+        return row
 
     def _outer_problem(self, body: bytes) -> Generator[None, None, refuse.RefusedError]:
         """Why a batch cannot be cut into rows: no JSON, another shape, or a number that JSON does not have.

@@ -90,13 +90,11 @@ class Quick:
             values = astuple(self._read(body))
         except NOT_VALID:
             return None
-        decoded = self.row_of(values)
-        if decoded is None or body.count(b'"') != decoded[1] or (self.odd and b"\\" in body):
-            return None
-        return decoded[0]
+        return None if self.odd and b"\\" in body else self.row_of(values, body.count(b'"'))
 
-    def row_of(self, values: tuple[Any, ...]) -> tuple[Decoded, int] | None:
-        """Values of msgspec's as a transaction, and how many quotes belong to them; None where one is not valid."""
+    def row_of(self, values: tuple[Any, ...], counted: int | None = None) -> Decoded | None:
+        """Values of msgspec's as a transaction; None where one is not valid, or where other quotes than theirs were
+        ``counted``."""
         name, texts = values[-1], self._texts_of(values) if self._texts else ()
         quotes = self._quotes + (0 if name is UNSET else 2 if name is None else 4)
         if self.odd:
@@ -119,8 +117,9 @@ class Quick:
                 if number is None:
                     return None
             values = changed if self._inputs is None else self._inputs(changed)
-        named = "" if name is UNSET else name or ""
-        return _decoded((self._pack(*values[:-1]), texts, named, self.contract)), quotes
+        if counted is not None and counted != quotes:
+            return None
+        return _decoded((self._pack(*values[:-1]), texts, "" if name is UNSET else name or "", self.contract))
 
     def _texts_of(self, values: tuple[Any, ...]) -> Texts:
         """What numbers do not hold of the values; keys hashed, or left out where nothing hashes them."""
