@@ -79,7 +79,7 @@ IMAGE = bentoml.images.Image(
     **process.wrapping(),
 )
 class FraudDetector:
-    """Scores card transactions with a Random Forest."""
+    """Scores transactions with a Random Forest."""
 
     model = BentoModel(tag(SETTINGS))
 

@@ -149,7 +149,7 @@ def one_transaction(decoder: Decoder, example: dict[str, Any]) -> type[bentoml.I
     transaction: Any = decoder.contract.transaction
 
     class OneTransaction(bentoml.IODescriptor, transaction):
-        """One card transaction: a flat JSON object."""
+        """One transaction: a flat JSON object."""
 
         model_config = ConfigDict(json_schema_extra={"example": example})
         __root_input__: ClassVar[bool] = True
@@ -174,7 +174,7 @@ def many_transactions(
     transactions: Any = batch_of(decoder.contract.transaction, max_rows)
 
     class ManyTransactions(bentoml.IODescriptor, transactions):
-        """Many card transactions."""
+        """Many transactions."""
 
         model_config = ConfigDict(json_schema_extra={"example": {"transactions": [example]}})
         __root_input__: ClassVar[bool] = True

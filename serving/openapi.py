@@ -22,7 +22,7 @@ from serving.pages import FEEDBACK, MODEL, TITLE, ShortCard, WholeCard
 VERSION = "0.1.0"
 """The product's, as in pyproject.toml, which does not ship."""
 DESCRIPTION = """\
-Scores card transactions with a Random Forest: how likely is it that a transaction is fraud?
+Scores transactions with a Random Forest: how likely is it that a transaction is fraud?
 One transaction in a call, or many; each answer names the version of the model that gave it.
 Every error has one shape: what is wrong and what to do, and the fields that are at fault.
 """

@@ -34,7 +34,7 @@ def transaction_of(schema: Schema, wires: Mapping[str, Wire], id_name: str, name
     return create_model(
         "Transaction",
         __base__=_Strict,
-        __doc__="One card transaction, as ``POST /predict`` takes it.",
+        __doc__="One transaction, as ``POST /predict`` takes it.",
         **fields,
     )
 
@@ -118,6 +118,6 @@ def batch_of(transaction: type[BaseModel], max_rows: int) -> type[BaseModel]:
     return create_model(
         "Transactions",
         __base__=_Strict,
-        __doc__="Many card transactions.",
+        __doc__="Many transactions.",
         transactions=(list[transaction], rows),  # type: ignore[valid-type]
     )
