@@ -66,8 +66,7 @@ IMAGE = bentoml.images.Image(
         # the home, as OpenShift's must. An argument of the build is there while it lasts, and unlike one of
         # bentofile.yaml's envs not in the image's environment
         "cd $BENTOML_HOME && chmod 755 . && mkdir bentos models envs tmp"
-        " && chown bentoml:bentoml bentos models envs tmp"
-        + "".join(f"\nARG {name}" for name in INDEX_VARIABLES),
+        " && chown bentoml:bentoml bentos models envs tmp" + "".join(f"\nARG {name}" for name in INDEX_VARIABLES),
     ],
 )
 

@@ -6,17 +6,14 @@ operator are compared with the fields that its definitions document.
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from fraud.settings import Settings
-from tests.components import Postgres, free_port
 from tests.e2e.conftest import REPOSITORY
-from tests.e2e.test_kubernetes import BASE, OLDEST, render, validator  # noqa: F401 - a fixture
+from tests.e2e.test_kubernetes import BASE, OLDEST, render
 
 pytestmark = pytest.mark.e2e
 
@@ -121,7 +118,7 @@ def files(container, resources, folder):
 
 
 @pytest.mark.parametrize("components", [*([name] for name in COMPONENTS), COMPONENTS, COMPONENTS[::-1]], ids="+".join)
-def test_every_component_fits_the_schemas(components, tmp_path, validator):  # noqa: F811
+def test_every_component_fits_the_schemas(components, tmp_path, validator):
     """Alone, and all in either order; nothing has a field that is not known."""
     resources = overlay(tmp_path, components)
     for kind, resource in resources.items():
@@ -203,42 +200,6 @@ def test_on_openshift_no_user_is_named(everything, tmp_path):
     assert not {"runAsUser", "runAsGroup", "fsGroup"} & set(pod(everything)["securityContext"])
 
 
-def test_the_upgrade_runs_in_the_services_image(tmp_path):
-    """Also where an overlay names another."""
-    images = [{"name": "registry.example/fraud_detector", "newName": "mirror.example/fraud", "newTag": "abc"}]
-    resources = overlay(tmp_path, ["postgres"], images=images)
-    [upgrade] = pod(resources)["initContainers"]
-    assert upgrade["image"] == service(resources)["image"] == "mirror.example/fraud:abc"
-
-
-def upgrade(everything, folder, url):
-    """What the init container does, here, with the owner's URL as its Secret has it."""
-    [container] = pod(everything)["initContainers"]
-    env = files(container, everything, folder)
-    Path(env["FRAUD_DATABASE_URL_FILE"]).write_text(url)
-    given = {**env, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    return subprocess.run(container["command"], cwd=REPOSITORY, env=given, capture_output=True, text=True, timeout=120)
-
-
-def test_the_upgrade_makes_the_tables(everything, tmp_path):
-    """Of a Postgres that has none, by the command of the manifest; doing it again, as each pod does, does no harm."""
-    with Postgres(tmp_path) as postgres:
-        for folder in ("first", "second"):
-            done = upgrade(everything, tmp_path / folder, postgres.url)
-            assert done.returncode == 0, done.stderr
-            assert "the tables are as they were" not in done.stderr
-        assert postgres.query("SELECT count(*) FROM fraud_decisions") == "0"
-
-
-def test_a_database_that_is_away_keeps_no_pod_from_starting(everything, tmp_path):
-    """The pod's log says so; the service says it too, and its rows wait."""
-    done = upgrade(everything, tmp_path, f"postgresql://owner:secret@127.0.0.1:{free_port()}/fraud")
-    assert done.returncode == 0
-    assert "error: the database of FRAUD_DATABASE_URL" in done.stderr
-    assert "the tables are as they were" in done.stderr
-    assert "secret" not in done.stderr
-
-
 def test_the_operator_scrapes_what_the_rules_ask_for(everything):
     """By the pods' labels and port, as the job that the rules name, and nobody scrapes them twice."""
     template = everything["Deployment"]["spec"]["template"]
@@ -273,7 +234,7 @@ def test_the_ingress_publishes_no_metrics(everything):
     assert all(one["backend"] == target for one in rule["http"]["paths"])
 
 
-def test_the_overlay_of_the_text_renders(tmp_path, validator):  # noqa: F811
+def test_the_overlay_of_the_text_renders(tmp_path, validator):
     """As it stands, for a folder beside the checkout; it has every component, and sets image, host and namespace."""
     [text] = re.findall(r"```yaml\n(apiVersion: kustomize.*?)```", README, re.S)
     (tmp_path / "kustomization.yaml").write_text(
