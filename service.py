@@ -62,10 +62,11 @@ IMAGE = bentoml.images.Image(
     distro="none",
     lock_python_packages=False,
     commands=[
-        # what BentoML would make at start, which a read-only root refuses; metrics then go to /tmp. An argument of the
-        # build is there while it lasts, and unlike one of bentofile.yaml's envs not in the image's environment
-        "cd $BENTOML_HOME && mkdir bentos models envs tmp && chown bentoml:bentoml bentos models envs tmp"
-        + "".join(f"\nARG {name}" for name in INDEX_VARIABLES),
+        # what BentoML would make at start, which a read-only root refuses; metrics then go to /tmp. Any user may enter
+        # the home, as OpenShift's must. An argument of the build is there while it lasts, and unlike one of
+        # bentofile.yaml's envs not in the image's environment
+        "cd $BENTOML_HOME && chmod 755 . && mkdir bentos models envs tmp"
+        " && chown bentoml:bentoml bentos models envs tmp" + "".join(f"\nARG {name}" for name in INDEX_VARIABLES),
     ],
 )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.components import BentoServer, Engine, Prometheus, SeaweedFS, free_port
+from tests.components import BentoServer, Engine, Prometheus, SeaweedFS, free_port, missing
 
 REPOSITORY = Path(__file__).parents[2]
 PROMETHEUS = REPOSITORY / "monitoring" / "prometheus"
@@ -115,6 +115,16 @@ def prometheus(server, tmp_path_factory):
     """The shipped configuration and rules, with our server as the target and a scrape each second."""
     with Prometheus(quick_config(), tmp_path_factory.mktemp("prometheus"), PROMETHEUS, [server.port]) as server:
         yield server
+
+
+@pytest.fixture
+def validator():
+    """Judges resources by the schemas of Kubernetes."""
+    try:
+        import kubernetes_validate
+    except ImportError:
+        missing("kubernetes-validate", "pip install kubernetes-validate (it is in requirements/dev.txt)")
+    return kubernetes_validate
 
 
 def quick_config() -> str:

@@ -215,6 +215,24 @@ def test_the_manifests_fit_the_image(container):
         container.exec(*(word.replace(":3000/", f":{free_port()}/") for word in check))
 
 
+def test_the_container_serves_as_a_user_that_it_does_not_know(image, crowded, tmp_path):
+    """As OpenShift runs it, with a number of its own in group 0; it may read everything and write to /tmp alone."""
+    options = ["--user=1000660000:0", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL"]
+    with Container(image.engine, image.tag, free_port(), tmp_path, options=options) as container:
+        check_answers(container.url, crowded.version)
+        assert (container.exec("id", "-u").strip(), container.exec("id", "-g").strip()) == ("1000660000", "0")
+
+
+def test_the_upgrade_of_the_tables_runs_from_the_image(image, tmp_path):
+    """With what is in it, in the folder that the manifest names, also as a user that it does not know."""
+    component = REPOSITORY / "deploy/kubernetes/components/postgres/deployment.yaml"
+    [upgrade] = yaml.safe_load(component.read_text())["spec"]["template"]["spec"]["initContainers"]
+    options = ["--user=1000660000:0", "--read-only", "--tmpfs=/tmp", "--env=FRAUD_DATABASE_URL=sqlite:////tmp/f.sqlite"]
+    program, *words = upgrade["command"]
+    command = ["run", "--rm", *options, f"--workdir={upgrade['workingDir']}", f"--entrypoint={program}", image.tag]
+    assert json.loads(image.engine.run(*command, *words))["before"] is None
+
+
 def test_a_killed_worker_is_back_within_ten_seconds(image, tmp_path):
     """Both serve again, no count is lost, and the container still ends on SIGTERM with exit code 0."""
     with Container(image.engine, image.tag, free_port(), tmp_path) as container:

@@ -8,7 +8,7 @@ import yaml
 
 from fraud.errors import SettingsError
 from fraud.settings import Settings
-from tests.components import missing, require
+from tests.components import require
 from tests.e2e.conftest import REPOSITORY
 
 pytestmark = pytest.mark.e2e
@@ -27,15 +27,6 @@ def render(folder):
 @pytest.fixture(scope="module")
 def resources():
     return render(BASE)
-
-
-@pytest.fixture
-def validator():
-    try:
-        import kubernetes_validate
-    except ImportError:
-        missing("kubernetes-validate", "pip install kubernetes-validate (it is in requirements/dev.txt)")
-    return kubernetes_validate
 
 
 def test_every_resource_fits_the_schemas(resources, validator):

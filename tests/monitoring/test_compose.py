@@ -23,7 +23,7 @@ def mounts(service):
     """``(source, target, read-only)`` of each volume of a service."""
     for volume in SERVICES[service].get("volumes", ()):
         source, target, *mode = volume.split(":")
-        yield source, target, mode == ["ro"]
+        yield source, target, mode == ["ro,z"]
 
 
 def yaml_of(*parts):
@@ -89,7 +89,8 @@ def test_nothing_names_the_host():
 
 
 def test_what_is_mounted_is_there_and_cannot_be_changed():
-    """Every file or folder beside the compose file exists and is mounted read-only; every other name is a volume."""
+    """Every file or folder beside the compose file exists and is mounted read-only, with the label by which SELinux
+    lets containers read it; every other name is a volume."""
     seen = 0
     for name in SERVICES:
         for source, _, read_only in mounts(name):

@@ -29,6 +29,7 @@ PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https
 _ROOT = Path(__file__).parents[2]  # where bentofile.yaml is
 _BENTOML = (sys.executable, "-m", "bentoml")
 _TAIL_LINES = 20
+_UMASK = 0o022  # what BentoML writes into the image is read by any user, whoever builds it
 
 
 def build(
@@ -54,6 +55,8 @@ def build(
         env["FRAUD_MODEL"] = model
         steps.start("build", "Building the Bento")
         _run("bentoml build", [*_BENTOML, "build", "--version", shipped], env, steps)
+        for folder in ("bentos", "models"):
+            let_all_read(Path(home, folder))
         steps.done(model)
         image = tag or model
         steps.start("image", f"Building the image with {engine}")
@@ -78,6 +81,16 @@ def arguments_of(environment: Mapping[str, str]) -> dict[str, str]:
     if "PIP_INDEX_URL" in given:
         given.setdefault("UV_DEFAULT_INDEX", given["PIP_INDEX_URL"])
     return given | {name: environment[name] for name in PROXY_VARIABLES if environment.get(name, "").strip()}
+
+
+def let_all_read(folder: Path) -> None:
+    """Give every user the right to read it: modes go into the image, which may run as a user that it does not know.
+
+    So OpenShift runs it. BentoML keeps a model in a folder of its owner's, and a checkout may have been made so.
+    """
+    for path in [folder, *folder.rglob("*")]:
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
 
 
 def _may_ship(name: str, remote: Registry | None) -> str:
@@ -123,7 +136,7 @@ def _copy(version: str | None, env: Mapping[str, str], steps: Steps) -> str:
 
 def _run(name: str, arguments: Sequence[str], env: Mapping[str, str], steps: Steps) -> str:
     """The standard output of a child process. Raises FraudError, and shows the end of what it said, when it fails."""
-    done = subprocess.run(arguments, cwd=_ROOT, env=env, capture_output=True, text=True)
+    done = subprocess.run(arguments, cwd=_ROOT, env=env, capture_output=True, text=True, umask=_UMASK)
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines()[-_TAIL_LINES:]
         steps.quote(said)

@@ -95,3 +95,18 @@ def test_a_secret_stays_out_of_the_image(name, address):
     with pytest.raises(FraudError, match=f"^{name} holds an @ or a ") as refused:
         image.arguments_of({name: address})
     assert not re.search("hun|ter2|token", str(refused.value))
+
+
+def test_what_goes_into_the_image_may_be_read_by_any_user(tmp_path):
+    """Whatever the modes were, as of a model's folder, which BentoML closes; what runs stays so, and links are left."""
+    model = tmp_path / "models" / "version"
+    model.mkdir(parents=True)
+    model.chmod(0o700)
+    for name, mode in (("forest", 0o600), ("program", 0o700)):
+        (model / name).touch()
+        (model / name).chmod(mode)
+    (model / "link").symlink_to("nowhere")
+    image.let_all_read(tmp_path / "models")
+    assert [path.stat().st_mode & 0o777 for path in (model, model / "forest", model / "program")] == [
+        *(0o755, 0o644, 0o744),
+    ]
