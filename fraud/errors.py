@@ -68,6 +68,12 @@ class ModelError(FraudError):
         """Files of a model are not those that were saved."""
         return cls.not_sound(name, f"{files} is not the file that was saved")
 
+    @classmethod
+    def not_whole(cls, error: Exception) -> Self:
+        """BentoML stumbles over an entry of the model store, and so over all of them."""
+        problem = f"the model store holds an entry that is not whole ({one_line(error)})"
+        return cls(f"{problem}; `python -m training doctor` names it")
+
 
 class SchemaError(ModelError):
     """A model was made for another transaction schema than this code's."""

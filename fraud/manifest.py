@@ -13,19 +13,37 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from fraud.errors import ModelError
 from fraud.schema import Schema, default, of_document
 
 FILE = "manifest.json"
+FORMAT = 1
+"""Of every document that is stored; it grows when the meaning of one changes, and not when fields are added."""
 BINS = 10
 """Of each feature in the profile."""
+_NEWER = "newer_format"
 
 
 class Document(BaseModel):
     """A part of a stored document. Fields that this code does not know are ignored, so that code can be rolled back."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class StoredDocument(Document):
+    """A whole one. What says that it is of a later ``format`` is refused: what it means is not known here."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_known(cls, document: Any) -> Any:  # noqa: ANN401 - anything that JSON may hold
+        written = document.get("format") if isinstance(document, dict) else None
+        if isinstance(written, int) and written > FORMAT:
+            raise PydanticCustomError(
+                _NEWER, "format: {written} is of a newer version of this code, upgrade it", {"written": written}
+            )
+        return document
 
 
 class Figure(Document):
@@ -133,7 +151,7 @@ class Recipe(Document):
     seed: int
 
 
-class Manifest(Document):
+class Manifest(StoredDocument):
     """The model's passport, stored as ``manifest.json`` in the model-store entry and in S3."""
 
     format: Literal[1] = 1
@@ -168,9 +186,19 @@ def parse(text: str | bytes, where: str) -> Manifest:
     try:
         return Manifest.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ModelError(f"{where}: not a manifest of format 1 ({place}: {first['msg']})") from None
+        raise ModelError(f"{where}: not a manifest of format {FORMAT} ({first_problem(error)})") from None
+
+
+def first_problem(error: ValidationError) -> str:
+    """What is wrong with a document, and in which part of it."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return first["msg"] if first["type"] == _NEWER else f"{place}: {first['msg']}"
+
+
+def is_newer(error: ValidationError) -> bool:
+    """Whether a document is not wrong, but of a format that only later code reads."""
+    return error.errors()[0]["type"] == _NEWER
 
 
 def sha256(path: Path) -> str:

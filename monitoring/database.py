@@ -124,6 +124,15 @@ def is_there(engine: Engine) -> bool:
     return file is None or file.path.exists()
 
 
+def unwritable(engine: Engine) -> str | None:
+    """What keeps whatever tables there are from being written: whose the file is, or a server that only reads."""
+    if (file := _files.get(engine)) is not None:
+        return file.problem()
+    with engine.connect() as connection:
+        only_reads = connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on"
+    return "the server only reads: name the one that writes, or let it write" if only_reads else None
+
+
 def make_folder(engine: Engine) -> None:
     """Of a SQLite file. Raises NotReadyError."""
     if (file := _files.get(engine)) is not None:

@@ -4,9 +4,22 @@ import argparse
 import sys
 
 from fraud import command
-from training.verbs import PROGRAM, bucket, choice, data, images, models, releases, sample, schema, simulate, summary
+from training.verbs import (
+    PROGRAM,
+    bucket,
+    choice,
+    data,
+    doctor,
+    images,
+    models,
+    releases,
+    sample,
+    schema,
+    simulate,
+    summary,
+)
 
-VERBS = (models, choice, releases, data, schema, sample, simulate, images, summary, bucket)
+VERBS = (models, choice, releases, data, schema, sample, simulate, images, summary, bucket, doctor)
 
 
 def parser() -> argparse.ArgumentParser:

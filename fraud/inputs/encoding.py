@@ -8,9 +8,10 @@ order for the whole forest comes close. ``training.encode`` learns the codes; he
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from fraud.errors import ModelError
+from fraud.manifest import Document, StoredDocument, first_problem, is_newer
 
 FILE = "encoding.json"
 FEWEST = 10
@@ -18,11 +19,7 @@ FEWEST = 10
 _Code = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
-
-
-class Codes(_Document):
+class Codes(Document):
     """Of one category: a code for each level, for every other text, and for a missing value."""
 
     levels: tuple[str, ...]
@@ -31,11 +28,11 @@ class Codes(_Document):
     missing: _Code
 
 
-class Encoding(_Document):
+class Encoding(StoredDocument):
     """Of every category of a schema; empty where there is none."""
 
     format: Literal[1] = 1
-    columns: dict[str, Codes] = {}
+    columns: dict[str, Codes] = Field(default_factory=dict)
 
     @property
     def levels(self) -> Mapping[str, tuple[str, ...]]:
@@ -51,12 +48,8 @@ def parse(text: str | bytes, where: str) -> Encoding:
     try:
         found = Encoding.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise _damaged(where, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        problem = f"no encoding of categories ({first_problem(error)})"
+        raise (ModelError(f"{where}: {problem}") if is_newer(error) else ModelError.not_sound(where, problem)) from None
     if any(len(codes.levels) != len(codes.codes) for codes in found.columns.values()):
-        raise _damaged(where, "levels and codes are not as many")
+        raise ModelError.not_sound(where, "no encoding of categories (levels and codes are not as many)")
     return found
-
-
-def _damaged(where: str, why: str) -> ModelError:
-    return ModelError.not_sound(where, f"no encoding of categories ({why})")

@@ -5,25 +5,29 @@ an immutable object under ``history/``. The event is written first and the point
 chain does not reach was a lost race, and nobody reads it.
 """
 
+import re
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from fraud.errors import ConflictError, DamagedError, RegistryError
+from fraud.manifest import StoredDocument, first_problem, is_newer
 from fraud.remote import s3
 
 FILE = "champion.json"
+_RESTORE = "put the newest object of history/ in its place, as docs/recovery.md says"
+
+_SUCCESSION = re.compile(r"/history/(?!0*1-)\d+-")
+"""An event that had one before it; the first of all may be one whose pointer was never written."""
 
 Document = TypeVar("Document", bound=BaseModel)
 
 
-class Champion(BaseModel):
+class Champion(StoredDocument):
     """``champion.json``: who serves since when and why. ``generation`` grows, so that an ETag never comes back."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     model_version: str
     generation: int
@@ -41,10 +45,18 @@ class Pointer:
     uri: str
 
     def read(self) -> tuple[Champion, str] | None:
-        """The champion and the pointer's ETag, or None before the first. Raises RegistryError when S3 fails."""
+        """The champion and the pointer's ETag, or None before the first.
+
+        Raises RegistryError when S3 fails, DamagedError when the pointer is damaged, or gone: as nobody's, the place
+        would go to the next model, whatever it is.
+        """
         uri = s3.join(self.uri, FILE)
         stored = s3.get(uri)
-        return None if stored is None else (parse_document(Champion, stored[0], uri), stored[1])
+        if stored is None:
+            if any(_SUCCESSION.search(key) for key in s3.keys(s3.join(self.uri, "history", ""))):
+                raise DamagedError(f"{uri}: is gone, though there was a champion; {_RESTORE}")
+            return None
+        return parse_document(Champion, stored[0], uri, _RESTORE), stored[1]
 
     def crown(self, version: str, current: tuple[Champion, str] | None, reason: str) -> Champion:
         """Make ``version`` champion after ``current``, which was read before the decision.
@@ -79,7 +91,7 @@ class Pointer:
             uri = self._event(events[-1].generation - 1, events[-1].previous_event)
             stored = s3.get(uri)
             if stored is None:
-                raise RegistryError(f"{uri}: an event of the history is missing")
+                raise RegistryError(f"{uri}: an event of the history is missing; docs/recovery.md says how to mend it")
             events.append(parse_document(Champion, stored[0], uri))
         return events
 
@@ -87,9 +99,11 @@ class Pointer:
         return s3.join(self.uri, "history", f"{generation:06d}-{event}.json")
 
 
-def parse_document(kind: type[Document], body: bytes, uri: str) -> Document:
-    """Parse a JSON object of S3. Raises DamagedError when it is something else."""
+def parse_document(kind: type[Document], body: bytes, uri: str, remedy: str = "") -> Document:
+    """Parse a JSON object of S3. Raises DamagedError when it is something else, or of a later format."""
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
-        raise DamagedError(f"{uri}: damaged ({error.errors()[0]['msg']})") from None
+        problem = first_problem(error).removeprefix(": ")
+        damage = f"damaged ({problem}){remedy and f'; {remedy}'}"
+        raise DamagedError(f"{uri}: {problem if is_newer(error) else damage}") from None

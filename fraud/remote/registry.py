@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from fraud import manifest as manifests
 from fraud import store
 from fraud.errors import ConflictError, DamagedError, RegistryError
-from fraud.manifest import Manifest
+from fraud.manifest import Manifest, StoredDocument
 from fraud.remote import archive as archives
 from fraud.remote import s3
 from fraud.remote.champion import Champion, Pointer, parse_document
@@ -32,15 +32,21 @@ VERDICT = "verdict.json"
 LOG = logging.getLogger(__name__)
 
 
-class Published(BaseModel):
+class Published(StoredDocument):
     """``manifest.json`` as it stands in S3: the model's own manifest and the archive it describes."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     manifest: Manifest
     archive_sha256: str
     archive_bytes: int
     rows_sha256: str
+
+
+class Ruling(StoredDocument):
+    """``verdict.json``: what the gate said; the reasons are for people."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=True)
+
+    passed: bool
 
 
 @dataclass(frozen=True)
@@ -132,8 +138,9 @@ class Registry:
 
     def verdict(self, version: str) -> dict[str, Any] | None:
         """What the gate said of a version; None when it was never gated."""
-        stored = s3.get(self._model(version, VERDICT))
-        return None if stored is None else dict(json.loads(stored[0]))
+        uri = self._model(version, VERDICT)
+        stored = s3.get(uri)
+        return None if stored is None else parse_document(Ruling, stored[0], uri).model_dump()
 
     def record_verdict(self, version: str, verdict: dict[str, Any]) -> None:
         """Keep what the gate said. A version is gated once; ConflictError when something else was said before."""

@@ -44,10 +44,15 @@ def join(uri: str, *parts: str) -> str:
 
 def keys(uri: str) -> list[str]:
     """Addresses of all objects whose key starts with that of ``uri``, in S3's order."""
+    return list(sizes(uri))
+
+
+def sizes(uri: str) -> dict[str, int]:
+    """The same, each with its bytes."""
     bucket, prefix = split(uri)
     with stated(uri):
         pages = client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        return [f"s3://{bucket}/{entry['Key']}" for page in pages for entry in page.get("Contents", [])]
+        return {f"s3://{bucket}/{entry['Key']}": entry["Size"] for page in pages for entry in page.get("Contents", [])}
 
 
 def folders(uri: str) -> list[str]:

@@ -77,7 +77,8 @@ def load(path: Path) -> tuple[Forest, Probes]:
     except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise ModelError.not_sound(path, f"the scorer file cannot be read ({error})") from None
     if facts.get("format") != FORMAT or facts.get("version") not in (2, FORMAT_VERSION):
-        raise ModelError(f"{path}: expected a {FORMAT} file of version 2 or {FORMAT_VERSION}, got {facts}")
+        hint = "" if facts.get("format") != FORMAT else "; for a higher version upgrade this code"
+        raise ModelError(f"{path}: expected a {FORMAT} file of version 2 or {FORMAT_VERSION}, got {facts}{hint}")
     try:
         return _read(content, header, start, facts)
     except (ModelError, ValueError, KeyError, TypeError) as error:

@@ -39,6 +39,12 @@ def _keep_schemas(connection: Connection, names: Collection[str], schemas: Mappi
             connection.execute(added.on_conflict_do_update(index_elements=["hash"], set_=new))
 
 
+def key_fingerprints(connection: Connection) -> list[str]:
+    """Of the secrets that the keys in the log were ever hashed with."""
+    known = select(ORIGINS.c.key_fingerprint).where(ORIGINS.c.key_fingerprint.is_not(None)).distinct()
+    return sorted(connection.scalars(known))
+
+
 def dialect(connection: Connection) -> Any:  # noqa: ANN401 - the two have no type in common
     """What makes statements of the database at hand."""
     return postgresql if connection.dialect.name == "postgresql" else sqlite

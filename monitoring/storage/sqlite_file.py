@@ -63,6 +63,19 @@ class SQLiteFile:
             for path in self._ahead:
                 path.unlink(missing_ok=True)
 
+    def problem(self) -> str | None:
+        """What ``clear`` would refuse, and nothing is made."""
+        folder = next(path for path in self.path.parents if path.exists())
+        try:
+            if not folder.is_dir():
+                raise NotReadyError(f"{folder} is no folder: FRAUD_DATABASE_URL names {self.path}")
+            for path in (folder, self.path):
+                if path.exists():
+                    _check_writable(path)
+        except NotReadyError as error:
+            return str(error)
+        return None
+
     def remember(self, *, emptied: bool) -> bool:
         """Take the file that is there now for the right one; whether it is another than before, which is said."""
         is_other = self._known is not None and (emptied or self.is_lost)

@@ -2,12 +2,15 @@
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fraud import command
 from fraud.command import CommandResult, Verbs
 from fraud.settings import Settings
 from monitoring.verbs import PROGRAM
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 
 def add_to(verbs: Verbs) -> None:
@@ -27,8 +30,8 @@ def add_to(verbs: Verbs) -> None:
         actions,
         "status",
         _status,
-        "Whether the service could write: the tables' version, rights that are missing, rows that are to be moved. "
-        "Exit code 0: it could, 1: not.",
+        "Whether the service could write: the tables' version, rights that are missing, rows that are to be moved, and "
+        "which secrets the keys are hashed with. Exit code 0: it could, 1: not.",
         f"{PROGRAM} database status",
     )
 
@@ -46,21 +49,37 @@ def _upgrade(_: argparse.Namespace) -> dict[str, Any]:
 
 def _status(_: argparse.Namespace) -> CommandResult:
     from monitoring import database
-    from monitoring.storage import moving, revisions
+    from monitoring.storage import revisions
 
     with database.opened(Settings.from_env()) as engine:
         if not database.is_there(engine):  # SQLite would make the file
-            nothing = {"revision": None, "newest": revisions.HEAD, "problem": None, "predictions_to_move": 0}
-            return CommandResult(nothing, 0)
-        with engine.connect() as connection:
-            found = revisions.state(connection)
-        problem = revisions.problem(engine)
-        document = {
-            "revision": found.revision,
-            "newest": revisions.HEAD,
-            "problem": problem,
-            "predictions_to_move": moving.waiting(engine),
-        }
+            problem = database.unwritable(engine)
+            document: dict[str, Any] = {
+                "revision": None,
+                "newest": revisions.HEAD,
+                "problem": problem,
+                "predictions_to_move": 0,
+            }
+        else:
+            document = _look(engine)
+            problem = document["problem"]
     if problem:
         sys.stderr.write(f"{problem}\n")
     return CommandResult(document, 1 if problem else 0)
+
+
+def _look(engine: "Engine") -> dict[str, Any]:
+    from monitoring import database
+    from monitoring.storage import moving, origins, revisions
+
+    problem = database.unwritable(engine) or revisions.problem(engine)
+    with engine.connect() as connection:
+        found = revisions.state(connection)
+        known = [] if problem or found.is_empty else origins.key_fingerprints(connection)
+    return {
+        "revision": found.revision,
+        "newest": revisions.HEAD,
+        "problem": problem,
+        "predictions_to_move": moving.waiting(engine),
+        "key_fingerprints": known,
+    }

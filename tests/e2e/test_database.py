@@ -108,6 +108,15 @@ def test_a_user_without_rights_is_told_what_to_grant(start, tmp_path):
         assert (lost(server), "serving:serving" in server.log()) == (0, False)
 
 
+def test_a_server_that_only_reads_is_told_before_a_row_waits(tmp_path):
+    """As a standby, or after somebody said so: the tables are right, and nothing can be written."""
+    with Postgres(tmp_path) as postgres:
+        postgres.upgrade()
+        postgres.query(f"ALTER DATABASE {postgres.url.rpartition('/')[2]} SET default_transaction_read_only = on")
+        code, document, error = command(postgres.url, "status")
+        assert (code, document["problem"].startswith("the server only reads")) == (1, True), error
+
+
 def test_a_pooler_that_hands_out_transactions_loses_nothing(start, tmp_path):
     """pgbouncer, fewer connections than workers write with: no prepared statement is missed, and nothing is said."""
     with Postgres(tmp_path) as postgres, PgBouncer(tmp_path, postgres) as pooler:

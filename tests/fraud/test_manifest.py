@@ -6,10 +6,11 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from fraud.errors import ModelError
+from fraud.errors import DamagedError, ModelError
+from fraud.inputs import encoding
 from fraud.manifest import BINS, Manifest, parse, sha256
-from fraud.remote.champion import Champion
-from fraud.remote.registry import Published
+from fraud.remote.champion import Champion, parse_document
+from fraud.remote.registry import Published, Ruling
 from fraud.schema import default
 from tests.manifests import DOCUMENT, document
 
@@ -116,6 +117,47 @@ CHAMPION = {
 def test_what_later_code_adds_in_the_registry_is_ignored(kind, stored):
     """Documents in S3 are read likewise, and written as they were."""
     assert kind.model_validate_json(json.dumps(stored | {"surprise": 1})).model_dump(mode="json") == stored
+
+
+LATER = "of a newer version of this code, upgrade it"
+
+
+@pytest.mark.parametrize("written", [2, 99])
+def test_a_later_format_asks_for_an_upgrade(written):
+    """It is not damaged: its meaning is another. One line says what to do."""
+    with pytest.raises(ModelError) as refused:
+        parse(json.dumps(document(format=written)), "here")
+    assert str(refused.value) == f"here: not a manifest of format 1 (format: {written} is {LATER})"
+
+
+@pytest.mark.parametrize(
+    ("kind", "stored"),
+    [
+        (Published, PUBLISHED | {"format": 2}),
+        (Published, PUBLISHED | {"manifest": document(format=2)}),
+        (Champion, CHAMPION | {"format": 2}),
+        (Ruling, {"passed": True, "format": 2}),
+    ],
+    ids=["published", "its manifest", "champion", "verdict"],
+)
+def test_a_later_format_in_the_registry_asks_for_an_upgrade(kind, stored):
+    """Of every document in S3, though none of them says its format today."""
+    with pytest.raises(DamagedError) as refused:
+        parse_document(kind, json.dumps(stored).encode(), "s3://bucket/x.json", "put it back")
+    assert str(refused.value) == f"s3://bucket/x.json: format: 2 is {LATER}"
+
+
+def test_what_later_code_adds_to_a_verdict_is_kept():
+    """The gate's reasons are read as they are, known or not."""
+    stored = {"passed": False, "reasons": [{"rule": "new"}], "surprise": 1}
+    assert Ruling.model_validate_json(json.dumps(stored)).model_dump() == stored
+
+
+def test_an_encoding_of_a_later_format_is_not_to_be_deleted():
+    """It asks for an upgrade alone."""
+    with pytest.raises(ModelError) as refused:
+        encoding.parse('{"format": 2, "columns": 7}', "encoding.json")
+    assert str(refused.value) == f"encoding.json: no encoding of categories (format: 2 is {LATER})"
 
 
 NEWER = ("settings", "estimator")

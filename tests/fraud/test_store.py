@@ -156,6 +156,19 @@ def test_a_failing_save_leaves_no_entry(model, scorer, probes, saved, failure):
     assert (store.versions(), store.get("fraud_detector:latest").tag) == before
 
 
+def test_hashes_of_rows_that_cannot_be_kept_leave_no_entry(model, scorer, probes, facts, saved, monkeypatch):
+    """They are written first: there is never an entry without them."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store, "_keep_rows", full)
+    before = store.versions()
+    with pytest.raises(OSError, match="No space left"):
+        save(model, scorer, probes, facts, row_hashes=np.zeros(1, np.uint64))
+    assert store.versions() == before
+
+
 @pytest.mark.parametrize("kind", ["inexact", "none", "NaN"])
 def test_an_inexact_scorer_is_not_saved(model, scorer, probes, facts, saved, kind):
     """Probes whose scores differ in one bit, or prove nothing, are refused, and no entry is left."""

@@ -267,6 +267,13 @@ def rewrite(path, damage, **changed):
     )
 
 
+def test_a_later_version_asks_for_an_upgrade(path):
+    """It is not damaged."""
+    rewrite(path, lambda _: None, version=forest_file.FORMAT_VERSION + 1)
+    with pytest.raises(ModelError, match="for a higher version upgrade this code"):
+        load(path)
+
+
 def test_rewriting_alone_is_no_damage(path):
     """The way these tests rewrite a file is itself sound: without damage it loads."""
     rewrite(path, lambda _: None)

@@ -290,3 +290,18 @@ def test_the_command_makes_what_is_missing_and_looks_without_touching(tmp_path, 
     assert not path.parent.exists()
     assert call("upgrade") == (0, {"revision": "0002", "before": None, "moved_predictions": 0})
     assert call("status")[1]["problem"] is None
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["the folder", "the file"])
+def test_status_says_whose_the_folder_or_the_file_is(tmp_path, monkeypatch, capsys, there):
+    """Before the service would wait for it; nothing is made."""
+    path = tmp_path / "fraud.sqlite"
+    if there:
+        old_file(path)
+    locked = path if there else tmp_path
+    monkeypatch.setattr("os.access", lambda asked, _: asked != locked)
+    monkeypatch.setenv("FRAUD_DATABASE_URL", f"sqlite:///{path}")
+    assert command.main(program.parser(), ["database", "status"]) == 1
+    problem = json.loads(capsys.readouterr().out)["problem"]
+    assert problem.startswith(f"{locked} belongs to user ")
+    assert path.exists() == there

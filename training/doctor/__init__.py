@@ -1,0 +1,1 @@
+"""What is broken, or disagrees: each part is looked at by itself, and nothing is written."""
