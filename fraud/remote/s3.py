@@ -210,7 +210,7 @@ def _refused(uri: str, error: "ClientError") -> RegistryError:
     code = error.response["Error"]["Code"]
     if code in _CONFLICTS:
         return ConflictError(f"{uri}: somebody else wrote it first")
-    words = f"{uri}: {_HINTS.get(code, error)}"
+    words = f"{uri}: {_HINTS.get(code, str(error).rstrip('.'))}"
     if _may_be_checksums(code, error.operation_name):
         words += (
             "; if this server knows no checksum headers, set AWS_REQUEST_CHECKSUM_CALCULATION=when_required and "
