@@ -7,6 +7,7 @@ FraudError                   a stated error: one clear line, exit code 1
 │   └── SchemaError          it was made for another transaction schema than this code's
 ├── RegistryError            S3 refused, failed, or holds something else than expected
 │   ├── ConflictError        somebody else changed the champion first
+│   ├── UnsupportedError     the server lacks what this needs
 │   └── DamagedError         an object is not what our code writes
 └── DatabaseError            the database is away or refuses; in ``monitoring.database``
 
@@ -95,6 +96,10 @@ class RegistryError(FraudError):
 
 class ConflictError(RegistryError):
     """Somebody else changed the champion between our read and our write."""
+
+
+class UnsupportedError(RegistryError):
+    """The S3 server lacks what this needs."""
 
 
 class DamagedError(RegistryError):

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from fraud.errors import ConflictError, DamagedError, RegistryError
 from fraud.manifest import StoredDocument, first_problem, is_newer
-from fraud.remote import s3
+from fraud.remote import conditions, s3
 
 FILE = "champion.json"
 _RESTORE = "put the newest object of history/ in its place, as docs/recovery.md says"
@@ -36,6 +36,8 @@ class Champion(StoredDocument):
     reason: str
     previous_version: str | None
     previous_event: str | None
+    proved_at: str | None = None
+    """The endpoint where conditional writes were proved to hold: at another one, they are before the next promotion."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,13 @@ class Pointer:
     def crown(self, version: str, current: tuple[Champion, str] | None, reason: str) -> Champion:
         """Make ``version`` champion after ``current``, which was read before the decision.
 
-        Raises ConflictError when the pointer is no longer what was read.
+        Raises ConflictError when the pointer is no longer what was read, UnsupportedError where the server could let
+        two such changes win.
         """
         before = current[0] if current else None
+        endpoint = s3.client().meta.endpoint_url
+        if before is None or before.proved_at != endpoint:
+            conditions.require(self.uri)
         champion = Champion(
             model_version=version,
             generation=before.generation + 1 if before else 1,
@@ -72,6 +78,7 @@ class Pointer:
             reason=reason,
             previous_version=before.model_version if before else None,
             previous_event=before.event if before else None,
+            proved_at=endpoint,
         )
         s3.put(self._event(champion.generation, champion.event), champion.model_dump())
         etag = current[1] if current else None
@@ -79,24 +86,41 @@ class Pointer:
             s3.put(s3.join(self.uri, FILE), champion.model_dump(), replacing=etag, new=current is None)
         except ConflictError:
             # boto3 tries again when an answer is lost, and then meets its own first write
-            if all(event.event != champion.event for event in self.history()):
+            if all(event.event != champion.event for event in self.history(since=champion.generation)):
                 raise
         return champion
 
-    def history(self) -> list[Champion]:
-        """Who was champion when and why, newest first: the chain of events that the pointer reaches."""
+    def history(self, since: int = 1) -> list[Champion]:
+        """Who was champion when and why, newest first: the chain of events that the pointer reaches.
+
+        It ends at the generation ``since``. What was written is listed and read at once; what the chain does not
+        reach is left alone.
+        """
         current = self.read()
         events = [current[0]] if current else []
-        while events and events[-1].previous_event is not None:
+        stored = self._stored(since, events[0].generation) if events else {}
+        while events and events[-1].previous_event is not None and events[-1].generation > since:
             uri = self._event(events[-1].generation - 1, events[-1].previous_event)
-            stored = s3.get(uri)
-            if stored is None:
+            found = stored.get(uri) or s3.get(uri)  # some servers list late
+            if found is None:
                 raise RegistryError(f"{uri}: an event of the history is missing; docs/recovery.md says how to mend it")
-            events.append(parse_document(Champion, stored[0], uri))
+            events.append(parse_document(Champion, found[0], uri))
         return events
+
+    def _stored(self, since: int, until: int) -> dict[str, tuple[bytes, str] | None]:
+        """The events from one generation up to another, that left out, and lost races too, by their addresses."""
+        folder = s3.join(self.uri, "history", "")
+        uris = [uri for uri in s3.keys(folder) if since <= _generation(uri.removeprefix(folder)) < until]
+        return dict(zip(uris, s3.get_all(uris), strict=True))
 
     def _event(self, generation: int, event: str) -> str:
         return s3.join(self.uri, "history", f"{generation:06d}-{event}.json")
+
+
+def _generation(name: str) -> int:
+    """Of the name of an event; -1 for another file."""
+    number = name.partition("-")[0]
+    return int(number) if number.isdecimal() else -1
 
 
 def parse_document(kind: type[Document], body: bytes, uri: str, remedy: str = "") -> Document:

@@ -94,14 +94,14 @@ class Registry:
     def versions(self) -> list[Published]:
         """Every published model, newest first."""
         whole = []
-        for version in s3.folders(s3.join(self.uri, "models")):
+        uris = [self._model(version, manifests.FILE) for version in s3.folders(s3.join(self.uri, "models"))]
+        for uri, stored in zip(uris, s3.get_all(uris), strict=True):
+            if stored is None:
+                continue
             try:
-                published = self.published(version)
+                whole.append(parse_document(Published, stored[0], uri))
             except DamagedError as error:
                 LOG.warning("left out: %s", error)
-                continue
-            if published is not None:
-                whole.append(published)
         return sorted(whole, key=lambda published: published.manifest.created_at, reverse=True)
 
     def pull(self, version: str) -> Manifest:
@@ -151,7 +151,10 @@ class Registry:
                 raise
 
     def crown_first(self, version: str, reason: str = "first published model") -> Champion | None:
-        """Make ``version`` champion if there is none yet; None when there is one."""
+        """Make ``version`` champion if there is none yet; None when there is one.
+
+        Raises UnsupportedError where the server does not hold conditional writes.
+        """
         if self.pointer.read() is not None:
             return None
         try:

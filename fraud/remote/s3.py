@@ -1,31 +1,54 @@
 """A few S3 operations on ``s3://bucket/key`` addresses, with errors a person can act on.
 
-Credentials, region and S3-compatible servers (``AWS_ENDPOINT_URL_S3``) are boto3's business. An object is whole or
-not there: S3 shows an upload only when it is complete, and a download gets its name when all bytes have come.
+Credentials, region, checksum headers and S3-compatible servers (``AWS_ENDPOINT_URL_S3``) are boto3's business. An
+object is whole or not there: S3 shows an upload only when it is complete, and a download gets its name when all bytes
+have come.
 """
 
 import contextlib
+import functools
 import json
+import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fraud.atomic import replacing
-from fraud.errors import ConflictError, RegistryError
+from fraud.errors import ConflictError, RegistryError, UnsupportedError
 from fraud.manifest import sha256 as file_sha256
 
 if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
     from mypy_boto3_s3 import S3Client
+
+CONNECTIONS = 10
+"""How many calls one client makes at once."""
 
 
 def client() -> "S3Client":
-    """A client that gives up in bounded time: 5 s to connect, 60 s to read, three tries."""
+    """This process's client, for all threads; another when an ``AWS_`` variable has changed since.
+
+    It gives up in bounded time: 5 s to connect, 60 s to read, three tries.
+    """
+    variables = frozenset(item for item in os.environ.items() if item[0].startswith("AWS_"))
+    return _client(os.getpid(), variables)
+
+
+@functools.lru_cache(maxsize=1)
+def _client(_process: int, _variables: frozenset[tuple[str, str]]) -> "S3Client":
+    """Of a session of its own: boto3's default one keeps the keys that it has seen first."""
     import boto3
     from botocore.config import Config
 
-    config = Config(connect_timeout=5, read_timeout=60, retries={"max_attempts": 3, "mode": "standard"})
+    config = Config(
+        connect_timeout=5,
+        read_timeout=60,
+        retries={"max_attempts": 3, "mode": "standard"},
+        max_pool_connections=CONNECTIONS,
+    )
     with stated("s3://"):
-        return boto3.client("s3", config=config)
+        return boto3.Session().client("s3", config=config)
 
 
 def split(uri: str) -> tuple[str, str]:
@@ -85,10 +108,10 @@ def modified(uri: str) -> float:
 
 
 def upload(path: Path, uri: str) -> None:
-    """Send a file with SHA-256 checksums, which the server verifies. Raises RegistryError."""
+    """Send a file with SHA-256 checksums, which the server verifies, unless they are off. Raises RegistryError."""
     bucket, key = split(uri)
     with stated(uri):
-        client().upload_file(str(path), bucket, key, ExtraArgs={"ChecksumAlgorithm": "SHA256"})
+        client().upload_file(str(path), bucket, key, ExtraArgs=_checksum())
 
 
 def get(uri: str) -> tuple[bytes, str] | None:
@@ -106,6 +129,12 @@ def get(uri: str) -> tuple[bytes, str] | None:
         return answer["Body"].read(), answer["ETag"]
 
 
+def get_all(uris: Iterable[str]) -> list[tuple[bytes, str] | None]:
+    """``get`` of each, in their order and CONNECTIONS at once."""
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        return list(pool.map(get, uris))
+
+
 def put(uri: str, document: object, *, replacing: str | None = None, new: bool = False) -> None:
     """Write ``document`` as JSON.
 
@@ -121,20 +150,27 @@ def put(uri: str, document: object, *, replacing: str | None = None, new: bool =
             Key=key,
             Body=body,
             ContentType="application/json",
-            ChecksumAlgorithm="SHA256",
+            **_checksum(),
             **condition,
         )
 
 
 def delete(uris: Iterable[str]) -> None:
     """Delete objects in the order given; with versioning on, their versions stay. Raises RegistryError."""
-    connection = client()
     for uri in uris:
         bucket, key = split(uri)
         with stated(uri):
-            connection.delete_object(Bucket=bucket, Key=key)
+            client().delete_object(Bucket=bucket, Key=key)
 
 
+def _checksum() -> dict[str, Any]:
+    """What asks boto3 for a checksum header; nothing where its own switch is off, as for a server that refuses them."""
+    config: Any = client().meta.config
+    return {} if config.request_checksum_calculation == _OFF else {"ChecksumAlgorithm": "SHA256"}
+
+
+_OFF = "when_required"
+NOT_IMPLEMENTED = {"NotImplemented", "MethodNotAllowed", "501", "405"}
 _HINTS = {
     "NoSuchBucket": "the bucket does not exist",
     **dict.fromkeys(("404", "NoSuchKey"), "there is no such object"),
@@ -143,25 +179,53 @@ _HINTS = {
     "SignatureDoesNotMatch": "the secret key does not fit the access key",
 }
 _CONFLICTS = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+_UNKNOWN_HEADER = {
+    *("InvalidArgument", "InvalidRequest", "BadRequest", "400", "NotImplemented", "501", "MissingContentLength"),
+    *("XAmzContentSHA256Mismatch", "MalformedTrailerError", "AuthorizationHeaderMalformed"),
+}
+"""What servers that know no checksum headers answer to one; Google's, to a write, that the signature is wrong."""
+_WRITES = {"PutObject", "CreateMultipartUpload", "UploadPart"}
 
 
 @contextlib.contextmanager
 def stated(uri: str) -> Iterator[None]:
-    """Turn boto3's failures into RegistryError or ConflictError that name the address."""
+    """Turn boto3's failures into errors of ours that name the address.
+
+    ConflictError when somebody else was first, UnsupportedError when the server has no such call, else RegistryError.
+    """
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
     try:
         yield
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code in _CONFLICTS:
-            raise ConflictError(f"{uri}: somebody else wrote it first") from None
-        raise RegistryError(f"{uri}: {_HINTS.get(code, error)}") from None
     except NoCredentialsError:
         raise RegistryError(
             f"{uri}: no AWS credentials; run `aws configure` or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         ) from None
-    except (BotoCoreError, Boto3Error, ValueError) as error:
-        # ValueError: boto3's word for a malformed endpoint
+    except (ClientError, BotoCoreError, Boto3Error, ValueError) as error:
+        # ValueError: boto3's word for a malformed endpoint. An upload's failure is wrapped in another of its words.
+        answer = error.__context__ if isinstance(error.__context__, ClientError) else error
+        if isinstance(answer, ClientError):
+            raise _refused(uri, answer) from None
         raise RegistryError(f"{uri}: {error}") from None
+
+
+def _refused(uri: str, error: "ClientError") -> RegistryError:
+    """What the server's answer means."""
+    code = error.response["Error"]["Code"]
+    if code in _CONFLICTS:
+        return ConflictError(f"{uri}: somebody else wrote it first")
+    words = f"{uri}: {_HINTS.get(code, str(error).rstrip('.'))}"
+    if _may_be_checksums(code, error.operation_name):
+        words += (
+            "; if this server knows no checksum headers, set AWS_REQUEST_CHECKSUM_CALCULATION=when_required and "
+            "AWS_RESPONSE_CHECKSUM_VALIDATION=when_required"
+        )
+    return UnsupportedError(words) if code in NOT_IMPLEMENTED else RegistryError(words)
+
+
+def _may_be_checksums(code: str, operation: str) -> bool:
+    """Whether a server that knows no checksum headers answers so, and they are not off."""
+    config: Any = client().meta.config
+    off = config.request_checksum_calculation == config.response_checksum_validation == _OFF
+    return not off and (code in _UNKNOWN_HEADER or (code == "SignatureDoesNotMatch" and operation in _WRITES))

@@ -4,6 +4,7 @@ from tests.components.alertmanager import Alertmanager
 from tests.components.collector import Collector
 from tests.components.container import Container, Engine, container_engine
 from tests.components.github import GitHub
+from tests.components.older_s3 import OlderS3
 from tests.components.pgbouncer import PgBouncer
 from tests.components.postgres import Postgres
 from tests.components.process import ComponentError, Process, answers, free_port, free_ports, wait_until
@@ -20,6 +21,7 @@ __all__ = [
     "Container",
     "Engine",
     "GitHub",
+    "OlderS3",
     "PgBouncer",
     "Postgres",
     "Process",

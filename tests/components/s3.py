@@ -17,10 +17,12 @@ PORTS = ("s3", "s3.grpc", "master", "master.grpc", "volume", "volume.grpc", "fil
 class SeaweedFS:
     """A server that keeps its objects in ``folder``, through ``stop()`` and ``start()`` too.
 
-    ``env`` is what boto3 and a child process need to reach it.
+    ``env`` is what boto3 and a child process need to reach it. An ``anonymous`` one checks no signatures, so that a
+    proxy before it may change what was signed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, anonymous: bool = False) -> None:
+        self._anonymous = anonymous
         self._ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         self.url = f"http://127.0.0.1:{self._ports['s3']}"
         self.env = {
@@ -39,7 +41,7 @@ class SeaweedFS:
         config.write_text(json.dumps({"identities": [identity]}))
         return [
             *(require("weed"), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={data}"),
-            *("-s3", f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0"),
+            *("-s3", "-s3.port.iceberg=0", "-s3.port.lance=0", *([] if self._anonymous else [f"-s3.config={config}"])),
             *("-master.volumeSizeLimitMB=64", "-volume.max=200"),
             "-master.electionTimeout=1s",  # a second start would wait 10 s for its only vote
             "-master.telemetry=false",  # it reports to its makers otherwise

@@ -52,7 +52,6 @@ def own_server(tmp_path_factory):
 
 def use(monkeypatch, env):
     """Reach S3 so from here on."""
-    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it keeps the keys it has seen first
     for variable, value in env.items():
         monkeypatch.setenv(variable, value)
 
@@ -117,7 +116,7 @@ def test_protections_that_the_server_lacks_are_named(call, client, name):
     code, result, said = call("create")
     assert code == 1
     assert (result["bucket"], result["created"]) == (f"s3://{name}", True)
-    assert result["holds"] == ["versioning", "lifecycle"]
+    assert result["holds"] == ["versioning", "lifecycle", "conditional_writes"]
     assert result["missing"][BLOCK] == "the server does not implement it (NotImplemented)"
     assert result["missing"]["encryption"].endswith(
         "no object can be written (InternalError); the setting was taken back"
@@ -134,7 +133,7 @@ def test_create_runs_again_safely(call, client, name):
     rules = client.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
     client.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [*rules, other]})
     code, result, _ = call("create", "--allow-missing", "--noncurrent-days", "30")
-    assert (code, result["created"], result["holds"]) == (0, False, ["versioning", "lifecycle"])
+    assert (code, result["created"], result["holds"]) == (0, False, ["versioning", "lifecycle", "conditional_writes"])
     rules = {rule["ID"]: rule for rule in client.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]}
     assert set(rules) == RULES | {"other"}
     assert rules["fraud-noncurrent:fraud/"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
@@ -148,7 +147,8 @@ def test_encryption_holds_where_the_server_has_a_key(call, name, own_server, mon
     for created in (True, False):
         code, result, _ = call("create", "--allow-missing")
         assert (code, result["created"]) == (0, created)
-        assert (result["holds"], list(result["missing"])) == (["versioning", "encryption", "lifecycle"], [BLOCK])
+        assert result["holds"] == ["versioning", "encryption", "lifecycle", "conditional_writes"]
+        assert list(result["missing"]) == [BLOCK]
     assert bucket.contents(f"s3://{name}").versions == 0
     s3.put(f"s3://{name}/fraud/x.json", {})
     assert own_server.client().head_object(Bucket=name, Key="fraud/x.json")["ServerSideEncryption"] == "AES256"

@@ -5,6 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fraud.remote import conditions, s3
+from fraud.remote.s3 import NOT_IMPLEMENTED
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -19,8 +22,8 @@ _NOT_SET = {
     "ServerSideEncryptionConfigurationNotFoundError",
     "NoSuchLifecycleConfiguration",
 }
-_NOT_IMPLEMENTED = {"NotImplemented", "MethodNotAllowed", "501", "405"}
-_CANNOT_WRITE = {*_NOT_IMPLEMENTED, "InternalError", "500"}
+_REFUSED = {"InvalidArgument", "InvalidRequest"}  # a server that knows no checksum headers: boto3 must send some here
+_CANNOT_WRITE = {*NOT_IMPLEMENTED, "InternalError", "500"}
 _READ_BACKS = 5  # S3 may answer with the old setting for a moment
 
 
@@ -43,6 +46,7 @@ class Protections:
             "public_access_block": _ensure(self._is_private, self._set_private),
             "encryption": self._ensure_encrypted(),
             "lifecycle": _ensure(self._has_rules, self._set_rules),
+            "conditional_writes": self._conditions_problem(),
         }
 
     def _is_versioned(self) -> bool:
@@ -76,7 +80,7 @@ class Protections:
         try:
             answer = _read(lambda: self.client.get_bucket_encryption(Bucket=self.bucket))
         except _client_error() as error:
-            if code(error) in _NOT_IMPLEMENTED:
+            if code(error) in NOT_IMPLEMENTED:
                 return False
             raise
         rules = answer["ServerSideEncryptionConfiguration"]["Rules"] if answer else []
@@ -95,9 +99,18 @@ class Protections:
             if code(error) in _CANNOT_WRITE:
                 return f"the server accepts it, then no object can be written ({code(error)})"
             raise
-        version: Any = {"VersionId": answer["VersionId"]} if "VersionId" in answer else {}
-        self.client.delete_object(Bucket=self.bucket, Key=key, **version)
+        self._erase(key)
         return None if answer.get("ServerSideEncryption") else "the server accepts it and does not encrypt"
+
+    def _conditions_problem(self) -> str | None:
+        """There is nothing to set: the server has them or not."""
+        return conditions.find_problem(f"s3://{self.bucket}/{self.prefix}", lambda uri: self._erase(s3.split(uri)[1]))
+
+    def _erase(self, key: str) -> None:
+        """Remove a trial object with every version of it."""
+        answer = self.client.list_object_versions(Bucket=self.bucket, Prefix=key)
+        for entry in [*answer.get("Versions", []), *answer.get("DeleteMarkers", [])]:
+            self.client.delete_object(Bucket=self.bucket, Key=key, VersionId=entry["VersionId"])
 
     def _rules(self) -> list[Any]:
         """Ours; the prefix in their ids keeps those of two projects in one bucket apart."""
@@ -139,8 +152,10 @@ def _ensure(holds: Callable[[], bool], apply: Callable[[], None]) -> str | None:
         apply()
         return None if _soon(holds) else "the server accepts it and does not keep it"
     except _client_error() as error:
-        if code(error) in _NOT_IMPLEMENTED:
+        if code(error) in NOT_IMPLEMENTED:
             return f"the server does not implement it ({code(error)})"
+        if code(error) in _REFUSED:
+            return f"the server refuses the call ({error})"
         raise
 
 

@@ -10,7 +10,7 @@ from fraud.argument_types import MODEL_NAMES
 from fraud.choice import local
 from fraud.choice.local import chosen
 from fraud.command import Verbs
-from fraud.errors import ModelError, RegistryError
+from fraud.errors import ModelError, RegistryError, UnsupportedError
 from fraud.manifest import Manifest
 from fraud.remote.registry import Registry
 from fraud.remote.resolve import CHAMPION, registry, registry_if_set, resolve
@@ -75,11 +75,10 @@ def add_to(verbs: Verbs) -> None:
 
 
 def upload(remote: Registry, version: str) -> dict[str, Any]:
-    """Publish a local model, and make it champion if there is none."""
+    """Publish a local model, and make it champion if there is none and the server can keep two from being it."""
     try:
         published = remote.publish(version)
-        first = remote.crown_first(version)
-        champion = first.model_version if first else resolve(CHAMPION, remote).version
+        champion = _first_champion(remote, version)
     except RegistryError as error:
         raise RegistryError(
             f"{error}; {MODEL_NAME}:{version} is safe in the local store: "
@@ -89,6 +88,16 @@ def upload(remote: Registry, version: str) -> dict[str, Any]:
         "published": {"uri": f"{remote.uri}/models/{version}/", "archive_sha256": published.archive_sha256},
         "champion": champion,
     }
+
+
+def _first_champion(remote: Registry, version: str) -> str | None:
+    """Who serves: ``version`` if nobody did; None where the server does not let a first champion be made."""
+    try:
+        first = remote.crown_first(version)
+    except UnsupportedError as error:
+        LOG.warning("published, not promoted: %s", error)
+        return None
+    return first.model_version if first else resolve(CHAMPION, remote).version
 
 
 def _publish(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -1,0 +1,73 @@
+"""Whether an S3 server holds conditional writes, proved by an object: many servers take the headers and ignore them.
+
+A promotion is a compare-and-swap, so where they do not hold two promotions at once could both win. Writers race each
+other here, for a server that checks the condition too early lets several of them through, too: SeaweedFS did until
+2026 (https://github.com/seaweedfs/seaweedfs/pull/8801).
+"""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+from fraud.errors import ConflictError, RegistryError, UnsupportedError
+from fraud.remote import s3
+
+PROBE = ".conditional-writes-"
+"""Begins the name of the object that is raced for; it is deleted afterwards."""
+WRITERS = 4
+
+LOG = logging.getLogger(__name__)
+
+
+def require(uri: str) -> None:
+    """Pass where conditional writes hold below ``uri``. Raises UnsupportedError where they do not."""
+    if problem := find_problem(uri):
+        raise UnsupportedError(
+            f"{uri}: conditional writes do not hold on this server ({problem}): two promotions at once could both win, "
+            "so nobody is promoted here; publish, pull VERSION and data work; docs/s3.md tells which servers have them"
+        )
+
+
+def find_problem(uri: str, remove: Callable[[str], None] | None = None) -> str | None:
+    """None where of several conditional writes at once one wins, else what happened. Raises RegistryError.
+
+    ``remove`` deletes the object that is raced for.
+    """
+    probe = s3.join(uri, f"{PROBE}{uuid4().hex[:12]}")
+    try:
+        return _race(probe, "If-None-Match", new=True) or _race(probe, "If-Match", replacing=_etag(probe))
+    except UnsupportedError as error:
+        return str(error)
+    finally:
+        (remove or _delete)(probe)
+
+
+def _race(probe: str, header: str, **condition: Any) -> str | None:  # noqa: ANN401 - as s3.put takes it
+    with ThreadPoolExecutor(WRITERS) as pool:
+        won = sum(pool.map(lambda _: _wins(probe, condition), range(WRITERS)))
+    return None if won == 1 else f"{header}: {won} of {WRITERS} writers at once won, expected 1"
+
+
+def _wins(probe: str, condition: dict[str, Any]) -> bool:
+    """Whether a write of its own bytes, and so of an ETag of its own, was let through."""
+    try:
+        s3.put(probe, {"writer": uuid4().hex}, **condition)
+    except ConflictError:
+        return False
+    return True
+
+
+def _etag(probe: str) -> str:
+    stored = s3.get(probe)
+    if stored is None:
+        raise RegistryError(f"{probe}: was written and cannot be read back")
+    return stored[1]
+
+
+def _delete(probe: str) -> None:
+    try:
+        s3.delete([probe])
+    except RegistryError as error:
+        LOG.warning("left behind: %s", error)
