@@ -8,28 +8,40 @@ chain does not reach was a lost race, and nobody reads it.
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fraud.errors import ConflictError, DamagedError, RegistryError
 from fraud.remote import s3
+from fraud.remote.actor import actor
 
 FILE = "champion.json"
 
 Document = TypeVar("Document", bound=BaseModel)
+VerdictWord = Literal["passed", "refused", "none"]
+"""What the gate said of a version; none where it was not asked."""
 
 
 class Champion(BaseModel):
-    """``champion.json``: who serves since when and why. ``generation`` grows, so that an ETag never comes back."""
+    """``champion.json``: who serves since when and why. ``generation`` grows, so that an ETag never comes back.
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    Fields that this code does not know are of newer code, and hold until that changes them: they are written again as
+    they were read.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     model_version: str
     generation: int
     event: str
     at: str
     reason: str
+    by: str | None = None
+    """Who did it; this and the next two are None in an event of before they were kept."""
+    override: bool | None = None
+    """Whether a refusal of the gate was overridden."""
+    verdict: VerdictWord | None = None
     previous_version: str | None
     previous_event: str | None
 
@@ -46,18 +58,24 @@ class Pointer:
         stored = s3.get(uri)
         return None if stored is None else (parse_document(Champion, stored[0], uri), stored[1])
 
-    def crown(self, version: str, current: tuple[Champion, str] | None, reason: str) -> Champion:
+    def crown(
+        self, version: str, current: tuple[Champion, str] | None, reason: str, verdict: VerdictWord = "none"
+    ) -> Champion:
         """Make ``version`` champion after ``current``, which was read before the decision.
 
         Raises ConflictError when the pointer is no longer what was read.
         """
         before = current[0] if current else None
         champion = Champion(
+            **(before.model_extra or {} if before else {}),
             model_version=version,
             generation=before.generation + 1 if before else 1,
             event=uuid.uuid4().hex[:12],
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             reason=reason,
+            by=actor(),
+            override=verdict == "refused",
+            verdict=verdict,
             previous_version=before.model_version if before else None,
             previous_event=before.event if before else None,
         )

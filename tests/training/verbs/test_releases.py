@@ -23,6 +23,9 @@ class Remote:
         self.done.append(("pull", version))
         return SimpleNamespace(created_at="now", synthetic=True)
 
+    def verdict(self, _):
+        """None was gated."""
+
     def promote(self, version, _, **__):
         self.done.append(("promote", version))
         return SimpleNamespace(model_version=version, model_dump=lambda: {"model_version": version})
