@@ -130,18 +130,14 @@ def retrain(
 
 def _held_out_alike(plan: TrainingPlan, champion: ChampionModel | None, steps: Steps) -> TrainingPlan:
     """The champion's split where none is asked for: most rows that another one holds out are known to the champion."""
-    facts = champion.manifest.split if champion else None
     protocol = plan.protocol or split.usual(plan.schema)
-    if (
-        champion
-        and facts
-        and plan.protocol is None
-        and plan.periods is None
-        and facts.protocol in split.repeatable(plan.schema)
-    ):
+    if champion is None or plan.periods is not None:
+        return replace(plan, protocol=protocol, split_seed=plan.split_seed or 0)
+    facts = champion.manifest.split
+    if plan.protocol is None and facts.protocol in split.repeatable(plan.schema):
         protocol = cast("split.Protocol", facts.protocol)
         steps.say(f"  rows are held out as for the champion {champion.version}: {protocol}, seed {facts.seed}")
-    own = facts.seed if facts and facts.protocol == protocol else 0
+    own = facts.seed if facts.protocol == protocol else 0
     return replace(plan, protocol=protocol, split_seed=own if plan.split_seed is None else plan.split_seed)
 
 

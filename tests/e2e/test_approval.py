@@ -1,4 +1,4 @@
-"""Retraining that waits for a person, against real S3: what passed is promoted by hand, and the history says by whom."""
+"""Retraining that waits for a person, against real S3: what passed is promoted by hand, and it is kept by whom."""
 
 import pytest
 
