@@ -44,6 +44,14 @@ class Published(BaseModel):
     rows_sha256: str
 
 
+class KeptVerdict(BaseModel):
+    """``verdict.json``: what ``training/judging/gate.py`` said, with all its reasons and figures."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    passed: bool
+
+
 @dataclass(frozen=True)
 class Registry:
     """The models below one ``s3://bucket/prefix``. Every method raises RegistryError when S3 fails."""
@@ -132,9 +140,10 @@ class Registry:
         return hashes
 
     def verdict(self, version: str) -> dict[str, Any] | None:
-        """What the gate said of a version; None when it was never gated."""
-        stored = s3.get(self._model(version, VERDICT))
-        return None if stored is None else dict(json.loads(stored[0]))
+        """What the gate said of a version; None when it was never gated. Raises DamagedError."""
+        uri = self._model(version, VERDICT)
+        stored = s3.get(uri)
+        return None if stored is None else parse_document(KeptVerdict, stored[0], uri).model_dump()
 
     def record_verdict(self, version: str, verdict: dict[str, Any]) -> None:
         """Keep what the gate said. A version is gated once; ConflictError when something else was said before."""

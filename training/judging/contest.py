@@ -18,6 +18,7 @@ from training import encode, train
 from training.dataset import Dataset, row_hashes
 from training.judging.gate import Case, Contender
 from training.run import Judged
+from training.split import Split
 
 TIMED_ROWS = 200
 
@@ -68,17 +69,19 @@ def case(
         champion_problem=problem,
         scorer_differences=int((challenger.scores != reference).sum()),
         schema_change_declared=schema_change_declared,
-        remedy=_remedy(champion.manifest) if champion else "",
+        remedy=_remedy(champion.manifest, judged.parts) if champion else "",
     )
 
 
-def _remedy(champion: Manifest) -> str:
-    """How to hold out rows that the champion does not know."""
+def _remedy(champion: Manifest, parts: Split) -> str:
+    """How to hold out rows that the champion does not know, where ``parts`` has too few of them."""
     facts = champion.split
     if champion.refit == "all":
         return "the champion was fitted on every row of its time (--refit all), so wait for newer ones"
     if facts.protocol == "dates":
         return "the champion was trained on named days, so name others with --train and --test"
+    if (facts.protocol, facts.seed) == (parts.protocol, parts.seed):
+        return "add rows that the champion was not trained on"
     return f"the champion does not know what --split {facts.protocol} --split-seed {facts.seed} holds out"
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fraud.errors import RegistryError
+from fraud.errors import DamagedError, RegistryError
 from fraud.remote import champion, registry
 from fraud.remote.champion import Pointer
 from fraud.remote.registry import Registry
@@ -97,6 +97,15 @@ def test_a_reason_for_the_standing_champion_is_not_dropped(remote, objects):
 def test_a_promotion_without_a_reason_is_by_hand(remote):
     """As the history says."""
     assert remote.promote("two", None).reason == "promoted by hand"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"passed": null}', '{"passed"'])
+def test_a_damaged_verdict_is_a_stated_error(remote, objects, text):
+    """Nothing is promoted on it."""
+    objects[f"{URI}/models/two/{registry.VERDICT}"] = text
+    with pytest.raises(DamagedError, match=r"two/verdict\.json: damaged \("):
+        remote.promote("two", "why")
+    assert remote.pointer.read()[0].model_version == "one"
 
 
 def test_a_version_that_the_gate_refused_is_no_first_champion(objects, monkeypatch):
