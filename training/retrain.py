@@ -21,7 +21,7 @@ from training.console import Steps
 from training.judging import contest, gate, repeats, same_secret
 from training.judging.contest import ChampionModel
 from training.judging.gate import Policy, Verdict
-from training.judging.making import making_of, same_model
+from training.judging.making import making_of, same_case, same_model
 from training.judging.repeats import Judgement
 from training.run import TrainingPlan, judge, save
 
@@ -115,13 +115,14 @@ def retrain(
             return _unchanged(None, champion, steps)
         before = repeats.judged_before(remote, champion, policy, lambda manifest: making_of(manifest) == made)
         if before and before[1].would_be_again:
+            _tell(before[1], steps)
             return _conclude(remote, *_told(before, steps), seen, approval, judged_before=True)
     judged = judge(plan, dataset, steps)
     manifest = save(plan, dataset, judged)
     if champion and same_model(manifest, champion.manifest):
         return _unchanged(manifest.model_version, champion, steps)
     verdict = _gated(contest.case(dataset, judged, manifest, champion, schema_change_declared), policy, steps)
-    twin = repeats.judged_before(remote, champion, policy, lambda other: same_model(manifest, other))
+    twin = repeats.judged_before(remote, champion, policy, lambda other: same_case(manifest, other))
     if twin and twin[1].passed == verdict.passed:
         return _conclude(remote, *_told(twin, steps), seen, approval, judged_before=True)
     _publish(remote, manifest.model_version, verdict, steps)
@@ -145,7 +146,6 @@ def _told(before: Judgement, steps: Steps) -> Judgement:
     version, verdict = before
     word = "passed" if verdict.passed else "refused"
     steps.say(f"known: the same data and settings gave {version}, which the gate has {word}; nothing is published")
-    _tell(verdict, steps)
     return before
 
 
@@ -179,18 +179,18 @@ def _conclude(
     judged_before: bool = False,
 ) -> RetrainResult:
     """Promote what passed, unless it has to wait."""
-    waits = _why_it_waits(remote, version, approval) if verdict.passed else None
+    waits = _why_it_waits(remote, version, approval, judged_before=judged_before) if verdict.passed else None
     promoted = verdict.passed and waits is None
     after = _promote(remote, version, seen) if promoted else seen and seen[0]
     champion = after.model_version if after else None
     return RetrainResult(version, champion, promoted, verdict, judged_before=judged_before, waits=waits)
 
 
-def _why_it_waits(remote: Registry, version: str, approval: Approval) -> str | None:
+def _why_it_waits(remote: Registry, version: str, approval: Approval, *, judged_before: bool) -> str | None:
     """Why a challenger that passed is not promoted at once; None where it is."""
     if approval == "manual":
         return "FRAUD_RETRAIN_APPROVAL=manual"
-    if any(event.model_version == version for event in remote.pointer.history()):
+    if judged_before and any(event.model_version == version for event in remote.pointer.history()):
         return "it was champion before, and somebody went back behind it"
     return None
 

@@ -55,9 +55,19 @@ def making_of(manifest: Manifest) -> Making:
 
 
 def same_model(one: Manifest, other: Manifest) -> bool:
-    """Whether two models are one, to the bit."""
-    facts = (one.threshold, one.key_fingerprint) == (other.threshold, other.key_fingerprint)
-    return facts and one.files[store.FOREST_FILE] == other.files[store.FOREST_FILE]
+    """Whether two models are one, to the bit: forest, learnt categories, schema, secret of keys and threshold."""
+    return _parts(one) == _parts(other)
+
+
+def _parts(manifest: Manifest) -> tuple[object, ...]:
+    files = {name: digest for name, digest in manifest.files.items() if name != store.PICKLE_FILE}
+    return files, manifest.schema_hash, manifest.key_fingerprint, manifest.threshold
+
+
+def same_case(one: Manifest, other: Manifest) -> bool:
+    """Whether two models are one, and were held to the same rows."""
+    rows = (one.data.fingerprint, one.split) == (other.data.fingerprint, other.split)
+    return rows and same_model(one, other)
 
 
 def library_versions() -> dict[str, str]:

@@ -13,7 +13,7 @@ from training.console import Steps
 from training.judging import repeats
 from training.judging.contest import ChampionModel
 from training.judging.gate import Policy, Reason, Verdict
-from training.judging.making import making_of, same_model
+from training.judging.making import making_of, same_case, same_model
 from training.run import TrainingPlan
 from training.train import DEFAULTS
 
@@ -120,9 +120,21 @@ def test_another_model_was_not_judged():
 
 
 def test_a_model_is_another_by_its_forest_threshold_or_secret():
-    """To the bit: version and date are no part of it."""
-    one = Manifest(**document())
+    """To the bit, with what it has learnt of categories; version, date and pickle are no part of it."""
+    one, files = Manifest(**document()), document()["files"]
+    assert same_model(one, Manifest(**document(files=files | {"saved_model.pkl": "cc"})))
+    assert not same_model(one, Manifest(**document(files=files | {"encoding.json": "cc"})))
+    assert not same_model(one, Manifest(**document(schema_hash="another")))
     assert same_model(one, Manifest(**document(model_version="x", created_at="y")))
     assert not same_model(one, Manifest(**document(threshold=0.5)))
     assert not same_model(one, Manifest(**document(key_fingerprint=KeyHasher("x" * 40).fingerprint)))
     assert not same_model(one, Manifest(**document(files=document()["files"] | {"forest.safetensors": "0" * 64})))
+
+
+def test_the_same_model_on_other_rows_is_another_case():
+    """Its verdict may be another, as when there are more frauds to judge by."""
+    parts = document()
+    one = Manifest(**parts)
+    assert same_case(one, Manifest(**parts | {"model_version": "x"}))
+    assert not same_case(one, Manifest(**parts | {"data": parts["data"] | {"fingerprint": "other"}}))
+    assert not same_case(one, Manifest(**parts | {"split": parts["split"] | {"seed": 1}}))
