@@ -93,6 +93,14 @@ class RegistryError(FraudError):
         """A version that may not serve."""
         return cls(f"{name}: the gate refused this version; {remedy}")
 
+    @classmethod
+    def champion_already(cls, version: str, since: str, why: str) -> Self:
+        """A reason is given for a change that is none."""
+        return cls(
+            f"{version} is the champion already, since {since} ({why}); nothing changes, and a reason is kept with a "
+            "change alone: leave it out"
+        )
+
 
 class ConflictError(RegistryError):
     """Somebody else changed the champion between our read and our write."""

@@ -66,6 +66,12 @@ class Settings(BaseModel):
         pattern=r"^s3://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/.*)?$",
         description="Where models and data are published, as s3://bucket/prefix.",
     )
+    actor: str | None = Field(
+        None, max_length=200, description="Who changes the champion, for the history of promotions."
+    )
+    retrain_approval: Literal["auto", "manual"] = Field(
+        "auto", description="Whether a challenger that passed is promoted at once, or waits for `promote`."
+    )
     schema_file: str | None = Field(
         None,
         alias="schema",

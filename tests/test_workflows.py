@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fraud.settings import Settings
 from monitoring.receiver.github import EVENT_TYPE
 from tests.components import require
 from training import __main__ as program
@@ -112,6 +113,15 @@ def test_retraining_starts_on_push_weekly_by_alert_and_by_hand():
     assert set(on) == {"push", "schedule", "repository_dispatch", "workflow_dispatch"}
     assert on["repository_dispatch"] == {"types": [EVENT_TYPE]}
     assert re.fullmatch(r"\d+ \d+ \* \* [0-7]", on["schedule"][0]["cron"])
+
+
+def test_retraining_asks_for_approval_where_the_repository_says_so():
+    """The variable reaches the one step that could promote; without it nothing is set, and the default holds."""
+    [step] = [
+        step for step in steps(ROOT / ".github/workflows/retrain.yml") if "training retrain" in step.get("run", "")
+    ]
+    assert step["env"]["FRAUD_RETRAIN_APPROVAL"] == "${{ vars.RETRAIN_APPROVAL }}"
+    assert Settings.from_env({"FRAUD_RETRAIN_APPROVAL": ""}).retrain_approval == "auto"
 
 
 def test_the_closing_job_waits_for_every_other():

@@ -6,44 +6,44 @@ of its own (``staging``), and the winner is then pulled, verified, like any othe
 
 import os
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fraud import store
 from fraud.errors import ConflictError, DataError, SchemaError
-from fraud.manifest import Manifest
 from fraud.remote import datasets, s3, sources
 from fraud.remote.champion import Champion
 from fraud.remote.registry import Registry
 from fraud.schema import Schema
-from fraud.settings import MODEL_NAME
-from training import data, encode, train
+from training import data, split
 from training.console import Steps
-from training.dataset import Dataset, row_hashes
-from training.judging import gate, same_secret
-from training.judging.gate import Case, Contender, Policy, Verdict
-from training.run import Judged, TrainingPlan, judge, save
+from training.judging import contest, gate, repeats, same_secret
+from training.judging.contest import ChampionModel
+from training.judging.gate import Policy, Verdict
+from training.judging.making import making_of, same_case, same_model
+from training.judging.repeats import Judgement
+from training.run import TrainingPlan, judge, save
 
-TIMED_ROWS = 200
+Approval = Literal["auto", "manual"]
+"""Whether a challenger that passed is promoted at once, or by hand."""
 
 
 @dataclass(frozen=True)
 class RetrainResult:
     """What a retrain came to. ``champion`` is the one that stands afterwards."""
 
-    challenger: str
+    challenger: str | None
+    """None where it was known before the fit that the champion would come out again."""
     champion: str | None
     promoted: bool
     verdict: Verdict
     unchanged: bool = False
     """The challenger came out as the champion itself: there was nothing new to learn from."""
+    judged_before: bool = False
+    """The challenger is an earlier one that comes out again; nothing was published."""
+    waits: str | None = None
+    """Why a challenger that passed was not promoted: somebody has to do it."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -52,6 +52,8 @@ class RetrainResult:
             "champion": self.champion,
             "promoted": self.promoted,
             "unchanged": self.unchanged,
+            "judged_before": self.judged_before,
+            "waits": self.waits and {"why": self.waits, "approve": f"python -m training promote {self.challenger}"},
             "verdict": self.verdict.as_dict(),
         }
 
@@ -88,60 +90,109 @@ def retrain(
     schema_given: bool = False,
     schema_change_declared: bool = False,
     key_change_declared: bool = False,
+    approval: Approval = "auto",
 ) -> RetrainResult:
     """Train a challenger on all data but the held-out part, gate it, and promote it if it passes.
 
     Its schema is the champion's; another one that is given has to be declared as a change, and so has another secret
-    of keys.
+    of keys. Its split is the champion's where none is asked for. With ``approval`` by hand it waits once it has passed.
+    What was judged before is neither fitted nor published again, as far as that can be known.
 
     Raises DataError for unusable data, RegistryError when S3 fails, ConflictError when somebody else changed the
     champion while this one was being judged.
     """
     seen = remote.pointer.read()
-    champion = _champion_model(remote, seen[0].model_version) if seen else None
+    champion = contest.champion_model(remote, seen[0].model_version) if seen else None
     plan = replace(plan, schema=_schema(plan.schema, champion, given=schema_given, declared=schema_change_declared))
     if champion and not key_change_declared:
         same_secret.check(champion.manifest, plan.schema, plan.hasher)
+    plan = _held_out_alike(plan, champion, steps)
     sources_of = plan.sources or [s3.join(remote.uri, datasets.FOLDER, "")]
     dataset = data.load_telling(sources_of, plan.schema, steps, plan.hasher)
+    made = repeats.planned(plan, dataset)
+    if made.is_certain:
+        if champion and making_of(champion.manifest) == made:
+            return _unchanged(None, champion, steps)
+        before = repeats.judged_before(remote, champion, policy, lambda manifest: making_of(manifest) == made)
+        if before and before[1].would_be_again:
+            _tell(before[1], steps)
+            return _conclude(remote, *_told(before, steps), seen, approval, judged_before=True)
     judged = judge(plan, dataset, steps)
     manifest = save(plan, dataset, judged)
-    version = manifest.model_version
-    if champion and _same(manifest, champion.manifest):
-        steps.say(f"unchanged: the same data and settings gave the champion {champion.version} again")
-        return RetrainResult(version, champion.version, False, _nothing_new(), unchanged=True)
-    steps.start("gate", f"Judging it beside {champion.version if champion else 'no champion'}")
-    verdict = gate.decide(_case(dataset, judged, manifest, champion, schema_change_declared), policy)
+    if champion and same_model(manifest, champion.manifest):
+        return _unchanged(manifest.model_version, champion, steps)
+    verdict = _gated(contest.case(dataset, judged, manifest, champion, schema_change_declared), policy, steps)
+    twin = repeats.judged_before(remote, champion, policy, lambda other: same_case(manifest, other))
+    if twin and twin[1].passed == verdict.passed:
+        return _conclude(remote, *_told(twin, steps), seen, approval, judged_before=True)
+    _publish(remote, manifest.model_version, verdict, steps)
+    return _conclude(remote, manifest.model_version, verdict, seen, approval)
+
+
+def _held_out_alike(plan: TrainingPlan, champion: ChampionModel | None, steps: Steps) -> TrainingPlan:
+    """The champion's split where none is asked for: most rows that another one holds out are known to the champion."""
+    protocol = plan.protocol or split.usual(plan.schema)
+    if champion is None or plan.periods is not None:
+        return replace(plan, protocol=protocol, split_seed=plan.split_seed or 0)
+    facts = champion.manifest.split
+    if plan.protocol is None and facts.protocol in split.repeatable(plan.schema):
+        protocol = cast("split.Protocol", facts.protocol)
+        steps.say(f"  rows are held out as for the champion {champion.version}: {protocol}, seed {facts.seed}")
+    own = facts.seed if facts.protocol == protocol else 0
+    return replace(plan, protocol=protocol, split_seed=own if plan.split_seed is None else plan.split_seed)
+
+
+def _told(before: Judgement, steps: Steps) -> Judgement:
+    version, verdict = before
+    word = "passed" if verdict.passed else "refused"
+    steps.say(f"known: the same data and settings gave {version}, which the gate has {word}; nothing is published")
+    return before
+
+
+def _gated(case: gate.Case, policy: Policy, steps: Steps) -> Verdict:
+    steps.start("gate", f"Judging it beside {case.champion.version if case.champion else 'no champion'}")
+    verdict = gate.decide(case, policy)
+    _tell(verdict, steps)
+    steps.done("passed" if verdict.passed else "refused")
+    return verdict
+
+
+def _tell(verdict: Verdict, steps: Steps) -> None:
     for reason in verdict.reasons:
         steps.say(f"  [{'green' if reason.passed else 'red'}]{'ok' if reason.passed else 'REFUSED'}[/] {_line(reason)}")
-    steps.done("passed" if verdict.passed else "refused")
+
+
+def _publish(remote: Registry, version: str, verdict: Verdict, steps: Steps) -> None:
     steps.start("publish", f"Uploading the challenger and its verdict to {remote.uri}")
     remote.record_verdict(version, verdict.as_dict())  # first: no challenger is ever there without its verdict
     remote.publish(version)
     steps.done(version)
-    champion_after = _promote(remote, version, seen) if verdict.passed else seen and seen[0]
-    return RetrainResult(version, champion_after.model_version if champion_after else None, verdict.passed, verdict)
 
 
-@dataclass(frozen=True, eq=False)
-class ChampionModel:
-    """The champion, in the staging store, and what is needed to judge beside it."""
+def _conclude(
+    remote: Registry,
+    version: str,
+    verdict: Verdict,
+    seen: tuple[Champion, str] | None,
+    approval: Approval,
+    *,
+    judged_before: bool = False,
+) -> RetrainResult:
+    """Promote what passed, unless it has to wait."""
+    waits = _why_it_waits(remote, version, approval, judged_before=judged_before) if verdict.passed else None
+    promoted = verdict.passed and waits is None
+    after = _promote(remote, version, seen) if promoted else seen and seen[0]
+    champion = after.model_version if after else None
+    return RetrainResult(version, champion, promoted, verdict, judged_before=judged_before, waits=waits)
 
-    version: str
-    manifest: Manifest
-    rows: NDArray[np.uint64]
-    served: store.Served | None
-    problem: str | None
-    """Why this code cannot score with it: it was made for another schema."""
 
-
-def _champion_model(remote: Registry, version: str) -> ChampionModel:
-    manifest = remote.pull(version)
-    rows = remote.row_hashes(version)
-    try:
-        return ChampionModel(version, manifest, rows, _open(version), None)
-    except SchemaError as error:
-        return ChampionModel(version, manifest, rows, None, str(error))
+def _why_it_waits(remote: Registry, version: str, approval: Approval, *, judged_before: bool) -> str | None:
+    """Why a challenger that passed is not promoted at once; None where it is."""
+    if approval == "manual":
+        return "FRAUD_RETRAIN_APPROVAL=manual"
+    if judged_before and any(event.model_version == version for event in remote.pointer.history()):
+        return "it was champion before, and somebody went back behind it"
+    return None
 
 
 def _schema(plan: Schema, champion: ChampionModel | None, *, given: bool, declared: bool) -> Schema:
@@ -156,14 +207,11 @@ def _schema(plan: Schema, champion: ChampionModel | None, *, given: bool, declar
     return plan if given else own  # one that is given may spell files otherwise
 
 
-def _same(one: Manifest, other: Manifest) -> bool:
-    facts = (one.threshold, one.key_fingerprint) == (other.threshold, other.key_fingerprint)
-    return facts and one.files[store.FOREST_FILE] == other.files[store.FOREST_FILE]
-
-
-def _nothing_new() -> Verdict:
+def _unchanged(version: str | None, champion: ChampionModel, steps: Steps) -> RetrainResult:
+    steps.say(f"unchanged: the same data and settings gave the champion {champion.version} again")
     detail = "the same data and settings gave the champion itself, to the bit; nothing was published"
-    return Verdict(True, (gate.Reason("something new", True, detail),), {})
+    nothing_new = Verdict(True, (gate.Reason("something new", True, detail),), {})
+    return RetrainResult(version, champion.version, False, nothing_new, unchanged=True)
 
 
 def _line(reason: gate.Reason) -> str:
@@ -178,66 +226,3 @@ def _promote(remote: Registry, version: str, seen: tuple[Champion, str] | None) 
     if champion is None:
         raise ConflictError(f"{remote.uri}: somebody else crowned a first champion meanwhile; retrain against it")
     return champion
-
-
-def _case(
-    dataset: Dataset, judged: Judged, manifest: Manifest, champion: ChampionModel | None, schema_change_declared: bool
-) -> Case:
-    """The rows that neither model trained on, scored by both."""
-    known = row_hashes(dataset.content[judged.fitted])
-    if champion is not None:
-        known = np.union1d(known, champion.rows)
-    test = judged.parts.test
-    fresh = test[~np.isin(row_hashes(dataset.content[test]), known)]
-    ours = _open(manifest.model_version)
-    theirs, problem = _comparable(champion, dataset.schema) if champion else (None, None)
-    inputs = [encode.features_of(served.features, dataset, fresh) for served in (ours, theirs) if served]
-    seconds = _seconds_per_row([served for served in (ours, theirs) if served], inputs)
-    challenger = _contender(ours, inputs[0], seconds[0])
-    reference = train.score(judged.model, inputs[0]) if len(fresh) else challenger.scores
-    return Case(
-        labels=dataset.labels[fresh],
-        amounts=None if dataset.amounts is None else dataset.amounts[fresh],
-        left_out=len(test) - len(fresh),
-        challenger=challenger,
-        champion=_contender(theirs, inputs[1], seconds[1]) if theirs else None,
-        champion_problem=problem,
-        scorer_differences=int((challenger.scores != reference).sum()),
-        schema_change_declared=schema_change_declared,
-    )
-
-
-def _comparable(champion: ChampionModel, schema: Schema) -> tuple[store.Served | None, str | None]:
-    """The champion where it scores rows of ``schema``, else why not."""
-    if champion.served is None:
-        return None, champion.problem
-    own = champion.served.features.schema
-    if own.hash != schema.hash:
-        return None, f"{champion.version} is of the schema {own.name}, not of {schema.name}"
-    return champion.served, None
-
-
-def _open(version: str) -> store.Served:
-    return store.open_served(store.get(f"{MODEL_NAME}:{version}"))
-
-
-def _contender(served: store.Served, features: train.Features, seconds_per_row: float) -> Contender:
-    entry = store.get(f"{MODEL_NAME}:{served.version}")
-    return Contender(
-        version=served.version,
-        scores=served.forest.score(features),
-        threshold=served.manifest.threshold,
-        scorer_bytes=Path(entry.path_of(store.FOREST_FILE)).stat().st_size,
-        seconds_per_row=seconds_per_row,
-    )
-
-
-def _seconds_per_row(models: Sequence[store.Served], inputs: Sequence[train.Features]) -> list[float]:
-    """Median time of each model to score one row alone; in turns, so that a busy moment slows all of them."""
-    seconds: list[list[float]] = [[] for _ in models]
-    for row in range(min(TIMED_ROWS, len(inputs[0]))):
-        for served, features, times in zip(models, inputs, seconds, strict=True):
-            started = time.perf_counter()
-            served.forest.score(features[row : row + 1])
-            times.append(time.perf_counter() - started)
-    return [float(np.median(times)) if times else float("nan") for times in seconds]

@@ -1,12 +1,9 @@
 """One training run: data -> split -> threshold on validation rows -> forest -> test figures -> model store."""
 
-import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version as installed
-from platform import python_version
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +21,12 @@ from training import data, encode, probes, split, train
 from training.console import Steps
 from training.dataset import Dataset, row_hashes
 from training.judging import evaluate, threshold
+from training.judging.making import git_revision, library_versions
 from training.train import DEFAULTS, Features, Scores
 from training.train import Forest as Estimator
 
 LEAST_RECALL = 0.1  # who catches less is told so: a high precision on a handful of rows is nobody's wish
 VALIDATION_SHARE = 0.25  # the later part of the training rows, under the time protocol
-
-_PACKAGES = ("scikit-learn", "numpy", "scipy", "joblib", "pandas", "bentoml")
 
 
 @dataclass(frozen=True)
@@ -105,8 +101,17 @@ def judge(plan: TrainingPlan, dataset: Dataset, steps: Steps) -> Judged:
 def _divide(plan: TrainingPlan, dataset: Dataset) -> split.Split:
     if plan.periods is not None:
         return split.by_dates(dataset, *plan.periods)
-    seed = plan.recipe.seed if plan.split_seed is None else plan.split_seed
-    return split.split(dataset, plan.protocol or split.usual(dataset.schema), seed=seed)
+    return split.split(dataset, plan.protocol or split.usual(dataset.schema), seed=split_seed(plan))
+
+
+def split_seed(plan: TrainingPlan) -> int:
+    """Seed of the split of a plan."""
+    return plan.recipe.seed if plan.split_seed is None else plan.split_seed
+
+
+def key_fingerprint(plan: TrainingPlan, schema: Schema) -> str | None:
+    """Of the secret that keys are hashed with, where there are keys."""
+    return plan.hasher.fingerprint if plan.hasher and schema.of_kind("key") else None
 
 
 def _validate(plan: TrainingPlan, dataset: Dataset, parts: split.Split, steps: Steps) -> tuple[Scores, ThresholdChoice]:
@@ -191,7 +196,7 @@ def save(plan: TrainingPlan, dataset: Dataset, judged: Judged) -> Manifest:
             synthetic=dataset.synthetic,
             schema_hash=schema.hash,
             transaction_schema=schema.document(),
-            key_fingerprint=plan.hasher.fingerprint if plan.hasher and schema.of_kind("key") else None,
+            key_fingerprint=key_fingerprint(plan, schema),
             features=path.names,
             threshold=judged.choice.threshold,
             metrics=judged.metrics,
@@ -202,7 +207,7 @@ def save(plan: TrainingPlan, dataset: Dataset, judged: Judged) -> Manifest:
             settings=plan.recipe,
             refit=plan.refit,
             git_revision=git_revision(),
-            versions={"python": python_version()} | {name: installed(name) for name in _PACKAGES},
+            versions=library_versions(),
             files=files,
         )
 
@@ -232,13 +237,3 @@ def _split_facts(parts: split.Split, dataset: Dataset) -> SplitFacts:
         test_rows=len(parts.test),
         test_frauds=int(dataset.labels[parts.test].sum()),
     )
-
-
-def git_revision(command: Callable[..., Any] = subprocess.run) -> str | None:
-    """The revision of the code, with ``-dirty`` when files were changed; None outside a git checkout."""
-    describe = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        result = command(describe, capture_output=True, text=True)
-    except FileNotFoundError:
-        return None
-    return result.stdout.strip() or None

@@ -40,6 +40,11 @@ def usual(schema: Schema) -> Protocol:
     return "stratified" if schema.roles.time is None else "time"
 
 
+def repeatable(schema: Schema) -> tuple[str, ...]:
+    """The protocols that hold out rows of ``schema`` again by their name and a seed alone."""
+    return ("stratified",) if schema.roles.time is None else ("stratified", "time")
+
+
 def by_dates(dataset: Dataset, train: Period, test: Period) -> Split:
     """The rows of two periods; those of neither are left out. Raises DataError when a side has no rows or no fraud."""
     clock = _clock(dataset)

@@ -9,13 +9,14 @@ import re
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fraud.errors import ConflictError, DamagedError, RegistryError
 from fraud.manifest import StoredDocument, first_problem, is_newer
 from fraud.remote import conditions, s3
+from fraud.remote.actor import actor
 
 FILE = "champion.json"
 _RESTORE = "put the newest object of history/ in its place, as docs/recovery.md says"
@@ -24,16 +25,29 @@ _SUCCESSION = re.compile(r"/history/(?!0*1-)\d+-")
 """An event that had one before it; the first of all may be one whose pointer was never written."""
 
 Document = TypeVar("Document", bound=BaseModel)
+VerdictWord = Literal["passed", "refused", "none"]
+"""What the gate said of a version; none where it was not asked."""
 
 
 class Champion(StoredDocument):
-    """``champion.json``: who serves since when and why. ``generation`` grows, so that an ETag never comes back."""
+    """``champion.json``: who serves since when and why. ``generation`` grows, so that an ETag never comes back.
+
+    Fields that this code does not know are of newer code, and hold until that changes them: they are written again as
+    they were read.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     model_version: str
     generation: int
     event: str
     at: str
     reason: str
+    by: str | None = None
+    """Who did it; this and the next two are None in an event of before they were kept."""
+    override: bool | None = None
+    """Whether a refusal of the gate was overridden."""
+    verdict: VerdictWord | None = None
     previous_version: str | None
     previous_event: str | None
     proved_at: str | None = None
@@ -60,7 +74,9 @@ class Pointer:
             return None
         return parse_document(Champion, stored[0], uri, _RESTORE), stored[1]
 
-    def crown(self, version: str, current: tuple[Champion, str] | None, reason: str) -> Champion:
+    def crown(
+        self, version: str, current: tuple[Champion, str] | None, reason: str, verdict: VerdictWord = "none"
+    ) -> Champion:
         """Make ``version`` champion after ``current``, which was read before the decision.
 
         Raises ConflictError when the pointer is no longer what was read, UnsupportedError where the server could let
@@ -71,11 +87,15 @@ class Pointer:
         if before is None or before.proved_at != endpoint:
             conditions.require(self.uri)
         champion = Champion(
+            **(before.model_extra or {} if before else {}),
             model_version=version,
             generation=before.generation + 1 if before else 1,
             event=uuid.uuid4().hex[:12],
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             reason=reason,
+            by=actor(),
+            override=verdict == "refused",
+            verdict=verdict,
             previous_version=before.model_version if before else None,
             previous_event=before.event if before else None,
             proved_at=endpoint,

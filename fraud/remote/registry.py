@@ -22,12 +22,13 @@ from fraud.errors import ConflictError, DamagedError, RegistryError
 from fraud.manifest import Manifest, StoredDocument
 from fraud.remote import archive as archives
 from fraud.remote import s3
-from fraud.remote.champion import Champion, Pointer, parse_document
+from fraud.remote.champion import Champion, Pointer, VerdictWord, parse_document
 from fraud.settings import MODEL_NAME
 
 ARCHIVE = "model.bentomodel"
 ROWS = "rows.npy"
 VERDICT = "verdict.json"
+BY_HAND = "promoted by hand"
 
 LOG = logging.getLogger(__name__)
 
@@ -137,7 +138,7 @@ class Registry:
         return hashes
 
     def verdict(self, version: str) -> dict[str, Any] | None:
-        """What the gate said of a version; None when it was never gated."""
+        """What the gate said of a version; None when it was never gated. Raises DamagedError."""
         uri = self._model(version, VERDICT)
         stored = s3.get(uri)
         return None if stored is None else parse_document(Ruling, stored[0], uri).model_dump()
@@ -151,31 +152,35 @@ class Registry:
                 raise
 
     def crown_first(self, version: str, reason: str = "first published model") -> Champion | None:
-        """Make ``version`` champion if there is none yet; None when there is one.
+        """Make ``version`` champion if there is none yet; None when there is one. The gate may not have
+        refused it.
 
         Raises UnsupportedError where the server does not hold conditional writes.
         """
         if self.pointer.read() is not None:
             return None
+        verdict = self._check_promotable(version, override=False)
         try:
-            return self.pointer.crown(version, None, reason)
+            return self.pointer.crown(version, None, reason, verdict)
         except ConflictError:
             return None
 
     def promote(
-        self, version: str, reason: str, *, seen: tuple[Champion, str] | None = None, override: bool = False
+        self, version: str, reason: str | None, *, seen: tuple[Champion, str] | None = None, override: bool = False
     ) -> Champion:
         """Make a published version the champion.
 
         ``seen`` is the champion that the decision was based on; the one of now by default. Raises ConflictError when
         somebody else changed the champion since: look again, then decide again. A version that the gate refused takes
-        ``override``.
+        ``override``. The champion itself is left as it is; RegistryError when a reason is given for it.
         """
-        self._check_promotable(version, override)
+        verdict = self._check_promotable(version, override)
         current = seen or self.pointer.read()
         if current is not None and current[0].model_version == version:
+            if reason is not None:
+                raise RegistryError.champion_already(current[0].model_version, current[0].at, current[0].reason)
             return current[0]
-        return self.pointer.crown(version, current, reason)
+        return self.pointer.crown(version, current, reason or BY_HAND, verdict)
 
     def rollback(self, reason: str, *, override: bool = False) -> Champion:
         """Make the champion before this one champion again; done twice, the one before that.
@@ -190,18 +195,24 @@ class Registry:
             earlier.append(event.model_version)
         if current is None or len(earlier) < 2:
             raise RegistryError(f"{self.uri}: there is no earlier champion to go back to")
-        self._check_promotable(earlier[-2], override)
-        return self.pointer.crown(earlier[-2], current, reason)
+        verdict = self._check_promotable(earlier[-2], override)
+        return self.pointer.crown(earlier[-2], current, reason, verdict)
+
+    def word(self, version: str) -> VerdictWord:
+        """The gate's verdict on a version in one word."""
+        verdict = self.verdict(version)
+        return "none" if verdict is None else "passed" if verdict["passed"] else "refused"
 
     def refused(self, version: str) -> bool:
         """Whether the gate refused a version."""
-        verdict = self.verdict(version)
-        return verdict is not None and not verdict["passed"]
+        return self.word(version) == "refused"
 
-    def _check_promotable(self, version: str, override: bool) -> None:
+    def _check_promotable(self, version: str, override: bool) -> VerdictWord:
         self._existing(version)
-        if self.refused(version) and not override:
+        verdict = self.word(version)
+        if verdict == "refused" and not override:
             raise RegistryError.gate_refused(self._model(version), "--override promotes it anyway")
+        return verdict
 
     def _existing(self, version: str) -> Published:
         published = self.published(version)

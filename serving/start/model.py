@@ -35,6 +35,8 @@ def tag(settings: Settings) -> str:
     if settings.model is None and choice.why != BUILT_IN:
         guessed = chosen() is None and len(store.versions()) > 1
         LOG.log(logging.WARNING if guessed else logging.INFO, "%s: %s", choice.tag, choice.why)
+        if settings.s3_uri:
+            _say_no_champion(choice.tag)
     return choice.tag
 
 
@@ -46,12 +48,18 @@ def settle(settings: Settings) -> bentoml.Model:
     model = store.get(_choice(settings).tag)
     os.environ["FRAUD_MODEL"] = str(model.tag)
     if settings.s3_uri:
-        LOG.warning(
-            "FRAUD_S3_URI is set, and the service does not use it: it serves %s, which is here. `make run` (`python -m "
-            "training serve`) pulls the champion first; `python -m training image` builds it in",
-            model.tag,
-        )
+        _say_no_champion(str(model.tag))
     return model
+
+
+@cache
+def _say_no_champion(tag: str) -> None:
+    """Once in a process: it may be built in by ``bentoml build`` as well as served."""
+    LOG.warning(
+        "FRAUD_S3_URI is set, and the service does not use it: it serves %s, which is here. `make run` (`python -m "
+        "training serve`) pulls the champion first; `python -m training image` builds it in",
+        tag,
+    )
 
 
 def _choice(settings: Settings) -> Choice:

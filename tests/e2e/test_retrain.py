@@ -140,19 +140,31 @@ def spoiled(loop, dataset, held_out, tmp_path_factory):
     labels[train] = np.random.default_rng(0).permutation(labels[train])
     path = tmp_path_factory.mktemp("spoiled") / "spoiled.parquet"
     frame(dataset, labels, np.arange(dataset.size)).to_parquet(path)
-    return command("retrain", "--data", path, *FIT)
+    words = ("retrain", "--data", path, *FIT)
+    return *command(*words), words
 
 
 def test_a_challenger_fitted_on_shuffled_labels_is_refused(loop, spoiled):
     """Exit code 3, the reasons told, nothing promoted, and the challenger kept in S3 as refused."""
     command, (_, (_, second, _)) = loop
-    code, outcome, error = spoiled
+    code, outcome, error, _ = spoiled
     assert code == 3, error
     assert (outcome["promoted"], outcome["champion"]) == (False, second["challenger"])
     assert "REFUSED average_precision floor" in error
     rows = {m["model_version"]: m for m in command("list")[1]["models"]}
     refused = rows[outcome["challenger"]]
     assert (refused["published"], refused["verdict"], refused["champion"]) == (True, "refused", False)
+
+
+def test_a_challenger_that_was_refused_is_not_published_again(loop, spoiled):
+    """The same data and recipe end in the same refusal, exit code 3, with the version that is there."""
+    command, _ = loop
+    before = [m["model_version"] for m in command("list")[1]["models"]]
+    code, outcome, error = command(*spoiled[3])
+    assert code == 3, error
+    assert (outcome["challenger"], outcome["judged_before"]) == (spoiled[1]["challenger"], True)
+    assert outcome["verdict"] == spoiled[1]["verdict"]
+    assert [m["model_version"] for m in command("list")[1]["models"]] == before
 
 
 def test_a_refused_challenger_never_enters_the_users_store(loop, spoiled):

@@ -10,6 +10,8 @@ from fraud.settings import PREFIX, SECRETS, Settings
 OTHER = {
     "FRAUD_MODEL": ("fraud_detector:abc123", "fraud_detector:abc123"),
     "FRAUD_S3_URI": ("s3://bucket/some/prefix", "s3://bucket/some/prefix"),
+    "FRAUD_ACTOR": ("risk@bank", "risk@bank"),
+    "FRAUD_RETRAIN_APPROVAL": ("manual", "manual"),
     "FRAUD_SCHEMA": ("shop.toml", "shop.toml"),
     "FRAUD_WORKERS": ("7", 7),
     "FRAUD_MAX_BATCH_SIZE": ("64", 64),

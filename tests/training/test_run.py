@@ -20,6 +20,7 @@ from training import run as runs
 from training import sample, split, train
 from training.console import Steps
 from training.data import load
+from training.judging.making import git_revision
 from training.run import TrainingPlan
 from training.train import DEFAULTS
 
@@ -157,7 +158,7 @@ def test_the_revision_is_none_without_git():
     def no_git(*_args, **_options):
         raise FileNotFoundError("git")
 
-    assert runs.git_revision(no_git) is None
+    assert git_revision(no_git) is None
 
 
 @pytest.mark.parametrize("target", [0.01, 1.0])

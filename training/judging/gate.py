@@ -1,7 +1,8 @@
 """Whether a challenger may replace the champion. Every rule is checked and told, whether it passes or not."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from fraud.manifest import Figure, Metrics
 from training.judging import evaluate, paired
 from training.judging.paired import Difference
+
+LATENCY = "latency"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,17 @@ class Verdict:
         """Plain values for JSON."""
         return asdict(self)
 
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Self:
+        """What ``as_dict`` gave, read again; fields that this code does not know are left out."""
+        reasons = (Reason(one["rule"], one["passed"], one["detail"]) for one in document.get("reasons", ()))
+        return cls(document["passed"], tuple(reasons), dict(document.get("figures", {})))
+
+    @property
+    def would_be_again(self) -> bool:
+        """Whether the same models and rows would be judged so again; a refusal by the clock alone may not."""
+        return self.passed or any(not reason.passed and reason.rule != LATENCY for reason in self.reasons)
+
 
 @dataclass(frozen=True, eq=False)
 class Contender:
@@ -71,6 +85,8 @@ class Case:
     champion_problem: str | None = None
     """Why the champion cannot be scored by this code: another schema, most likely."""
     schema_change_declared: bool = False
+    remedy: str = ""
+    """What to do where too few frauds are left because the champion was trained on them."""
     seed: int = 0
 
 
@@ -84,7 +100,7 @@ def decide(case: Case, policy: Policy) -> Verdict:
         "champion_version": case.champion.version if case.champion else None,
         "policy": asdict(policy),
     }
-    reasons = [_enough(figures, policy)]
+    reasons = [_enough(figures, policy, case.remedy)]
     if not figures["frauds"]:
         return Verdict(False, tuple(reasons), figures)
     metrics = _judge(case, case.challenger)
@@ -107,13 +123,13 @@ def _judge(case: Case, contender: Contender) -> Metrics:
     return evaluate.evaluate(contender.scores, case.labels, case.amounts, contender.threshold, seed=case.seed)
 
 
-def _enough(figures: dict[str, Any], policy: Policy) -> Reason:
+def _enough(figures: dict[str, Any], policy: Policy, remedy: str) -> Reason:
     detail = f"{figures['frauds']} frauds among {figures['rows']} rows that neither model trained on"
     if figures["left_out"]:
         detail += f" ({figures['left_out']} rows left out because one did)"
-    return Reason(
-        "enough frauds to judge", figures["frauds"] >= policy.min_frauds, f"{detail}; {policy.min_frauds} needed"
-    )
+    enough = figures["frauds"] >= policy.min_frauds
+    advice = f": {remedy}" if remedy and figures["left_out"] and not enough else ""
+    return Reason("enough frauds to judge", enough, f"{detail}; {policy.min_frauds} needed{advice}")
 
 
 def _floors(metrics: Metrics, policy: Policy) -> list[Reason]:
@@ -169,7 +185,7 @@ def _schema(case: Case) -> Reason:
 def _latency(challenger: Contender, champion: Contender, policy: Policy) -> Reason:
     ratio = challenger.seconds_per_row / champion.seconds_per_row
     return Reason(
-        "latency",
+        LATENCY,
         ratio <= policy.max_latency_ratio,
         f"{challenger.seconds_per_row * 1e3:.2f} ms for one row, {ratio:.2f} times the champion's; "
         f"at most {policy.max_latency_ratio:g}",

@@ -70,8 +70,16 @@ def _headline(result: Mapping[str, Any]) -> str:
         return f"## Retraining: `{challenger}` promoted\n\nThe challenger passed the gate and is the champion now."
     if result.get("unchanged"):
         return f"## Retraining: unchanged\n\nThe same data and settings gave the champion `{champion}` again."
+    if result.get("waits"):
+        return f"## Retraining: `{challenger}` passed and waits for approval\n\n{_waits(result['waits'], champion)}"
+    again = " (the same data and settings gave it before; nothing was published)" if result.get("judged_before") else ""
     stays = f"`{champion}` stays champion." if champion else "There is no champion yet, so there is nothing to ship."
-    return f"## Retraining: `{challenger}` refused\n\nThe gate refused the challenger. {stays}"
+    return f"## Retraining: `{challenger}` refused\n\nThe gate refused the challenger{again}. {stays}"
+
+
+def _waits(waits: Mapping[str, str], champion: str | None) -> str:
+    until = f"`{champion}` stays champion until then" if champion else "There is no champion until then"
+    return f'{until}. Why: {waits["why"]}. To promote it:\n\n```sh\n{waits["approve"]} --reason "..."\n```'
 
 
 def _metrics(figures: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from fraud import command, store
 from fraud.argument_types import MODEL_NAMES, port, positive, seed
 from fraud.command import CommandResult, Verbs
 from fraud.remote.resolve import CHAMPION, registry, registry_if_set, resolve
+from fraud.settings import Settings
 from fraud.verbs import schema_option
 from training.console import Steps
 from training.verbs import PROGRAM, choice, options, releases
@@ -58,7 +59,7 @@ def _add_retrain(verbs: Verbs) -> None:
     schema_option.add_schema(retrain)
     options.add_recipe(retrain)
     retrain.add_argument(
-        "--split-seed", type=seed, default=0, metavar="N", help="seed of the split: keep it (default 0)"
+        "--split-seed", type=seed, metavar="N", help="seed of the split: keep it (default: the champion's, else 0)"
     )
     retrain.add_argument(
         "--allow-schema-change",
@@ -170,17 +171,19 @@ def _retrain(arguments: argparse.Namespace) -> CommandResult:
             schema_given=given is not None,
             schema_change_declared=arguments.allow_schema_change,
             key_change_declared=arguments.allow_key_change,
+            approval=Settings.from_env().retrain_approval,
         )
     document = result.as_dict()
     choice.tell_champion(result.champion, Steps(), moved=result.promoted)
+    if result.waits:
+        Steps().say(f"{result.challenger} passed and waits ({result.waits}): {document['waits']['approve']}")
     if result.promoted and not arguments.no_pull:
         # in a process of its own: the bentoml of this one still knows the staging store
         fetch = [sys.executable, "-m", "training", "pull", CHAMPION]
         document["pulled"] = subprocess.run(fetch, stdout=subprocess.DEVNULL).returncode == 0
         if not document["pulled"]:
             return CommandResult(document, command.EXIT_ERROR)
-    done = result.promoted or result.unchanged
-    return CommandResult(document, 0 if done else command.EXIT_REFUSED)
+    return CommandResult(document, 0 if result.verdict.passed else command.EXIT_REFUSED)
 
 
 def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:

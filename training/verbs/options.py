@@ -30,7 +30,8 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split",
         choices=("time", "stratified"),
-        help="test on the latest 20 %% (default where the schema names a time), or on a random 20 %%",
+        help="test on the latest 20 %% (default where the schema names a time), or on a random 20 %%; `retrain` splits "
+        "as its champion was split",
     )
     parser.add_argument(
         "--train", type=period, metavar="FROM..TO", help="fit on these days, such as 2018-07-25..2018-07-31"

@@ -1,6 +1,7 @@
 """Verbs on published models: publish, list, pull, promote, rollback."""
 
 import argparse
+import hashlib
 import logging
 import sys
 from typing import Any
@@ -12,7 +13,7 @@ from fraud.choice.local import chosen
 from fraud.command import Verbs
 from fraud.errors import ModelError, RegistryError, UnsupportedError
 from fraud.manifest import Manifest
-from fraud.remote.registry import Registry
+from fraud.remote.registry import BY_HAND, Registry
 from fraud.remote.resolve import CHAMPION, registry, registry_if_set, resolve
 from fraud.settings import MODEL_NAME
 from training.verbs import PROGRAM
@@ -20,6 +21,7 @@ from training.verbs import PROGRAM
 LOG = logging.getLogger(__name__)
 
 _LOG_WIDTH = 160
+_OTHER_ROWS = "AP, P and R are of each model's own test rows: compare those where `tested on` is the same"
 
 
 def add_to(verbs: Verbs) -> None:
@@ -60,7 +62,7 @@ def add_to(verbs: Verbs) -> None:
         f'{PROGRAM} promote abcdef123456 --reason "approved by risk on Monday"',
     )
     promote.add_argument("version", help=MODEL_NAMES)
-    promote.add_argument("--reason", default="promoted by hand", help="kept in the history")
+    promote.add_argument("--reason", help=f"kept in the history (default: {BY_HAND})")
     promote.add_argument("--override", action="store_true", help="promote a version that the gate refused")
 
     rollback = command.subcommand(
@@ -152,14 +154,17 @@ def _show(models: list[dict[str, Any]]) -> None:
     from rich.table import Column, Table
 
     figures = ("average_precision", "precision", "recall")
-    headers = ("version", "trained at", "rows", "frauds", "split", "AP", "P", "R", "verdict", "where", "")
+    headers = ("version", "trained at", "rows", "frauds", "split", "tested on", "AP", "P", "R", "verdict", "where", "")
     table = Table(*(Column(name, no_wrap=True) for name in headers), box=SIMPLE)
     for model in models:
         where = ", ".join(place for place in ("local", "published") if model[place])
         shown = (f"{model[name]:.3f}" if model[name] is not None else "-" for name in figures)
-        data = (str(model["rows"]) + (" synthetic" if model["synthetic"] else ""), str(model["frauds"]), model["split"])
+        rows = str(model["rows"]) + (" synthetic" if model["synthetic"] else "")
+        data = (rows, str(model["frauds"]), model["split"], model["tested_on"])
         mark = ", ".join(word for word in ("champion", "chosen") if model[word])
         table.add_row(model["model_version"], model["created_at"], *data, *shown, model["verdict"] or "-", where, mark)
+    if len({model["tested_on"] for model in models}) > 1:
+        table.caption = _OTHER_ROWS
     Console(stderr=True, width=None if sys.stderr.isatty() else _LOG_WIDTH).print(table)
 
 
@@ -171,6 +176,7 @@ def _row(manifest: Manifest) -> dict[str, Any]:
         "rows": manifest.data.rows,
         "frauds": manifest.data.frauds,
         "split": manifest.split.protocol,
+        "tested_on": _test_rows(manifest),
         "average_precision": manifest.metrics.average_precision.value,
         "precision": manifest.metrics.precision.value,
         "recall": manifest.metrics.recall.value,
@@ -178,9 +184,17 @@ def _row(manifest: Manifest) -> dict[str, Any]:
     }
 
 
+def _test_rows(manifest: Manifest) -> str:
+    """The same for two models whose figures are of the same rows; by time no seed matters, of days none is kept."""
+    protocol, share = manifest.split.protocol, manifest.split.test_share
+    drawn = {"stratified": str(manifest.split.seed), "dates": manifest.model_version}.get(protocol, "")
+    facts = f"{manifest.schema_hash} {manifest.data.fingerprint} {protocol} {share} {drawn}"
+    return hashlib.sha256(facts.encode()).hexdigest()[:8]
+
+
 def _word(remote: Registry | None, version: str) -> str:
-    verdict = remote.verdict(version) if remote else None
-    return "not gated" if verdict is None else "passed" if verdict["passed"] else "refused"
+    word = remote.word(version) if remote else "none"
+    return "not gated" if word == "none" else word
 
 
 def _pull(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -195,9 +209,20 @@ def _pull(arguments: argparse.Namespace) -> dict[str, Any]:
 def _promote(arguments: argparse.Namespace) -> dict[str, Any]:
     remote = registry()
     version = resolve(arguments.version, remote).version
+    _tell_other_champion(remote, version)
     champion = remote.promote(version, arguments.reason, override=arguments.override)
     local.remember_champion(champion.model_version)
     return champion.model_dump()
+
+
+def _tell_other_champion(remote: Registry, version: str) -> None:
+    """Whether the gate compared a version with somebody else than it will replace."""
+    figures = (remote.verdict(version) or {}).get("figures", {})
+    judged_beside, current = figures.get("champion_version"), remote.pointer.read()
+    if judged_beside and current and current[0].model_version not in (judged_beside, version):
+        LOG.warning(
+            "the gate judged %s beside %s; %s is champion now", version, judged_beside, current[0].model_version
+        )
 
 
 def _rollback(arguments: argparse.Namespace) -> dict[str, Any]:

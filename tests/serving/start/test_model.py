@@ -29,9 +29,11 @@ def home(monkeypatch, tmp_path):
         return type("Entry", (), {"tag": type("Tag", (str,), {"version": "new"})(tag.replace("latest", "new"))})
 
     monkeypatch.setattr(model.store, "get", get)
-    model.tag.cache_clear()
+    for once in (model.tag, model._say_no_champion):
+        once.cache_clear()
     yield tmp_path
-    model.tag.cache_clear()
+    for once in (model.tag, model._say_no_champion):
+        once.cache_clear()
 
 
 def test_the_newest_is_taken_and_said(home, capsys, caplog):
@@ -83,6 +85,21 @@ def test_an_address_that_is_not_used_is_said(home, caplog, s3):
         "FRAUD_S3_URI is set, and the service does not use it: it serves fraud_detector:new, which is here. `make run`"
     )
     assert (said in caplog.text) is bool(s3)
+
+
+def test_a_build_says_it_too_and_a_start_says_it_once(home, caplog):
+    """``bentoml build`` only asks for the tag: an experiment is not shipped in the champion's place without a word."""
+    settings = Settings(s3_uri="s3://bucket/fraud")
+    model.tag(settings)
+    model.settle(settings)
+    said = [one.levelname for one in caplog.records if "the service does not use it" in one.getMessage()]
+    assert said == ["WARNING"]
+
+
+def test_a_build_of_what_is_named_says_nothing_of_it(home, caplog):
+    """``training image`` names the champion that it has pulled."""
+    model.tag(Settings(s3_uri="s3://bucket/fraud", model="fraud_detector:old"))
+    assert caplog.records == []
 
 
 def test_a_bento_serves_what_it_was_built_with(home, monkeypatch, capsys):

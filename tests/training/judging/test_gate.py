@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training.judging.gate import Case, Contender, Policy, decide
+from training.judging.gate import Case, Contender, Policy, Reason, Verdict, decide
 
 POLICY = Policy()
 
@@ -53,6 +53,34 @@ def test_an_equal_challenger_passes_with_every_rule_told(case):
     assert len(verdict.reasons) == 10
     assert all(reason.detail for reason in verdict.reasons)
     json.dumps(verdict.as_dict(), allow_nan=False)
+
+
+def test_a_verdict_is_read_as_it_was_written(case):
+    """Through JSON, and with fields that newer code wrote."""
+    verdict = decide(case, POLICY)
+    document = json.loads(json.dumps(verdict.as_dict()))
+    document["reasons"][0]["weight"] = document["later"] = 1
+    assert Verdict.of(document) == verdict
+
+
+@pytest.mark.parametrize(
+    ("rules", "again"),
+    [(["latency"], False), (["latency", "recall floor"], True), (["recall floor"], True), ([], True)],
+)
+def test_a_refusal_by_the_clock_alone_may_be_another_machines(rules, again):
+    """Every other rule gives the same answer for the same models and rows."""
+    assert Verdict(not rules, tuple(Reason(rule, False, "") for rule in rules), {}).would_be_again is again
+
+
+@pytest.mark.parametrize(
+    ("left_out", "frauds", "told"), [(40, 20, True), (40, 80, False), (0, 20, False)], ids=["known", "enough", "few"]
+)
+def test_what_to_do_is_said_where_the_champion_knows_the_rows(case, left_out, frauds, told):
+    """Not where there are enough, nor where there never were."""
+    labels, challenger = scores(6.0, frauds=frauds)
+    sides = {"challenger": contender(challenger), "champion": contender(challenger)}
+    verdict = decide(replace(case, labels=labels, left_out=left_out, remedy="take another split", **sides), POLICY)
+    assert ("take another split" in verdict.reasons[0].detail) is told
 
 
 def test_the_first_model_is_judged_by_the_floors_alone(case):

@@ -11,8 +11,10 @@ from fraud.schema import default
 from tests.manifests import document
 from tests.shop_schema import SCHEMA
 from training import retrain
-from training.judging import same_secret
+from training.console import Steps
+from training.judging import contest, same_secret
 from training.judging.gate import Policy
+from training.judging.making import same_model
 from training.run import TrainingPlan
 
 HASHER, OTHER = KeyHasher("a secret of forty characters, or of more"), KeyHasher("another")
@@ -62,16 +64,16 @@ def test_retraining_asks_before_it_begins(monkeypatch, declared, expected):
         raise LoadedError
 
     served = SimpleNamespace(features=SimpleNamespace(schema=SCHEMA))
-    standing = retrain.ChampionModel("v1", champion(HASHER), None, served, None)
-    monkeypatch.setattr(retrain, "_champion_model", lambda *_: standing)
+    standing = contest.ChampionModel("v1", champion(HASHER), None, served, None)
+    monkeypatch.setattr(contest, "champion_model", lambda *_: standing)
     monkeypatch.setattr(retrain.data, "load_telling", load)
     pointer = SimpleNamespace(read=lambda: (SimpleNamespace(model_version="v1"), "etag"))
     remote, plan = SimpleNamespace(pointer=pointer, uri="s3://b"), TrainingPlan([], hasher=OTHER)
     with pytest.raises(expected):
-        retrain.retrain(remote, plan, Policy(), None, key_change_declared=declared)
+        retrain.retrain(remote, plan, Policy(), Steps(), key_change_declared=declared)
 
 
 def test_a_first_secret_is_something_new():
     """Else the champion would never get a fingerprint, where the data is as before."""
-    assert retrain._same(champion(None), champion(None)) is True
-    assert retrain._same(champion(HASHER), champion(None)) is False
+    assert same_model(champion(None), champion(None)) is True
+    assert same_model(champion(HASHER), champion(None)) is False

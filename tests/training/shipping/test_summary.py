@@ -55,6 +55,25 @@ def test_a_refusal_before_the_first_champion_says_that_nothing_ships():
     assert "no champion yet" in summary.markdown(outcome(promoted=False, champion=None))
 
 
+WAITS = {"why": "FRAUD_RETRAIN_APPROVAL=manual", "approve": "python -m training promote new"}
+
+
+@pytest.mark.parametrize(("champion", "until"), [("old", "`old` stays champion until"), (None, "no champion until")])
+def test_what_waits_for_approval_is_told_with_the_command(champion, until):
+    """Why it waits, and what to run; it is neither refused nor promoted."""
+    text = summary.markdown(outcome(promoted=False, champion=champion) | {"waits": WAITS})
+    assert text.startswith("## Retraining: `new` passed and waits for approval\n")
+    assert until in text
+    assert "Why: FRAUD_RETRAIN_APPROVAL=manual." in text
+    assert "```sh\npython -m training promote new --reason" in text
+
+
+def test_a_challenger_that_was_refused_before_is_told_as_such():
+    """Else it would look like another one."""
+    text = summary.markdown(outcome(promoted=False) | {"judged_before": True})
+    assert "gave it before; nothing was published" in text
+
+
 def test_without_frauds_there_is_no_table_of_figures():
     """The gate then has nothing but its first reason."""
     assert "average precision" not in summary.markdown(outcome(promoted=False, figures=False))
