@@ -30,7 +30,8 @@ from monitoring.receiver.github import Target, dispatch
 
 LOG = logging.getLogger(__name__)
 
-CAUSE = ("alert", "model_version", "feature", "severity", "summary", "starts_at", "also")
+LABELS = ("model_version", "feature", "severity", "namespace", "environment", "cluster")
+CAUSE = ("alert", *LABELS, "summary", "starts_at", "also")
 MAX_BODY_BYTES = 1024 * 1024
 MAX_TEXT = 300
 STATE_FILE = "webhook.json"
@@ -100,7 +101,7 @@ def _cause(alerts: Sequence[Alert]) -> dict[str, str]:
     others = sorted({alert.labels.get("alertname", "") for alert in alerts[1:]} - {labels.get("alertname", "")})
     texts = (
         labels.get("alertname", "unnamed"),
-        *(labels.get(name, "") for name in ("model_version", "feature", "severity")),
+        *(labels.get(name, "") for name in LABELS),
         first.annotations.get("summary", ""),
         first.starts_at.isoformat(),
         ", ".join(filter(None, others)),

@@ -106,7 +106,7 @@ def test_a_rule_keeps_the_labels_that_tell_services_apart(rule):
 
 @pytest.mark.parametrize(
     "expr",
-    ["sum(up)", "max by (instance) (up)", "sum without (job) (up)", "a and on () b", "sum by (namespace, cluster) (up)"],
+    ["sum(a)", "max by (instance) (a)", "sum without (job) (a)", "a and on () b", "sum by (namespace, cluster) (a)"],
 )
 def test_what_merges_services_is_noticed(expr):
     """The check itself."""

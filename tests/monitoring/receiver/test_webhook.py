@@ -74,6 +74,12 @@ def test_a_firing_alert_that_asks_for_it_starts_a_retrain(feature):
     }
 
 
+def test_the_labels_of_the_service_go_with_it():
+    """Of several in one Prometheus: whose alert it is."""
+    cause = decided(alert(namespace="shop", environment="production", cluster="eu")).cause
+    assert [cause[name] for name in ("namespace", "environment", "cluster")] == ["shop", "production", "eu"]
+
+
 @pytest.mark.parametrize(
     "alerts", [[], [alert(status="resolved")], [alert(retrain="false")], [alert(retrain="")], [alert(retrain="True")]]
 )
