@@ -191,8 +191,8 @@ def workers() -> Row:
     return "Workers, prediction log and labels", [
         series(
             "Workers",
-            "Server processes over all instances. Bad: fewer ready than configured, any that refuse their model, or none "
-            "of any kind beside instances that are scraped.",
+            "Server processes over all instances. Bad: fewer ready than configured, any that refuse their model, or "
+            "none of any kind beside instances.",
             "none",
             Query("count(fraud:instances:known)", "instances"),
             Query("sum(fraud_workers_configured)", "configured"),
