@@ -38,8 +38,8 @@ _NOTHING = struct.pack("<i", 8)
 """How a file begins that holds no series: the bytes that are used of it."""
 _SCRAPED_SECONDS = 60.0
 """A file that was emptied so long ago is not being read any more by whoever found it before."""
-_KEPT_FILE = re.compile(r"(counter|histogram|gauge_max)_(\d+)((?:_.+)?\.db)")
-"""Of one process, with what stays when it is gone; 0: of all that are gone."""
+_KEPT_FILE = re.compile(r"(counter|histogram|summary|gauge_max|gauge_all)_(\d+)((?:_.+)?\.db)")
+"""Of one process, with what stays when it is gone; 0: of all that are gone. ``all`` is the time of the last call."""
 _LIVE_FILE = re.compile(r"(?:gauge_live[a-z]+_(\d+)\.db)|" + HEART_FILE.format(r"(\d+)"))
 
 

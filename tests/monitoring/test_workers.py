@@ -141,6 +141,7 @@ def leave(pid, rows=1):
         own("histogram", "h", "h_bucket", ["le"], ["+Inf"], "H.").inc(rows)
         of_version("counter", "b", "b_total", [], [], "B.").inc(rows)
         of_version("gauge", "r", "r", [], [], "R.", multiprocess_mode="max").set(0.25)
+        own("gauge", "t", "t", [], [], "T.", multiprocess_mode="all").set(pid)
         own.close_all_files()
         of_version.close_all_files()
 
@@ -166,7 +167,7 @@ def test_a_worker_that_keeps_dying_leaves_no_more_files_and_loses_no_count(folde
     for pid in range(100, 130):
         leave(pid)
         merge_ended()
-        assert len(list(folder.glob("*.db"))) <= 12
+        assert len(list(folder.glob("*.db"))) <= 15
     assert read() == {
         ("c_total", ("x", "1")): 31,
         ("h_sum",): 15.5,
@@ -174,9 +175,11 @@ def test_a_worker_that_keeps_dying_leaves_no_more_files_and_loses_no_count(folde
         ("h_count",): 31,
         ("b_total",): 31,
         ("r",): 0.25,
+        ("t", ("pid", "0")): 129,
+        ("t", ("pid", str(LIVING))): LIVING,
     }
     assert {path.name for path in folder.glob(f"*_{LIVING}*.db")} == {
-        *(f"{kind}_{LIVING}.db" for kind in ("counter", "histogram")),
+        *(f"{kind}_{LIVING}.db" for kind in ("counter", "histogram", "gauge_all")),
         *(f"{kind}_{LIVING}_v1.db" for kind in ("counter", "gauge_max")),
     }
     assert list(folder.glob(".*.part")) == []
