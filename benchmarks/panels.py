@@ -75,7 +75,8 @@ def _result(prometheus: httpx.Client, kind: str, expr: str, when: dict[str, floa
 
 def _name(labels: dict[str, str], legend: str) -> str:
     all_values = ", ".join(value for label, value in labels.items() if label != "__name__")
-    return re.sub(r"\{\{(\w+)\}\}", lambda part: labels.get(part[1], ""), legend.replace("__auto", "")) or all_values
+    named = re.sub(r"\{\{(\w+)\}\}", lambda part: labels.get(part[1], ""), legend.replace("__auto", ""))
+    return named.strip() or all_values
 
 
 def draw(drawn: list[tuple[dict[str, Any], list[Series]]], output: Path) -> None:

@@ -27,7 +27,7 @@ from monitoring.pending import Pending, taken
 from monitoring.record_metrics import RecordMetrics
 from monitoring.ticker import Ticker, attempt
 from monitoring.window import FLAGGED, SCORED, RateOverWorkers, RollingCounts
-from monitoring.workers import WorkerMetrics
+from monitoring.workers import WorkerMetrics, merge_ended
 
 LOG = logging.getLogger("bentoml.fraud")
 DECISIONS = ("fraud", "legitimate")
@@ -225,7 +225,8 @@ class FraudMetrics:
         self._rate_over_workers.check(workers)
         if problem := self._latencies.problem:
             LOG.warning("histograms are given their values one by one: %s", problem)
-        self._ticker = Ticker(TICK_SECONDS, remove_stale_workers, self.flush, self._tidy, self.workers.look_after_files)
+        of_files = remove_stale_workers, self._tidy, merge_ended, self.workers.look_after_files
+        self._ticker = Ticker(TICK_SECONDS, *of_files, self.flush)
         self._ticker.start()
 
     def close(self) -> None:

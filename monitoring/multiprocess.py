@@ -14,6 +14,7 @@ import os
 import re
 import struct
 import time
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -22,6 +23,8 @@ from typing import Any, NamedTuple, Protocol
 
 import psutil
 from prometheus_client import Counter, Gauge, Histogram
+
+from fraud.atomic import replacing
 
 _LIVE_SUMS_FILE = "gauge_livesum_{}.db"
 """The file of one process, by its id, with its gauges of the mode ``livesum``."""
@@ -35,6 +38,8 @@ _NOTHING = struct.pack("<i", 8)
 """How a file begins that holds no series: the bytes that are used of it."""
 _SCRAPED_SECONDS = 60.0
 """A file that was emptied so long ago is not being read any more by whoever found it before."""
+_KEPT_FILE = re.compile(r"(counter|histogram|summary|gauge_max|gauge_all)_(\d+)((?:_.+)?\.db)")
+"""Of one process, with what stays when it is gone; 0: of all that are gone. ``all`` is the time of the last call."""
 _LIVE_FILE = re.compile(r"(?:gauge_live[a-z]+_(\d+)\.db)|" + HEART_FILE.format(r"(\d+)"))
 
 
@@ -128,6 +133,30 @@ def remove_stale_workers() -> None:
         name = _LIVE_FILE.fullmatch(path.name)
         if name and not _alive(int(name[1] or name[2])):
             path.unlink(missing_ok=True)  # another worker may be quicker
+
+
+def ended_files() -> dict[Path, list[Path]]:
+    """Files with what processes that are gone have left for good, by the name of the one that they may become."""
+    place, ended = folder(), defaultdict[Path, list[Path]](list)
+    for path in sorted(place.iterdir()) if place and place.is_dir() else ():
+        name = _KEPT_FILE.fullmatch(path.name)
+        if name and not _alive(int(name[2])) and not _is_empty(path):
+            ended[path.with_name(f"{name[1]}_0{name[3]}")].append(path)
+    return ended
+
+
+def merge(paths: Iterable[Path], into: Path) -> None:
+    """Write the file ``into``, whole, with what counters and histograms in ``paths`` add up to; of gauges the most."""
+    file: Any = import_module("prometheus_client.mmap_dict").MmapedDict
+    values = defaultdict[str, list[float]](list)
+    for path in paths:
+        for key, value, *_ in file.read_all_values_from_file(str(path)):
+            values[key].append(value)
+    with replacing(into) as part:
+        merged = file(str(part))
+        for key, counted in values.items():
+            merged.write_value(key, max(counted) if into.name.startswith("gauge") else sum(counted), 0.0)
+        merged.close()
 
 
 class OwnFiles:

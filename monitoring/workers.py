@@ -5,12 +5,14 @@ its event loop last turned, and whether it was ready then. The clock is the mono
 processes of a machine and stands still while the machine sleeps.
 """
 
+import fcntl
 import logging
 import os
 import re
 import struct
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -23,8 +25,33 @@ LOG = logging.getLogger("bentoml.fraud")
 BEAT_SECONDS = 1.0
 LATE_SECONDS = 5.0
 """A worker that was not heard of for so long answers nobody, and is not counted as ready."""
+_LOCK_FILE = "fraud_files.lock"
 _HEART = re.compile(multiprocess.HEART_FILE.format(r"(\d+)"))
 _BEAT = struct.Struct("<d?")
+
+
+@contextmanager
+def held(alone: bool = False) -> Iterator[None]:
+    """While the metrics' files are read together, or, ``alone``, while some become one: none is counted twice."""
+    place = multiprocess.folder()
+    with (place / _LOCK_FILE).open("a") if place and place.is_dir() else nullcontext() as file:
+        if file:
+            fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
+
+
+def merge_ended() -> None:
+    """Keep what workers that are gone have counted in one file of a kind: their files would pile up.
+
+    Where the worker that does it is killed just before the last step, these counts are there twice from then on.
+    """
+    if any(len(paths) > 1 for paths in multiprocess.ended_files().values()):
+        with held(alone=True):
+            for into, paths in multiprocess.ended_files().items():
+                if len(paths) > 1:
+                    multiprocess.merge(paths, into)
+                    for path in set(paths) - {into}:
+                        path.unlink()
 
 
 class Beat(NamedTuple):

@@ -26,6 +26,7 @@ from starlette.responses import Response
 
 from fraud.errors import SettingsError
 from monitoring.multiprocess import check_labels, lost
+from monitoring.workers import held
 from serving import refuse
 from serving.edge import App, Headers, Message, Receive, Scope, Send, send_in_two
 
@@ -196,7 +197,8 @@ def _application_class(hooks: Hooks) -> Any:  # noqa: ANN401
         async def metrics(self, request: Request) -> Response:
             if lost():  # what others still have would pass for all there is
                 return hooks.refused(request, refuse.metrics_gone())
-            response: Response = await super().metrics(request)
+            with held():
+                response: Response = await super().metrics(request)
             return response
 
         @property

@@ -20,7 +20,7 @@ from grafana_foundation_sdk.models.dashboard import (
 from fraud.atomic import replacing
 from monitoring.grafana import access_rows, drift_rows, model_rows, service_rows
 from monitoring.grafana.panels import RUNBOOK, SOURCE
-from monitoring.grafana.queries import DASHBOARD
+from monitoring.grafana.queries import APART, DASHBOARD, of_chosen
 
 WINDOWS = ("5m", "15m", "1h", "6h", "1d")
 ROWS = (
@@ -45,7 +45,7 @@ def build() -> Dashboard:
     page.time("now-6h", "now").refresh("30s").timezone("browser").tooltip(DashboardCursorSync.CROSSHAIR)
     runbook = dashboard.DashboardLink("Runbook").type(DashboardLinkType.LINK).icon("doc").url(RUNBOOK)
     page.link(runbook.target_blank(True))
-    page.variables([_datasource(), _window(), _model_version()])
+    page.variables([_datasource(), *map(_apart, APART), _window(), _model_version()])
     for row in ROWS:
         title, panels = row()
         page.with_row(dashboard.Row(title))
@@ -72,12 +72,21 @@ def _window() -> dashboard.IntervalVariable:
     return window.current(VariableOption(True, first, first))
 
 
+def _apart(label: str) -> dashboard.QueryVariable:
+    text = f"Which services all panels show, by the label {label} of their scrape. All: also those without one."
+    return _choice(label, label.capitalize(), f"label_values(fraud_workers_ready, {label})", text)
+
+
 def _model_version() -> dashboard.QueryVariable:
-    version = dashboard.QueryVariable("model_version").label("Model version").datasource(SOURCE)
-    version.query("label_values(fraud_model_info, model_version)").refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
-    version.description("Which versions the panels about scores, drift and live quality show.")
-    version.multi(True).include_all(True).all_value(".*").sort(VariableSort.ALPHABETICAL_ASC)
-    return version.current(VariableOption(True, ["All"], ["$__all"]))
+    text = "Which versions the panels about scores, drift and live quality show."
+    return _choice("model_version", "Model version", of_chosen("label_values(fraud_model_info, model_version)"), text)
+
+
+def _choice(name: str, label: str, query: str, text: str) -> dashboard.QueryVariable:
+    choice = dashboard.QueryVariable(name).label(label).datasource(SOURCE).description(text)
+    choice.query(query).refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).sort(VariableSort.ALPHABETICAL_ASC)
+    choice.multi(True).include_all(True).all_value(".*")
+    return choice.current(VariableOption(True, ["All"], ["$__all"]))
 
 
 def rendered(document: Dashboard) -> str:

@@ -4,7 +4,7 @@ from monitoring.grafana.panels import OF_MODEL, Query, alert_steps, heat, rows, 
 from monitoring.grafana.service_rows import Row
 
 _SCORE = f'feature="score", {OF_MODEL}'
-_PSI_OF_FEATURES = f'fraud:feature_psi:1d{{feature!="score", {OF_MODEL}}}'
+_PSI_OF_FEATURES = f'fraud:feature_psi:whole1d{{feature!="score", {OF_MODEL}}}'
 _UNSEEN = "sum by (feature) (increase(fraud_unseen_levels_total[$window]))"
 _SCORED = "sum(increase(fraud_predictions_total[$window]))"
 _UNSEEN_IN_TRAINING = f'fraud_feature_reference_ratio{{bin="(unseen)", {OF_MODEL}}}'
@@ -16,9 +16,8 @@ def drift() -> Row:
         heat(
             "Feature drift",
             "Population stability index of each feature over the last day, against the reference of the model version "
-            "that scored. Green below 0.1, red from 0.4. Bad: a line above 0.2. Nothing below 2,000 rows a day. Of a "
-            "version watched for less than a day it holds part of one: what follows the time of day is high, `hour` "
-            "above all, and is no drift.",
+            "that scored. Green below 0.1, red from 0.4. Bad: a line above 0.2. Empty below 2,000 rows a day, and in a "
+            "version's first day: part of a day looks like drift of what follows the time of day, `hour` above all.",
             Query(f"max by (feature) ({_PSI_OF_FEATURES})", "{{feature}}"),
             label="feature",
             top=0.4,
@@ -26,8 +25,8 @@ def drift() -> Row:
         ),
         rows(
             "Most drifted features",
-            "The ten highest population stability indexes of the last day, and the rows behind them. Bad: above 0.2 "
-            "(red). Of several at once look for one cause upstream.",
+            "The ten highest population stability indexes of the last day, and the rows behind them. Empty as the map "
+            "beside it. Bad: above 0.2 (red). Of several at once look for one cause upstream.",
             Query(f"topk(10, max by (model_version, feature) ({_PSI_OF_FEATURES}))", columns="PSI"),
             Query(
                 f"max by (model_version, feature) (fraud:feature_rows:increase1d{{{OF_MODEL}}})"

@@ -13,6 +13,7 @@ from monitoring.grafana.panels import (
     rows,
     series,
 )
+from monitoring.grafana.queries import APART
 from monitoring.grafana.service_rows import Row
 
 _SCORE = f'feature="score", {OF_MODEL}'
@@ -62,8 +63,8 @@ def scores() -> Row:
     )
     reference = f"max by (model_version, bin) (fraud_feature_reference_ratio{{{_SCORE}}})"
     both = (
-        f'sum by (bin, series) (label_replace({shares}, "series", "$1 served", "model_version", "(.*)")'
-        f' or label_replace({reference}, "series", "$1 reference", "model_version", "(.*)"))'
+        f'sum by (bin, series) (label_replace({_named(shares)}, "series", "$1 served", "series", "(.*?) *")'
+        f' or label_replace({_named(reference)}, "series", "$1 reference", "series", "(.*?) *"))'
     )
     return "Scores", [
         bars(
@@ -75,12 +76,17 @@ def scores() -> Row:
         ),
         heat(
             "Scores over time",
-            "Transactions in each band of the score within the chosen window, at each moment; the label is the band's "
-            "upper end. Bad: the dark lines move.",
-            Query("sum by (le) (increase(fraud_score_bucket[$window]))", "{{le}}"),
+            "Transactions in each band of the score within the chosen window, at each moment, of the chosen services "
+            "together; the label is the band's upper end. Bad: the dark lines move.",
+            Query("sum by (le) (increase(fraud_score_bucket[$window]))", "{{le}}", together=True),
             label="fraud probability up to",
         ),
     ]
+
+
+def _named(expr: str) -> str:
+    labels = ", ".join(f'"{name}"' for name in ("model_version", *APART))
+    return f'label_join({expr}, "series", " ", {labels})'
 
 
 def bin_names() -> dict[str, str]:

@@ -22,6 +22,8 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode, HeatmapColorScale
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+from monitoring.grafana.queries import APART, kept_apart, of_chosen
+
 SOURCE = DataSourceRef("prometheus", "${datasource}")
 RUNBOOK = "https://github.com/OWNER/REPO/blob/main/monitoring/runbook.md"  # put your repository in place of OWNER/REPO
 OF_MODEL = 'model_version=~"$model_version"'
@@ -45,12 +47,27 @@ NEUTRAL: tuple[Step, ...] = ()
 
 @dataclass(frozen=True)
 class Query:
-    """A PromQL expression and what its series are called: ``{{label}}`` stands for the label's value."""
+    """A PromQL expression and what its series are called: ``{{label}}`` stands for the label's value.
+
+    It is asked of the chosen services, for each by itself unless ``together``; rows write neither down.
+    """
 
     expr: str
     legend: str = ""
     columns: str = ""
     """For a table: the name of the column with the values."""
+    together: bool = False
+
+    @property
+    def shown_expr(self) -> str:
+        """As the panel asks it."""
+        return of_chosen(self.expr if self.together else kept_apart(self.expr))
+
+    @property
+    def shown_legend(self) -> str:
+        """With the service behind the name; labels that a scrape does not set are empty."""
+        apart = "" if self.together else "".join(f" {{{{{name}}}}}" for name in APART)
+        return self.legend + apart if self.legend else "__auto"
 
 
 def alert_steps(alert: str, warn_at: float) -> tuple[Step, ...]:
@@ -91,8 +108,8 @@ def figure(title: str, text: str, queries: Sequence[Query], width: int = 8) -> t
         DynamicConfigValue("custom.lineWidth", 0.5),
         DynamicConfigValue("custom.hideFrom", {"legend": True, "tooltip": False, "viz": False}),
     ]
-    panel.override_by_regexp("/ low$/", thin)
-    panel.override_by_regexp("/ high$/", thin)
+    panel.override_by_regexp("/ low( |$)/", thin)
+    panel.override_by_regexp("/ high( |$)/", thin)
     return panel
 
 
@@ -226,6 +243,6 @@ def _ask(
     form: PromQueryFormat = PromQueryFormat.TIME_SERIES,
 ) -> None:
     for position, query in enumerate(queries):
-        target = prometheus.Dataquery().expr(query.expr).ref_id(chr(65 + position)).datasource(SOURCE).format(form)
-        target.legend_format(query.legend or "__auto")
+        target = prometheus.Dataquery().ref_id(chr(65 + position)).datasource(SOURCE).format(form)
+        target.expr(query.shown_expr).legend_format(query.shown_legend)
         panel.with_target(target.instant() if instant else target.range())

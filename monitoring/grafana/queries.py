@@ -44,7 +44,24 @@ def queries(document: dict[str, Any]) -> list[PanelQuery]:
     ]
 
 
+APART = ("namespace", "environment", "cluster")
+"""Labels of a scrape that tell the services of one Prometheus apart; each is a variable, and kept by every query."""
+_SERIES = re.compile(r"\b((?:fraud[_:]|bentoml_)[\w:]+|up|ALERTS)\b(?:\{([^}]*)\})?(?!\()")
+_MERGED = re.compile(r"\b(sum|min|max|count)(?: by \(([^)]*)\))? ?\(")
+
+
+def of_chosen(expr: str) -> str:
+    """``expr`` of the services that are chosen in the dashboard alone."""
+    chosen = [f'{name}=~"${name}"' for name in APART]
+    return _SERIES.sub(lambda one: f"{one[1]}{{{', '.join([*filter(None, [one[2]]), *chosen])}}}", expr)
+
+
+def kept_apart(expr: str) -> str:
+    """``expr`` with each aggregation done for every service by itself."""
+    return _MERGED.sub(lambda one: f"{one[1]} by ({', '.join([*APART, *filter(None, [one[2]])])}) (", expr)
+
+
 def filled(text: str, window: str = "5m", model_version: str = ".*") -> str:
     """``text`` as Prometheus gets it when these are chosen in the dashboard."""
-    chosen = {"window": window, "model_version": model_version}
-    return re.sub(r"\$(window|model_version)\b", lambda match: chosen[match[1]], text)
+    chosen = {"window": window, "model_version": model_version} | dict.fromkeys(APART, ".*")
+    return re.sub(rf"\$({'|'.join(chosen)})\b", lambda match: chosen[match[1]], text)

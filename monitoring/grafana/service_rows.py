@@ -6,8 +6,7 @@ from monitoring.grafana.panels import ALERT_AT, Query, alert_steps, number, rows
 
 Row = tuple[str, list[Any]]
 
-_JOB = 'job="fraud-detector"'
-_CALLS = f'{_JOB}, endpoint!~"/metrics|/livez|/readyz|/healthz"'
+_CALLS = 'runner_name="fraud_detector", endpoint!~"/metrics|/livez|/readyz|/healthz"'
 _BUCKETS = "sum by (le) (rate(fraud_prediction_latency_seconds_bucket[$window]))"
 
 
@@ -18,16 +17,16 @@ def now() -> Row:
             "Instances up",
             "Instances of the service that Prometheus can scrape. Bad: 0, or fewer than you run.",
             "none",
-            Query(f"sum(up{{{_JOB}}})", "up"),
+            Query("sum(up and on (instance, pod, namespace, environment, cluster) fraud:instances:known)", "up"),
             steps=((1, "green"),),
             base="red",
             alert="FraudServiceDown",
         ),
         number(
             "Alerts firing",
-            "Alerts that fire now; the table at the end names them. Bad: anything but 0.",
+            "Alerts that fire now, of the chosen services; the table at the end names them. Bad: anything but 0.",
             "none",
-            Query('count(ALERTS{alertstate="firing"}) or vector(0)', "firing"),
+            Query('count(ALERTS{alertstate="firing"}) or vector(0)', "firing", together=True),
             steps=((1, "red"),),
         ),
         number(
@@ -192,8 +191,10 @@ def workers() -> Row:
     return "Workers, prediction log and labels", [
         series(
             "Workers",
-            "Server processes over all instances. Bad: fewer ready than configured, or any that refuse their model.",
+            "Server processes over all instances. Bad: fewer ready than configured, any that refuse their model, or "
+            "none of any kind beside instances.",
             "none",
+            Query("count(fraud:instances:known)", "instances"),
             Query("sum(fraud_workers_configured)", "configured"),
             Query("sum(fraud_workers_ready)", "ready"),
             Query("sum(fraud_workers_refused)", "refused"),

@@ -1,6 +1,9 @@
 """The call that starts ``retrain.yml``: GitHub's `repository_dispatch`, told why.
 
+GitHub takes an event also where no workflow listens: its 204 says nothing of a run. So the workflow's state is asked
+for too.
 https://docs.github.com/en/rest/repos/repos#create-a-repository-dispatch-event
+https://docs.github.com/en/rest/actions/workflows#get-a-workflow
 """
 
 import asyncio
@@ -18,7 +21,9 @@ from fraud.errors import SettingsError
 
 EVENT_TYPE = "retrain"
 API_VERSION = "2022-11-28"
-CALL_SECONDS = 8.0  # Alertmanager gives a notification up after 10 s or more
+WORKFLOW = "retrain.yml"
+CALL_SECONDS = 6.0  # Alertmanager gives a notification up after 10 s or more
+LOOK_SECONDS = 2.0  # and this comes after it
 MAX_WAIT_SECONDS = 3600.0  # GitHub's limits are reset each hour
 DEFAULT_WAIT_SECONDS = 60.0  # what GitHub asks for when it names no time
 
@@ -29,6 +34,16 @@ _ADVICE = {
     401: "the token is unknown, expired or revoked",
     403: "the token needs the permission Contents, read and write",
     404: "this token sees no such repository; check GITHUB_REPOSITORY and which repositories the token is for",
+}
+
+_LOOK_ADVICE = {
+    403: "the token needs the permission Actions, read",
+    404: f"there is no {WORKFLOW} on the default branch, or the token lacks the permission Actions, read",
+}
+_NO_RUN = {
+    "disabled_inactivity": "GitHub disabled it after 60 days without a commit",
+    "disabled_manually": "somebody disabled it",
+    "disabled_fork": "GitHub disables it in a fork",
 }
 
 
@@ -94,8 +109,9 @@ async def dispatch(
 ) -> DispatchResult:
     """Start the workflows that listen to ``retrain``; ``cause`` is their ``client_payload``, at most 10 entries.
 
-    Only 204 means that GitHub took it. Redirects are not followed: the token goes to one host. After a call without
-    an answer it is not known whether GitHub took it; it counts as refused, so a retry may start a second run.
+    Only 204 means that GitHub took it, and only an enabled workflow makes a run of it. Redirects are not followed: the
+    token goes to one host. After a call without an answer it is not known whether GitHub took it; it counts as refused,
+    so a retry may start a second run. Where the workflow's state cannot be seen the event counts as accepted.
     """
     headers = {
         "Accept": "application/vnd.github+json",
@@ -103,24 +119,50 @@ async def dispatch(
         "User-Agent": "fraud-detector-webhook",
         "X-GitHub-Api-Version": API_VERSION,
     }
-    url = f"{target.api_url}/repos/{target.repository}/dispatches"
+    base_url = f"{target.api_url}/repos/{target.repository}"
+    async with httpx.AsyncClient(transport=transport, headers=headers) as client:
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                body = {"event_type": EVENT_TYPE, "client_payload": cause}
+                response = await client.post(f"{base_url}/dispatches", json=body)
+        except (httpx.HTTPError, TimeoutError) as error:
+            return DispatchResult(False, f"GitHub gave no answer ({type(error).__name__})")
+        if response.status_code != 204:
+            return _refusal(response)
+        return await _look(client, f"{base_url}/actions/workflows/{WORKFLOW}", target.repository)
+
+
+async def _look(client: httpx.AsyncClient, url: str, repository: str) -> DispatchResult:
+    """What becomes of an event that GitHub took, by the state of the workflow."""
     try:
-        async with asyncio.timeout(CALL_SECONDS), httpx.AsyncClient(transport=transport) as client:
-            response = await client.post(url, headers=headers, json={"event_type": EVENT_TYPE, "client_payload": cause})
+        async with asyncio.timeout(LOOK_SECONDS):
+            response = await client.get(url)
     except (httpx.HTTPError, TimeoutError) as error:
-        return DispatchResult(False, f"GitHub gave no answer ({type(error).__name__})")
-    if response.status_code == 204:
-        return DispatchResult(True, f"retraining of {target.repository} started")
-    return _refusal(response)
+        return _unseen(repository, f"GitHub gave no answer ({type(error).__name__})")
+    state = _text_of(response, "state") if response.status_code == 200 else ""
+    if state == "active":
+        return DispatchResult(True, f"retraining of {repository} started")
+    if not state:
+        return _unseen(repository, _words(response, _LOOK_ADVICE.get(response.status_code, "")))
+    why = _NO_RUN.get(state, f"its state is {state}")
+    return DispatchResult(
+        False, f"{repository} starts no retraining: {WORKFLOW} is disabled ({why}); gh workflow enable {WORKFLOW}"
+    )
+
+
+def _unseen(repository: str, why: str) -> DispatchResult:
+    return DispatchResult(True, f"{repository} took the event; whether {WORKFLOW} is enabled cannot be seen: {why}")
 
 
 def _refusal(response: httpx.Response) -> DispatchResult:
     wait_seconds = _wait_seconds(response)
     advice = f"asked to wait {wait_seconds:.0f} s" if wait_seconds else _ADVICE.get(response.status_code, "")
-    reasons = "; ".join(part for part in (_message(response), advice) if part)
-    return DispatchResult(
-        False, f"GitHub answered {response.status_code}" + (f": {reasons}" if reasons else ""), wait_seconds
-    )
+    return DispatchResult(False, _words(response, advice), wait_seconds)
+
+
+def _words(response: httpx.Response, advice: str) -> str:
+    reasons = "; ".join(part for part in (_text_of(response, "message"), advice) if part)
+    return f"GitHub answered {response.status_code}" + (f": {reasons}" if reasons else "")
 
 
 def _wait_seconds(response: httpx.Response) -> float:
@@ -134,11 +176,11 @@ def _wait_seconds(response: httpx.Response) -> float:
     return min(seconds, MAX_WAIT_SECONDS)
 
 
-def _message(response: httpx.Response) -> str:
-    """GitHub's own words, on one line."""
+def _text_of(response: httpx.Response, name: str) -> str:
+    """A text of GitHub's document, such as its own words, on one line."""
     try:
         document = response.json()
     except ValueError:
         return ""
-    message = document.get("message") if isinstance(document, dict) else None
-    return " ".join(message.split())[:200] if isinstance(message, str) else ""
+    text = document.get(name) if isinstance(document, dict) else None
+    return " ".join(text.split())[:200] if isinstance(text, str) else ""

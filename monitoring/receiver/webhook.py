@@ -1,19 +1,18 @@
 """Alertmanager's webhook in, GitHub's `repository_dispatch` out: an alert with ``retrain="true"`` starts a retrain.
 
 Once in a while at most: whatever fires in between is answered and forgotten; Alertmanager comes again with what still
-fires. A call that GitHub did not take is not counted, and answered with 5xx so that Alertmanager tries again.
+fires, and that starts the next retrain ever later (``memory``). A call that GitHub did not take is not counted, and
+answered with 5xx so that Alertmanager tries again.
 https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 """
 
 import asyncio
 import json
 import logging
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
 import httpx
@@ -24,16 +23,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from fraud.atomic import replacing
 from fraud.errors import SettingsError
 from monitoring.receiver.github import Target, dispatch
+from monitoring.receiver.memory import Memory, State, Tried
 
 LOG = logging.getLogger(__name__)
 
-CAUSE = ("alert", "model_version", "feature", "severity", "summary", "starts_at", "also")
+LABELS = ("model_version", "feature", "severity", "namespace", "environment", "cluster")
+CAUSE = ("alert", *LABELS, "summary", "starts_at", "also")
 MAX_BODY_BYTES = 1024 * 1024
 MAX_TEXT = 300
-STATE_FILE = "webhook.json"
 
 
 class Alert(BaseModel):
@@ -51,6 +50,11 @@ class Alert(BaseModel):
         """Whether it may start a retrain now."""
         return self.status == "firing" and self.labels.get("retrain") == "true"
 
+    @property
+    def fired(self) -> tuple[Mapping[str, str], float]:
+        """Its labels, and since when it fires, in seconds since 1970."""
+        return self.labels, self.starts_at.timestamp()
+
 
 class Notification(BaseModel):
     """Alertmanager's payload, version 4."""
@@ -60,15 +64,10 @@ class Notification(BaseModel):
     version: Literal["4"]
     alerts: list[Alert]
 
-
-class State(BaseModel):
-    """What must outlive a restart. Times are seconds since 1970; ``not_before``: GitHub asked to be left alone."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-
-    dispatched_at: float = 0.0
-    alert: str = ""
-    not_before: float = 0.0
+    @property
+    def retraining(self) -> list[Alert]:
+        """Alerts that may start a retrain, the one that has fired for longest first."""
+        return sorted((alert for alert in self.alerts if alert.retrains), key=lambda alert: alert.starts_at)
 
 
 @dataclass(frozen=True)
@@ -82,25 +81,41 @@ class Decision:
 
 def decide(notification: Notification, state: State, now: float, every_seconds: float) -> Decision:
     """Whether this notification starts a retrain, and why or why not."""
-    alerts = sorted((alert for alert in notification.alerts if alert.retrains), key=lambda alert: alert.starts_at)
+    alerts = notification.retraining
     if not alerts:
         return Decision('no firing alert has the label retrain="true"')
-    if state.dispatched_at <= now < state.dispatched_at + every_seconds:  # a clock set back blocks nothing
-        when = datetime.fromtimestamp(state.dispatched_at, UTC).isoformat(timespec="seconds")
+    if state.debounces(now, every_seconds):
+        when = _moment(state.dispatched_at)
         return Decision(f"debounced: {state.alert} started a retrain at {when}, at most one in {every_seconds:g} s")
+    due = [alert for alert in alerts if not _waits(state.of(alert.labels), now, every_seconds)]
+    if not due:
+        return Decision(_not_cured(alerts[0], state, every_seconds))
     if now < state.not_before:
         return Decision(f"GitHub asked to wait {state.not_before - now:.0f} s more", later=True)
-    return Decision("to be started", _cause(alerts))
+    return Decision("to be started", _cause(due[0], alerts))
 
 
-def _cause(alerts: Sequence[Alert]) -> dict[str, str]:
-    """The longest-firing alert and the names of the others: short printable texts, at most 10 (GitHub's limit)."""
-    first = alerts[0]
+def _waits(tried: Tried | None, now: float, every_seconds: float) -> bool:
+    return tried is not None and tried.at <= now < tried.due_at(every_seconds)  # as above of a clock set back
+
+
+def _not_cured(alert: Alert, state: State, every_seconds: float) -> str:
+    tried = state.of(alert.labels) or Tried(seen_at=0.0)
+    name = alert.labels.get("alertname", "unnamed")
+    return f"not cured: {name} fires on after {tried.retrains} retrains, next at {_moment(tried.due_at(every_seconds))}"
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _cause(first: Alert, alerts: Sequence[Alert]) -> dict[str, str]:
+    """The alert that starts it and the names of the others: short printable texts, at most 10 (GitHub's limit)."""
     labels = first.labels
-    others = sorted({alert.labels.get("alertname", "") for alert in alerts[1:]} - {labels.get("alertname", "")})
+    others = sorted({alert.labels.get("alertname", "") for alert in alerts} - {labels.get("alertname", "")})
     texts = (
         labels.get("alertname", "unnamed"),
-        *(labels.get(name, "") for name in ("model_version", "feature", "severity")),
+        *(labels.get(name, "") for name in LABELS),
         first.annotations.get("summary", ""),
         first.starts_at.isoformat(),
         ", ".join(filter(None, others)),
@@ -110,32 +125,6 @@ def _cause(alerts: Sequence[Alert]) -> dict[str, str]:
 
 def _plain(text: str) -> str:
     return " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())[:MAX_TEXT]
-
-
-class Memory:
-    """The state, in memory and in a file of ``folder``. Raises SettingsError when the folder cannot be written."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / STATE_FILE
-        self.state = State()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
-            if self._path.exists():
-                self.state = State.model_validate_json(self._path.read_bytes())
-        except OSError as error:
-            raise SettingsError(f"{folder}: expected a folder to write to, got {error}; give another") from None
-        except ValidationError:
-            LOG.warning("%s is damaged; taken as if no retrain had been started", self._path)
-
-    def keep(self, state: State) -> None:
-        """Remember; when the disk fails, in this process at least."""
-        self.state = state
-        try:
-            with replacing(self._path) as part:
-                part.write_text(state.model_dump_json())
-        except OSError as error:
-            LOG.error("%s cannot be written (%s): a restart will not know of this retrain", self._path, error)
 
 
 @dataclass(frozen=True)
@@ -163,13 +152,20 @@ class Receiver:
     async def receive(self, notification: Notification) -> WebhookResponse:
         """Start a retrain if it is time to."""
         async with self._lock:
+            self._look_at(notification)
             decision = decide(notification, self._memory.state, self._clock(), self._every_seconds)
             if decision.cause is None:
                 response = WebhookResponse(503 if decision.later else 200, False, decision.reason)
             else:
                 response = await self._start(decision.cause)
+            if response.dispatched:
+                self._look_at(notification)
         LOG.log(logging.INFO if response.status == 200 else logging.WARNING, "%s", response.reason)
         return response
+
+    def _look_at(self, notification: Notification) -> None:
+        fired = [alert.fired for alert in notification.retraining]
+        self._memory.keep(self._memory.state.seeing(fired, self._clock(), self._every_seconds))
 
     async def _start(self, cause: Mapping[str, str]) -> WebhookResponse:
         try:
@@ -181,7 +177,8 @@ class Receiver:
         result = await dispatch(target, cause, self._transport)
         now = self._clock()
         if result.accepted:
-            self._memory.keep(State(dispatched_at=now, alert=cause["alert"]))
+            started = {"dispatched_at": now, "alert": cause["alert"], "not_before": 0.0}
+            self._memory.keep(self._memory.state.model_copy(update=started))
         elif result.wait_seconds:
             self._memory.keep(self._memory.state.model_copy(update={"not_before": now + result.wait_seconds}))
         return WebhookResponse(

@@ -33,7 +33,8 @@ def add_to(verbs: Verbs) -> None:
         type=duration,
         default=duration("6h"),
         metavar="TIME",
-        help="start at most one retrain in this time, such as 30m, 6h, 1d (default 6h)",
+        help="start at most one retrain in this time, such as 30m, 6h, 1d (default 6h); twice as long after each that "
+        "did not cure its alert, up to a week",
     )
     webhook.add_argument(
         "--state",
@@ -48,13 +49,18 @@ def _webhook(arguments: argparse.Namespace) -> None:
     import uvicorn
 
     from monitoring.receiver.github import Target
-    from monitoring.receiver.webhook import Memory, Receiver, application
+    from monitoring.receiver.memory import Memory
+    from monitoring.receiver.webhook import Receiver, application
 
     logging.getLogger("monitoring").setLevel(logging.INFO)
     target = Target.from_env()
     receiver = Receiver(arguments.every, Memory(arguments.state))
     if target:
-        LOG.info("alerts start retrain.yml of %s, at most once in %g s", target.repository, arguments.every)
+        LOG.info(
+            "alerts start retrain.yml of %s, at most once in %g s, ever more seldom by one that goes on",
+            target.repository,
+            arguments.every,
+        )
     else:
         LOG.warning("GITHUB_REPOSITORY and GITHUB_TOKEN or GITHUB_TOKEN_FILE are not both set: nothing is sent")
     uvicorn.run(

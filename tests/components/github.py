@@ -1,4 +1,4 @@
-"""A stand-in for GitHub's API, as far as `repository_dispatch` goes: it refuses what GitHub refuses.
+"""A stand-in for GitHub's API, as far as `repository_dispatch` and a workflow's state go: it refuses what GitHub does.
 
 Written after https://docs.github.com/en/rest/repos/repos#create-a-repository-dispatch-event; ``api()`` runs in the
 test's own process over httpx.ASGITransport, or under uvicorn as the component ``GitHub``.
@@ -21,12 +21,16 @@ from tests.components.process import Process, answers, free_port
 REPOSITORY = "owner/fraud-detector"
 TOKEN = "github_pat_stand_in"  # noqa: S105 - no secret: the stand-in's own
 READ_ONLY_TOKEN = "github_pat_read_only"  # noqa: S105
+BLIND_TOKEN = "github_pat_without_actions"  # noqa: S105
 MAX_PAYLOAD_BYTES = 64 * 1024
 ROOT = Path(__file__).parents[2]
 
 
-def api() -> Starlette:
-    """``POST /repos/REPOSITORY/dispatches``; ``GET /taken`` (not GitHub's) tells what was taken."""
+def api(state: str | None = "active") -> Starlette:
+    """``POST /repos/REPOSITORY/dispatches``; ``GET /taken`` (not GitHub's) tells what was taken.
+
+    ``state`` is that of retrain.yml; None: there is none on the default branch. An event is taken all the same.
+    """
     taken: list[dict[str, Any]] = []
 
     async def dispatches(request: Request) -> Response:
@@ -38,10 +42,21 @@ def api() -> Starlette:
         taken.append(json.loads(body))
         return Response(status_code=204)
 
+    async def workflow(request: Request) -> Response:
+        if request.headers.get("authorization") == f"Bearer {BLIND_TOKEN}":
+            return JSONResponse({"message": "Resource not accessible by personal access token"}, 403)
+        if state is None or request.path_params["file"] != "retrain.yml":
+            return JSONResponse({"message": "Not Found"}, 404)
+        return JSONResponse({"path": ".github/workflows/retrain.yml", "state": state})
+
     async def told(_: Request) -> JSONResponse:
         return JSONResponse(taken)
 
-    routes = [Route("/repos/{owner}/{name}/dispatches", dispatches, methods=["POST"]), Route("/taken", told)]
+    routes = [
+        Route("/repos/{owner}/{name}/dispatches", dispatches, methods=["POST"]),
+        Route("/repos/{owner}/{name}/actions/workflows/{file}", workflow),
+        Route("/taken", told),
+    ]
     return Starlette(routes=routes)
 
 
@@ -52,7 +67,7 @@ def refusal(request: Request, body: bytes) -> tuple[int, str] | None:
         return 403, "Request forbidden by administrative rules."
     if headers.get("x-github-api-version", "2022-11-28") != "2022-11-28":
         return 400, "unsupported API version"
-    if headers.get("authorization") not in (f"Bearer {TOKEN}", f"Bearer {READ_ONLY_TOKEN}"):
+    if headers.get("authorization") not in [f"Bearer {one}" for one in (TOKEN, READ_ONLY_TOKEN, BLIND_TOKEN)]:
         return 401, "Bad credentials"
     if f"{path['owner']}/{path['name']}" != REPOSITORY:
         return 404, "Not Found"

@@ -179,6 +179,10 @@ class Slow(http.server.BaseHTTPRequestHandler):
         time.sleep(1.5)
         self.send_response(204)
         self.end_headers()
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"state": "active"}')
     def log_message(self, *_): pass
 server = http.server.HTTPServer(("127.0.0.1", 0), Slow)
 print(server.server_port, flush=True)

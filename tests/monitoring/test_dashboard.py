@@ -13,6 +13,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client import CollectorRegistry
 
 from monitoring.grafana import dashboard, model_rows
+from monitoring.grafana import queries as queries_of
 from monitoring.grafana.panels import ALERT_AT, RUNBOOK
 from monitoring.grafana.queries import DASHBOARD, filled, load, panels, queries
 from monitoring.metrics import FraudMetrics
@@ -89,11 +90,14 @@ def test_each_panel_fits_the_type_of_its_kind(panel):
             assert json.loads(json.dumps(getattr(kind, name).from_json(given), cls=JSONEncoder)) == given
 
 
-def test_data_source_window_and_model_version_are_variables():
-    """In this order, with the windows to choose from."""
+def test_data_source_services_window_and_model_version_are_variables():
+    """In this order, with the windows to choose from, and each label that tells services apart."""
     variables = {variable["name"]: variable for variable in DOCUMENT["templating"]["list"]}
     assert {name: variable["type"] for name, variable in variables.items()} == {
         "datasource": "datasource",
+        "namespace": "query",
+        "environment": "query",
+        "cluster": "query",
         "window": "interval",
         "model_version": "query",
     }
@@ -105,8 +109,32 @@ def test_everything_asks_the_chosen_data_source():
     """No panel, query or variable is tied to a data source of its own."""
     for asked in [*PANELS, *(target for panel in PANELS for target in panel["targets"])]:
         assert asked["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
-    [version] = [one for one in DOCUMENT["templating"]["list"] if one["name"] == "model_version"]
-    assert version["datasource"]["uid"] == "${datasource}"
+    asking = [one for one in DOCUMENT["templating"]["list"] if one["type"] == "query"]
+    assert {one["datasource"]["uid"] for one in asking} == {"${datasource}"}
+
+
+TOGETHER = {"Alerts firing", "Scores over time"}
+"""A count of all, and a histogram over time, of which Grafana draws one."""
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=IDS)
+def test_a_query_is_asked_of_the_chosen_services_and_for_each_by_itself(query):
+    """Every series is chosen by each of the labels, and every aggregation keeps them."""
+    selected = re.findall(r"\b(?:(?:fraud[_:]|bentoml_)[\w:]+|up|ALERTS)\b(?:\{([^}]*)\})?", query.expr)
+    assert selected
+    for name in queries_of.APART:
+        assert all(f'{name}=~"${name}"' in one for one in selected)
+    if query.panel not in TOGETHER:
+        kept = re.findall(r"\b(?:sum|min|max|count)\b(?: by \(([^)]*)\))?", query.expr)
+        assert all(set(one.split(", ")) >= set(queries_of.APART) for one in kept)
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=IDS)
+def test_a_named_series_says_which_service_it_is_of(query):
+    """Behind its name; nothing where a scrape sets no such label. Tables have the labels as columns."""
+    bars = "series" in query.legend  # they have it in the name that the query makes
+    if query.panel not in TOGETHER and query.legend != "__auto" and not bars:
+        assert query.legend.endswith(" {{namespace}} {{environment}} {{cluster}}")
 
 
 def test_ids_and_titles_are_unique_and_panels_do_not_overlap():

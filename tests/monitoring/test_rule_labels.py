@@ -27,7 +27,9 @@ SELECTOR = re.compile(r"\b((?:fraud[_:]|bentoml_|up\b)[a-z0-9_:]*)\{([^}]*)\}")
 MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 FOREIGN = {"unrelated", 'up{job="other",instance="a:1"}'}
 """Input that stands for what is not ours."""
-ADDED = {"instance", "job"}
+APART = {"namespace", "environment", "cluster"}
+"""Labels of a scrape that tell one service from another: kept by every rule."""
+ADDED = {"instance", "job", "pod", *APART}
 """Labels that Prometheus adds to what it scrapes."""
 VALUES = {
     "decision": set(DECISIONS),
@@ -37,7 +39,7 @@ VALUES = {
     "bin": {*NUMBERED, MISSING, REST, UNSEEN, "AT", "DE", "web"},
     "synthetic": {"true", "false"},
     "path": set(GUARDED),
-    "job": {"fraud-detector"},
+    "job": {"fraud-detector", "kubernetes-pods"},
 }
 REASONS_OF = {"fraud_prediction_errors_total": set(REASONS), "fraud_log_dropped_total": set(LOST)}
 
@@ -83,6 +85,32 @@ def _alternatives(value):
 def test_a_rule_selects_by_labels_that_there_are(rule):
     """A selector's labels are the metric's, and their values are among those that the service writes."""
     assert problems(rule["expr"]) == []
+
+
+def merged(expr):
+    """Aggregations and matchings in ``expr`` that put several services of one Prometheus together."""
+    kept = re.findall(r"\b(?:by|on) \(([^)]*)\)", expr)
+    return [*(labels for labels in kept if not set(labels.split(", ")) >= APART), *BARE.findall(expr)]
+
+
+BARE = re.compile(r"\b(?:sum|min|max|count|avg|group)(?: without)? ?\(")
+NOWHERE = 'absent(up{job="fraud-detector"}) unless on () '
+"""Whether there is any service at all is asked of all of Prometheus."""
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
+def test_a_rule_keeps_the_labels_that_tell_services_apart(rule):
+    """Staging and production in one Prometheus are neither added up nor compared with each other."""
+    assert merged(rule["expr"].replace(NOWHERE, "")) == []
+
+
+@pytest.mark.parametrize(
+    "expr",
+    ["sum(a)", "max by (instance) (a)", "sum without (job) (a)", "a and on () b", "sum by (namespace, cluster) (a)"],
+)
+def test_what_merges_services_is_noticed(expr):
+    """The check itself."""
+    assert merged(expr) != []
 
 
 @pytest.mark.parametrize("path", sorted((PROMETHEUS / "tests").glob("*.yml")), ids=lambda path: path.stem)

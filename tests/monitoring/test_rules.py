@@ -106,6 +106,14 @@ def test_a_refused_model_hides_its_own_consequences_only():
     assert [rule["target_matchers"] for rule in inhibited] == [['alertname=~"FraudNoTraffic|FraudErrorRatioHigh"']]
 
 
+def test_alerts_of_one_service_are_neither_grouped_with_nor_hidden_by_those_of_another():
+    """Grouping and inhibition know the labels that the rules keep."""
+    document = yaml.safe_load((MONITORING / "alertmanager" / "alertmanager.yml").read_text())
+    apart = {"namespace", "environment", "cluster"}
+    assert set(document["route"]["group_by"]) >= apart
+    assert all(set(rule["equal"]) == apart for rule in document["inhibit_rules"])
+
+
 @pytest.mark.parametrize("folder", ["targets", "targets-compose"])
 def test_both_sets_of_targets_have_what_the_configuration_reads(folder):
     """One service and one Alertmanager each."""

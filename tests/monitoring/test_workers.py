@@ -3,12 +3,16 @@
 import os
 import shutil
 import struct
+import threading
 import time
 
 import pytest
 from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.values import MultiProcessValue
 
-from monitoring.workers import LATE_SECONDS, WorkerMetrics, beats
+from monitoring import multiprocess
+from monitoring.workers import LATE_SECONDS, WorkerMetrics, beats, held, merge_ended
 
 
 @pytest.fixture
@@ -121,3 +125,94 @@ def test_a_folder_that_was_removed_is_said_once_and_made_again(worker, folder, c
         worker.look_after_files()
     assert caplog.text.count("was removed under the server") == 1
     assert folder.is_dir()
+
+
+# --- files of those that are gone
+
+LIVING = 7
+
+
+def leave(pid, rows=1):
+    """Files as a worker leaves them: of counters, a histogram, and of the bins of a model version."""
+    own, of_version = MultiProcessValue(lambda: pid), MultiProcessValue(lambda: f"{pid}_v1")
+    with held(alone=True):  # a file that is being made cannot be read, here as in prometheus_client
+        own("counter", "c", "c_total", ["x"], ["1"], "C.").inc(rows)
+        own("histogram", "h", "h_sum", [], [], "H.").inc(0.5 * rows)
+        own("histogram", "h", "h_bucket", ["le"], ["+Inf"], "H.").inc(rows)
+        of_version("counter", "b", "b_total", [], [], "B.").inc(rows)
+        of_version("gauge", "r", "r", [], [], "R.", multiprocess_mode="max").set(0.25)
+        own("gauge", "t", "t", [], [], "T.", multiprocess_mode="all").set(pid)
+        own.close_all_files()
+        of_version.close_all_files()
+
+
+def read():
+    """Every sample, as a scrape finds them."""
+    with held():
+        return {
+            (sample.name, *sample.labels.items()): sample.value
+            for metric in MultiProcessCollector(None).collect()
+            for sample in metric.samples
+        }
+
+
+@pytest.fixture
+def only_one_lives(monkeypatch):
+    monkeypatch.setattr(multiprocess, "_alive", lambda pid: pid == LIVING)
+
+
+def test_a_worker_that_keeps_dying_leaves_no_more_files_and_loses_no_count(folder, only_one_lives):
+    """What the dead have counted is in one file of each kind; the file of one that lives is its own."""
+    leave(LIVING)
+    for pid in range(100, 130):
+        leave(pid)
+        merge_ended()
+        assert len(list(folder.glob("*.db"))) <= 15
+    assert read() == {
+        ("c_total", ("x", "1")): 31,
+        ("h_sum",): 15.5,
+        ("h_bucket", ("le", "+Inf")): 31,
+        ("h_count",): 31,
+        ("b_total",): 31,
+        ("r",): 0.25,
+        ("t", ("pid", "0")): 129,
+        ("t", ("pid", str(LIVING))): LIVING,
+    }
+    assert {path.name for path in folder.glob(f"*_{LIVING}*.db")} == {
+        *(f"{kind}_{LIVING}.db" for kind in ("counter", "histogram", "gauge_all")),
+        *(f"{kind}_{LIVING}_v1.db" for kind in ("counter", "gauge_max")),
+    }
+    assert list(folder.glob(".*.part")) == []
+
+
+def test_a_scrape_meanwhile_counts_nobody_twice_or_not_at_all(folder, only_one_lives):
+    """It waits for the files to be one: what it finds never falls, nor is more than there is."""
+    found, over, left = [], threading.Event(), 0
+
+    def scrape():
+        while not over.is_set():
+            before = left
+            found.append((before, read().get(("c_total", ("x", "1")), 0), left))
+
+    scraper = threading.Thread(target=scrape)
+    scraper.start()
+    for pid in range(200, 260):
+        left += 1
+        leave(pid)
+        merge_ended()
+    over.set()
+    scraper.join()
+    counts = [count for _, count, _ in found]
+    assert counts == sorted(counts)
+    assert all(before - 1 <= count <= after for before, count, after in found)
+
+
+def test_without_a_folder_nothing_is_held_or_merged(tmp_path, monkeypatch):
+    """A single process has no files; a folder that was removed has none any more."""
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    with held():
+        merge_ended()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "gone"))
+    with held():
+        merge_ended()
+    assert list(tmp_path.iterdir()) == []

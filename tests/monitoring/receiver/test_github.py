@@ -12,7 +12,7 @@ from starlette.routing import Route
 from fraud.errors import SettingsError
 from monitoring.receiver import github
 from monitoring.receiver.github import Target, dispatch
-from tests.components.github import READ_ONLY_TOKEN, REPOSITORY, TOKEN, api
+from tests.components.github import BLIND_TOKEN, READ_ONLY_TOKEN, REPOSITORY, TOKEN, api
 
 GIVEN = {"GITHUB_REPOSITORY": REPOSITORY, "GITHUB_TOKEN": TOKEN}
 TARGET = Target(REPOSITORY, TOKEN, "https://api.github.com")
@@ -85,6 +85,52 @@ def test_a_good_call_is_accepted():
     outcome = call()
     assert outcome.accepted
     assert REPOSITORY in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        ("disabled_inactivity", "GitHub disabled it after 60 days without a commit"),
+        ("disabled_manually", "somebody disabled it"),
+        ("deleted", "its state is deleted"),
+    ],
+)
+def test_an_event_that_starts_no_run_is_no_success(state, why):
+    """GitHub answers 204 also where the workflow is disabled; what is so, and what to do, is said."""
+    outcome = call(app=api(state))
+    assert not outcome.accepted
+    assert f"starts no retraining: retrain.yml is disabled ({why}); gh workflow enable" in outcome.reason
+    assert outcome.wait_seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("token", "app", "words"),
+    [
+        (BLIND_TOKEN, api(), "GitHub answered 403: Resource not accessible by personal access token; the token needs"),
+        (TOKEN, api(None), "GitHub answered 404: Not Found; there is no retrain.yml on the default branch, or"),
+    ],
+)
+def test_where_the_state_cannot_be_seen_that_is_said(token, app, words):
+    """The event was taken, and is not sent again; that a run starts is not claimed."""
+    outcome = call(Target(REPOSITORY, token, TARGET.api_url), app=app)
+    assert outcome.accepted
+    assert "started" not in outcome.reason
+    assert f"whether retrain.yml is enabled cannot be seen: {words}" in outcome.reason
+    assert token not in outcome.reason
+
+
+def test_a_look_that_gets_no_answer_starts_nothing_anew(monkeypatch):
+    """GitHub took the event before: a retry would start a second run."""
+    monkeypatch.setattr(github, "LOOK_SECONDS", 0.05)
+
+    async def slow(request):
+        if request.method == "POST":
+            return httpx.Response(204)
+        return await asyncio.sleep(60)
+
+    outcome = asyncio.run(dispatch(TARGET, {}, httpx.MockTransport(slow)))
+    assert outcome.accepted
+    assert outcome.reason.endswith("cannot be seen: GitHub gave no answer (TimeoutError)")
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,13 @@ import httpx
 import pytest
 
 from fraud.errors import SettingsError
+from monitoring.receiver.memory import STATE_FILE, Memory, State, Tried
 from monitoring.receiver.webhook import (
     CAUSE,
     MAX_BODY_BYTES,
     MAX_TEXT,
-    STATE_FILE,
-    Memory,
     Notification,
     Receiver,
-    State,
     application,
     decide,
 )
@@ -72,6 +70,12 @@ def test_a_firing_alert_that_asks_for_it_starts_a_retrain(feature):
         "summary": "FraudScoreDrift is so",
         "starts_at": "2026-03-02T11:00:00.500000+00:00",
     }
+
+
+def test_the_labels_of_the_service_go_with_it():
+    """Of several in one Prometheus: whose alert it is."""
+    cause = decided(alert(namespace="shop", environment="production", cluster="eu")).cause
+    assert [cause[name] for name in ("namespace", "environment", "cluster")] == ["shop", "production", "eu"]
 
 
 @pytest.mark.parametrize(
@@ -242,6 +246,90 @@ def test_repeats_start_nothing_also_after_a_restart_until_the_time_is_over(drive
     assert len(driven.taken()) == 2
 
 
+HOUR, DAY = 3600, 86400
+
+
+def hours_of_starts(driven, hours, body):
+    """In which of so many hours, in each of which ``body(hour)`` is told, a retrain started."""
+    starts = []
+    for hour in range(hours):
+        starts += [hour] if driven.one(body(hour))[1]["dispatched"] else []
+        driven.now += HOUR
+    return starts
+
+
+def test_an_alert_that_goes_on_starts_retrains_ever_more_seldom(driven):
+    """Each hour told anew for 14 days, through a restart each day: twice the pause after each, up to a week."""
+
+    def told(hour):
+        if hour % 24 == 0:
+            driven.restart()
+        return payload(alert("FraudModelTooOld"))
+
+    assert hours_of_starts(driven, 14 * 24, told) == [0, 6, 18, 42, 90, 186]
+    reason = driven.one(payload(alert("FraudModelTooOld")))[1]["reason"]
+    assert reason == "not cured: FraudModelTooOld fires on after 6 retrains, next at 2026-03-17T06:00:00+00:00"
+
+
+@pytest.mark.parametrize(("retrains", "every", "days"), [(6, EVERY, 7), (500, EVERY, 7), (3, 9 * DAY, 9)])
+def test_it_is_tried_once_a_week_all_the_same(retrains, every, days):
+    """Or as seldom as is asked for."""
+    assert Tried(retrains=retrains, at=NOW, seen_at=NOW).due_at(every) == NOW + days * DAY
+
+
+def test_several_alerts_that_go_on_wait_together(driven):
+    """One retrain answers all that fires; each is told in a notification of its own."""
+    names = ("FraudScoreDrift", "FraudFeatureDrift", "FraudModelTooOld")
+    starts = []
+    for hour in range(3 * 24):
+        starts += [hour for name in names if driven.one(payload(alert(name)))[1]["dispatched"]]
+        driven.now += HOUR
+    assert starts == [0, 6, 18, 42]
+
+
+def test_an_alert_that_was_quiet_for_a_while_is_a_new_one(driven):
+    """It starts a retrain at once; one that flickers, quiet for less than that, goes on waiting."""
+    hours_of_starts(driven, 60, lambda _: payload(alert()))
+    driven.now += 3 * HOUR
+
+    def since_now():
+        return datetime.fromtimestamp(driven.now, UTC).isoformat()
+
+    status, answer = driven.one(payload(alert(starts=since_now())))
+    assert (status, answer["dispatched"]) == (200, False)
+    assert answer["reason"].startswith(
+        "not cured: FraudScoreDrift fires on after 4 retrains, next at 2026-03-06T06:00:00"
+    )
+    driven.now += EVERY + HOUR
+    assert driven.one(payload(alert(starts=since_now())))[1]["dispatched"] is True
+
+
+def test_another_alert_does_not_wait_with_one_that_is_not_cured(driven):
+    """Another model version, feature or service is another alert; the cause is the one that is new."""
+    hours_of_starts(driven, 60, lambda _: payload(alert()))
+    for more in ({"model_version": "v2"}, {"feature": "V3"}, {"environment": "production"}):
+        status, answer = driven.one(payload(alert(), alert(starts="2026-03-04T20:00:00Z", **more)))
+        assert (status, answer["dispatched"]) == (200, True)
+        assert more.items() <= driven.taken()[-1]["client_payload"].items()
+        driven.now += EVERY
+
+
+def test_a_disabled_workflow_is_a_failure_and_no_retrain(driven):
+    """Alertmanager comes again, and counts the notification as failed; once enabled it starts."""
+    works, driven.github = driven.github, api("disabled_inactivity")
+    status, answer = driven.one()
+    assert (status, answer["dispatched"]) == (502, False)
+    assert "after 60 days" in answer["reason"]
+    driven.github = works
+    assert driven.one()[1]["dispatched"] is True
+
+
+def test_what_is_remembered_is_bounded(driven, tmp_path):
+    """Whoever reaches the receiver may tell it of any alerts."""
+    driven.one(payload(*(alert(feature=f"f{number}") for number in range(3000))))
+    assert len(Memory(tmp_path).state.alerts) == 1000
+
+
 def test_two_notifications_at_once_start_one(driven):
     """The second waits for what GitHub says to the first."""
     answers = driven.post(*[payload(alert(f"A{number}")) for number in range(8)])
@@ -276,10 +364,15 @@ def test_a_rate_limit_is_respected_also_after_a_restart(driven):
 def test_a_rate_limit_does_not_forget_the_retrain_before(driven, tmp_path):
     """The time of the last one stays beside the time to wait until."""
     driven.one()
+    before = Memory(tmp_path).state
+    assert (before.dispatched_at, before.alert, before.not_before) == (NOW, "FraudScoreDrift", 0)
     driven.now += EVERY
     driven.github = failing(429)
     driven.one()
-    assert Memory(tmp_path).state == State(dispatched_at=NOW, alert="FraudScoreDrift", not_before=driven.now + 60)
+    after = Memory(tmp_path).state
+    [tried] = after.alerts.values()
+    assert (tried.retrains, tried.at, tried.seen_at) == (1, NOW, driven.now)
+    assert after == before.model_copy(update={"not_before": driven.now + 60, "alerts": after.alerts})
 
 
 @pytest.mark.parametrize("name", ["GITHUB_TOKEN", "GITHUB_REPOSITORY"])
