@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fraud import store
 from fraud.errors import ModelError
 from fraud.rows import Model, Rows, ScoredRow, by_model, each, maker
-from fraud.settings import INDEX_VARIABLES
+from fraud.settings import CERTIFICATE_VARIABLES, INDEX_VARIABLES
 from serving import process, refuse
 from serving.bento import tracer_provider
 from serving.contract.models import Label
@@ -65,7 +65,7 @@ IMAGE = bentoml.images.Image(
         # what BentoML would make at start, which a read-only root refuses; metrics then go to /tmp. An argument of the
         # build is there while it lasts, and unlike one of bentofile.yaml's envs not in the image's environment
         "cd $BENTOML_HOME && mkdir bentos models envs tmp && chown bentoml:bentoml bentos models envs tmp"
-        + "".join(f"\nARG {name}" for name in INDEX_VARIABLES),
+        + "".join(f"\nARG {name}" for name in (*INDEX_VARIABLES, *CERTIFICATE_VARIABLES)),
     ],
 )
 

@@ -113,7 +113,7 @@ def retrain(
     steps.start("gate", f"Judging it beside {champion.version if champion else 'no champion'}")
     verdict = gate.decide(_case(dataset, judged, manifest, champion, schema_change_declared), policy)
     for reason in verdict.reasons:
-        steps.say(f"  [{'green' if reason.passed else 'red'}]{'ok' if reason.passed else 'REFUSED'}[/] {_line(reason)}")
+        steps.judge(_line(reason), passed=reason.passed)
     steps.done("passed" if verdict.passed else "refused")
     steps.start("publish", f"Uploading the challenger and its verdict to {remote.uri}")
     remote.record_verdict(version, verdict.as_dict())  # first: no challenger is ever there without its verdict

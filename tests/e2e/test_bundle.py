@@ -152,7 +152,12 @@ def image(crowded, s3):
     run([sys.executable, "-m", "training", "publish", crowded.version], env)
     tag = f"fraud-e2e:{uuid.uuid4().hex[:12]}"
     made = make_image(env, engine, "--tag", tag)
-    assert made == {"image": tag, "model_version": crowded.version, "bento": f"fraud_detector:{crowded.version}"}
+    assert made == {
+        "image": tag,
+        "model_version": crowded.version,
+        "bento": f"fraud_detector:{crowded.version}",
+        "registry_tag": f"synthetic-{crowded.version}",
+    }
     yield Image(tag, engine, made["bento"])
     engine.run("rmi", "--force", tag)
 

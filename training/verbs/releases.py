@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import sys
 from typing import Any
 
 from fraud import command, store
@@ -18,8 +17,6 @@ from fraud.settings import MODEL_NAME
 from training.verbs import PROGRAM
 
 LOG = logging.getLogger(__name__)
-
-_LOG_WIDTH = 160
 
 
 def add_to(verbs: Verbs) -> None:
@@ -139,7 +136,6 @@ def _local() -> dict[str, Manifest]:
 def _show(models: list[dict[str, Any]]) -> None:
     """The same as a table for people, on stderr."""
     from rich.box import SIMPLE
-    from rich.console import Console
     from rich.table import Column, Table
 
     figures = ("average_precision", "precision", "recall")
@@ -151,7 +147,7 @@ def _show(models: list[dict[str, Any]]) -> None:
         data = (str(model["rows"]) + (" synthetic" if model["synthetic"] else ""), str(model["frauds"]), model["split"])
         mark = ", ".join(word for word in ("champion", "chosen") if model[word])
         table.add_row(model["model_version"], model["created_at"], *data, *shown, model["verdict"] or "-", where, mark)
-    Console(stderr=True, width=None if sys.stderr.isatty() else _LOG_WIDTH).print(table)
+    command.show(table)
 
 
 def _row(manifest: Manifest) -> dict[str, Any]:

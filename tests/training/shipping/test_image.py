@@ -10,7 +10,7 @@ from rich.console import Console
 
 from fraud.errors import FraudError, ModelError
 from training.console import Steps
-from training.shipping import image
+from training.shipping import build_arguments, image
 
 
 @pytest.fixture
@@ -72,10 +72,43 @@ def test_a_failing_step_shows_the_end_of_its_log():
 def test_the_build_is_told_where_packages_are():
     """Of an index and a proxy; uv of pip's index. Of nothing else, and of no empty variable."""
     told = {"PIP_INDEX_URL": "https://mirror.example/simple", "https_proxy": "http://me:secret@proxy.example:3128"}
-    given = image.arguments_of({**told, "UV_INDEX": " ", "PIP_CERT": "/ca.pem", "AWS_SECRET_ACCESS_KEY": "x"})
+    given = build_arguments.arguments_of({**told, "UV_INDEX": " ", "PIP_CERT": "/ca.pem", "AWS_SECRET_ACCESS_KEY": "x"})
     assert given == {**told, "UV_DEFAULT_INDEX": told["PIP_INDEX_URL"]}
     own = {**told, "UV_DEFAULT_INDEX": "https://other.example/simple"}
-    assert image.arguments_of(own) == own
+    assert build_arguments.arguments_of(own) == own
+
+
+@pytest.mark.parametrize("name", ["UV_DEFAULT_INDEX", "UV_INDEX_URL"])
+@pytest.mark.parametrize("before", ["", "mirror="])
+def test_pip_asks_uvs_index_where_it_has_none_of_its_own(name, before):
+    """pip, which brings uv, and uv, which brings the rest, ask one and the same; pip knows no names of indexes."""
+    address = "https://mirror.example/simple"
+    assert build_arguments.arguments_of({name: before + address}) == {name: before + address, "PIP_INDEX_URL": address}
+
+
+def test_the_callers_certificates_go_into_the_bento(tmp_path):
+    """The file that pip's own variable names, else another; each program is told where the image has it."""
+    own, other = tmp_path / "own.pem", tmp_path / "other.pem"
+    own.write_text("own")
+    own.chmod(0o600)
+    other.write_text("other")
+    assert build_arguments.certificates_of({"PIP_CERT": " "}) is None
+    assert build_arguments.certificates_of({"SSL_CERT_FILE": str(other)}) == other
+    assert build_arguments.certificates_of({"SSL_CERT_FILE": str(other), "PIP_CERT": str(own)}) == own
+    (tmp_path / "env" / "docker").mkdir(parents=True)
+    told = build_arguments.add_certificates(tmp_path, own)
+    assert told == dict.fromkeys(
+        ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"), "/home/bentoml/bento/env/docker/ca.pem"
+    )
+    copied = tmp_path / "env" / "docker" / "ca.pem"
+    assert copied.read_text() == "own"
+    assert copied.stat().st_mode & 0o777 == 0o644
+
+
+def test_certificates_that_cannot_be_read_are_said(tmp_path):
+    """Before any long work, by the variable's name."""
+    with pytest.raises(FraudError, match=rf"^REQUESTS_CA_BUNDLE={tmp_path}: expected a file of certificates"):
+        build_arguments.certificates_of({"REQUESTS_CA_BUNDLE": str(tmp_path)})
 
 
 @pytest.mark.parametrize(
@@ -93,5 +126,5 @@ def test_the_build_is_told_where_packages_are():
 def test_a_secret_stays_out_of_the_image(name, address):
     """An argument of a build is in the history of what it made; the words tell no secret either."""
     with pytest.raises(FraudError, match=f"^{name} holds an @ or a ") as refused:
-        image.arguments_of({name: address})
+        build_arguments.arguments_of({name: address})
     assert not re.search("hun|ter2|token", str(refused.value))
