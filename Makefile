@@ -82,6 +82,10 @@ requirements: ## pin and hash the requirements again (needs uv); what ships is w
 	for name in training serving; do \
 	  compile requirements/$$name --constraint requirements/dev.txt || exit; done
 
+audit: setup ## look up what is pinned among known vulnerabilities (needs the internet)
+	$(BIN)/uvx --exclude-newer 2026-11-20 pip-audit@2.10.1 --require-hashes --disable-pip \
+	  --requirement requirements/dev.txt --requirement requirements/kernels.txt
+
 clean: ## remove the environment and caches; models in the BentoML store stay
 	rm -rf .venv .venv-bench .venv-kernels .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,6 +15,7 @@ from training import __main__ as program
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
 ACTIONS = sorted((ROOT / ".github" / "actions").glob("*/action.yml"))
 
 
@@ -203,6 +204,30 @@ def test_actions_that_act_cannot_fetch_have_a_stand_in():
             if reference:
                 stand_in = ROOT / "tests" / "e2e" / "actions" / name.partition("/")[2] / "action.yml"
                 assert set(step["with"]) <= set(read(stand_in)["inputs"]), name
+
+
+def test_updates_wait_a_week_and_leave_alone_what_is_pinned_by_hand():
+    """Each place that dependabot looks at is there; a package that moves on purpose only is in requirements/*.in."""
+    updates = read(ROOT / ".github" / "dependabot.yml")["updates"]
+    assert {one["package-ecosystem"] for one in updates} == {"pip", "github-actions", "docker-compose"}
+    for one in updates:
+        assert one["cooldown"]["default-days"] >= 7
+        for folder in one.get("directories", [one.get("directory")]):
+            assert (ROOT / folder.lstrip("/")).is_dir(), folder
+    pinned = re.compile(r"^([\w-]+)==", re.MULTILINE)
+    by_hand = {name for path in (ROOT / "requirements").glob("*.in") for name in pinned.findall(path.read_text())}
+    assert {ignored["dependency-name"] for ignored in updates[0]["ignore"]} == by_hand
+
+
+def test_every_package_is_looked_up_among_known_vulnerabilities():
+    """`make audit` reads files that together hold every pin, and a workflow calls it every day."""
+    recipe = (ROOT / "Makefile").read_text().partition("\naudit: ")[2].partition("\n\n")[0]
+    looked_up = {ROOT / name for name in re.findall(r"--requirement (\S+)", recipe)}
+    pins = {path: set(re.findall(r"^\S+==\S+", path.read_text(), re.MULTILINE)) for path in REQUIREMENTS}
+    assert set.union(*pins.values()) == set.union(*(pins[path] for path in looked_up))
+    audit = ROOT / ".github/workflows/audit.yml"
+    assert "make audit" in [step.get("run") for step in steps(audit)]
+    assert re.fullmatch(r"\d+ \d+ \* \* \*", read(audit)["on"]["schedule"][0]["cron"])
 
 
 def test_zizmor_finds_nothing():
