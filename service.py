@@ -66,6 +66,9 @@ IMAGE = bentoml.images.Image(
         # build is there while it lasts, and unlike one of bentofile.yaml's envs not in the image's environment
         "cd $BENTOML_HOME && mkdir bentos models envs tmp && chown bentoml:bentoml bentos models envs tmp"
         + "".join(f"\nARG {name}" for name in (*INDEX_VARIABLES, *CERTIFICATE_VARIABLES)),
+        # a base image whose environment names certificates keeps its own before an argument: the caller's join them
+        "for file in $PIP_CERT $REQUESTS_CA_BUNDLE $SSL_CERT_FILE; do "
+        "test ! -f env/docker/ca.pem || test env/docker/ca.pem -ef $file || cat env/docker/ca.pem >> $file; done",
     ],
 )
 
