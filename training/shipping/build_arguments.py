@@ -1,5 +1,6 @@
 """What the build of an image is told of where it runs: package index, proxy, and whose certificates to trust."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https
 CERTIFICATES = Path("env", "docker", "ca.pem")
 """Where the caller's certificates are in the Bento; this folder is copied before anything is installed."""
 
+_CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _IN_IMAGE = Path("/home/bentoml/bento") / CERTIFICATES
 
 
@@ -34,27 +36,32 @@ def arguments_of(environment: Mapping[str, str]) -> dict[str, str]:
     return given | _set(environment, PROXY_VARIABLES)
 
 
-def certificates_of(environment: Mapping[str, str]) -> Path | None:
-    """The file of certificates that the caller trusts instead of the usual ones, by the first variable that names one.
+def certificates_of(environment: Mapping[str, str]) -> str | None:
+    """What the caller trusts instead of the usual certificates, from the file of the first variable that names one.
 
-    Raises FraudError when it cannot be read.
+    Of the file its certificates alone: a key beside them does not belong in an image. Raises FraudError without any.
     """
     for name, value in _set(environment, CERTIFICATE_VARIABLES).items():
-        path = Path(value).expanduser()
         try:
-            path.open("rb").close()
+            found = _CERTIFICATE.findall(Path(value).expanduser().read_text(errors="replace"))
         except OSError as error:
-            raise FraudError(f"{name}={value}: expected a file of certificates (PEM); {error.strerror}") from None
-        return path
+            raise _no_certificates(name, value, error.strerror or str(error)) from None
+        if not found:
+            raise _no_certificates(name, value, "it has none")
+        return "".join(f"{one}\n" for one in found)
     return None
 
 
-def add_certificates(bento: Path, file: Path) -> dict[str, str]:
+def add_certificates(bento: Path, certificates: str) -> dict[str, str]:
     """Put them into the Bento; the arguments that say so to pip and uv."""
     target = bento / CERTIFICATES
-    target.write_bytes(file.read_bytes())
+    target.write_text(certificates)
     target.chmod(0o644)
     return dict.fromkeys(CERTIFICATE_VARIABLES, str(_IN_IMAGE))
+
+
+def _no_certificates(name: str, value: str, problem: str) -> FraudError:
+    return FraudError(f"{name}={value}: expected a file of certificates (PEM); {problem}")
 
 
 def _set(environment: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:

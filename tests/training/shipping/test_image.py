@@ -86,29 +86,37 @@ def test_pip_asks_uvs_index_where_it_has_none_of_its_own(name, before):
     assert build_arguments.arguments_of({name: before + address}) == {name: before + address, "PIP_INDEX_URL": address}
 
 
+def pem(*names):
+    """What stands for certificates of these names, a key between them."""
+    parts = [f"-----BEGIN CERTIFICATE-----\n{name}\n-----END CERTIFICATE-----\n" for name in names]
+    return "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n".join(parts)
+
+
 def test_the_callers_certificates_go_into_the_bento(tmp_path):
-    """The file that pip's own variable names, else another; each program is told where the image has it."""
+    """Of the file that pip's own variable names, else another, and no key in it; pip and uv are told where they are."""
     own, other = tmp_path / "own.pem", tmp_path / "other.pem"
-    own.write_text("own")
+    own.write_text(pem("one", "two"))
     own.chmod(0o600)
-    other.write_text("other")
+    other.write_text(pem("other"))
     assert build_arguments.certificates_of({"PIP_CERT": " "}) is None
-    assert build_arguments.certificates_of({"SSL_CERT_FILE": str(other)}) == other
-    assert build_arguments.certificates_of({"SSL_CERT_FILE": str(other), "PIP_CERT": str(own)}) == own
+    assert build_arguments.certificates_of({"SSL_CERT_FILE": str(other)}) == pem("other")
+    found = build_arguments.certificates_of({"SSL_CERT_FILE": str(other), "PIP_CERT": str(own)})
+    assert found == pem("one") + pem("two")
     (tmp_path / "env" / "docker").mkdir(parents=True)
-    told = build_arguments.add_certificates(tmp_path, own)
-    assert told == dict.fromkeys(
-        ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"), "/home/bentoml/bento/env/docker/ca.pem"
-    )
-    copied = tmp_path / "env" / "docker" / "ca.pem"
-    assert copied.read_text() == "own"
-    assert copied.stat().st_mode & 0o777 == 0o644
+    told = build_arguments.add_certificates(tmp_path, found)
+    there = "/home/bentoml/bento/env/docker/ca.pem"
+    assert told == {"PIP_CERT": there, "REQUESTS_CA_BUNDLE": there, "SSL_CERT_FILE": there}
+    written = tmp_path / "env" / "docker" / "ca.pem"
+    assert written.read_text() == found
+    assert written.stat().st_mode & 0o777 == 0o644
 
 
-def test_certificates_that_cannot_be_read_are_said(tmp_path):
+@pytest.mark.parametrize("name", ["nowhere.pem", ".", "empty.pem"])
+def test_certificates_that_cannot_be_read_are_said(tmp_path, name):
     """Before any long work, by the variable's name."""
-    with pytest.raises(FraudError, match=rf"^REQUESTS_CA_BUNDLE={tmp_path}: expected a file of certificates"):
-        build_arguments.certificates_of({"REQUESTS_CA_BUNDLE": str(tmp_path)})
+    (tmp_path / "empty.pem").write_text("none\n")
+    with pytest.raises(FraudError, match=r"^REQUESTS_CA_BUNDLE=.*: expected a file of certificates \(PEM\); "):
+        build_arguments.certificates_of({"REQUESTS_CA_BUNDLE": str(tmp_path / name)})
 
 
 @pytest.mark.parametrize(
