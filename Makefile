@@ -7,7 +7,11 @@ override HOST := $(or $(HOST),127.0.0.1)
 COMPOSE ?= docker compose
 export BENTOML_DO_NOT_TRACK ?= True
 
-.PHONY: help setup run test lint e2e bench engines build image stack kernels clean requirements
+# pip is told what uv alone, or another program, was told: the package index, and whose certificates are trusted
+PIP := PIP_INDEX_URL="$${PIP_INDEX_URL:-$${UV_DEFAULT_INDEX:-$$UV_INDEX_URL}}" \
+  PIP_CERT="$${PIP_CERT:-$${REQUESTS_CA_BUNDLE:-$$SSL_CERT_FILE}}"
+
+.PHONY: help setup run test lint e2e bench engines build image stack kernels clean requirements audit
 
 help: ## show this help
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -17,7 +21,7 @@ setup: .venv/.ready ## make the environment in .venv from the pinned, hashed req
 .venv/.ready: requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(PIP) $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
 run: setup ## serve the champion, or a local model, or one trained on the sample (HOST=, PORT=)
@@ -45,8 +49,8 @@ engines: .venv-bench/engines/.ready ## compare the scorer with other engines on 
 
 .venv-bench/engines/.ready: requirements/training.txt benchmarks/requirements/engines.in
 	$(PYTHON) -m venv .venv-bench/engines
-	.venv-bench/engines/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
-	.venv-bench/engines/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements/engines.in
+	$(PIP) .venv-bench/engines/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(PIP) .venv-bench/engines/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements/engines.in
 	@touch $@
 
 build: setup ## build the Bento of the local model that was chosen, or the newest (or of FRAUD_MODEL)
@@ -68,7 +72,7 @@ kernels: .venv-kernels/.ready ## compile fraud/scorer/kernel.c for every platfor
 
 .venv-kernels/.ready: requirements/kernels.txt
 	$(PYTHON) -m venv .venv-kernels
-	.venv-kernels/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(PIP) .venv-kernels/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 requirements: ## pin and hash the requirements again (needs uv); what ships is what was tested
@@ -77,6 +81,10 @@ requirements: ## pin and hash the requirements again (needs uv); what ships is w
 	compile requirements/dev && compile requirements/kernels && \
 	for name in training serving; do \
 	  compile requirements/$$name --constraint requirements/dev.txt || exit; done
+
+audit: setup ## look up what is pinned among known vulnerabilities (needs the internet)
+	$(BIN)/uvx --exclude-newer 2026-11-20 pip-audit@2.10.1 --require-hashes --disable-pip \
+	  --requirement requirements/dev.txt --requirement requirements/kernels.txt
 
 clean: ## remove the environment and caches; models in the BentoML store stay
 	rm -rf .venv .venv-bench .venv-kernels .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fraud import store
 from fraud.errors import ModelError
 from fraud.rows import Model, Rows, ScoredRow, by_model, each, maker
-from fraud.settings import INDEX_VARIABLES
+from fraud.settings import CERTIFICATE_VARIABLES, INDEX_VARIABLES
 from serving import process, refuse
 from serving.bento import tracer_provider
 from serving.contract.models import Label
@@ -66,7 +66,11 @@ IMAGE = bentoml.images.Image(
         # the home, as OpenShift's must. An argument of the build is there while it lasts, and unlike one of
         # bentofile.yaml's envs not in the image's environment
         "cd $BENTOML_HOME && chmod 755 . && mkdir bentos models envs tmp"
-        " && chown bentoml:bentoml bentos models envs tmp" + "".join(f"\nARG {name}" for name in INDEX_VARIABLES),
+        " && chown bentoml:bentoml bentos models envs tmp"
+        + "".join(f"\nARG {name}" for name in (*INDEX_VARIABLES, *CERTIFICATE_VARIABLES)),
+        # a base image whose environment names certificates keeps its own before an argument: the caller's join them
+        "for file in $PIP_CERT $REQUESTS_CA_BUNDLE $SSL_CERT_FILE; do "
+        "test ! -f env/docker/ca.pem || test env/docker/ca.pem -ef $file || cat env/docker/ca.pem >> $file; done",
     ],
 )
 

@@ -9,9 +9,14 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from fraud.errors import FraudError, one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 Handler = Callable[[argparse.Namespace], Any]
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -20,6 +25,8 @@ Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 EXIT_ERROR = 1
 EXIT_REFUSED = 3
 EXIT_TERMINATED = 143  # the shell's word for SIGTERM: 128 + 15
+
+_LOG_WIDTH = 160
 
 
 @dataclass(frozen=True)
@@ -66,8 +73,11 @@ def main(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> 
     try:
         result = handler(arguments)
     except FraudError as error:
-        print("error:", one_line(error), file=sys.stderr)  # noqa: T201 - this is the command's voice
-        return EXIT_ERROR
+        return _say(error)
+    except ModuleNotFoundError as error:
+        if find_spec("training"):  # a whole checkout: what is missing is our own mistake, or the environment's
+            raise
+        return _say(FraudError.not_shipped(parser.prog, error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)  # noqa: T201
         return 130
@@ -76,6 +86,24 @@ def main(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> 
     is_text = isinstance(result.document, PlainText)
     sys.stdout.write(result.document if is_text else json.dumps(result.document, indent=2, allow_nan=False) + "\n")
     return result.exit_code
+
+
+def _say(error: FraudError) -> int:
+    """The one line of a stated error; the exit code."""
+    print("error:", one_line(error), file=sys.stderr)  # noqa: T201 - this is the command's voice
+    return EXIT_ERROR
+
+
+def console(width: int | None = None, *, soft_wrap: bool = True) -> "Console":
+    """Where words for people go: stderr, as stdout holds nothing but the result. Nothing in them is markup."""
+    from rich.console import Console
+
+    return Console(stderr=True, width=width, highlight=False, soft_wrap=soft_wrap, markup=False, emoji=False)
+
+
+def show(table: "Table") -> None:
+    """A table for people; wide where it goes to a log."""
+    console(None if sys.stderr.isatty() else _LOG_WIDTH, soft_wrap=False).print(table)
 
 
 def subcommand(verbs: Verbs, name: str, handler: Handler, summary: str, *examples: str) -> argparse.ArgumentParser:

@@ -28,6 +28,11 @@ class FraudError(Exception):
         return cls(f"{what}: cannot be written ({error.strerror or error})")
 
     @classmethod
+    def not_shipped(cls, program: str, error: ModuleNotFoundError) -> Self:
+        """A verb that works in a checkout only, called in a Bento or an image."""
+        return cls(f"{program}: this needs {error.name}, which does not ship with the service; call it in a checkout")
+
+    @classmethod
     def there_already(cls, what: object, remedy: str) -> Self:
         """What would be replaced, and must not be just so."""
         return cls(f"{what} is there already; {remedy}")

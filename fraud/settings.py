@@ -21,10 +21,14 @@ INDEX_VARIABLES = (
     "PIP_EXTRA_INDEX_URL",
     "PIP_TRUSTED_HOST",
     "UV_DEFAULT_INDEX",
+    "UV_INDEX_URL",
     "UV_INDEX",
+    "UV_EXTRA_INDEX_URL",
     "UV_INSECURE_HOST",
 )
 """Where pip and uv take packages from; a build of the image may be told as arguments of these names."""
+CERTIFICATE_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+"""What names a file of certificates to pip and uv; a build may be told of one in the Bento."""
 SECRETS = {
     "FRAUD_API_KEYS": keys.FORM,
     "FRAUD_METRICS_KEYS": keys.FORM,

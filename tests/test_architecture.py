@@ -268,6 +268,12 @@ def test_files_fit_a_few_screens(path):
     assert lines <= MAX_LINES or str(path.relative_to(ROOT)) in LONGER, f"{lines} lines"
 
 
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_consoles_are_made_in_one_place(path):
+    """``command.console`` takes nothing for markup; rich's own would, and names of files may hold anything."""
+    assert path == ROOT / "fraud" / "command.py" or not re.search(r"\bConsole\((?!file)", path.read_text())
+
+
 def test_listed_files_exist():
     """A reason outlives no file."""
     assert set(LONGER) <= set(NAMES)

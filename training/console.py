@@ -6,38 +6,48 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from fraud import command
 
 LONGEST_QUOTED = 500
 
 
 class Steps:
-    """Tells a person, or a log, what a run is doing. A bar on a terminal, a line a step elsewhere."""
+    """Tells a person, or a log, what a run is doing. A bar on a terminal, a line a step elsewhere.
+
+    What it is told is shown as it is: names of files may hold what rich takes for markup.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = console or command.console()
         self._started = time.perf_counter()
 
     def start(self, name: str, text: str) -> None:
         """Begin a step."""
         self._started = time.perf_counter()
-        self.console.print(f"[bold]{name}[/bold] {text} ...")
+        self._print((name, "bold"), f" {text} ...")
 
     def done(self, text: str) -> None:
         """End the step, with what came of it."""
-        self.console.print(f"  {text} [dim]({time.perf_counter() - self._started:.1f} s)[/dim]")
+        self._print(f"  {text} ", (f"({time.perf_counter() - self._started:.1f} s)", "dim"))
 
     def say(self, text: str) -> None:
         """One line of news."""
-        self.console.print(text)
+        self._print(text)
+
+    def judge(self, text: str, *, passed: bool) -> None:
+        """One rule of a verdict."""
+        self._print("  ", ("ok", "green") if passed else ("REFUSED", "red"), f" {text}")
 
     def warn(self, text: str) -> None:
         """One line that a person should see."""
-        self.console.print(f"[yellow]warning:[/yellow] {text}")
+        self._print(("warning:", "yellow"), f" {text}")
 
     def quote(self, lines: Iterable[str]) -> None:
         """What another program said, as it said it."""
         for line in lines:
-            self.console.print(f"  {line[:LONGEST_QUOTED]}", markup=False)
+            self._print(f"  {line[:LONGEST_QUOTED]}")
 
     @contextmanager
     def trees(self, text: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -48,3 +58,6 @@ class Steps:
             task = progress.add_task(text, total=total)
             yield lambda added: progress.advance(task, added)
         self.done(f"{total} trees")
+
+    def _print(self, *parts: str | tuple[str, str]) -> None:
+        self.console.print(Text.assemble(*parts))

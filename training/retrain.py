@@ -159,7 +159,7 @@ def _gated(case: gate.Case, policy: Policy, steps: Steps) -> Verdict:
 
 def _tell(verdict: Verdict, steps: Steps) -> None:
     for reason in verdict.reasons:
-        steps.say(f"  [{'green' if reason.passed else 'red'}]{'ok' if reason.passed else 'REFUSED'}[/] {_line(reason)}")
+        steps.judge(_line(reason), passed=reason.passed)
 
 
 def _publish(remote: Registry, version: str, verdict: Verdict, steps: Steps) -> None:

@@ -9,15 +9,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from fraud.bulk.one_file import Observer
 
 
-def console() -> Console:
-    """Where words go: stdout holds nothing but the result."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
-
-
 @contextmanager
 def bar(name: str, shown: Console) -> Iterator[Observer]:
     """A bar of one file; gives the function that ``score_file`` tells."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rows]}"))
+    told = TextColumn("{task.description}", markup=False)
+    columns = (told, BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rows]}"))
     with Progress(
         *columns, TimeRemainingColumn(), console=shown, transient=True, disable=not shown.is_terminal
     ) as progress:

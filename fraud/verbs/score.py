@@ -63,7 +63,7 @@ def _score(arguments: argparse.Namespace) -> dict[str, Any] | CommandResult:
     from fraud.remote import sources
     from fraud.tables.extras import Extras
 
-    console = progress.console()
+    console = command.console()
     extras = Extras(tuple(arguments.keep), tuple(arguments.drop))
 
     def score(source: Path, target: Path, tag: str) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _score(arguments: argparse.Namespace) -> dict[str, Any] | CommandResult:
 
     def show(result: FileResult) -> None:
         words = f"error: {result.error}" if result.summary is None else f"{result.summary['rows']} rows"
-        console.print(f"{result.input}: {words}", markup=False)
+        console.print(f"{result.input}: {words}")
 
     if _is_one_file(arguments):
         source = sources.Source(arguments.sources[0])

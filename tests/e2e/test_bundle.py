@@ -6,32 +6,21 @@ import subprocess
 import sys
 import time
 import uuid
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from socketserver import TCPServer
 from threading import Thread
 
 import httpx
 import pytest
 import yaml
 
+from fraud.settings import CERTIFICATE_VARIABLES
 from tests.components import BentoServer, Collector, Container, free_port, require_engine, wait_until
+from tests.components.mirror import Mirror, make_certificate
 from tests.e2e.conftest import BUCKET, REPOSITORY, Image, engine_only, run
 
 pytestmark = pytest.mark.e2e
 
 SAMPLE = json.loads((REPOSITORY / "sample_transaction.json").read_text())
-
-
-class EmptyMirror(BaseHTTPRequestHandler):
-    """A package index that has nothing, and notes what it was asked."""
-
-    def do_GET(self):
-        self.server.asked.append(self.path)
-        self.send_error(404)
-
-    def log_message(self, *_):
-        """To nobody."""
 
 
 KILL_A_WORKER = """
@@ -130,6 +119,29 @@ def test_the_built_bundle_serves(built, tmp_path):
         check_answers(server.url, own.version)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "fraud score in.csv out.csv",
+        "monitoring drift --reference-data a.csv --data b.csv",
+        "monitoring labels import labels.csv",
+        "monitoring labels export rows.parquet",
+    ],
+)
+def test_a_verb_that_works_in_a_checkout_only_says_so(built, call, tmp_path):
+    """One line and exit code 1 in what ships, where the help names it too."""
+    own, tag = built
+    source = own.home / "bentos" / tag.replace(":", "/") / "src"
+    env = {**own.env, "PYTHONPATH": "", "FRAUD_DATABASE_URL": f"sqlite:///{tmp_path}/fraud.sqlite"}
+    done = subprocess.run([sys.executable, "-m", *call.split()], cwd=source, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    program = "python -m " + call.split()[0]
+    assert re.fullmatch(
+        f"error: {program}: this needs [a-z._]+, which does not ship with the service; call it in a checkout\n",
+        done.stderr,
+    )
+
+
 @pytest.fixture(scope="module")
 def crowded(store, tmp_path_factory):
     """The store with a newer model in it, which is not the one to ship."""
@@ -152,27 +164,29 @@ def image(crowded, s3):
     run([sys.executable, "-m", "training", "publish", crowded.version], env)
     tag = f"fraud-e2e:{uuid.uuid4().hex[:12]}"
     made = make_image(env, engine, "--tag", tag)
-    assert made == {"image": tag, "model_version": crowded.version, "bento": f"fraud_detector:{crowded.version}"}
+    assert made == {
+        "image": tag,
+        "model_version": crowded.version,
+        "bento": f"fraud_detector:{crowded.version}",
+        "registry_tag": f"synthetic-{crowded.version}",
+    }
     yield Image(tag, engine, made["bento"])
     engine.run("rmi", "--force", tag)
 
 
-def test_the_image_is_built_from_the_callers_index(crowded):
-    """pip in the build asks the mirror that the environment names, and the build fails where that has nothing."""
-    with TCPServer(("127.0.0.1", 0), EmptyMirror) as mirror:
-        mirror.asked = []
-        thread = Thread(target=mirror.serve_forever)
-        thread.start()
-        address = f"http://127.0.0.1:{mirror.server_address[1]}/simple"
-        try:
-            with pytest.raises(AssertionError) as failed:
-                make_image({**crowded.env, "PIP_INDEX_URL": address}, require_engine(), "--tag", "fraud-e2e:mirror")
-        finally:
-            mirror.shutdown()
-            thread.join()
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "with a certificate of its own"])
+def test_the_image_is_built_from_the_callers_index(crowded, tmp_path, secure):
+    """pip in the build asks the mirror that the environment names, trusts its certificate, and the build fails where
+    that has nothing."""
+    certificate = make_certificate(tmp_path) if secure else None
+    with Mirror(certificate=certificate) as mirror, pytest.raises(AssertionError) as failed:
+        env = crowded.env | dict.fromkeys(CERTIFICATE_VARIABLES, "")
+        env |= {"PIP_INDEX_URL": f"{mirror.url}/simple"} | ({"SSL_CERT_FILE": str(certificate)} if secure else {})
+        make_image(env, require_engine(), "--tag", "fraud-e2e:mirror")
     said = failed.value.args[0]
     assert "bentoml containerize failed" in said, said
     assert "Could not find a version that satisfies the requirement" in said, said
+    assert "CERTIFICATE_VERIFY_FAILED" not in said, said
     assert set(mirror.asked) <= {"/simple/uv/"}  # an engine whose builds have a network of their own asks in vain
 
 

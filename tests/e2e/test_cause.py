@@ -37,7 +37,9 @@ def checkout(tmp_path_factory):
     assert len(told) == 1
     first = {"run": "cp given.json retrain.json"}
     last = {"run": "ls; python -c 'import os; print(open(os.environ[\"GITHUB_STEP_SUMMARY\"]).read())'"}
-    job["steps"] = [job["steps"][0], first, *told, last]
+    checkout = {**job["steps"][0], "with": {}}  # act's own, of what is there
+    job["steps"] = [checkout, first, *told, last]
+    del workflow["concurrency"]["queue"]  # which act does not know yet
     path.write_text(yaml.safe_dump({**workflow, "jobs": {"retrain": {**job, "outputs": {}}}}))
     (folder / "given.json").write_text(json.dumps(OUTCOME))
     return folder
@@ -68,7 +70,9 @@ def test_an_events_text_is_shown_and_not_run(checkout, tmp_path):
 
 
 def test_a_push_names_no_cause(checkout, tmp_path):
-    """Also when its event carries something of that name."""
-    log = act(checkout, "push", {"client_payload": {"alert": "FraudScoreDrift"}}, tmp_path)
+    """Also when the event of its ci carries something of that name."""
+    ran = {"conclusion": "success", "event": "push"}
+    payload = {"workflow_run": ran, "client_payload": {"alert": "FraudScoreDrift"}}
+    log = act(checkout, "workflow_run", payload, tmp_path)
     assert "## Retraining: `new` promoted" in log
     assert "Started by" not in log

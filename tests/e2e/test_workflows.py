@@ -25,6 +25,7 @@ from tests.components.s3 import ACCESS_KEY, REGION, SECRET_KEY
 from tests.e2e.conftest import BUCKET, REPOSITORY
 from tests.e2e.test_bundle import check_answers
 from tests.e2e.test_registry import Commands
+from tests.test_workflows import as_act_knows_it
 from tests.ulb import COLUMNS, LABEL
 from training import split
 from training.data import load
@@ -57,21 +58,33 @@ class Run:
 
 
 class Act:
-    """Runs ``retrain.yml`` on a throw-away checkout; ``remove()`` takes its images away, as tags and as files."""
+    """Runs ``retrain.yml`` on the commit that ci tested, of a throw-away repository.
+
+    A later commit, that cannot retrain, is on main already. ``remove()`` takes images away, as tags and as files.
+    """
 
     def __init__(self, folder):
         self.engine, self.act = require_engine(), require("act")
         self.folder, self.checkout = folder, folder / "checkout"
-        copy_checkout(self.checkout)
+        self.tested = copy_checkout(self.checkout)
+        (self.checkout / "training" / "__main__.py").write_text("raise SystemExit('this commit was not tested')\n")
+        workflow = self.checkout / ".github/workflows/retrain.yml"
+        workflow.write_text(as_act_knows_it(workflow.read_text()))
+        commit(self.checkout)
         self._images = []
 
-    def __call__(self, name, options, variables=None, secrets=None):
+    def __call__(self, name, options, variables=None, secrets=None, **ci):
         artifacts = self.folder / name
+        ran = {"conclusion": "success", "event": "push", "head_sha": self.tested, **ci}
+        event = self.folder / f"{name}.json"
+        event.write_text(json.dumps({"action": "completed", "workflow_run": ran}))
         variables = {"RETRAIN_OPTIONS": " ".join(map(str, options)), **(variables or {})}
         given = {"E2E_VENV": sys.prefix, "E2E_ARTIFACTS": artifacts, "BENTOML_HOME": artifacts / "home"}
+        given |= {"E2E_CHECKOUT": self.checkout}
         given |= {"TTY_COMPATIBLE": 0, "NO_COLOR": 1}  # act gives each step a terminal, GitHub does not
         command = [
-            *(self.act, "push", "--workflows", ".github/workflows/retrain.yml", "--job", "retrain"),
+            *(self.act, "workflow_run", "--eventpath", event),
+            *("--workflows", ".github/workflows/retrain.yml", "--job", "retrain"),
             *("--platform", "ubuntu-latest=-self-hosted", "--no-cache-server"),
             *("--action-cache-path", self.folder / "cache"),
             *(word for pair in stand_ins(self.checkout) for word in ("--local-repository", pair)),
@@ -102,16 +115,24 @@ class Act:
 
 
 def copy_checkout(folder):
-    """The files of this working tree, committed in a repository of their own."""
-    git = ["git", "-c", "user.name=e2e", "-c", "user.email=e2e@localhost", "-c", "init.defaultBranch=main"]
-    listed = [*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    """The files of this working tree, committed in a repository of their own; the commit."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout.split("\0")
     for name in filter(None, names):
         if (REPOSITORY / name).is_file():  # not one that was deleted and not yet committed
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, folder / name)
+    return commit(folder)
+
+
+def commit(folder):
+    """All that is in the folder, on main; the commit."""
+    git = ["git", "-c", "user.name=e2e", "-c", "user.email=e2e@localhost", "-c", "init.defaultBranch=main"]
+    env = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull}
     for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "e2e"]):
-        subprocess.run([*git, *words], cwd=folder, check=True, env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull})
+        subprocess.run([*git, *words], cwd=folder, check=True, env=env)
+    said = subprocess.run([*git, "rev-parse", "HEAD"], cwd=folder, check=True, env=env, capture_output=True, text=True)
+    return said.stdout.strip()
 
 
 def stand_ins(checkout):
@@ -137,7 +158,7 @@ def act(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fork(act):
-    """A push to a fork that has no AWS: no variable and no secret is set."""
+    """After a green ci of a fork that has no AWS: no variable and no secret is set."""
     run = act("fork", FIT)
     assert run.exit_code == 0, run.log
     return run
@@ -152,6 +173,28 @@ def test_a_fork_without_aws_trains_promotes_and_ships_an_image(fork):
     assert "| average precision |" in log
     assert f'"model_version": "{outcome["champion"]}"' in log
     assert fork.image.name == f"image-{outcome['champion']}"
+
+
+@pytest.mark.parametrize("ci", [{"conclusion": "failure"}, {"event": "pull_request"}], ids=["red", "a pull request's"])
+def test_what_ci_did_not_find_good_on_main_is_not_retrained(act, ci):
+    """Nothing is checked out and nothing kept: not of a red ci, nor of a pull request from a branch called main."""
+    run = act(f"not-{'-'.join(ci)}", FIT, **ci)
+    assert run.exit_code == 0, run.log
+    assert "checkout" not in run.log
+    assert not run.artifacts.exists()
+
+
+def test_what_ci_tested_is_retrained_and_not_what_came_since(fork, act):
+    """The commit that is on main by then cannot be run; the image is made of the tested one."""
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=act.checkout, check=True, capture_output=True, text=True)
+    assert head.stdout.strip() != act.tested
+    assert fork.outcome["promoted"]
+    assert "this commit was not tested" not in fork.log
+
+
+def test_an_image_of_a_sample_is_called_synthetic(fork):
+    """In a registry its tag never looks like that of a model trained on real transactions."""
+    assert f"::set-output:: tag=synthetic-{fork.outcome['champion']}" in fork.log
 
 
 def test_the_shipped_image_answers_the_sample_request(fork, act, tmp_path):

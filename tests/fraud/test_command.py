@@ -173,3 +173,17 @@ def test_a_result_brings_its_exit_code(capsys):
     """The document is printed all the same."""
     assert run(lambda _: command.CommandResult({"a": 1}, 3)) == 3
     assert json.loads(capsys.readouterr().out) == {"a": 1}
+
+
+def test_what_does_not_ship_is_one_line(monkeypatch, capsys):
+    """In a Bento or an image, which have no package ``training``; in a checkout it is a mistake, and shown whole."""
+    lacking = failing(ModuleNotFoundError("No module named 'fraud.bulk'", name="fraud.bulk"))
+    with pytest.raises(ModuleNotFoundError):
+        run(lacking)
+    monkeypatch.setattr(command, "find_spec", lambda _: None)
+    assert run(lacking) == command.EXIT_ERROR
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == (
+        "error: python -m thing: this needs fraud.bulk, which does not ship with the service; call it in a checkout\n"
+    )

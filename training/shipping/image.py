@@ -18,69 +18,56 @@ from fraud.choice.local import LATEST, Choice, choose
 from fraud.errors import FraudError, RegistryError
 from fraud.remote.registry import Registry
 from fraud.remote.resolve import CHAMPION, bare_name, registry_if_set
-from fraud.settings import INDEX_VARIABLES, MODEL_NAME, Settings
+from fraud.settings import MODEL_NAME, Settings
 from training.console import Steps
+from training.shipping import build_arguments
 
 ENGINES = ("docker", "podman")
-
-PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
-"""Container engines know these as arguments of a build without being told, and keep them out of its history."""
 
 _ROOT = Path(__file__).parents[2]  # where bentofile.yaml is
 _BENTOML = (sys.executable, "-m", "bentoml")
 _TAIL_LINES = 20
 _UMASK = 0o022  # what BentoML writes into the image is read by any user, whoever builds it
+_SYNTHETIC = "synthetic-"
 
 
 def build(
     version: str | None, tag: str | None, backend: str | None, steps: Steps, platform: str | None = None
 ) -> dict[str, str]:
-    """Build and tag the image; what it is called and which model it holds.
+    """Build and tag the image; what it is called, here and in a registry, and which model it holds.
 
     With ``FRAUD_S3_URI`` the model is pulled: ``version``, else the champion; there is no falling back when S3 cannot
     give it. Raises FraudError without a container engine, and with the end of the log when a step fails.
     """
     engine = find_engine(backend)
-    told = [f"build-arg={name}={value}" for name, value in arguments_of(os.environ).items()]
-    told += [f"platform={platform}"] if platform else []
+    told = build_arguments.arguments_of(os.environ)
+    certificates = build_arguments.certificates_of(os.environ)
     remote = registry_if_set()
     if version is not None:
         version = _may_ship(version, remote)
     with tempfile.TemporaryDirectory(prefix="fraud-image-") as home:
         env = {**os.environ, "BENTOML_HOME": home}
         steps.start("model", "Filling a fresh model store")
-        model = _pull(version or CHAMPION, env, steps) if remote else _copy(version, env, steps)
+        model, synthetic = _pull(version or CHAMPION, env, steps) if remote else _copy(version, env, steps)
         steps.done(model)
         shipped = model.removeprefix(f"{MODEL_NAME}:")
         env["FRAUD_MODEL"] = model
         steps.start("build", "Building the Bento")
         _run("bentoml build", [*_BENTOML, "build", "--version", shipped], env, steps)
+        if certificates:
+            told |= build_arguments.add_certificates(Path(home, "bentos", MODEL_NAME, shipped), certificates)
         for folder in ("bentos", "models"):
             let_all_read(Path(home, folder))
         steps.done(model)
         image = tag or model
         steps.start("image", f"Building the image with {engine}")
-        options = ["--backend", engine, "--image-tag", image, *(f"--opt={one}" for one in told)]
+        options = ["--backend", engine, "--image-tag", image]
+        options += [f"--opt=build-arg={name}={value}" for name, value in told.items()]
+        options += [f"--opt=platform={platform}"] if platform else []
         _run("bentoml containerize", [*_BENTOML, "containerize", model, *options], env, steps)
         steps.done(image)
-    return {"image": image, "model_version": shipped, "bento": model}
-
-
-def arguments_of(environment: Mapping[str, str]) -> dict[str, str]:
-    """What the build is told of the caller's package index and proxy; uv asks pip's index where it has none of its own.
-
-    Raises FraudError for an address that may hold a secret: arguments of a build stay in the image's history.
-    """
-    given = {name: environment[name] for name in INDEX_VARIABLES if environment.get(name, "").strip()}
-    for name, value in given.items():
-        if "@" in value or "?" in value:
-            raise FraudError(
-                f"{name} holds an @ or a ?, so perhaps a secret, which would stay in the image's history: name one "
-                f"that needs none, or leave it out of this command (`{name}= make image`)"
-            )
-    if "PIP_INDEX_URL" in given:
-        given.setdefault("UV_DEFAULT_INDEX", given["PIP_INDEX_URL"])
-    return given | {name: environment[name] for name in PROXY_VARIABLES if environment.get(name, "").strip()}
+    named = f"{_SYNTHETIC}{shipped}" if synthetic else shipped
+    return {"image": image, "model_version": shipped, "bento": model, "registry_tag": named}
 
 
 def let_all_read(folder: Path) -> None:
@@ -114,24 +101,27 @@ def find_engine(backend: str | None) -> str:
     raise FraudError(f"no container engine answers to `{' ps` or `'.join(tried)} ps`; install one, or start its daemon")
 
 
-def _pull(name: str, env: Mapping[str, str], steps: Steps) -> str:
-    """Tag of the published model, once it is in the store of ``env``; every SHA-256 was verified."""
-    said = _run("the pull", [sys.executable, "-m", "training", "pull", name], env, steps)
-    return str(json.loads(said)["tag"])
+def _pull(name: str, env: Mapping[str, str], steps: Steps) -> tuple[str, bool]:
+    """Tag of the published model, once it is in the store of ``env``, and whether it was trained on generated rows.
+
+    Every SHA-256 was verified.
+    """
+    said = json.loads(_run("the pull", [sys.executable, "-m", "training", "pull", name], env, steps))
+    return str(said["tag"]), bool(said["synthetic"])
 
 
-def _copy(version: str | None, env: Mapping[str, str], steps: Steps) -> str:
-    """Tag of the local model, once it is in the store of ``env``. Raises ModelError for one that would not serve."""
+def _copy(version: str | None, env: Mapping[str, str], steps: Steps) -> tuple[str, bool]:
+    """The same of the local model. Raises ModelError for one that would not serve."""
     import bentoml
 
     choice = Choice(version, "as --version says") if version else choose(Settings.from_env().model)
     entry = store.get(choice.tag)
-    store.open_served(entry)
+    served = store.open_served(entry)
     steps.say(f"  the local {entry.tag}, {choice.why}")
     with tempfile.TemporaryDirectory(prefix="fraud-export-") as folder:
         archive = bentoml.models.export_model(entry.tag, str(Path(folder) / "model.bentomodel"))
         _run("bentoml models import", [*_BENTOML, "models", "import", archive], env, steps)
-    return str(entry.tag)
+    return str(entry.tag), served.manifest.synthetic
 
 
 def _run(name: str, arguments: Sequence[str], env: Mapping[str, str], steps: Steps) -> str:

@@ -3,7 +3,6 @@
 import argparse
 import hashlib
 import logging
-import sys
 from typing import Any
 
 from fraud import command, store
@@ -20,7 +19,6 @@ from training.verbs import PROGRAM
 
 LOG = logging.getLogger(__name__)
 
-_LOG_WIDTH = 160
 _OTHER_ROWS = "AP, P and R are of each model's own test rows: compare those where `tested on` is the same"
 
 
@@ -150,7 +148,6 @@ def _local() -> dict[str, Manifest]:
 def _show(models: list[dict[str, Any]]) -> None:
     """The same as a table for people, on stderr."""
     from rich.box import SIMPLE
-    from rich.console import Console
     from rich.table import Column, Table
 
     figures = ("average_precision", "precision", "recall")
@@ -165,7 +162,7 @@ def _show(models: list[dict[str, Any]]) -> None:
         table.add_row(model["model_version"], model["created_at"], *data, *shown, model["verdict"] or "-", where, mark)
     if len({model["tested_on"] for model in models}) > 1:
         table.caption = _OTHER_ROWS
-    Console(stderr=True, width=None if sys.stderr.isatty() else _LOG_WIDTH).print(table)
+    command.show(table)
 
 
 def _row(manifest: Manifest) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def _tell(found: "Draft") -> None:
         f"{found.rows:,} rows read ({'; '.join(found.files)}); look at:" if found.look else f"{found.rows:,} rows read"
     )
     for said in found.look:
-        steps.console.print(f"  {said}", markup=False)
+        steps.say(f"  {said}")
 
 
 def _check(arguments: argparse.Namespace) -> Any:  # noqa: ANN401
@@ -99,7 +99,7 @@ def _check(arguments: argparse.Namespace) -> Any:  # noqa: ANN401
     document = check(arguments.files, schema)
     for file in document["files"]:
         for problem in file["problems"]:
-            Steps().console.print(f"{file['file']}: {problem}", markup=False)
+            Steps().say(f"{file['file']}: {problem}")
     return document if document["passed"] else CommandResult(document, EXIT_ERROR)
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from fraud.errors import FraudError, ModelError
 from training.console import Steps
-from training.shipping import image
+from training.shipping import build_arguments, image
 
 
 @pytest.fixture
@@ -72,10 +72,51 @@ def test_a_failing_step_shows_the_end_of_its_log():
 def test_the_build_is_told_where_packages_are():
     """Of an index and a proxy; uv of pip's index. Of nothing else, and of no empty variable."""
     told = {"PIP_INDEX_URL": "https://mirror.example/simple", "https_proxy": "http://me:secret@proxy.example:3128"}
-    given = image.arguments_of({**told, "UV_INDEX": " ", "PIP_CERT": "/ca.pem", "AWS_SECRET_ACCESS_KEY": "x"})
+    given = build_arguments.arguments_of({**told, "UV_INDEX": " ", "PIP_CERT": "/ca.pem", "AWS_SECRET_ACCESS_KEY": "x"})
     assert given == {**told, "UV_DEFAULT_INDEX": told["PIP_INDEX_URL"]}
     own = {**told, "UV_DEFAULT_INDEX": "https://other.example/simple"}
-    assert image.arguments_of(own) == own
+    assert build_arguments.arguments_of(own) == own
+
+
+@pytest.mark.parametrize("name", ["UV_DEFAULT_INDEX", "UV_INDEX_URL"])
+@pytest.mark.parametrize("before", ["", "mirror="])
+def test_pip_asks_uvs_index_where_it_has_none_of_its_own(name, before):
+    """pip, which brings uv, and uv, which brings the rest, ask one and the same; pip knows no names of indexes."""
+    address = "https://mirror.example/simple"
+    assert build_arguments.arguments_of({name: before + address}) == {name: before + address, "PIP_INDEX_URL": address}
+
+
+def pem(*names):
+    """What stands for certificates of these names, a key between them."""
+    parts = [f"-----BEGIN CERTIFICATE-----\n{name}\n-----END CERTIFICATE-----\n" for name in names]
+    return "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n".join(parts)
+
+
+def test_the_callers_certificates_go_into_the_bento(tmp_path):
+    """Of the file that pip's own variable names, else another, and no key in it; pip and uv are told where they are."""
+    own, other = tmp_path / "own.pem", tmp_path / "other.pem"
+    own.write_text(pem("one", "two"))
+    own.chmod(0o600)
+    other.write_text(pem("other"))
+    assert build_arguments.certificates_of({"PIP_CERT": " "}) is None
+    assert build_arguments.certificates_of({"SSL_CERT_FILE": str(other)}) == pem("other")
+    found = build_arguments.certificates_of({"SSL_CERT_FILE": str(other), "PIP_CERT": str(own)})
+    assert found == pem("one") + pem("two")
+    (tmp_path / "env" / "docker").mkdir(parents=True)
+    told = build_arguments.add_certificates(tmp_path, found)
+    there = "/home/bentoml/bento/env/docker/ca.pem"
+    assert told == {"PIP_CERT": there, "REQUESTS_CA_BUNDLE": there, "SSL_CERT_FILE": there}
+    written = tmp_path / "env" / "docker" / "ca.pem"
+    assert written.read_text() == found
+    assert written.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("name", ["nowhere.pem", ".", "empty.pem"])
+def test_certificates_that_cannot_be_read_are_said(tmp_path, name):
+    """Before any long work, by the variable's name."""
+    (tmp_path / "empty.pem").write_text("none\n")
+    with pytest.raises(FraudError, match=r"^REQUESTS_CA_BUNDLE=.*: expected a file of certificates \(PEM\); "):
+        build_arguments.certificates_of({"REQUESTS_CA_BUNDLE": str(tmp_path / name)})
 
 
 @pytest.mark.parametrize(
@@ -93,7 +134,7 @@ def test_the_build_is_told_where_packages_are():
 def test_a_secret_stays_out_of_the_image(name, address):
     """An argument of a build is in the history of what it made; the words tell no secret either."""
     with pytest.raises(FraudError, match=f"^{name} holds an @ or a ") as refused:
-        image.arguments_of({name: address})
+        build_arguments.arguments_of({name: address})
     assert not re.search("hun|ter2|token", str(refused.value))
 
 
