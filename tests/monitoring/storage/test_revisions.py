@@ -286,7 +286,7 @@ def test_the_command_makes_what_is_missing_and_looks_without_touching(tmp_path, 
         code = command.main(program.parser(), ["database", verb])
         return code, json.loads(capsys.readouterr().out)
 
-    assert call("status") == (0, {"revision": None, "newest": "0002", "problem": None, "predictions_to_move": 0})
+    assert call("status") == (0, {"revision": None, "newest": "0003", "problem": None, "predictions_to_move": 0})
     assert not path.parent.exists()
-    assert call("upgrade") == (0, {"revision": "0002", "before": None, "moved_predictions": 0})
+    assert call("upgrade") == (0, {"revision": "0003", "before": None, "moved_predictions": 0})
     assert call("status")[1]["problem"] is None
