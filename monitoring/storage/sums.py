@@ -100,7 +100,7 @@ def _drop_changed(connection: Connection) -> None:
         _mark(connection, last, last)
         return
     added = DECISIONS.alias("added")
-    same = added.c.transaction_id == DECISIONS.c.transaction_id
+    same = added.c.transaction_id.concat("") == DECISIONS.c.transaction_id  # or SQLite goes through all of the latter
     changed = select(_bucket(DECISIONS.c.scored_at)).join(added, same).where(added.c.id > marks["done"])
     connection.execute(delete(SUMS).where(SUMS.c.bucket.in_(changed)))
     if time.time() - marks["seen_at"] >= SLACK_SECONDS:

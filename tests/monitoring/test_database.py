@@ -3,10 +3,11 @@
 import threading
 
 import pytest
-from sqlalchemy import exc, inspect
+from sqlalchemy import exc, inspect, select
 
 from fraud.errors import SettingsError
 from monitoring import database, quality
+from monitoring.storage.tables import LABELS
 from tests.monitoring.conftest import NOW
 
 

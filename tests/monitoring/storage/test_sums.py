@@ -128,6 +128,7 @@ def test_steps_cover_all(engine, monkeypatch):
     monkeypatch.setattr(sums, "STEP_ROWS", 7)
     fill(engine, 200)
     assert counted(engine) == by_hand(engine)
+    counted(engine, delay=6, window=3)
     with engine.connect() as connection:
         assert connection.scalar(select(func.sum(SUMS.c.transactions))) == 200
 
