@@ -51,7 +51,7 @@ def _keys(text: str) -> str:
 def _metrics_keys(text: str) -> str:
     """``text`` where it is such a list, of keys without a kind. Raises ValueError."""
     if any(key.kinds != frozenset(keys.KINDS) for key in keys.listed(text).values()):
-        raise ValueError("keys without a [KIND]: each reads metrics and nothing else")
+        raise ValueError("keys without a kind: each reads metrics and nothing else")
     return text
 
 

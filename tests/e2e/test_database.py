@@ -177,7 +177,7 @@ def test_a_folder_that_cannot_be_made_is_named_at_once(start, tmp_path):
 
 
 def test_tables_move_on_and_code_is_rolled_back_in_postgres(start, tmp_path):
-    """The version before is waited for and brought up to date, with the rights of who writes; newer ones are written."""
+    """The version before is waited for, and brought up to date with the rights of who writes; newer are written."""
     with Postgres(tmp_path) as postgres:
         postgres.upgrade()
         postgres.query("CREATE ROLE serving LOGIN PASSWORD 'serving'")
@@ -241,7 +241,7 @@ def test_a_copy_of_the_file_is_whole_though_the_service_writes(start, tmp_path):
         assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
         [held] = connection.execute(HOW_MANY).fetchone()
         assert 100 <= held <= 300
-    os.replace(copy, path)
+    copy.replace(path)
     wait_until(lambda: metric(server, "fraud_log_reopened_total") == 1)
     predict(server, 20, name="after")
 
