@@ -16,8 +16,8 @@ KINDS = ("score", "label", "read")
 """What a key may be good for: to score, to write labels, to read the model card."""
 FORM = (
     "64 hexadecimal digits for each key, or NAME:DIGITS (a name of up to 64 letters, digits, dots, hyphens and "
-    "underscores, and in square brackets behind it what the key is good for, score, label or read, several joined by +), "
-    "separated by commas or line breaks, as `python -m fraud key` prints them"
+    "underscores, and in square brackets behind it what the key is good for: score, label or read, several joined by "
+    "+), separated by commas or line breaks, as `python -m fraud key` prints them"
 )
 _SHOWN_DIGITS = 8
 _SCHEME = b"bearer "

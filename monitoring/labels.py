@@ -88,6 +88,8 @@ def report(engine: Engine, settings: Settings, *, now: float, by_day: bool = Fal
             "without_id": connection.scalar(select(func.count()).where(scored_in(period), without_id)),
             "labels": connection.scalar(select(func.count()).select_from(LABELS)),
         }
+        kinds = (LABELS.c.source, LABELS.c.key_name)
+        writers = connection.execute(select(*kinds, func.count()).group_by(*kinds).order_by(*kinds)).all()
     return {
         "scored_from": _iso(period.start),
         "scored_before": _iso(period.end),
@@ -95,6 +97,7 @@ def report(engine: Engine, settings: Settings, *, now: float, by_day: bool = Fal
         "unlabelled": settings.unlabelled,
         "models": [one.as_dict() for one in qualities],
         "counts": counts,
+        "labels_from": [{"source": source, "key_name": key, "labels": labels} for source, key, labels in writers],
     }
 
 

@@ -58,9 +58,10 @@ def introduction(settings: Settings) -> str:
     return f"{callers}; {f'{readers} keys for metrics' if readers else 'metrics open'}"
 
 
-def known_to(settings: Settings) -> Guard:
-    """Tells whose API key a call brings, whatever it is good for."""
-    return Guard(settings.key_names)
+def known_to(settings: Settings) -> Callable[[Scope], str | None]:
+    """Tells whose API key a call brings, whatever it is good for; on ``/metrics`` none is known."""
+    guard = Guard(settings.key_names)
+    return lambda scope: None if scope["path"] == METRICS else guard(scope["headers"])
 
 
 def watch(edge: Edge, metrics: FraudMetrics) -> None:

@@ -98,8 +98,8 @@ class Edge:
         """What answers a call without a key."""
         self.note_unauthorized: Callable[[Scope], None] = lambda _: None
         """Told of each call without a key."""
-        self.knows: Callable[[Iterable[tuple[bytes, bytes]]], str | None] = lambda _: None
-        """The name of a call's key, if it opens other paths: ``forbidden`` answers it then, and it is noted."""
+        self.knows: Callable[[Scope], str | None] = lambda _: None
+        """The name of a call's key, if it is of another kind: ``forbidden`` answers it then, and it is noted."""
         self.forbidden: App = forbidden
         self.note_forbidden: Callable[[Scope], None] = lambda _: None
         self.note_refused: NoteRefused | None = None
@@ -130,7 +130,7 @@ class Edge:
         await self._serve(scope, receive, send, call, app)
 
     def _turn_away(self, scope: Scope) -> App:
-        if self.knows(scope["headers"]):
+        if self.knows(scope):
             self.note_forbidden(scope)
             return self.forbidden
         self.note_unauthorized(scope)

@@ -39,6 +39,8 @@ SETTLED_SECONDS = 3600.0
 """How long a bucket has been over when it is summed: until then much is scored again."""
 STEP_ROWS = 50_000
 """About as many predictions are summed in one transaction; in a SQLite file nobody else writes meanwhile."""
+REST_SECONDS = 0.15
+"""Between two of these: who waits for a SQLite file looks for it each tenth of a second."""
 SLACK_SECONDS = 300.0
 """Numbers are given in another order than rows become visible: those of so long are looked at again."""
 _MARKS = "sums"
@@ -59,7 +61,7 @@ def bring_up_to_date(engine: Engine, period: Period, now: float) -> Period:
     if first_row is None or first >= end:
         return Period(period.start, period.start)
     while _sum_some(engine, first, end):
-        pass
+        time.sleep(REST_SECONDS)
     return Period(first * float(BUCKET_SECONDS), end * float(BUCKET_SECONDS))
 
 
@@ -108,7 +110,7 @@ def _drop_changed(connection: Connection) -> None:
 
 
 def _sum_some(engine: Engine, first: int, end: int) -> bool:
-    """Sum the first buckets that are not, from ``first`` to before ``end``; whether there were any."""
+    """Sum the first buckets that are not, from ``first`` to before ``end``; whether there may be more."""
     with _locked(engine) as connection:
         summed = (SUMS.c.model_version == _NO_VERSION) & (SUMS.c.bucket >= first) & (SUMS.c.bucket < end)
         there = set(connection.scalars(select(SUMS.c.bucket).where(summed)))
@@ -116,8 +118,9 @@ def _sum_some(engine: Engine, first: int, end: int) -> bool:
         if start is None:
             return False
         gap_end = next((bucket for bucket in range(start + 1, end) if bucket in there), end)
-        _sum(connection, start, min(gap_end, _after_some(connection, start, end)))
-    return True
+        stop = min(gap_end, _after_some(connection, start, end))
+        _sum(connection, start, stop)
+    return stop < end
 
 
 def _after_some(connection: Connection, start: int, end: int) -> int:

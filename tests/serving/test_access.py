@@ -60,7 +60,9 @@ def test_a_key_of_a_kind_opens_the_paths_of_that_kind(kind):
     guards = access.guards(settings, KNOWN)
     assert {path for path, guard in guards.items() if guard(headers(READER))} == KINDS[kind]
     assert {path for path, guard in guards.items() if guard(headers(KEY))} == CLOSED
-    assert access.known_to(settings)(headers(READER)) == "some"
+    knows = access.known_to(settings)
+    known = {path: knows({"path": path, "headers": headers(READER)}) for path in CLOSED | {METRICS}}
+    assert known == {**dict.fromkeys(CLOSED, "some"), METRICS: None}
 
 
 def test_the_start_says_how_many_keys_are_good_for_what():

@@ -60,6 +60,11 @@ changes = st.one_of(
 )
 
 
+@pytest.fixture(autouse=True)
+def _without_rest(monkeypatch):
+    monkeypatch.setattr(sums, "REST_SECONDS", 0)
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(changes, max_size=25))
 def test_whatever_happens_between_two_questions_the_counts_are_those_of_all_rows(engine, history):
