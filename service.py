@@ -39,7 +39,7 @@ from serving.life.worker import life
 from serving.openapi import document
 from serving.pages import pages
 from serving.start.model import tag
-from serving.telemetry import log_lines, tracing
+from serving.telemetry import log_lines, request_id, tracing
 
 LOG = logging.getLogger("bentoml.fraud")
 log_lines.take_over()
@@ -158,8 +158,8 @@ class FraudDetector:
         @bentoml.api(input_spec=OneLabel, output_spec=LabelStored)
         def feedback(self, label: Label, /) -> Label:
             """Take what a transaction turned out to be; a later label replaces an earlier one."""
-            records = process.records()
-            if records is None or not records.put_label(label.transaction_id, is_fraud=label.is_fraud):
+            records, (_, key) = process.records(), request_id.of_call()
+            if records is None or not records.put_label(label.transaction_id, is_fraud=label.is_fraud, key_name=key):
                 raise refuse.no_database()
             return label
 

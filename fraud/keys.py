@@ -8,16 +8,27 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 NAME = r"[A-Za-z0-9._-]{1,64}"
 """What a key may be called, as a pattern of the whole text."""
+KINDS = ("score", "label", "read")
+"""What a key may be good for: to score, to write labels, to read the model card."""
 FORM = (
     "64 hexadecimal digits for each key, or NAME:DIGITS (a name of up to 64 letters, digits, dots, hyphens and "
-    "underscores), separated by commas or line breaks, as `python -m fraud key` prints them"
+    "underscores, and in square brackets behind it what the key is good for: score, label or read, several joined by "
+    "+), separated by commas or line breaks, as `python -m fraud key` prints them"
 )
 _SHOWN_DIGITS = 8
 _SCHEME = b"bearer "
-_ENTRY = re.compile(rf"(?:({NAME}):)?([0-9a-fA-F]{{64}})")
+_ENTRY = re.compile(rf"(?:({NAME})(?:\[([a-z+ ]+)\])?:)?([0-9a-fA-F]{{64}})")
+
+
+class Key(NamedTuple):
+    """What a key is called, and what it is good for."""
+
+    name: str
+    kinds: frozenset[str]
 
 
 def make() -> tuple[str, str]:
@@ -31,26 +42,38 @@ def make_secret() -> str:
     return secrets.token_hex(32)
 
 
-def named(text: str) -> dict[bytes, str]:
-    """The name of each key of a list of hashes, by the key's digest of 32 bytes.
+def entry(name: str, kinds: Iterable[str], digest: str) -> str:
+    """A key as ``listed`` reads it."""
+    good_for = "+".join(kinds)
+    return f"{name}[{good_for}]:{digest}" if good_for else f"{name}:{digest}"
 
-    A key without a name is called by the first eight digits of its hash. Raises ValueError, which says what was
-    expected and nothing of the text.
+
+def listed(text: str) -> dict[bytes, Key]:
+    """Each key of a list of hashes, by its digest of 32 bytes.
+
+    A key without a name is called by the first eight digits of its hash; one without a kind is good for everything.
+    Raises ValueError, which says what was expected and nothing of the text.
     """
-    found, digests = dict[bytes, str](), dict[str, bytes]()
-    for entry in filter(None, map(str.strip, re.split(r"[,\r\n]", text))):
-        match = _ENTRY.fullmatch(entry)
-        if match is None:
+    found, digests = dict[bytes, Key](), dict[str, bytes]()
+    for each in filter(None, map(str.strip, re.split(r"[,\r\n]", text))):
+        match = _ENTRY.fullmatch(each)
+        kinds = frozenset(re.split(r" *\+ *", match[2].strip()) if match and match[2] else KINDS)
+        if match is None or not kinds <= set(KINDS):
             raise ValueError(FORM)
-        digest = bytes.fromhex(match[2])
-        name = match[1] or match[2][:_SHOWN_DIGITS].lower()
-        if found.setdefault(digest, name) != name or digests.setdefault(name, digest) != digest:
+        digest = bytes.fromhex(match[3])
+        key = Key(match[1] or match[3][:_SHOWN_DIGITS].lower(), kinds)
+        if found.setdefault(digest, key) != key or digests.setdefault(key.name, digest) != digest:
             raise ValueError("one name for each key, and each name once")
     if not found:
         raise ValueError(FORM)
     if {hashlib.sha256(name.encode()).digest() for name in digests} & set(found):  # names stand in the log
         raise ValueError("a name for the key, not the key itself, nor another one")
     return found
+
+
+def named(text: str) -> dict[bytes, str]:
+    """The name of each key of a list of hashes, by the key's digest of 32 bytes. Raises ValueError as ``listed``."""
+    return {digest: key.name for digest, key in listed(text).items()}
 
 
 class Guard:

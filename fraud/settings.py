@@ -52,7 +52,15 @@ def _keys(text: str) -> str:
     return text
 
 
+def _metrics_keys(text: str) -> str:
+    """``text`` where it is such a list, of keys without a kind. Raises ValueError."""
+    if any(key.kinds != frozenset(keys.KINDS) for key in keys.listed(text).values()):
+        raise ValueError("keys without a kind: each reads metrics and nothing else")
+    return text
+
+
 _Keys = Annotated[str, AfterValidator(_keys)]
+_MetricsKeys = Annotated[str, AfterValidator(_metrics_keys)]
 
 
 class Settings(BaseModel):
@@ -120,9 +128,10 @@ class Settings(BaseModel):
     api_keys: _Keys | None = Field(
         None,
         repr=False,
-        description="SHA-256 of each key that may call, or NAME:SHA-256, separated by commas or line breaks.",
+        description="SHA-256 of each key that may call, or NAME:SHA-256, or NAME[KIND]:SHA-256, separated by commas "
+        "or line breaks.",
     )
-    metrics_keys: _Keys | None = Field(
+    metrics_keys: _MetricsKeys | None = Field(
         None,
         repr=False,
         description="SHA-256 of each key that may read /metrics, and nothing else; without it everybody may.",
@@ -157,7 +166,17 @@ class Settings(BaseModel):
     @property
     def key_names(self) -> dict[bytes, str]:
         """What each of ``api_keys`` is called, by its digest of 32 bytes."""
-        return keys.named(self.api_keys) if self.api_keys else {}
+        return self.names_of()
+
+    def names_of(self, *kinds: str) -> dict[bytes, str]:
+        """The same, of those that are good for all ``kinds``."""
+        listed = keys.listed(self.api_keys) if self.api_keys else {}
+        return {digest: key.name for digest, key in listed.items() if key.kinds.issuperset(kinds)}
+
+    @property
+    def tells_keys_apart(self) -> bool:
+        """Whether there is a key that is not good for everything."""
+        return self.names_of(*keys.KINDS) != self.names_of()
 
     @property
     def metrics_key_names(self) -> dict[bytes, str]:

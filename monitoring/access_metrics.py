@@ -12,7 +12,10 @@ class AccessMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         unauthorized = Counter(
-            "fraud_unauthorized", "Calls without a known key (401), by path.", ["path"], registry=registry
+            "fraud_unauthorized",
+            "Calls without a known key (401), or with one of another kind (403), by path.",
+            ["path"],
+            registry=registry,
         )
         self._unauthorized = {path: unauthorized.labels(path) for path in GUARDED}
         self._required = Gauge(
@@ -23,7 +26,7 @@ class AccessMetrics:
         )
 
     def unauthorized(self, path: str) -> None:
-        """Count a call that brought no known key."""
+        """Count a call that brought no known key, or none for this path."""
         self._unauthorized[path if path in self._unauthorized else OTHER].inc()
 
     def describe(self, *, keys_required: bool) -> None:

@@ -213,21 +213,26 @@ def _insert(mark: str, rows: int) -> str:
     return f"INSERT INTO {DECISIONS.name} ({', '.join(names)}) VALUES {marks}"  # noqa: S608 - our own names
 
 
-def put_labels(engine: Engine, labels: Sequence[tuple[str, bool]], source: str, now: float) -> int:
+def put_labels(
+    engine: Engine, labels: Sequence[tuple[str, bool]], source: str, now: float, key_name: str | None = None
+) -> int:
     """Keep labels ``(transaction_id, is_fraud)`` in one transaction; a later one replaces an earlier one. How many.
+
+    ``key_name``: whose API key wrote them.
 
     In the order of the ids: two writers of the same ids in different orders would deadlock in Postgres.
     """
     if not labels:
         return 0
+    of_all = {"labelled_at": now, "source": source, "key_name": key_name}
     with writing(engine) as connection:
         statement = origins.dialect(connection).insert(LABELS)
-        changed = {name: statement.excluded[name] for name in ("is_fraud", "labelled_at", "source")}
+        changed = {name: statement.excluded[name] for name in ("is_fraud", "labelled_at", "source", "key_name")}
         statement = statement.on_conflict_do_update(index_elements=["transaction_id"], set_=changed)
         connection.execute(
             statement,
             [
-                {"transaction_id": name, "is_fraud": is_fraud, "labelled_at": now, "source": source}
+                {"transaction_id": name, "is_fraud": is_fraud, **of_all}
                 for name, is_fraud in sorted(dict(labels).items())
             ],
         )

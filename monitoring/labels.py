@@ -15,8 +15,8 @@ from sqlalchemy import CursorResult, Engine, bindparam, delete, exists, func, se
 from fraud.inputs.derived import SECONDS_PER_DAY
 from fraud.settings import Settings
 from monitoring import database, quality
-from monitoring.quality import Period
-from monitoring.storage import moving
+from monitoring.storage import moving, sums
+from monitoring.storage.judged import Period, scored_in
 from monitoring.storage.tables import DECISIONS, LABELS
 
 if TYPE_CHECKING:
@@ -85,9 +85,11 @@ def report(engine: Engine, settings: Settings, *, now: float, by_day: bool = Fal
         counts = {
             "predictions": connection.scalar(select(func.count()).select_from(DECISIONS)),
             "too_young": connection.scalar(select(func.count()).where(DECISIONS.c.scored_at >= period.end)),
-            "without_id": connection.scalar(select(func.count()).where(quality.scored_in(period), without_id)),
+            "without_id": connection.scalar(select(func.count()).where(scored_in(period), without_id)),
             "labels": connection.scalar(select(func.count()).select_from(LABELS)),
         }
+        kinds = (LABELS.c.source, LABELS.c.key_name)
+        writers = connection.execute(select(*kinds, func.count()).group_by(*kinds).order_by(*kinds)).all()
     return {
         "scored_from": _iso(period.start),
         "scored_before": _iso(period.end),
@@ -95,6 +97,7 @@ def report(engine: Engine, settings: Settings, *, now: float, by_day: bool = Fal
         "unlabelled": settings.unlabelled,
         "models": [one.as_dict() for one in qualities],
         "counts": counts,
+        "labels_from": [{"source": source, "key_name": key, "labels": labels} for source, key, labels in writers],
     }
 
 
@@ -127,7 +130,7 @@ def purge(engine: Engine, before: float, *, dry_run: bool = False) -> dict[str, 
             return {"predictions": predictions, "labels": connection.scalar(select(func.count()).where(orphans)) or 0}
     predictions = 0
     moving.move(engine)
-    while deleted := _delete_some(engine, old):
+    while deleted := _delete_some(engine, before):
         predictions += deleted
         sys.stderr.write(f"{predictions} predictions deleted ...\n")
     with engine.begin() as connection:
@@ -135,9 +138,9 @@ def purge(engine: Engine, before: float, *, dry_run: bool = False) -> dict[str, 
     return {"predictions": predictions, "labels": labels.rowcount}
 
 
-def _delete_some(engine: Engine, condition: Any) -> int:  # noqa: ANN401 - SQLAlchemy's condition
-    some = select(DECISIONS.c.id).where(condition).limit(CHUNK_ROWS)
-    with engine.begin() as connection:
+def _delete_some(engine: Engine, before: float) -> int:
+    some = select(DECISIONS.c.id).where(DECISIONS.c.scored_at < before).limit(CHUNK_ROWS)
+    with sums.deleting(engine, before=before) as connection:
         done: CursorResult[Any] = connection.execute(delete(DECISIONS).where(DECISIONS.c.id.in_(some)))
     return done.rowcount
 
@@ -147,7 +150,7 @@ def forget(engine: Engine, names: Sequence[str]) -> dict[str, int]:
     parameters = [{"name": name} for name in names]
     counts = {}
     moving.move(engine)  # what code of before has written since the tables were brought up to date
-    with engine.begin() as connection:
+    with sums.deleting(engine, names=names) as connection:
         for name, table in (("predictions", DECISIONS), ("labels", LABELS)):
             statement = delete(table).where(table.c.transaction_id == bindparam("name"))
             counts[name] = sum(connection.execute(statement, one).rowcount for one in parameters)

@@ -1,9 +1,12 @@
-"""Live quality as metrics: asked of the database once a minute by one worker of the service, off the request's path."""
+"""Live quality as metrics, off the request's path: one worker of all that share the database asks it once a minute, or
+more seldom where the question takes long, and writes down what it found; one of each service publishes that."""
 
 import fcntl
+import json
 import logging
 import threading
 import time
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 from fraud.inputs.derived import SECONDS_PER_DAY
@@ -14,10 +17,16 @@ from monitoring.record_metrics import RecordMetrics
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from monitoring.quality import ModelQuality
+
 LOG = logging.getLogger("bentoml.fraud")
 
 EVERY_SECONDS = 60.0
+MOST_SHARE = 0.1
+"""Of the time, that the question may take: where it takes long, it is asked more seldom."""
 LEASE = "fraud_live.lock"
+LEASE_SECONDS = 300.0
+"""After which another asks in place of one that did not come to its end."""
 
 
 class QualityPublisher:
@@ -41,8 +50,7 @@ class QualityPublisher:
         self._stop.set()
 
     def _run(self) -> None:
-        pause = min(EVERY_SECONDS, max(1.0, self._delay_seconds / 10))  # a replay with a short delay is watched closely
-        while not self._stop.wait(pause):
+        while not self._stop.wait(self._pause_seconds):
             if self._is_mine():
                 self._publish()
 
@@ -50,25 +58,48 @@ class QualityPublisher:
     def _delay_seconds(self) -> float:
         return self._settings.label_delay_days * SECONDS_PER_DAY
 
-    def _publish(self) -> None:
-        from monitoring import database, quality
+    @property
+    def _pause_seconds(self) -> float:
+        return min(EVERY_SECONDS, max(1.0, self._delay_seconds / 10))  # a replay with a short delay is watched closely
 
-        settings = self._settings
+    def _publish(self) -> None:
+        from monitoring import database
+
         try:
             database.prepare(self._engine, self._metrics.reopened)
-            qualities = quality.measure(
-                self._engine,
-                now=time.time(),
-                delay_days=settings.label_delay_days,
-                window_days=settings.live_window_days,
-                unlabelled=settings.unlabelled,
-            )
+            qualities = self._measured()
         except database.AWAY as error:
             if time.monotonic() - self._said_at >= EVERY_SECONDS:
                 self._said_at = time.monotonic()
                 LOG.warning("live quality is not up to date: %s", database.line(error))
         else:
-            self._metrics.describe_quality(qualities, self._delay_seconds)
+            if qualities is not None:
+                self._metrics.describe_quality(qualities, self._delay_seconds)
+
+    def _measured(self) -> "list[ModelQuality] | None":
+        """What this worker found, where it is its turn, or what was found last; None before the first time."""
+        from monitoring import database, quality
+        from monitoring.storage import turns
+
+        settings, engine = self._settings, self._engine
+        delay, window = settings.label_delay_days, settings.live_window_days
+        name = f"quality {delay:g} {window:g} {settings.unlabelled}"
+        turn = turns.take(engine, name, time.time(), LEASE_SECONDS)
+        if not turn.is_mine:
+            return None if turn.found is None else [quality.ModelQuality.of(*one) for one in json.loads(turn.found)]
+        began = time.monotonic()
+        try:
+            found = quality.measure(
+                engine, now=time.time(), delay_days=delay, window_days=window, unlabelled=settings.unlabelled
+            )
+        except database.AWAY:
+            with suppress(*database.AWAY):
+                turns.done(engine, name, time.time())
+            raise
+        pause = max(self._pause_seconds, (time.monotonic() - began) / MOST_SHARE)
+        counts = json.dumps([(one.model_version, one.outcomes, one.labelled) for one in found])
+        turns.done(engine, name, time.time() + pause, counts)
+        return found
 
     def _is_mine(self) -> bool:
         """Whether this worker is the one that asks: it holds a lock that goes with its process."""

@@ -202,13 +202,13 @@ class Records:
         self._publisher.close()
         self.log.close()
 
-    def put_label(self, transaction_id: str, *, is_fraud: bool) -> bool:
-        """Keep a label at once, in the caller's thread; whether the database took it."""
+    def put_label(self, transaction_id: str, *, is_fraud: bool, key_name: str | None = None) -> bool:
+        """Keep a label at once, in the caller's thread, with whose key it came; whether the database took it."""
         from monitoring import database
 
         try:
             database.prepare(self._engine, self._metrics.reopened)
-            database.put_labels(self._engine, [(transaction_id, is_fraud)], source="feedback", now=time.time())
+            database.put_labels(self._engine, [(transaction_id, is_fraud)], "feedback", time.time(), key_name)
         except database.AWAY as error:
             LOG.error("a label was not kept: %s", database.line(error))
             return False

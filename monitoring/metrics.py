@@ -37,6 +37,7 @@ REASONS = (
     "too_large",
     "not_json",
     "unauthorized",
+    "forbidden",
     "method",
     "overloaded",
     "timeout",

@@ -7,31 +7,24 @@ scored several times counts once, by its newest prediction; one without an id ca
 """
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Engine, Float, Integer, Select, and_, case, cast, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Float, Integer, Null, cast, func, null, select
 
 from fraud.inputs.derived import SECONDS_PER_DAY
-from monitoring.storage.tables import DECISIONS, DECISIONS_WITH_LABELS, LABELS, ORIGINS
+from monitoring.storage import sums
+from monitoring.storage.judged import Period, is_last, newest, scored_in
+from monitoring.storage.tables import DECISIONS, LABELS, ORIGINS, SUMS
 
 OUTCOMES = ("true_positive", "false_positive", "false_negative", "true_negative")
 
 Unlabelled = Literal["legitimate", "unknown"]
-
-
-@dataclass(frozen=True)
-class Period:
-    """Which predictions are judged: scored from ``start`` to before ``end``, seconds since 1970, UTC."""
-
-    start: float
-    end: float
-
-    @classmethod
-    def ending(cls, now: float, delay_days: float, window_days: float) -> "Period":
-        """The period that is old enough for labels at ``now``."""
-        end = now - delay_days * SECONDS_PER_DAY
-        return cls(end - window_days * SECONDS_PER_DAY, end)
+_Key = tuple[str, int | None, bool]
+"""A model version, a day since 1970 (or None), and whether it was called fraud."""
+_PREDICTIONS = DECISIONS.join(ORIGINS, ORIGINS.c.id == DECISIONS.c.origin_id)
 
 
 @dataclass(frozen=True)
@@ -46,6 +39,13 @@ class ModelQuality:
     figures: dict[str, dict[str, float]]
     """Precision and recall, each ``{"value", "low", "high"}`` with its Wilson 95 % interval; NaN where undefined."""
     day: str | None = None
+
+    @classmethod
+    def of(cls, version: str, outcomes: dict[str, int], labelled: int, day: str | None = None) -> "ModelQuality":
+        """With the figures that follow from the counts."""
+        hits, false_alarms, misses, _ = (outcomes[name] if labelled else 0 for name in OUTCOMES)
+        figures = {"precision": wilson(hits, hits + false_alarms), "recall": wilson(hits, hits + misses)}
+        return cls(version, outcomes, labelled, figures, day)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, None for NaN."""
@@ -70,9 +70,37 @@ def measure(
 
     Raises what the database says.
     """
+    period = Period.ending(now, delay_days, window_days)
+    summed = sums.bring_up_to_date(engine, period, now)
     with engine.connect() as connection:
-        rows = connection.execute(_counts(Period.ending(now, delay_days, window_days), by_day)).all()
-    return [_quality(row, unlabelled) for row in rows]
+        totals = _totals(connection, period, summed, by_day)
+        labelled = _labelled(connection, period, by_day)
+    models = sorted({(day or 0, version) for version, day, _ in totals})
+    return [_judged(version, day if by_day else None, totals, labelled, unlabelled) for day, version in models]
+
+
+def _judged(
+    version: str,
+    day: int | None,
+    totals: Counter[_Key],
+    labelled: Counter[tuple[_Key, bool]],
+    unlabelled: Unlabelled,
+) -> "ModelQuality":
+    def count(flagged: bool, fraud: bool) -> int:
+        """So labelled; of legitimate ones also those without a label, where that is what it means."""
+        key = (version, day, flagged)
+        known = {label: labelled[key, label] for label in (True, False)}
+        silent = 0 if fraud or unlabelled == "unknown" else max(0, totals[key] - sum(known.values()))
+        return known[fraud] + silent
+
+    outcomes = {
+        "true_positive": count(True, True),
+        "false_positive": count(True, False),
+        "false_negative": count(False, True),
+        "true_negative": count(False, False),
+    }
+    own = sum(number for (key, _), number in labelled.items() if key[:2] == (version, day))
+    return ModelQuality.of(version, outcomes, own, None if day is None else _date(day))
 
 
 def wilson(successes: int, trials: int) -> dict[str, float]:
@@ -91,65 +119,49 @@ def wilson(successes: int, trials: int) -> dict[str, float]:
     return {"value": share, "low": min(share, max(0.0, middle - half)), "high": max(share, min(1.0, middle + half))}
 
 
-def newest(period: Period) -> ColumnElement[bool]:
-    """Condition on predictions: scored in ``period``, with an id, and no newer prediction of the same transaction.
+def _totals(connection: Connection, period: Period, summed: Period, by_day: bool) -> Counter[_Key]:
+    """How many transactions are judged, by version, day and decision: of sums, and of the rows beside them."""
+    totals = Counter[_Key]()
+    day = cast(SUMS.c.bucket // (SECONDS_PER_DAY // sums.BUCKET_SECONDS), Integer) if by_day else null()
+    groups: list[ColumnElement[Any]] = [SUMS.c.model_version, day, SUMS.c.is_fraud]
+    covered = select(*groups, func.sum(SUMS.c.transactions)).where(sums.covered(summed)).group_by(*_real(groups))
+    queries = [covered]
+    for beside in (Period(period.start, summed.start), Period(summed.end, period.end)):
+        groups = [ORIGINS.c.model_version, _day(by_day), DECISIONS.c.is_fraud]
+        rows = select(*groups, func.count()).select_from(_PREDICTIONS).where(newest(beside))
+        queries.append(rows.group_by(*_real(groups)))
+    for query in queries:
+        for row in connection.execute(query):
+            totals[row[0], row[1], row[2]] += int(row[3])
+    return totals
 
-    Newer by time: a worker that could not write for a while writes its old predictions after others' new ones.
+
+def _labelled(connection: Connection, period: Period, by_day: bool) -> Counter[tuple[_Key, bool]]:
+    """How many of these have a label, by what it says; looked up label by label.
+
+    There are few labels, and without what is added to these columns a database may take it for wiser to go through the
+    predictions of the period, or through all.
     """
-    newer = DECISIONS.alias("newer")
-    same_time = and_(newer.c.scored_at == DECISIONS.c.scored_at, newer.c.id > DECISIONS.c.id)
-    superseded = select(newer.c.id).where(
-        newer.c.transaction_id == DECISIONS.c.transaction_id,
-        or_(newer.c.scored_at > DECISIONS.c.scored_at, same_time),
+    groups = [ORIGINS.c.model_version, _day(by_day), DECISIONS.c.is_fraud, LABELS.c.is_fraud]
+    name = LABELS.c.transaction_id.concat("")
+    query = (
+        select(*groups, func.count())
+        .select_from(_PREDICTIONS)
+        .join(LABELS, name == DECISIONS.c.transaction_id)
+        .where(scored_in(period, DECISIONS.c.scored_at + 0.0), is_last())
+        .group_by(*_real(groups))
     )
-    return and_(scored_in(period), DECISIONS.c.transaction_id.is_not(None), ~superseded.exists())
+    return Counter({((row[0], row[1], row[2]), row[3]): row[4] for row in connection.execute(query)})
 
 
-def scored_in(period: Period) -> ColumnElement[bool]:
-    """Condition on predictions: scored in ``period``."""
-    return and_(DECISIONS.c.scored_at >= period.start, DECISIONS.c.scored_at < period.end)
-
-
-def _counts(period: Period, by_day: bool) -> Select[Any]:
-    """Version (and day), then rows by decision and label: called fraud or not; labelled fraud, legitimate, or not."""
-    flagged, fraud = DECISIONS.c.is_fraud, LABELS.c.is_fraud
+def _day(by_day: bool) -> ColumnElement[Any]:
     day = cast(func.floor(DECISIONS.c.scored_at / SECONDS_PER_DAY, type_=Float), Integer)
-    groups = [ORIGINS.c.model_version, *([day.label("day")] if by_day else [])]
-
-    def count(*conditions: ColumnElement[bool]) -> ColumnElement[int]:
-        return func.sum(case((and_(*conditions), 1), else_=0))
-
-    return (
-        select(
-            *groups,
-            count(flagged, fraud.is_(True)).label("flagged_fraud"),
-            count(flagged, fraud.is_(False)).label("flagged_legitimate"),
-            count(flagged, fraud.is_(None)).label("flagged_unknown"),
-            count(~flagged, fraud.is_(True)).label("passed_fraud"),
-            count(~flagged, fraud.is_(False)).label("passed_legitimate"),
-            count(~flagged, fraud.is_(None)).label("passed_unknown"),
-        )
-        .select_from(DECISIONS_WITH_LABELS)
-        .where(newest(period))
-        .group_by(*groups)
-        .order_by(*reversed(groups))
-    )
+    return day if by_day else null()
 
 
-def _quality(row: Any, unlabelled: Unlabelled) -> ModelQuality:  # noqa: ANN401 - a row of _counts
-    legitimate = int(unlabelled == "legitimate")
-    outcomes = {
-        "true_positive": row.flagged_fraud,
-        "false_positive": row.flagged_legitimate + legitimate * row.flagged_unknown,
-        "false_negative": row.passed_fraud,
-        "true_negative": row.passed_legitimate + legitimate * row.passed_unknown,
-    }
-    labelled = row.flagged_fraud + row.flagged_legitimate + row.passed_fraud + row.passed_legitimate
-    hits, false_alarms, misses, _ = outcomes.values() if labelled else (0, 0, 0, 0)
-    figures = {"precision": wilson(hits, hits + false_alarms), "recall": wilson(hits, hits + misses)}
-    return ModelQuality(
-        row.model_version, outcomes, labelled, figures, _date(row.day) if "day" in row._mapping else None
-    )
+def _real(groups: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+    """Those that one can group by."""
+    return [one for one in groups if not isinstance(one, Null)]
 
 
 def _date(days: int) -> str:

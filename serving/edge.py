@@ -39,6 +39,7 @@ UNKNOWN = "/unknown"
 
 _UNAUTHORIZED = "a key is needed: send it as Authorization: Bearer KEY"
 _WRONG_KEY = "what was sent as Authorization is no key for this path: send one as Bearer KEY"
+_OTHER_KIND = "this key is of another kind: this path needs one that is good for it, see /docs.json"
 _FOREIGN = {
     404: ("malformed", "there is no such path; see / for what there is"),
     405: ("method", "this path does not take that method; see / for what there is"),
@@ -97,6 +98,10 @@ class Edge:
         """What answers a call without a key."""
         self.note_unauthorized: Callable[[Scope], None] = lambda _: None
         """Told of each call without a key."""
+        self.knows: Callable[[Scope], str | None] = lambda _: None
+        """The name of a call's key, if it is of another kind: ``forbidden`` answers it then, and it is noted."""
+        self.forbidden: App = forbidden
+        self.note_forbidden: Callable[[Scope], None] = lambda _: None
         self.note_refused: NoteRefused | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,11 +124,17 @@ class Edge:
             if heard is None:
                 return
             receive = heard
-        if not may_pass:
-            self.note_unauthorized(scope)
-        app = self.batches if scope["path"] == BATCH else self.app
+        inside = self.batches if scope["path"] == BATCH else self.app
+        app = inside if may_pass else self._turn_away(scope)
         call = Call(started, request_id.of_headers(scope["headers"]).decode(), key)
-        await self._serve(scope, receive, send, call, app if may_pass else self.unauthorized)
+        await self._serve(scope, receive, send, call, app)
+
+    def _turn_away(self, scope: Scope) -> App:
+        if self.knows(scope):
+            self.note_forbidden(scope)
+            return self.forbidden
+        self.note_unauthorized(scope)
+        return self.unauthorized
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, call: Call, app: App) -> None:
         """By the application, whatever it does; a prediction is counted once."""
@@ -164,6 +175,13 @@ async def unauthorized(scope: Scope, _: Receive, send: Send) -> None:
     sent = any(name == b"authorization" for name, _ in scope["headers"])
     body = error_body(_WRONG_KEY if sent else _UNAUTHORIZED)
     await send_in_two(send, 401, [*_described(body), (b"www-authenticate", b"Bearer")], body)
+
+
+async def forbidden(scope: Scope, _: Receive, send: Send) -> None:
+    """The answer to a call with a key of another kind, unread."""
+    scope[CALL].reason = "forbidden"
+    body = error_body(_OTHER_KIND)
+    await send_in_two(send, 403, _described(body), body)
 
 
 async def send_in_two(send: Send, status: int, headers: Headers, body: bytes) -> None:

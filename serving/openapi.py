@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from fraud.rows import ID_COLUMN
 from fraud.settings import Settings
+from serving import access
 from serving.contract.contract import Contract
 from serving.contract.models import Error, Label, Prediction, Predictions, batch_of
 from serving.decode import PREDICT_BYTES
@@ -37,6 +38,7 @@ _BODY = frozenset({413, 415})
 _REFUSALS: Mapping[int, tuple[str, str]] = {
     400: ("BadRequest", "Not HTTP/1.1, not JSON, or not valid: `details` names the fields."),
     401: ("Unauthorized", "A key is needed, and none that is known was sent."),
+    403: ("Forbidden", "The key is known, and of another kind than this path needs."),
     408: ("RequestTimeout", "The head of the call took too long to come."),
     413: ("ContentTooLarge", "The body is too large, or has too many transactions."),
     414: ("UriTooLong", "The address is too long."),
@@ -81,7 +83,8 @@ def operations(read: Settings, contract: Contract, example: Mapping[str, Any]) -
 
 
 def _scoring(read: Settings, contract: Contract, example: dict[str, Any]) -> Iterator[Operation]:
-    guarded = _CONNECTION | {503} | ({401} if read.api_keys else set())
+    keyed = ({401} if read.api_keys else set()) | ({403} if read.tells_keys_apart else set())
+    guarded = _CONNECTION | {503} | keyed
     posted = guarded | _BODY
     named, label = {contract.id_name: "tx-0001"}, {ID_COLUMN: "tx-0001", "is_fraud": True}
     yield Operation(
@@ -171,7 +174,8 @@ def _operation(one: Operation, keys: bool) -> dict[str, Any]:
         told["description"] = one.description
     if keys:
         key = _METRICS_KEY if one.path == METRICS else _KEY
-        told["security"] = [{key: []}] if 401 in one.refused else []
+        kinds = [access.KINDS[one.path]] if 403 in one.refused else []
+        told["security"] = [{key: kinds}] if 401 in one.refused else []
     if one.takes is not None:
         content = {"schema": _reference("schemas", one.takes.__name__), "example": one.example}
         told["requestBody"] = {"required": True, "content": {_JSON: content}}

@@ -28,7 +28,7 @@ from serving.connection.door import Door
 from serving.connection.protocol import bounded
 from serving.counts import BuiltinCounts
 from serving.decode import Decoder
-from serving.edge import OPEN, PREDICT, STATIC, App, Edge, NoteRefused, refused, send_in_two, unauthorized
+from serving.edge import OPEN, PREDICT, STATIC, App, Edge, NoteRefused, forbidden, refused, send_in_two, unauthorized
 from serving.few import Few, too_many
 from serving.pages import FEEDBACK, MODEL
 from serving.remembered import Remembered
@@ -142,9 +142,11 @@ class Wiring:
         calls = settings().max_batch_calls
         batches = Few(app, calls, 2 * calls * settings().max_body_bytes)
         self.edge = Edge(app if cors else Remembered(app), known, metrics().observe_call, guards, batches)
+        self.edge.knows = access.known_to(settings())
         access.watch(self.edge, metrics())
         if cors:
             self.edge.unauthorized = CORSMiddleware(unauthorized, **cors)
+            self.edge.forbidden = CORSMiddleware(forbidden, **cors)
             batches.too_many = CORSMiddleware(too_many, **cors)
         self.edge.note_refused = RefusedCalls().note if settings().log_refused else None
         if problem := bento.missing(bento.PROTOCOL):

@@ -9,7 +9,7 @@ def access() -> Row:
     return "Keys", [
         series(
             "Calls without a known key, by path",
-            "Calls per minute that were answered 401, of any path that needs a key. Bad: above the line at 20: "
+            "Calls per minute that were answered 401 or 403, of any path that needs a key. Bad: above the line at 20: "
             "somebody guesses keys, or a caller has lost its key. The service's log names addresses, never keys.",
             "cpm",
             Query("60 * sum by (path) (rate(fraud_unauthorized_total[$window]))", "{{path}}"),

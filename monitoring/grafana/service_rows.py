@@ -125,7 +125,7 @@ def errors() -> Row:
             "Calls not answered, by reason",
             "Prediction calls per second that got no score. internal, timeout, not_ready: the service failed. "
             "overloaded: it shed load. The others are the caller's: malformed, invalid, too_large, not_json, method, "
-            "unauthorized, disconnected.",
+            "unauthorized, forbidden, disconnected.",
             "reqps",
             Query("sum by (reason) (rate(fraud_prediction_errors_total[$window]))", "{{reason}}"),
             stacked=True,

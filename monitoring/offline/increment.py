@@ -20,7 +20,7 @@ from fraud.remote import datasets
 from fraud.rows import unpack
 from fraud.schema import Schema, of_document
 from fraud.tables import kinds
-from monitoring.quality import Period, newest
+from monitoring.storage.judged import Period, newest
 from monitoring.storage.sent import HASH_LENGTH, RowKind
 from monitoring.storage.tables import DECISIONS, DECISIONS_WITH_LABELS, LABELS, ORIGINS, SCHEMAS
 

@@ -14,13 +14,14 @@ from sqlalchemy import Connection, Engine, Table, inspect, text
 
 from monitoring.storage.tables import DECISIONS, LABELS, METADATA, NEEDED, ORIGINS, SCHEMAS
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest of the migrations, said here too: the service looks without alembic, which is slow to import."""
 VERSION_TABLE = "fraud_version"
 """Alembic's own name for it may be in use by somebody else's program."""
 UPGRADE = "run `python -m monitoring database upgrade`"
 
 _BEFORE_MIGRATIONS = frozenset({"predictions", "labels"})
+_FIRST_WITH_DECISIONS = "0002"
 _LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7223090410)"}
 """What keeps two from changing tables at once: checking first is not enough."""
 
@@ -119,7 +120,8 @@ def upgrade(engine: Engine) -> State:
             raise NotReadyError(strange)
         ours = [table for table in (DECISIONS, ORIGINS, SCHEMAS) if table.name in before.tables]
         are_there = bool(ours) and _foreign(connection, ours) is None  # and not noted; what is lost is made below
-        steps = [] if are_there else [*scripts.iterate_revisions("head", before.revision or "base")]
+        lowest = before.revision or (_FIRST_WITH_DECISIONS if are_there else "base")
+        steps = [*scripts.iterate_revisions("head", lowest)]
         with Operations.context(migration):
             for script in reversed(steps):
                 script.module.upgrade()
@@ -159,16 +161,20 @@ def _user(connection: Connection) -> Any:  # noqa: ANN401
 
 
 def _strange_labels(connection: Connection, found: State) -> str | None:
-    """The one name that another program may well have taken before us."""
-    return _foreign(connection, [LABELS]) if LABELS.name in found.tables else None
+    """The one name that another program may well have taken before us. Columns that came later may be missing."""
+    return _foreign(connection, [LABELS], later=False) if LABELS.name in found.tables else None
 
 
-def _foreign(connection: Connection, tables: Iterable[Table] = METADATA.sorted_tables) -> str | None:
-    """Where a table of one of our names is somebody else's."""
+def _foreign(
+    connection: Connection, tables: Iterable[Table] = METADATA.sorted_tables, *, later: bool = True
+) -> str | None:
+    """Where a table of one of our names is somebody else's. ``later``: look also for columns that may be NULL, as all
+    are that a migration adds.
+    """
     there = inspect(connection)
     for table in tables:
         columns = {one["name"]: one for one in there.get_columns(table.name)}
-        missing = sorted({column.name for column in table.columns} - set(columns))
+        missing = sorted({column.name for column in table.columns if later or not column.nullable} - set(columns))
         if missing:
             return (
                 f"the table {table.name} has no column {missing[0]}: it is another program's, or was changed; give "

@@ -76,7 +76,27 @@ LABELS = Table(
     Column("is_fraud", Boolean, nullable=False),
     Column("labelled_at", Float(53), nullable=False),
     Column("source", String(16), nullable=False),
+    Column("key_name", String(64)),  # whose API key wrote it; NULL of a file
 )
+
+SUMS = Table(
+    "fraud_live_sums",
+    METADATA,
+    Column("bucket", BigInteger, primary_key=True, autoincrement=False),  # see monitoring.storage.sums
+    Column("model_version", String(64), primary_key=True),
+    Column("is_fraud", Boolean, primary_key=True),
+    Column("transactions", BigInteger, nullable=False),
+)
+"""How many transactions were scored in a short time that is over. What it holds can be made again."""
+
+STATE = Table(
+    "fraud_live_state",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("due_at", Float(53), nullable=False),  # when it is to be done again
+    Column("document", Text),  # JSON of what was found
+)
+"""What one of all who share the database does for all."""
 
 DECISIONS_WITH_LABELS = DECISIONS.join(ORIGINS, ORIGINS.c.id == DECISIONS.c.origin_id).outerjoin(
     LABELS, LABELS.c.transaction_id == DECISIONS.c.transaction_id
@@ -84,7 +104,15 @@ DECISIONS_WITH_LABELS = DECISIONS.join(ORIGINS, ORIGINS.c.id == DECISIONS.c.orig
 """Predictions, each with its origin, and its label where there is one."""
 
 _ADDED = ("SELECT", "INSERT")
-NEEDED = {DECISIONS: _ADDED, ORIGINS: _ADDED, SCHEMAS: (*_ADDED, "UPDATE"), LABELS: (*_ADDED, "UPDATE")}
+_CHANGED = (*_ADDED, "UPDATE")
+NEEDED = {
+    DECISIONS: _ADDED,
+    ORIGINS: _ADDED,
+    SCHEMAS: _CHANGED,
+    LABELS: _CHANGED,
+    SUMS: (*_ADDED, "DELETE"),
+    STATE: _CHANGED,
+}
 """What the service does with each table."""
 
 

@@ -89,6 +89,11 @@ class Postgres:
         """What ``psql`` prints of one query: values alone."""
         return subprocess.run([*self.psql, sql], capture_output=True, text=True, timeout=20).stdout.strip()
 
+    def run(self, program: str, *arguments: str) -> None:
+        """One of Postgres' own programs, such as ``pg_dump``."""
+        done = subprocess.run([str(self._bin / program), *arguments], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+
     def log(self) -> str:
         return self._process.log()
 

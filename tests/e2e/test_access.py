@@ -3,6 +3,8 @@
 import json
 import re
 import socket
+import sqlite3
+from contextlib import closing
 
 import httpx
 import pytest
@@ -269,3 +271,33 @@ def test_prometheus_scrapes_with_the_key(server, tmp_path):
         wait_until(lambda: prometheus.query('up{job="fraud-detector"} == 1'), seconds=20)
         assert wait_until(lambda: prometheus.query("fraud_keys_required == 1"))
         assert wait_until(lambda: prometheus.query('fraud_unauthorized_total{path="/metrics"} > 0'), seconds=20)
+
+
+def test_each_kind_of_api_key_does_its_own(start, tmp_path):
+    """Who scores writes no label, who labels does not score; each is told so, counted, and a label bears the key."""
+    made = {kind: keys.make() for kind in ("score", "label", "read")}
+    database = tmp_path / "fraud.sqlite"
+    server = start(
+        FRAUD_API_KEYS=",".join(f"{kind}-key[{kind}]:{digest}" for kind, (_, digest) in made.items()),
+        FRAUD_DATABASE_URL=f"sqlite:///{database}",
+    )
+    label = {"transaction_id": "t", "is_fraud": True}
+    calls = {
+        "score": ("POST", "/predict", SAMPLE),
+        "label": ("POST", "/feedback", label),
+        "read": ("GET", "/model", None),
+    }
+    for needed, (method, path, body) in calls.items():
+        for kind, (key, _) in made.items():
+            answer = httpx.request(
+                method, server.url + path, json=body, headers={"Authorization": f"Bearer {key}"}, trust_env=False
+            )
+            assert answer.status_code == (200 if kind == needed else 403), (path, kind)
+            if kind != needed:
+                assert (answer.json().keys(), "another kind" in answer.text) == ({"error", "details"}, True)
+    wait_until(lambda: metric(server, 'fraud_unauthorized_total{path="/feedback"}') == 2)
+    wait_until(lambda: metric(server, 'fraud_prediction_errors_total{reason="forbidden"}') == 2)
+    wait_until(lambda: "calls with a key of another kind: " in server.log())
+    assert "3 keys (good for score 1, label 1, read 1)" in server.log()
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("select transaction_id, key_name from labels").fetchall() == [("t", "label-key")]

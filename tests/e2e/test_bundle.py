@@ -53,8 +53,9 @@ SHIPPED = {
     "record_metrics ticker window workers",
     "monitoring/bins": "__init__ metrics series",
     "monitoring/receiver": "__init__ github webhook",
-    "monitoring/storage": "__init__ address moving origins revisions sent sqlite_engine sqlite_file tables writer",
-    "monitoring/storage/migrations/versions": "0001_as_before 0002_decisions",
+    "monitoring/storage": "__init__ address judged moving origins revisions sent sqlite_engine sqlite_file "
+    "sums tables turns writer",
+    "monitoring/storage/migrations/versions": "0001_as_before 0002_decisions 0003_live",
     "monitoring/verbs": "__init__ database drift labels webhook",
 }
 """By folder, every file; what ends in .py without its ending."""

@@ -72,7 +72,7 @@ def test_an_old_file_is_waited_for_and_its_rows_are_moved(start, tmp_path):
     code, document, error = command(url, "status")
     assert (code, document["predictions_to_move"], words in error) == (1, 4, True)
     code, document, error = command(url, "upgrade")
-    assert (code, document) == (0, {"revision": "0002", "before": None, "moved_predictions": 4}), error
+    assert (code, document) == (0, {"revision": "0003", "before": None, "moved_predictions": 4}), error
     wait_until(lambda: metric(server, "fraud_log_written_total") == 50, seconds=30)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute(HOW_MANY).fetchone() == (54,)
@@ -183,3 +183,80 @@ def test_a_folder_that_cannot_be_made_is_named_at_once(start, tmp_path):
     (tmp_path / "data").unlink()
     wait_until(lambda: metric(server, "fraud_log_written_total") == 5, seconds=30)
     assert (lost(server), metric(server, "fraud_log_unwritable")) == (0, 0)
+
+
+def test_tables_move_on_and_code_is_rolled_back_in_postgres(start, tmp_path):
+    """The version before is waited for, and brought up to date with the rights of who writes; newer are written."""
+    with Postgres(tmp_path) as postgres:
+        postgres.upgrade()
+        postgres.query("CREATE ROLE serving LOGIN PASSWORD 'serving'")
+        for table, rights in {"fraud_version": "SELECT", "fraud_decisions": "SELECT, INSERT"}.items():
+            postgres.query(f"GRANT {rights} ON {table} TO serving")
+        postgres.query("GRANT SELECT, INSERT ON fraud_origins TO serving")
+        postgres.query("GRANT SELECT, INSERT, UPDATE ON fraud_schemas, labels TO serving")
+        for statement in (
+            "DROP TABLE fraud_live_sums, fraud_live_state",
+            "ALTER TABLE labels DROP COLUMN key_name",
+            "UPDATE fraud_version SET version_num = '0002'",
+        ):
+            postgres.query(statement)
+        server = start(FRAUD_DATABASE_URL=f"postgresql://serving:serving@{postgres.url.partition('@')[2]}")
+        predict(server, 10)
+        wait_until(lambda: "older version (0002)" in server.log(), seconds=30)
+        postgres.upgrade()
+        wait_until(lambda: postgres.query(HOW_MANY) == "10", seconds=40)
+        postgres.query("UPDATE fraud_version SET version_num = '0004'")
+        for table in ("fraud_decisions", "fraud_origins", "fraud_schemas", "labels"):
+            postgres.query(f"ALTER TABLE {table} ADD COLUMN to_come INTEGER")
+        newer = start(FRAUD_DATABASE_URL=postgres.url)
+        predict(newer, 10, name="n")
+        wait_until(lambda: postgres.query(HOW_MANY) == "20", seconds=30)
+        assert (lost(server), lost(newer)) == (0, 0)
+
+
+def test_yesterdays_backup_of_postgres_is_gone_on_from(start, tmp_path):
+    """Made and restored as the documents say, while the service runs: calls are answered and kept."""
+    with Postgres(tmp_path) as postgres:
+        postgres.upgrade()
+        server = start(FRAUD_DATABASE_URL=postgres.url)
+        predict(server, 30, name="yesterday")
+        wait_until(lambda: postgres.query(HOW_MANY) == "30", seconds=30)
+        backup = str(tmp_path / "fraud.dump")
+        postgres.run("pg_dump", "--format=custom", f"--file={backup}", f"--dbname={postgres.url}")
+        predict(server, 30, name="today")
+        wait_until(lambda: postgres.query(HOW_MANY) == "60", seconds=30)
+        restore = ("--clean", "--if-exists", "--single-transaction", f"--dbname={postgres.url}")
+        postgres.run("pg_restore", *restore, backup)
+        assert postgres.query(HOW_MANY) == "30"
+        predict(server, 30, name="after")
+        wait_until(lambda: postgres.query(HOW_MANY) == "60", seconds=40)
+        assert postgres.query("select count(distinct id) from fraud_decisions") == "60"
+        assert (lost(server), command(postgres.url, "status")[0]) == (0, 0)
+
+
+def test_a_copy_of_the_file_is_whole_though_the_service_writes(start, tmp_path):
+    """By SQLite's own backup; moved in the place of the file it is gone on from."""
+    path, copy = tmp_path / "fraud.sqlite", tmp_path / "copy.sqlite"
+    server = start(FRAUD_DATABASE_URL=f"sqlite:///{path}")
+    predict(server, 100, name="before")
+    wait_until(lambda: metric(server, "fraud_log_written_total") == 100)
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(predict, server, 200, "meanwhile")
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        writing.result()
+    wait_until(lambda: metric(server, "fraud_log_written_total") == 300)
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
+        [held] = connection.execute(HOW_MANY).fetchone()
+        assert 100 <= held <= 300
+    copy.replace(path)
+    wait_until(lambda: metric(server, "fraud_log_reopened_total") == 1)
+    predict(server, 20, name="after")
+
+    def kept():
+        with closing(sqlite3.connect(path)) as connection:
+            return connection.execute(HOW_MANY).fetchone()
+
+    wait_until(lambda: kept() == (held + 20,))
+    assert lost(server) == 0

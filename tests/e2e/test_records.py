@@ -13,10 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import httpx
-import numpy as np
 import pytest
 
 from fraud import keys
+from fraud.features import transform
+from fraud.rows import unpack
+from fraud.schema import default
+from monitoring.storage.sent import RowKind
 from tests.components import Postgres, free_port, wait_until
 from tests.e2e.conftest import REPOSITORY, run, serve_command
 from tests.ulb import COLUMNS
@@ -117,7 +120,7 @@ def test_each_key_opens_every_door(server, key):
 
 
 def test_every_answer_is_in_the_log_as_it_was_given(client, database):
-    """Both endpoints, with ids and without: score, decision, version, amount and the exact inputs."""
+    """Both endpoints, with ids and without: score, decision, version, amount, the exact inputs and the features."""
     given = transactions(60)
     for number, row in enumerate(given[:30]):
         row["transaction_id"] = f"log-{number}"
@@ -134,7 +137,9 @@ def test_every_answer_is_in_the_log_as_it_was_given(client, database):
             answer["fraud_probability"], answer["is_fraud"], answer["model_version"],
         )  # fmt: skip
         assert amount == row["Amount"]
-        assert np.frombuffer(blob, "<f8").tolist() == [row[name] for name in COLUMNS]
+        numbers, features, _ = RowKind(default()).read(blob)
+        assert unpack([numbers]).tolist() == [[row[name] for name in COLUMNS]]
+        assert features == transform(unpack([numbers])).astype("<f4").tobytes()
 
 
 def test_refused_calls_are_not_in_the_log(client, database):

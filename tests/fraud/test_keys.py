@@ -2,10 +2,13 @@
 
 import base64
 import hashlib
+import json
 
 import pytest
 
-from fraud import keys
+from fraud import __main__ as program
+from fraud import command, keys
+from fraud.errors import SettingsError
 from fraud.keys import Guard
 from fraud.settings import Settings
 
@@ -141,3 +144,48 @@ def test_what_is_no_list_of_keys_is_refused_and_not_shown(text, expected):
     with pytest.raises(ValueError, match=expected) as caught:
         keys.named(text)
     assert not any(part in str(caught.value) for part in (DIGEST, OTHER_DIGEST, KEY, "shop"))
+
+
+@pytest.mark.parametrize(
+    ("written", "kinds"),
+    [
+        ("a", keys.KINDS),
+        ("a[label]", ["label"]),
+        ("a[score+read]", ["score", "read"]),
+        ("a[ read + score ]", ["score", "read"]),
+    ],
+)
+def test_a_key_is_good_for_the_kinds_that_stand_beside_its_name(written, kinds):
+    """For everything where none does."""
+    assert keys.listed(f"{written}:{DIGEST}") == {bytes.fromhex(DIGEST): keys.Key("a", frozenset(kinds))}
+
+
+@pytest.mark.parametrize("kinds", [[], ["label"], ["score", "read"]])
+def test_what_is_printed_for_a_key_is_read_as_it_was_meant(kinds):
+    """By the service, from its setting."""
+    [key] = keys.listed(keys.entry("a", kinds, DIGEST)).values()
+    assert key == keys.Key("a", frozenset(kinds or keys.KINDS))
+
+
+@pytest.mark.parametrize(
+    "written", ["a[]", "a[labels]", "a[metrics]", "a[label+]", "[label]", "a[label]b", "a[label,read]"]
+)
+def test_another_kind_is_refused(written):
+    """A slip must not make a key that opens everything."""
+    with pytest.raises(ValueError, match="score, label or read"):
+        keys.listed(f"{written}:{DIGEST}")
+
+
+def test_a_key_for_metrics_has_no_kind():
+    """It opens one path."""
+    with pytest.raises(SettingsError, match=r"FRAUD_METRICS_KEYS.*without a kind"):
+        Settings.from_env({"FRAUD_METRICS_KEYS": f"a[read]:{DIGEST}"})
+
+
+def test_the_command_prints_the_setting_with_the_kinds(capsys):
+    """And asks for a name, for a kind stands beside one."""
+    assert command.main(program.parser(), ["key", "--name", "cases", "--kind", "label", "--kind", "read"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["setting"] == f"cases[label+read]:{printed['sha256']}"
+    with pytest.raises(SystemExit):
+        command.main(program.parser(), ["key", "--kind", "label"])

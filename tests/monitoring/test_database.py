@@ -3,10 +3,11 @@
 import threading
 
 import pytest
-from sqlalchemy import exc, inspect
+from sqlalchemy import exc, inspect, select
 
 from fraud.errors import SettingsError
 from monitoring import database, quality
+from monitoring.storage.tables import LABELS
 from tests.monitoring.conftest import NOW
 
 
@@ -28,7 +29,8 @@ def test_many_workers_may_make_the_tables_at_once(tmp_path):
         [thread.start() for thread in threads]
         [thread.join() for thread in threads]
         assert inspect(engines[0]).get_table_names() == [
-            *("fraud_decisions", "fraud_origins", "fraud_schemas", "fraud_version", "labels"),
+            *("fraud_decisions", "fraud_live_state", "fraud_live_sums", "fraud_origins", "fraud_schemas"),
+            *("fraud_version", "labels"),
         ]
         [engine.dispose() for engine in engines]
     assert failures == []
@@ -55,3 +57,14 @@ def test_the_newest_prediction_is_the_one_scored_last(engine, predict):
     database.put_labels(engine, [("a", True)], "import", NOW)
     judged = quality.measure(engine, now=NOW, delay_days=7, window_days=30)
     assert [one.model_version for one in judged] == ["new"]
+
+
+def test_whose_key_wrote_a_label_is_kept(engine):
+    """With the label: of one that came by file later, nobody's."""
+    database.put_labels(engine, [("a", True), ("b", True)], "feedback", NOW, "cases")
+    database.put_labels(engine, [("b", False)], "import", NOW)
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(LABELS.c.transaction_id, LABELS.c.source, LABELS.c.key_name).order_by("transaction_id")
+        )
+        assert rows.all() == [("a", "feedback", "cases"), ("b", "import", None)]

@@ -244,6 +244,7 @@ def test_the_report_judges_what_is_old_enough(call, engine, predict, scored, tmp
     assert model["precision"]["value"] == 0.5
     assert model["precision"]["low"] < 0.5 < model["precision"]["high"]
     assert result["counts"] == {"predictions": 12, "too_young": 1, "without_id": 1, "labels": 5}
+    assert result["labels_from"] == [{"source": "import", "key_name": None, "labels": 5}]
     assert "v1: precision 0.500 [0.150, 0.850]" in err
 
 

@@ -50,6 +50,27 @@ def test_a_call_has_the_name_of_its_key():
     assert guards[METRICS](headers(READER)) == READER_DIGEST[:8]
 
 
+KINDS = {"score": {"/predict", "/predict_batch"}, "label": {"/feedback"}, "read": {"/model"}}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_key_of_a_kind_opens_the_paths_of_that_kind(kind):
+    """None that is not named, either: a method that is added needs a key that is good for everything."""
+    settings = Settings(api_keys=f"all:{DIGEST},some[{kind}]:{READER_DIGEST}")
+    guards = access.guards(settings, KNOWN)
+    assert {path for path, guard in guards.items() if guard(headers(READER))} == KINDS[kind]
+    assert {path for path, guard in guards.items() if guard(headers(KEY))} == CLOSED
+    knows = access.known_to(settings)
+    known = {path: knows({"path": path, "headers": headers(READER)}) for path in CLOSED | {METRICS}}
+    assert known == {**dict.fromkeys(CLOSED, "some"), METRICS: None}
+
+
+def test_the_start_says_how_many_keys_are_good_for_what():
+    """Where they are told apart."""
+    said = access.introduction(Settings(api_keys=f"all:{DIGEST},some[label+read]:{READER_DIGEST}"))
+    assert said == "2 keys (good for score 1, label 2, read 2); metrics open"
+
+
 def test_metrics_keys_alone_close_the_metrics_alone():
     """Who scores needs none."""
     assert set(access.guards(Settings(metrics_keys=READER_DIGEST), KNOWN)) == {METRICS}

@@ -402,3 +402,21 @@ def test_a_call_without_a_key_bears_no_name(said):
     driven = Driven(answering(start(200), body(b"OK")), "/predict", guard=lambda _: said)
     assert driven.sent[0]["status"] == 401
     assert KEY not in driven.scope
+
+
+def test_a_key_of_another_kind_is_told_so():
+    """403 in our one shape, counted once by its reason, and noted apart from calls without a key."""
+    sent, observed, noted = [], [], []
+
+    async def send(message):
+        sent.append(message)
+
+    edge = Edge(answering(), KNOWN, lambda _, reason: observed.append(reason), {"/predict": lambda _: None})
+    edge.knows = lambda _: "cases"
+    edge.note_forbidden = lambda scope: noted.append(scope["path"])
+    edge.note_unauthorized = lambda _: noted.append("unauthorized")
+    scope = {"type": "http", "path": "/predict", "raw_path": b"/predict", "method": "POST", "headers": []}
+    asyncio.run(edge(scope, None, send))
+    assert (sent[0]["status"], observed, noted) == (403, ["forbidden"], ["/predict"])
+    answer = json.loads(sent[1]["body"])
+    assert (answer["error"].startswith("this key is of another kind"), answer["details"]) == (True, [])

@@ -141,3 +141,17 @@ def test_the_bundle_describes_itself_likewise(document):
     """In three lines, which stand in bentofile.yaml too."""
     assert yaml.safe_load((ROOT / "bentofile.yaml").read_text())["description"] == document["info"]["description"]
     assert len(document["info"]["description"].splitlines()) == 3
+
+
+def test_kinds_of_keys_are_told_where_there_are_some():
+    """Which kind an operation needs, and 403 where a key may be of another; without kinds neither."""
+    told = Settings(api_keys=f"a[label]:{'a' * 64},b:{'b' * 64}", database_url="sqlite:////tmp/labels.sqlite")
+    asked = {
+        path: (operation["security"], "403" in operation["responses"])
+        for path, operations in openapi.document(told, CONTRACT, EXAMPLE)["paths"].items()
+        for operation in operations.values()
+    }
+    needed = {"/predict": "score", "/predict_batch": "score", "/feedback": "label", "/model": "read"}
+    assert asked == {path: ([{"key": [needed[path]]}], True) if path in needed else ([], False) for path in asked}
+    plain = openapi.document(GUARDED, CONTRACT, EXAMPLE)
+    assert not [one for path in plain["paths"].values() for one in path.values() if "403" in one["responses"]]

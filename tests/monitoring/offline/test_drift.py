@@ -259,12 +259,9 @@ def test_the_prometheus_rules_have_the_same_numbers():
     for window, minimum in (("1h", drift.MINIMUM_ROWS_1H), ("1d", drift.MINIMUM_ROWS_1D)):
         assert re.findall(r">= (\d+)", indices[window]) == [str(minimum)]
         assert {float(floor) for floor in re.findall(r"\b\de-\d\b", indices[window])} == {FLOOR}
-    asked = re.findall(r"expr: (.*fraud:feature_psi:.*) > ([\d.]+)$", alerts, re.MULTILINE)
-    limits = [(*one, limit) for words, limit in asked for one in re.findall(r'(1[hd])\{feature(!?=)"score"\}', words)]
-    expected = {
-        ("1h", "="): drift.THRESHOLD_SCORE_1H,
-        ("1d", "="): drift.THRESHOLD_SCORE,
-        ("1d", "!="): drift.THRESHOLD_FEATURE,
-    }
+    limits = re.findall(
+        r'expr: \(?fraud:feature_psi:(?:whole)?(1[hd])\{feature(!?=)"score"\}.* > ([\d.]+)$', alerts, re.M
+    )
+    expected = {("1h", "="): drift.THRESHOLD_SCORE_1H, ("1d", "!="): drift.THRESHOLD_FEATURE}
     assert {limit[:2] for limit in limits} == set(expected)
     assert all(expected[window, matcher] == float(limit) for window, matcher, limit in limits)

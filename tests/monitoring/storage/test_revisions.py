@@ -14,11 +14,11 @@ from sqlalchemy import inspect
 from fraud import command
 from fraud.schema import default
 from monitoring import __main__ as program
-from monitoring import database
+from monitoring import database, quality
 from monitoring.storage import moving, origins, revisions
 from monitoring.storage.revisions import NotReadyError
 from monitoring.storage.tables import DECISIONS, METADATA, ORIGINS, SCHEMAS, Origin
-from tests.monitoring.records import HASH, features, scored
+from tests.monitoring.records import HASH, NOW, features, scored
 from tests.monitoring.records import ORIGINS as RECORDED
 
 OLDEST = """
@@ -286,9 +286,9 @@ def test_the_command_makes_what_is_missing_and_looks_without_touching(tmp_path, 
         code = command.main(program.parser(), ["database", verb])
         return code, json.loads(capsys.readouterr().out)
 
-    assert call("status") == (0, {"revision": None, "newest": "0002", "problem": None, "predictions_to_move": 0})
+    assert call("status") == (0, {"revision": None, "newest": "0003", "problem": None, "predictions_to_move": 0})
     assert not path.parent.exists()
-    assert call("upgrade") == (0, {"revision": "0002", "before": None, "moved_predictions": 0})
+    assert call("upgrade") == (0, {"revision": "0003", "before": None, "moved_predictions": 0})
     assert call("status")[1]["problem"] is None
 
 
@@ -305,3 +305,51 @@ def test_status_says_whose_the_folder_or_the_file_is(tmp_path, monkeypatch, caps
     problem = json.loads(capsys.readouterr().out)["problem"]
     assert problem.startswith(f"{locked} belongs to user ")
     assert path.exists() == there
+
+
+def at_0002(path):
+    """A SQLite file as the code before the last migration left it, with a row and a label."""
+    engine = database.connect(f"sqlite:///{path}")
+    revisions.upgrade(engine)
+    database.insert(engine, [scored("a")], RECORDED, {HASH: default()})
+    with engine.begin() as connection:
+        for table in ("fraud_live_sums", "fraud_live_state"):
+            connection.exec_driver_sql(f"DROP TABLE {table}")
+        connection.exec_driver_sql("ALTER TABLE labels DROP COLUMN key_name")
+        connection.exec_driver_sql("INSERT INTO labels VALUES ('a', 1, 5.0, 'import')")
+        connection.exec_driver_sql("UPDATE fraud_version SET version_num = '0002'")
+    return engine
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_tables_of_the_version_before_are_waited_for_and_brought_up_to_date(path, noted):
+    """What they hold stays; also where nobody knows any more which version they are of."""
+    engine = at_0002(path)
+    with pytest.raises(NotReadyError, match=r"older version \(0002\): run `python -m monitoring database upgrade`"):
+        database.prepare(engine)
+    if not noted:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM fraud_version")
+    revisions.upgrade(engine)
+    database.prepare(engine)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT * FROM labels").all() == [("a", 1, 5.0, "import", None)]
+        context = MigrationContext.configure(connection, opts={"version_table": revisions.VERSION_TABLE})
+        assert compare_metadata(context, METADATA) == []
+    assert kept(engine, DECISIONS.c.transaction_id) == [("a",)]
+    engine.dispose()
+
+
+def test_every_table_may_have_more_than_this_code_knows(engine):
+    """Code is rolled back by a version: predictions, labels and live quality go on."""
+    revisions.upgrade(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE fraud_version SET version_num = '0004'")
+        for table in METADATA.tables:
+            connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN to_come INTEGER")
+        connection.exec_driver_sql("CREATE TABLE fraud_to_come (id INTEGER)")
+    database.prepare(engine)
+    database.insert(engine, [scored("a")], RECORDED, {HASH: default()})
+    database.put_labels(engine, [("a", True)], "feedback", NOW, "cases")
+    [one] = quality.measure(engine, now=NOW, delay_days=7, window_days=30)
+    assert (one.outcomes["false_negative"], one.labelled) == (1, 1)

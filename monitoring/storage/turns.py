@@ -1,0 +1,43 @@
+"""Who of all that share a database does what need be done once for all, and what was found by it."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, select, update
+
+from monitoring.storage import origins
+from monitoring.storage.tables import STATE
+
+
+@dataclass(frozen=True)
+class Turn:
+    """``is_mine``: whether this caller is to do it. ``found``: what was found the last time, None before the first."""
+
+    is_mine: bool
+    found: str | None
+
+
+def take(engine: Engine, name: str, now: float, lease_seconds: float) -> Turn:
+    """Whose turn it is to do ``name``. Who takes it and dies leaves it to another after ``lease_seconds``.
+
+    Raises what the database says.
+    """
+    with engine.begin() as connection:
+        row = connection.execute(select(STATE.c.due_at, STATE.c.document).where(STATE.c.name == name)).first()
+        if row is None:
+            added = origins.dialect(connection).insert(STATE).values(name=name, due_at=now + lease_seconds)
+            return Turn(connection.execute(added.on_conflict_do_nothing()).rowcount == 1, None)
+        if row.due_at > now:
+            return Turn(False, row.document)
+        ours = (STATE.c.name == name) & (STATE.c.due_at == row.due_at)
+        taken = connection.execute(update(STATE).where(ours).values(due_at=now + lease_seconds))
+        return Turn(taken.rowcount == 1, row.document)
+
+
+def done(engine: Engine, name: str, due_at: float, found: str | None = None) -> None:
+    """Let it be done again from ``due_at`` on. ``found``: what all are told until then; as before where there is none.
+
+    Raises what the database says.
+    """
+    values = {"due_at": due_at, **({} if found is None else {"document": found})}
+    with engine.begin() as connection:
+        connection.execute(update(STATE).where(STATE.c.name == name).values(values))
