@@ -14,17 +14,13 @@ from fraud.errors import SettingsError
 from fraud.inputs.keys import KeyHasher
 
 PREFIX = "FRAUD_"
+BARE = ("RETRAIN_APPROVAL",)
+"""Also taken without it, as the variables of a repository are called: who sets it so means it."""
 MODEL_NAME = "fraud_detector"
 DATABASE_URL_FORM = "sqlite:////folder/fraud.sqlite or postgresql://user@host/name"
 INDEX_VARIABLES = (
-    "PIP_INDEX_URL",
-    "PIP_EXTRA_INDEX_URL",
-    "PIP_TRUSTED_HOST",
-    "UV_DEFAULT_INDEX",
-    "UV_INDEX_URL",
-    "UV_INDEX",
-    "UV_EXTRA_INDEX_URL",
-    "UV_INSECURE_HOST",
+    *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX"),
+    *("UV_EXTRA_INDEX_URL", "UV_INSECURE_HOST"),
 )
 """Where pip and uv take packages from; a build of the image may be told as arguments of these names."""
 CERTIFICATE_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
@@ -208,12 +204,14 @@ class Settings(BaseModel):
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """Read the settings from ``environ`` (the process environment by default).
 
-        White space around a value is none of it, and an empty value means the default. A secret may stand in a file.
+        White space around a value is none of it, and an empty value means the default. A secret may stand in a file,
+        and a setting of BARE without the prefix.
         What Kubernetes makes of a Service whose name begins with ``fraud`` is not ours. Raises SettingsError for an
         unknown name or a bad value.
         """
         source = os.environ if environ is None else environ
-        given = {name: value.strip() for name, value in source.items() if name.startswith(PREFIX)}
+        given = {PREFIX + name: source[name].strip() for name in BARE if source.get(name, "").strip()}
+        given |= {name: value.strip() for name, value in source.items() if name.startswith(PREFIX)}
         foreign = of_services(given) - set(cls.env_names())
         ours = {name: value for name, value in given.items() if value and name not in foreign}
         variables = secret_files.read(ours, SECRETS)

@@ -154,7 +154,8 @@ def get(tag: str) -> "bentoml.Model":
     except NotFound:
         raise ModelError(f"the model store has no {tag}; {_holdings()}") from None
     except Exception as error:  # noqa: BLE001 - whatever makes BentoML stumble over its own file
-        if isinstance(error, ValueError) or "versions found" in str(error):  # several, of what was begun to be named
+        odd = isinstance(error, ValueError) and not isinstance(error, UnicodeError)
+        if odd or "versions found" in str(error):  # several, of what was begun to be named
             raise ModelError(f"{tag}: not a model tag ({error}); expected {MODEL_NAME}:VERSION") from None
         raise ModelError.not_whole(error) from None
 

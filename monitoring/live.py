@@ -24,8 +24,8 @@ LOG = logging.getLogger("bentoml.fraud")
 EVERY_SECONDS = 60.0
 MOST_SHARE = 0.1
 """Of the time, that the question may take: where it takes long, it is asked more seldom."""
-LEASE = "fraud_live.lock"
-LEASE_SECONDS = 300.0
+PUBLISHER_LOCK = "fraud_live.lock"
+TURN_SECONDS = 300.0
 """After which another asks in place of one that did not come to its end."""
 
 
@@ -84,7 +84,7 @@ class QualityPublisher:
         settings, engine = self._settings, self._engine
         delay, window = settings.label_delay_days, settings.live_window_days
         name = f"quality {delay:g} {window:g} {settings.unlabelled}"
-        turn = turns.take(engine, name, time.time(), LEASE_SECONDS)
+        turn = turns.take(engine, name, time.time(), TURN_SECONDS)
         if not turn.is_mine:
             return None if turn.found is None else [quality.ModelQuality.of(*one) for one in json.loads(turn.found)]
         began = time.monotonic()
@@ -96,7 +96,7 @@ class QualityPublisher:
             with suppress(*database.AWAY):
                 turns.done(engine, name, time.time())
             raise
-        pause = max(self._pause_seconds, (time.monotonic() - began) / MOST_SHARE)
+        pause = min(max(self._pause_seconds, (time.monotonic() - began) / MOST_SHARE), turns.MOST_AHEAD_SECONDS / 2)
         counts = json.dumps([(one.model_version, one.outcomes, one.labelled) for one in found])
         turns.done(engine, name, time.time() + pause, counts)
         return found
@@ -107,7 +107,7 @@ class QualityPublisher:
         if folder is None or self._lease is not None:
             return True
         try:
-            file = (folder / LEASE).open("a")
+            file = (folder / PUBLISHER_LOCK).open("a")
         except OSError:  # the folder went: ask again the next time
             return False
         try:

@@ -243,6 +243,6 @@ def _version_files() -> Iterator[tuple[Path, int, str]]:
 
 def _alive(pid: int) -> bool:
     try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+        return pid != 0 and bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)  # 0 is the system's on some
     except psutil.NoSuchProcess:
         return False

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -31,27 +31,39 @@ _BEAT = struct.Struct("<d?")
 
 
 @contextmanager
-def held(alone: bool = False) -> Iterator[None]:
-    """While the metrics' files are read together, or, ``alone``, while some become one: none is counted twice."""
+def held(alone: bool = False) -> Iterator[bool]:
+    """While the metrics' files are read together, or, ``alone``, while some become one: none is counted twice.
+
+    Whether it can be, at once: a worker that stands still may hold them, and nobody waits for it on an event loop, or
+    before what is counted each second.
+    """
     place = multiprocess.folder()
     with (place / _LOCK_FILE).open("a") if place and place.is_dir() else nullcontext() as file:
-        if file:
-            fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        yield
+        yield file is None or _locked(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+
+
+def _locked(file: IO[str], mode: int) -> bool:
+    try:
+        fcntl.flock(file, mode | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def merge_ended() -> None:
     """Keep what workers that are gone have counted in one file of a kind: their files would pile up.
 
-    Where the worker that does it is killed just before the last step, these counts are there twice from then on.
+    Where they are read just now it is done the next time. Where the worker that does it is killed just before the last
+    step, these counts are there twice from then on.
     """
-    if any(len(paths) > 1 for paths in multiprocess.ended_files().values()):
-        with held(alone=True):
-            for into, paths in multiprocess.ended_files().items():
-                if len(paths) > 1:
-                    multiprocess.merge(paths, into)
-                    for path in set(paths) - {into}:
-                        path.unlink()
+    if all(len(paths) < 2 for paths in multiprocess.ended_files().values()):
+        return
+    with held(alone=True) as is_held:
+        for into, paths in multiprocess.ended_files().items() if is_held else ():
+            if len(paths) > 1:
+                multiprocess.merge(paths, into)
+                for path in set(paths) - {into}:
+                    path.unlink()
 
 
 class Beat(NamedTuple):

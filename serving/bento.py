@@ -6,6 +6,7 @@ in its place (``serving.process`` says which and why in the log).
 ``tests/serving/test_bento.py`` names what an upgrade changed.
 """
 
+import asyncio
 import logging
 import os
 from asyncio import Event, Transport
@@ -113,6 +114,8 @@ LAST_SECONDS = 10.0
 """How long a worker that was told twice to end may take: it still writes the prediction log, for up to 5
 seconds, and sends spans, for up to 3."""
 
+_HOLD_TRIES, _HOLD_SECONDS = 100, 0.01
+"""How often, and how seldom, a scrape asks for the files of metrics while workers put some of them together."""
 _NO_REVIVAL = "BENTOML_CONTAINERIZED"  # bentoml.serving.running_inside_container asks for it and nothing else does
 
 
@@ -197,9 +200,13 @@ def _application_class(hooks: Hooks) -> Any:  # noqa: ANN401
         async def metrics(self, request: Request) -> Response:
             if lost():  # what others still have would pass for all there is
                 return hooks.refused(request, refuse.metrics_gone())
-            with held():
-                response: Response = await super().metrics(request)
-            return response
+            for _ in range(_HOLD_TRIES):
+                with held() as is_held:
+                    if is_held:
+                        response: Response = await super().metrics(request)
+                        return response
+                await asyncio.sleep(_HOLD_SECONDS)
+            return hooks.refused(request, refuse.metrics_held())
 
         @property
         def middlewares(self) -> list[Middleware]:

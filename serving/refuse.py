@@ -97,6 +97,12 @@ def metrics_gone() -> RefusedError:
     return RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", words)
 
 
+def metrics_held() -> RefusedError:
+    """The files with the metrics are being put together by a worker that does not go on."""
+    words = "the metrics are held by a worker that stands still; it is replaced soon, ask again"
+    return RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", words)
+
+
 def takes_no_labels() -> RefusedError:
     """There is no ``/feedback`` with these settings."""
     words = "this service takes no labels: it does where both FRAUD_DATABASE_URL and FRAUD_API_KEYS are set"
@@ -105,7 +111,7 @@ def takes_no_labels() -> RefusedError:
 
 def no_database() -> RefusedError:
     """A label cannot be kept."""
-    words = "the database cannot be reached; the label was not kept, send it again"
+    words = "the database does not take labels now (the log says why); this one was not kept, send it again"
     return RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", words)
 
 

@@ -5,7 +5,6 @@ an immutable object under ``history/``. The event is written first and the point
 chain does not reach was a lost race, and nobody reads it.
 """
 
-import re
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,9 +19,6 @@ from fraud.remote.actor import actor
 
 FILE = "champion.json"
 _RESTORE = "put the newest object of history/ in its place, as docs/recovery.md says"
-
-_SUCCESSION = re.compile(r"/history/(?!0*1-)\d+-")
-"""An event that had one before it; the first of all may be one whose pointer was never written."""
 
 Document = TypeVar("Document", bound=BaseModel)
 VerdictWord = Literal["passed", "refused", "none"]
@@ -69,7 +65,9 @@ class Pointer:
         uri = s3.join(self.uri, FILE)
         stored = s3.get(uri)
         if stored is None:
-            if any(_SUCCESSION.search(key) for key in s3.keys(s3.join(self.uri, "history", ""))):
+            folder = s3.join(self.uri, "history", "")
+            events = [_generation(key.removeprefix(folder)) for key in s3.keys(folder)]
+            if max(events, default=0) > 1:  # the pointer of the first may never have been written
                 raise DamagedError(f"{uri}: is gone, though there was a champion; {_RESTORE}")
             return None
         return parse_document(Champion, stored[0], uri, _RESTORE), stored[1]

@@ -33,21 +33,33 @@ def require(uri: str) -> None:
 def find_problem(uri: str, remove: Callable[[str], None] | None = None) -> str | None:
     """None where of several conditional writes at once one wins, else what happened. Raises RegistryError.
 
-    ``remove`` deletes the object that is raced for.
+    ``remove`` deletes the objects that are raced for.
     """
+    for _ in range(2):  # an answer that is lost is asked for again, and meets its own write: nobody wins
+        header, won = _winners(uri, remove or _delete)
+        if isinstance(won, str):
+            return won
+        if won:
+            break
+    return None if won == 1 else f"{header}: {won} of {WRITERS} writers at once won, expected 1"
+
+
+def _winners(uri: str, remove: Callable[[str], None]) -> tuple[str, int | str]:
+    """How many won, by the first header by which it was not one, or by the last; or what the server lacks."""
     probe = s3.join(uri, f"{PROBE}{uuid4().hex[:12]}")
     try:
-        return _race(probe, "If-None-Match", new=True) or _race(probe, "If-Match", replacing=_etag(probe))
+        if (won := _race(probe, new=True)) != 1:
+            return "If-None-Match", won
+        return "If-Match", _race(probe, replacing=_etag(probe))
     except UnsupportedError as error:
-        return str(error)
+        return "", str(error)
     finally:
-        (remove or _delete)(probe)
+        remove(probe)
 
 
-def _race(probe: str, header: str, **condition: Any) -> str | None:  # noqa: ANN401 - as s3.put takes it
+def _race(probe: str, **condition: Any) -> int:  # noqa: ANN401 - as s3.put takes it
     with ThreadPoolExecutor(WRITERS) as pool:
-        won = sum(pool.map(lambda _: _wins(probe, condition), range(WRITERS)))
-    return None if won == 1 else f"{header}: {won} of {WRITERS} writers at once won, expected 1"
+        return sum(pool.map(lambda _: _wins(probe, condition), range(WRITERS)))
 
 
 def _wins(probe: str, condition: dict[str, Any]) -> bool:

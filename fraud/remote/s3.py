@@ -204,7 +204,7 @@ def stated(uri: str) -> Iterator[None]:
         ) from None
     except (ClientError, BotoCoreError, Boto3Error, ValueError) as error:
         # ValueError: boto3's word for a malformed endpoint. An upload's failure is wrapped in another of its words.
-        answer = error.__context__ if isinstance(error.__context__, ClientError) else error
+        answer = error if isinstance(error, ClientError) else error.__context__
         if isinstance(answer, ClientError):
             raise _refused(uri, answer) from None
         raise RegistryError(f"{uri}: {error}") from None

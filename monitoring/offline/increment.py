@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Engine, Select, func, or_, select, update
+from sqlalchemy import Engine, Select, false, func, or_, select, update
 
 from fraud.atomic import replacing
 from fraud.errors import DataError
@@ -202,6 +202,12 @@ def push(increment: Increment, uri: str, hasher: KeyHasher | None = None) -> dic
         path = Path(folder) / f"labels-{stamp}.parquet"
         write(increment, path)
         return datasets.push(uri, path, increment.schema, datasets.NEW + path.name, hasher)
+
+
+def check_may_mark(engine: Engine) -> None:
+    """Raise what the database says where rows cannot be marked: what was written then would be written again."""
+    with engine.begin() as connection:
+        connection.execute(update(DECISIONS).where(false()).values(exported_at=0.0))
 
 
 def mark(engine: Engine, increment: Increment) -> None:

@@ -43,6 +43,7 @@ REST_SECONDS = 0.15
 """Between two of these: who waits for a SQLite file looks for it each tenth of a second."""
 SLACK_SECONDS = 300.0
 """Numbers are given in another order than rows become visible: those of so long are looked at again."""
+_DROPPED_AT_ONCE = 500
 _MARKS = "sums"
 _NO_VERSION = ""
 
@@ -52,8 +53,9 @@ def bring_up_to_date(engine: Engine, period: Period, now: float) -> Period:
 
     Raises what the database says.
     """
-    with _locked(engine) as connection:
-        _drop_changed(connection)
+    while not _drop_changed(engine):
+        pass
+    with engine.connect() as connection:
         first_row = connection.scalar(select(func.min(DECISIONS.c.scored_at)))
     start = max(period.start, -math.inf if first_row is None else first_row - BUCKET_SECONDS)
     settled = min(period.end, min(now, time.time()) - SETTLED_SECONDS)
@@ -69,6 +71,13 @@ def covered(period: Period) -> ColumnElement[bool]:
     """Condition on sums: of ``period``, of whole buckets."""
     buckets = SUMS.c.bucket >= _bucket_of(period.start), SUMS.c.bucket < _bucket_of(period.end)
     return buckets[0] & buckets[1] & (SUMS.c.model_version != _NO_VERSION)
+
+
+def is_whole(connection: Connection, period: Period) -> bool:
+    """Whether all of ``period``, of whole buckets, is still summed: another asker may have dropped some meanwhile."""
+    first, end = _bucket_of(period.start), _bucket_of(period.end)
+    summed = (SUMS.c.model_version == _NO_VERSION) & (SUMS.c.bucket >= first) & (SUMS.c.bucket < end)
+    return connection.scalar(select(func.count()).where(summed)) == end - first
 
 
 @contextmanager
@@ -94,19 +103,42 @@ def _locked(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def _drop_changed(connection: Connection) -> None:
-    """Drop the sums that rows have changed which came since the last time."""
-    marks, last = _marks(connection), _last(connection)
-    if marks is None or last < marks["done"]:  # never summed, or an older state was brought back
-        connection.execute(delete(SUMS))
-        _mark(connection, last, last)
-        return
+def _drop_changed(engine: Engine) -> bool:
+    """Drop the sums that rows have changed which came since the last time; False where somebody else did meanwhile.
+
+    Which they are is found before the lock is held: what comes later is looked at the next time.
+    """
+    with engine.connect() as connection:
+        before, last = _marks(connection), _last(connection)
+        marks = before if before and before["done"] <= last else None  # else an older state was brought back
+        changed = _changed(connection, marks["done"]) if marks else []
+        done = _known(connection, last) if marks is None else marks["seen"]
+    with _locked(engine) as connection:
+        if _marks(connection) != before:
+            return False
+        if marks is None:
+            connection.execute(delete(SUMS))
+        for start in range(0, len(changed), _DROPPED_AT_ONCE):
+            part = changed[start : start + _DROPPED_AT_ONCE]
+            connection.execute(delete(SUMS).where(SUMS.c.bucket.in_(part)))
+        if marks is None or time.time() - marks["seen_at"] >= SLACK_SECONDS:
+            _mark(connection, done, last)
+    return True
+
+
+def _changed(connection: Connection, done: int) -> list[int]:
+    """The buckets of transactions that were scored again, or late, by rows after the number ``done``."""
     added = DECISIONS.alias("added")
     same = added.c.transaction_id.concat("") == DECISIONS.c.transaction_id  # or SQLite goes through all of the latter
-    changed = select(_bucket(DECISIONS.c.scored_at)).join(added, same).where(added.c.id > marks["done"])
-    connection.execute(delete(SUMS).where(SUMS.c.bucket.in_(changed)))
-    if time.time() - marks["seen_at"] >= SLACK_SECONDS:
-        _mark(connection, marks["seen"], last)
+    buckets = select(_bucket(DECISIONS.c.scored_at)).join(added, same).where(added.c.id > done)
+    return sorted(connection.scalars(buckets.distinct()))
+
+
+def _known(connection: Connection, last: int) -> int:
+    """The number before the first row of the last SLACK_SECONDS, up to which all are visible."""
+    lately = DECISIONS.c.scored_at >= time.time() - SLACK_SECONDS
+    first = connection.scalar(select(func.min(DECISIONS.c.id)).where(lately))
+    return last if first is None else int(first) - 1
 
 
 def _sum_some(engine: Engine, first: int, end: int) -> bool:

@@ -7,6 +7,9 @@ from sqlalchemy import Engine, select, update
 from monitoring.storage import origins
 from monitoring.storage.tables import STATE
 
+MOST_AHEAD_SECONDS = 10_800.0
+"""A turn later than that was written by a clock that was wrong."""
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -26,7 +29,7 @@ def take(engine: Engine, name: str, now: float, lease_seconds: float) -> Turn:
         if row is None:
             added = origins.dialect(connection).insert(STATE).values(name=name, due_at=now + lease_seconds)
             return Turn(connection.execute(added.on_conflict_do_nothing()).rowcount == 1, None)
-        if row.due_at > now:
+        if now < row.due_at < now + MOST_AHEAD_SECONDS:
             return Turn(False, row.document)
         ours = (STATE.c.name == name) & (STATE.c.due_at == row.due_at)
         taken = connection.execute(update(STATE).where(ours).values(due_at=now + lease_seconds))

@@ -121,6 +121,7 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
     from monitoring.offline import increment
 
     with labels.opened(settings) as engine:
+        increment.check_may_mark(engine)
         rows = labels.export(
             engine,
             settings,

@@ -234,6 +234,23 @@ def test_a_purge_leaves_the_writer_alone(postgres, engine, monkeypatch):
     assert count(engine, DECISIONS) == 300
 
 
+def test_an_export_that_cannot_be_marked_is_not_written(postgres, engine, tmp_path):
+    """The service's own user may not change predictions: it would export the same rows again."""
+    insert(engine, [scored("a")], RECORDED, {HASH: default()})
+    put_labels(engine, [("a", True)], "import", NOW)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE ROLE reader LOGIN PASSWORD 'r'"))
+        connection.execute(text("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader"))
+    url = re.sub("//[^@]*@", "//reader:r@", postgres.url)
+    code, _, error = labels(url, "export", str(tmp_path / "new.parquet"))
+    with engine.begin() as connection:
+        connection.execute(text("DROP OWNED BY reader"))
+        connection.execute(text("DROP ROLE reader"))
+    assert (code, list(tmp_path.iterdir())) == (1, [])
+    assert "permission denied" in error
+    assert "owner of the tables" in error
+
+
 def test_a_transaction_is_deleted_everywhere(postgres, engine):
     """By the command: predictions and label, of the ids given and no others."""
     insert(engine, [scored("a"), scored("a"), scored("b")], RECORDED, {HASH: default()})

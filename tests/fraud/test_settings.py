@@ -346,3 +346,11 @@ def test_what_is_no_secret_stands_in_no_file():
     """The list of what there is says which may."""
     with pytest.raises(SettingsError, match=r"^FRAUD_MODEL_FILE is not a setting"):
         Settings.from_env({"FRAUD_MODEL_FILE": "/x"})
+
+
+def test_approval_is_also_asked_for_as_a_repository_says_it():
+    """Without the prefix, so that nobody promotes what was to wait; ours goes before it."""
+    assert Settings.from_env({"RETRAIN_APPROVAL": "manual"}).retrain_approval == "manual"
+    both = {"RETRAIN_APPROVAL": "manual", "FRAUD_RETRAIN_APPROVAL": "auto"}
+    assert Settings.from_env(both).retrain_approval == "auto"
+    assert Settings.from_env({"RETRAIN_APPROVAL": ""}).retrain_approval == "auto"

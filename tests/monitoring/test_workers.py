@@ -5,6 +5,7 @@ import shutil
 import struct
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -147,13 +148,15 @@ def leave(pid, rows=1):
 
 
 def read():
-    """Every sample, as a scrape finds them."""
-    with held():
-        return {
-            (sample.name, *sample.labels.items()): sample.value
-            for metric in MultiProcessCollector(None).collect()
-            for sample in metric.samples
-        }
+    """Every sample, as a scrape finds them once the files are held."""
+    while True:
+        with held() as is_held, suppress(struct.error):  # of a file that is being made
+            if is_held:
+                return {
+                    (sample.name, *sample.labels.items()): sample.value
+                    for metric in MultiProcessCollector(None).collect()
+                    for sample in metric.samples
+                }
 
 
 @pytest.fixture
@@ -199,12 +202,27 @@ def test_a_scrape_meanwhile_counts_nobody_twice_or_not_at_all(folder, only_one_l
     for pid in range(200, 260):
         left += 1
         leave(pid)
-        merge_ended()
+        merge_ended()  # or the next time, where they are read just now
     over.set()
     scraper.join()
     counts = [count for _, count, _ in found]
     assert counts == sorted(counts)
     assert all(before - 1 <= count <= after for before, count, after in found)
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["reads", "merges"])
+def test_nobody_waits_for_a_worker_that_stands_still(folder, only_one_lives, alone):
+    """Whoever holds the files and does not go on keeps neither the event loop nor what is counted each second."""
+    for pid in (200, 201):
+        leave(pid)
+    before = sorted(folder.glob("*.db"))
+    with held(alone=alone):
+        merge_ended()
+        assert sorted(folder.glob("*.db")) == before
+        with held() as is_held:
+            assert is_held == (not alone)
+    merge_ended()
+    assert len(list(folder.glob("*.db"))) < len(before)
 
 
 def test_without_a_folder_nothing_is_held_or_merged(tmp_path, monkeypatch):

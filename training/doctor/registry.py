@@ -36,12 +36,12 @@ def _look_at(part: Part, remote: Registry, version: str, sizes: dict[str, int]) 
     if published is None:  # deleted meanwhile
         return
     part.manifests[version] = published.manifest
-    for name, expected in ((ARCHIVE, published.archive_bytes), (ROWS, sizes.get(f"{uri}/{ROWS}"))):
-        there = sizes.get(f"{uri}/{name}")
-        if there is None:
+    for name in (ARCHIVE, ROWS):
+        if f"{uri}/{name}" not in sizes:
             part.find(f"{uri}/{name}: is missing, so this version cannot be pulled; {_WAYS_BACK}")
-        elif there != expected:
-            part.find(f"{uri}/{name}: has {there} bytes, and {expected} were published; {_WAYS_BACK}")
+    there, expected = sizes.get(f"{uri}/{ARCHIVE}", published.archive_bytes), published.archive_bytes
+    if there != expected:
+        part.find(f"{uri}/{ARCHIVE}: has {there} bytes, and {expected} were published; {_WAYS_BACK}")
     if f"{uri}/{VERDICT}" in sizes:
         remote.verdict(version)
 

@@ -91,7 +91,10 @@ def upload(remote: Registry, version: str) -> dict[str, Any]:
 
 
 def _first_champion(remote: Registry, version: str) -> str | None:
-    """Who serves: ``version`` if nobody did; None where the server does not let a first champion be made."""
+    """Who serves: ``version`` if nobody did; None where it cannot be made the first, or the gate refused it."""
+    if remote.refused(version) and remote.pointer.read() is None:
+        LOG.warning("published, not promoted: the gate refused %s, and there is no champion", version)
+        return None
     try:
         first = remote.crown_first(version)
     except UnsupportedError as error:
@@ -209,6 +212,7 @@ def _promote(arguments: argparse.Namespace) -> dict[str, Any]:
     _tell_other_champion(remote, version)
     champion = remote.promote(version, arguments.reason, override=arguments.override)
     local.remember_champion(champion.model_version)
+    LOG.info("%s is champion; what runs serves on what it has: `make run` or `make image` takes the champion", version)
     return champion.model_dump()
 
 

@@ -87,3 +87,20 @@ def test_who_may_not_delete_may_promote(use, monkeypatch, caplog):
     monkeypatch.setattr(conditions.s3, "delete", forbidden)
     conditions.require(URI)
     assert "left behind: access denied" in caplog.text
+
+
+@pytest.mark.parametrize("header", ["If-None-Match", "If-Match"])
+def test_an_answer_that_was_lost_is_no_fault(use, monkeypatch, header):
+    """boto3 asks again and meets its own write, so that nobody wins: a sound server is raced on once more."""
+    server, lost = use(Server()), []
+
+    def put(uri, document, *, new=False, replacing=None):
+        server.put(uri, document, new=new, replacing=replacing)
+        if not lost and (header == "If-None-Match") == new:
+            lost.append(uri)
+            raise ConflictError("its own write")
+
+    monkeypatch.setattr(conditions.s3, "put", put)
+    assert conditions.find_problem(URI) is None
+    assert len(lost) == 1
+    assert server.objects == {}

@@ -167,3 +167,33 @@ def test_sums_are_made_again_where_somebody_emptied_them(engine, unlabelled):
         with engine.begin() as connection:
             connection.execute(table.delete())
         assert counted(engine, unlabelled) == before
+
+
+def test_whole_sums_are_told_from_those_that_others_dropped(engine):
+    """A bucket that is dropped between two looks would be counted by nobody."""
+    rows = [logged(f"t{number}")._replace(scored_at=NOW - 7 * DAY) for number in range(3)]
+    database.insert(engine, rows, KNOWN, {})
+    covered = sums.bring_up_to_date(engine, quality.Period.ending(NOW, 6.98, 0.06), NOW)
+    with engine.begin() as connection:
+        assert covered.end > covered.start
+        assert sums.is_whole(connection, covered)
+        connection.execute(SUMS.delete().where(SUMS.c.bucket == connection.scalar(select(func.min(SUMS.c.bucket)))))
+        assert not sums.is_whole(connection, covered)
+
+
+def test_what_changes_is_found_before_anybody_waits(engine, monkeypatch):
+    """The look at new rows, however many, holds no lock: another writes meanwhile, and is seen the next time."""
+    row = logged("t0")._replace(scored_at=NOW - 7 * DAY)
+    database.insert(engine, [row], KNOWN, {})
+    assert counted(engine) == by_hand(engine) != {}
+    real = sums._changed
+
+    def changed(connection, done):
+        found = real(connection, done)
+        with engine.begin() as other:  # a lock that is held would be waited for
+            sums.revisions.lock(other)
+        return found
+
+    monkeypatch.setattr(sums, "_changed", changed)
+    database.insert(engine, [row._replace(scored_at=NOW - 6.99 * DAY, is_fraud=True)], KNOWN, {})
+    assert counted(engine) == by_hand(engine)

@@ -49,3 +49,10 @@ def test_two_questions_do_not_stand_in_each_others_way(engine):
     """Replicas with other settings ask something else."""
     assert turns.take(engine, "a", 100.0, 30.0).is_mine
     assert turns.take(engine, "b", 100.0, 30.0).is_mine
+
+
+def test_a_turn_that_a_wrong_clock_put_off_is_taken(engine):
+    """A replica whose clock is a day ahead does not keep all others from asking for a day."""
+    turns.done(engine, "a", 100.0)
+    turns.take(engine, "a", 86_500.0, 30.0)
+    assert turns.take(engine, "a", 200.0, 30.0).is_mine
