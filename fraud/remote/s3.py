@@ -10,7 +10,7 @@ import functools
 import json
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,9 +130,9 @@ def get(uri: str) -> tuple[bytes, str] | None:
 
 
 def get_all(uris: Iterable[str]) -> list[tuple[bytes, str] | None]:
-    """``get`` of each, in their order and CONNECTIONS at once."""
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        return list(pool.map(get, uris))
+    """``get`` of each, in their order and CONNECTIONS at once, in threads that keep no process from its end."""
+    with ThreadPool(CONNECTIONS) as pool:
+        return pool.map(get, uris)
 
 
 def put(uri: str, document: object, *, replacing: str | None = None, new: bool = False) -> None:

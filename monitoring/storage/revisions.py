@@ -22,7 +22,9 @@ UPGRADE = "run `python -m monitoring database upgrade`"
 
 _BEFORE_MIGRATIONS = frozenset({"predictions", "labels"})
 _FIRST_WITH_DECISIONS = "0002"
-_LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7223090410)"}
+_PATIENCE = "SET LOCAL lock_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
+"""Who waits for one that stands still says so in the end, and one that stands still lets go."""
+_LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": f"{_PATIENCE}; SELECT pg_advisory_xact_lock(7223090410)"}
 """What keeps two from changing tables at once: checking first is not enough."""
 
 

@@ -9,6 +9,8 @@ from monitoring.storage.tables import STATE
 
 MOST_AHEAD_SECONDS = 10_800.0
 """A turn later than that was written by a clock that was wrong."""
+_NEVER = 0.0
+"""When what nobody has done yet is due."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,14 @@ def take(engine: Engine, name: str, now: float, lease_seconds: float) -> Turn:
     with engine.begin() as connection:
         row = connection.execute(select(STATE.c.due_at, STATE.c.document).where(STATE.c.name == name)).first()
         if row is None:
-            added = origins.dialect(connection).insert(STATE).values(name=name, due_at=now + lease_seconds)
-            return Turn(connection.execute(added.on_conflict_do_nothing()).rowcount == 1, None)
-        if now < row.due_at < now + MOST_AHEAD_SECONDS:
-            return Turn(False, row.document)
-        ours = (STATE.c.name == name) & (STATE.c.due_at == row.due_at)
+            added = origins.dialect(connection).insert(STATE).values(name=name, due_at=_NEVER)
+            connection.execute(added.on_conflict_do_nothing())
+        due_at, found = row or (_NEVER, None)
+        if now < due_at < now + MOST_AHEAD_SECONDS:
+            return Turn(False, found)
+        ours = (STATE.c.name == name) & (STATE.c.due_at == due_at)
         taken = connection.execute(update(STATE).where(ours).values(due_at=now + lease_seconds))
-        return Turn(taken.rowcount == 1, row.document)
+        return Turn(taken.rowcount == 1, found)
 
 
 def done(engine: Engine, name: str, due_at: float, found: str | None = None) -> None:

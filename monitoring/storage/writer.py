@@ -22,6 +22,7 @@ HANG_SECONDS = 15.0
 """A write that takes longer hangs: in a database that answers nothing, or behind somebody's lock."""
 SAY_SECONDS = 60.0
 """The same trouble is said at most so often."""
+_UNWRITABLE = "the prediction log cannot be written (%s); rows wait"
 
 
 class BatchWriter:
@@ -84,10 +85,11 @@ class BatchWriter:
         return 0
 
     def watch(self) -> None:
-        """From another thread: publish that a write does not come to its end."""
+        """From another thread: publish, and say, that a write does not come to its end."""
         began = self._began
         if began is not None and time.monotonic() - began > HANG_SECONDS:
             self._metrics.writable(False)
+            self._say(_UNWRITABLE, f"no answer for {HANG_SECONDS:g} s and more")
 
     def open(self) -> None:
         """Look at the database before the first row: what is wrong with it is said at the start."""
@@ -113,7 +115,7 @@ class BatchWriter:
     def _trouble(self, error: Exception) -> None:
         self._is_ready = False
         self._metrics.writable(False)
-        self._say("the prediction log cannot be written (%s); rows wait", database.line(error))
+        self._say(_UNWRITABLE, database.line(error))
 
     def _no_trouble(self) -> None:
         if not self._is_ready:

@@ -52,7 +52,7 @@ SHIPPED = {
     "monitoring": "__init__ __main__ access_metrics database labels live log metrics multiprocess pending quality "
     "record_metrics ticker window workers",
     "monitoring/bins": "__init__ metrics series",
-    "monitoring/receiver": "__init__ github webhook",
+    "monitoring/receiver": "__init__ github memory webhook",
     "monitoring/storage": "__init__ address judged moving origins revisions sent sqlite_engine sqlite_file "
     "sums tables turns writer",
     "monitoring/storage/migrations/versions": "0001_as_before 0002_decisions 0003_live",

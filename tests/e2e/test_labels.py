@@ -16,7 +16,7 @@ from fraud.schema import default
 from monitoring import labels as purging
 from monitoring import quality
 from monitoring.database import AWAY, connect, insert, line, prepare, put_labels
-from monitoring.storage import origins, revisions
+from monitoring.storage import origins, revisions, turns
 from monitoring.storage.tables import DECISIONS, LABELS, ORIGINS, LoggedPrediction, Origin
 from tests.components import Postgres
 from tests.components.postgres import PASSWORD
@@ -234,14 +234,35 @@ def test_a_purge_leaves_the_writer_alone(postgres, engine, monkeypatch):
     assert count(engine, DECISIONS) == 300
 
 
+def test_one_who_asks_first_gets_the_turn_in_postgres(engine):
+    """Its driver does not count the rows that an insert adds."""
+    assert [turns.take(engine, "a question", 100.0, 30.0).is_mine for _ in range(2)] == [True, False]
+
+
+def test_who_waits_for_one_that_stands_still_says_so(engine, monkeypatch):
+    """A replica that is frozen while it sums keeps the others waiting for a while, and not for ever."""
+    lock = revisions._LOCKS["postgresql"]
+    assert lock.count("'60s'") == 2
+    monkeypatch.setitem(revisions._LOCKS, "postgresql", lock.replace("60s", "200ms"))
+    with engine.begin() as frozen:
+        frozen.execute(text("SELECT pg_advisory_xact_lock(7223090410)"))
+        with pytest.raises(AWAY) as caught:
+            quality.measure(engine, now=NOW, delay_days=7, window_days=30)
+    assert "lock timeout" in line(caught.value)
+
+
 def test_an_export_that_cannot_be_marked_is_not_written(postgres, engine, tmp_path):
     """The service's own user may not change predictions: it would export the same rows again."""
     insert(engine, [scored("a")], RECORDED, {HASH: default()})
     put_labels(engine, [("a", True)], "import", NOW)
     with engine.begin() as connection:
         connection.execute(text("CREATE ROLE reader LOGIN PASSWORD 'r'"))
-        connection.execute(text("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader"))
     url = re.sub("//[^@]*@", "//reader:r@", postgres.url)
+    reader = connect(url)
+    with engine.begin() as connection:
+        for grant in re.findall(r"GRANT [^;]*;", revisions.problem(reader)):
+            connection.execute(text(grant))
+    reader.dispose()
     code, _, error = labels(url, "export", str(tmp_path / "new.parquet"))
     with engine.begin() as connection:
         connection.execute(text("DROP OWNED BY reader"))

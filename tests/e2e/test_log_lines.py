@@ -91,6 +91,7 @@ def test_every_line_is_an_object(talkative):
     assert call(talkative, "bad", V1="x").status_code == 400
     started = '"message": "Service fraud_detector initialized"'
     wait_until(lambda: talkative.log().count(started) == 2, seconds=30)
+    wait_until(lambda: '"reason": "invalid"' in talkative.log())  # whoever is killed tells no more
     psutil.Process(talkative.worker_pids()[0]).kill()
     wait_until(lambda: talkative.log().count(started) == 3, seconds=30)
     wait_until(lambda: all(words in talkative.log() for words in (*SAID, *RAISED)))

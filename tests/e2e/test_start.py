@@ -204,7 +204,7 @@ def test_an_image_is_built_of_the_chosen_model(chosen):
     own, older, _ = chosen
     code = (
         "import os, tempfile; from training.shipping import image; from training.console import Steps;"
-        "print(image._copy(None, {**os.environ, 'BENTOML_HOME': tempfile.mkdtemp()}, Steps()))"
+        "print(image._copy(None, {**os.environ, 'BENTOML_HOME': tempfile.mkdtemp()}, Steps())[0])"
     )
     assert run([sys.executable, "-c", code], own.env).strip() == f"fraud_detector:{older}"
 

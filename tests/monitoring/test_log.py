@@ -387,3 +387,14 @@ def test_live_quality_is_published(records, registry, monkeypatch):
     )
     kept._publisher._publish()
     assert quality("precision") != quality("precision")  # NaN
+
+
+def test_a_write_that_hangs_is_said_and_shown(records, registry, monkeypatch):
+    """By another thread, once: the one that writes waits for a database that says nothing."""
+    kept, said = records(), []
+    monkeypatch.setattr(writer.LOG, "warning", lambda words, *values: said.append(words % values))
+    kept.log._batches._began = time.monotonic() - writer.HANG_SECONDS - 1
+    for _ in range(2):
+        kept.log.publish()
+    assert said == ["the prediction log cannot be written (no answer for 15 s and more); rows wait"]
+    assert registry.get_sample_value("fraud_log_unwritable") == 1

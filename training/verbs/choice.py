@@ -8,7 +8,7 @@ from fraud.argument_types import MODEL_NAMES
 from fraud.choice import local
 from fraud.command import Verbs
 from fraud.errors import ModelError
-from fraud.remote.resolve import resolve
+from fraud.remote.resolve import registry_if_set, resolve
 from fraud.settings import MODEL_NAME, Settings
 from training.console import Steps
 from training.verbs import PROGRAM
@@ -35,7 +35,7 @@ def _use(arguments: argparse.Namespace) -> dict[str, Any]:
     if bool(arguments.version) == arguments.newest or arguments.version == "":
         arguments.wrong_usage("give a VERSION, or --newest")
     before = local.chosen()
-    local.use(None if arguments.newest else resolve(arguments.version).version)
+    local.use(None if arguments.newest else resolve(arguments.version, registry_if_set()).version)
     steps, settings = Steps(), Settings.from_env()
     steps.say("a service that runs serves on what it has until it is started anew")
     if settings.model:

@@ -15,6 +15,7 @@ from fraud.manifest import Manifest
 from fraud.remote.registry import BY_HAND, Registry
 from fraud.remote.resolve import CHAMPION, registry, registry_if_set, resolve
 from fraud.settings import MODEL_NAME
+from training.console import Steps
 from training.verbs import PROGRAM
 
 LOG = logging.getLogger(__name__)
@@ -203,6 +204,8 @@ def _pull(arguments: argparse.Namespace) -> dict[str, Any]:
     manifest = remote.pull(model.version)
     if model.source == "registry":
         local.remember_champion(model.version)
+    elif remote.refused(model.version):
+        LOG.warning("the gate refused %s: here it would serve as the newest, unless you choose another", model.version)
     return {"tag": model.tag, "created_at": manifest.created_at, "synthetic": manifest.synthetic}
 
 
@@ -212,7 +215,7 @@ def _promote(arguments: argparse.Namespace) -> dict[str, Any]:
     _tell_other_champion(remote, version)
     champion = remote.promote(version, arguments.reason, override=arguments.override)
     local.remember_champion(champion.model_version)
-    LOG.info("%s is champion; what runs serves on what it has: `make run` or `make image` takes the champion", version)
+    Steps().say(f"{version} is champion; what runs serves on what it has, `make run` and `make image` take this one")
     return champion.model_dump()
 
 

@@ -28,6 +28,9 @@ class Remote:
     def verdict(self, _):
         """None was gated."""
 
+    def refused(self, _):
+        """Nor refused."""
+
     def promote(self, version, _, **__):
         self.done.append(("promote", version))
         return SimpleNamespace(model_version=version, model_dump=lambda: {"model_version": version})
