@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -270,13 +270,16 @@ def overwrite(kept):
 
 
 def replace_by_nonsense(kept):
-    kept.path.unlink()
-    kept.path.write_bytes(b"no database" * 1000)
+    odd = kept.path.with_name("odd")
+    odd.write_bytes(b"no database" * 1000)
+    odd.replace(kept.path)  # at once: the service would fill one that is empty, or gone
 
 
 def replace_by_a_folder(kept):
-    kept.path.unlink()
-    kept.path.mkdir()
+    while not kept.path.is_dir():
+        kept.path.unlink(missing_ok=True)
+        with suppress(FileExistsError):  # the service was quicker
+            kept.path.mkdir()
 
 
 @pytest.mark.parametrize("harm", [halve, overwrite, replace_by_nonsense, replace_by_a_folder])
