@@ -76,8 +76,12 @@ def covered(period: Period) -> ColumnElement[bool]:
 def is_whole(connection: Connection, period: Period) -> bool:
     """Whether all of ``period``, of whole buckets, is still summed: another asker may have dropped some meanwhile."""
     first, end = _bucket_of(period.start), _bucket_of(period.end)
-    summed = (SUMS.c.model_version == _NO_VERSION) & (SUMS.c.bucket >= first) & (SUMS.c.bucket < end)
-    return connection.scalar(select(func.count()).where(summed)) == end - first
+    return connection.scalar(select(func.count()).where(_summed(first, end))) == end - first
+
+
+def _summed(first: int, end: int) -> ColumnElement[bool]:
+    """Condition on sums: the row without a version of each bucket from ``first`` to before ``end``."""
+    return (SUMS.c.model_version == _NO_VERSION) & (SUMS.c.bucket >= first) & (SUMS.c.bucket < end)
 
 
 @contextmanager
@@ -144,8 +148,7 @@ def _known(connection: Connection, last: int) -> int:
 def _sum_some(engine: Engine, first: int, end: int) -> bool:
     """Sum the first buckets that are not, from ``first`` to before ``end``; whether there may be more."""
     with _locked(engine) as connection:
-        summed = (SUMS.c.model_version == _NO_VERSION) & (SUMS.c.bucket >= first) & (SUMS.c.bucket < end)
-        there = set(connection.scalars(select(SUMS.c.bucket).where(summed)))
+        there = set(connection.scalars(select(SUMS.c.bucket).where(_summed(first, end))))
         start = next((bucket for bucket in range(first, end) if bucket not in there), None)
         if start is None:
             return False
