@@ -1,13 +1,14 @@
 """A stand-in for an OpenTelemetry collector: takes spans by OTLP over HTTP and keeps them, decoded."""
 
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.components.background import Background
 
-class Collector:
+
+class Collector(Background):
     """Listens on ``url``; ``spans`` holds what came."""
 
     def __init__(self) -> None:
@@ -15,7 +16,6 @@ class Collector:
         """Each with its name, kind, ids in hexadecimal digits, and attributes."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         spans = self.spans
@@ -37,14 +37,6 @@ class Collector:
     def calls(self) -> list[dict[str, Any]]:
         """The spans of whole calls."""
         return [span for span in self.spans if span["is_call"]]
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 def of_scopes(part: Any) -> list[Any]:

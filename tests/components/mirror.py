@@ -6,13 +6,12 @@ import subprocess
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Self
 
+from tests.components.background import Background
 from tests.components.require import require
 
 
-class Mirror:
+class Mirror(Background):
     """Serves the wheels of ``packages``; over TLS where a ``certificate`` with its key is given."""
 
     def __init__(self, packages: Path | None = None, certificate: Path | None = None) -> None:
@@ -45,16 +44,6 @@ class Mirror:
             context.load_cert_chain(certificate)
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = Thread(target=self._server.serve_forever, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
 
 def _wheels(packages: Path | None, path: str) -> list[Path]:

@@ -2,8 +2,9 @@
 
 import http.client
 import http.server
-import threading
-from typing import Literal, Self
+from typing import Literal
+
+from tests.components.background import Background
 
 REFUSED = (
     b"<Error><Code>InvalidArgument</Code><Message>Unsupported header received for this API call.</Message></Error>"
@@ -13,21 +14,12 @@ CHECKSUMS = ("x-amz-sdk-checksum", "x-amz-checksum")
 OURS = {"connection", "content-length", "date", "server", "transfer-encoding"}
 
 
-class OlderS3:
+class OlderS3(Background):
     """``conditions``: If-Match and If-None-Match are taken and ignored; ``checksums``: a call with one is refused."""
 
     def __init__(self, lacks: Literal["conditions", "checksums"], upstream: str) -> None:
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(lacks, upstream))
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 def _handler(lacks: str, upstream: str) -> type[http.server.BaseHTTPRequestHandler]:
