@@ -67,7 +67,7 @@ stack: ## bring up IMAGE= with Prometheus, Alertmanager, Grafana and the retrain
 	@printf '%s\n' "service       http://localhost:$(PORT)" "Grafana       http://localhost:$${GRAFANA_PORT:-3001}" \
 	  "Prometheus    http://localhost:$${PROMETHEUS_PORT:-9090}" "Alertmanager  http://localhost:$${ALERTMANAGER_PORT:-9093}"
 
-kernels: .venv-kernels/.ready ## compile fraud/scorer/kernel.c for every platform again
+kernels: .venv-kernels/.ready ## compile the C of the product for every platform again
 	.venv-kernels/bin/python -m fraud.scorer.kernels.build
 
 .venv-kernels/.ready: requirements/kernels.txt

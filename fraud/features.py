@@ -29,8 +29,8 @@ class FeaturePath:
 
     schema: Schema
     encoding: Encoding = EMPTY
-    _width: tuple[int, int] = _worked_out
-    """Of a row, and of its features."""
+    _width: tuple[int, int, int] = _worked_out
+    """Of a row, of one with its histories, and of its features."""
     _copied: tuple[tuple[slice, slice], ...] = _worked_out
     """Where plain columns go, and where they come from; a slice is copied five times as fast as a list of columns."""
     _encoded: "_Tables | None" = _worked_out
@@ -46,10 +46,11 @@ class FeaturePath:
             )
         inputs, columns = self.schema.inputs, self.schema.columns
         place = {name: self.names.index(name) for name in self.names}
-        plain = [name for name in self.names if name in inputs and name not in self.encoding.columns]
+        held = (*inputs, *self.schema.histories)
+        plain = [name for name in self.names if name in held and name not in self.encoding.columns]
         worked_out = {
-            "_width": (len(inputs), len(self.names)),
-            "_copied": _runs([(place[name], inputs.index(name)) for name in plain]),
+            "_width": (len(inputs), len(held), len(self.names)),
+            "_copied": _runs([(place[name], held.index(name)) for name in plain]),
             "_encoded": _Tables.of(self.encoding, place, inputs) if self.encoding.columns else None,
             "_derived": tuple(
                 (
@@ -73,25 +74,34 @@ class FeaturePath:
         return self.schema.features
 
     @property
+    def width(self) -> int:
+        """Columns of a row with all that it may hold."""
+        return self._width[1]
+
+    @property
     def nullable(self) -> tuple[int, ...]:
         """Places of the features that may be NaN, ascending: missing categories have a code."""
         sources = {name: source for name, source, _ in self.schema.derived}
+        missing = {name for name, column in self.schema.columns.items() if column.missing} | {*self.schema.histories}
         return tuple(
             place
             for place, name in enumerate(self.names)
-            if name not in self.encoding.columns and self.schema.columns[sources.get(name, name)].missing
+            if name not in self.encoding.columns and sources.get(name, name) in missing
         )
 
     def transform(self, rows: NDArray[np.float64]) -> NDArray[np.float32]:
         """Turn rows into model inputs.
 
         ``rows``: float64 ``(n, inputs)`` in the order of ``schema.inputs``, levels of categories as places in those of
-        ``encoding``. Returns float32 ``(n, features)`` in the order of ``names``, C-contiguous. Of a time only what is
-        derived is kept: a date of the past never comes again. Raises ValueError on another shape.
+        ``encoding``; or ``(n, width)``, with ``schema.histories`` behind them, which are missing otherwise. Returns
+        float32 ``(n, features)`` in the order of ``names``, C-contiguous. Of a time only what is derived is kept: a
+        date of the past never comes again. Raises ValueError on another shape.
         """
-        inputs, features_wide = self._width
-        if rows.ndim != 2 or rows.shape[1] != inputs:
+        inputs, width, features_wide = self._width
+        if rows.ndim != 2 or rows.shape[1] not in (inputs, width):
             raise ValueError(f"expected rows of shape (n, {inputs}), got {rows.shape}")
+        if rows.shape[1] != width:
+            rows = np.pad(rows, ((0, 0), (0, width - inputs)), constant_values=np.nan)
         features = np.empty((len(rows), features_wide), dtype=np.float32)
         for to, source in self._copied:
             features[:, to] = rows[:, source]

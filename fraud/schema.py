@@ -17,7 +17,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from fraud.errors import SchemaError, one_line
-from fraud.inputs import derived, times
+from fraud.history import declared as histories
+from fraud.history.declared import History, Name
+from fraud.inputs import derived, times, wording
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$"
 LONGEST_TEXT = 256  # characters of a category: more is no level, and a file of it would fill the memory
@@ -28,7 +30,7 @@ NULLS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 
 Kind = Literal["number", "boolean", "category", "time", "key", "ignored"]
 _MAY: Mapping[str, frozenset[str]] = {
-    "number": frozenset({"minimum", "maximum", "missing"}),
+    "number": frozenset({"minimum", "maximum", "missing", "decimals"}),
     "boolean": frozenset({"missing"}),
     "category": frozenset({"levels", "missing"}),
     "time": frozenset({"minimum", "maximum", "missing", "derive", "format", "zone"}),
@@ -38,7 +40,6 @@ _MAY: Mapping[str, frozenset[str]] = {
 """What may be said of a column of each kind, besides its description."""
 PARSED_KINDS = frozenset({"number", "boolean", "time"})  # numbers are made of their cells: a word may be no value
 INPUT_KINDS = PARSED_KINDS | {"category"}  # what a row array holds
-Name = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,64}$", strip_whitespace=False)]
 
 
 class _Declared(BaseModel):
@@ -53,6 +54,7 @@ class Column(_Declared):
     minimum: float | None = None
     maximum: float | None = None
     missing: bool = Field(False, description="Whether a value may be null, or absent.")
+    decimals: int | None = Field(None, ge=0, le=6, description="Of an amount that [[history]] sums.")
     levels: tuple[str, ...] | None = Field(None, description="The only ones there may be; else they are learnt.")
     derive: tuple[derived.Name, ...] = ()
     format: str | None = Field(None, description="How a time is written, for strptime; else ISO 8601, or seconds.")
@@ -100,25 +102,30 @@ class Schema(_Declared):
     roles: Roles = Roles()
     missing_values: tuple[str, ...] | None = Field(None, description="What stands for a missing value in files.")
     columns: dict[Name, Column]
+    history: tuple[History, ...] = Field((), max_length=16)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         roles = self.roles
         if roles.time in self.columns and self.columns[roles.time].missing:
-            raise ValueError(f"[columns.{_key(roles.time)}] is the time: each transaction has one, leave `missing` out")
+            raise ValueError(
+                f"[columns.{wording.key(roles.time)}] is the time: each transaction has one, leave `missing` out"
+            )
         for role, kind in (("time", "time"), ("amount", "number")):
             name = getattr(roles, role)
             if name is not None and (name not in self.columns or self.columns[name].kind != kind):
-                added = f"add [columns.{_key(name)}]"
+                added = f"add [columns.{wording.key(name)}]"
                 raise ValueError(f"[roles] {role} = {name!r} should be a column of kind {kind}: {added}")
         for role in ("label", "id"):
             if (name := getattr(roles, role)) in self.columns:
                 alone = "it stands in [roles] alone, leave the table out"
-                raise ValueError(f"[columns.{_key(name)}] is the {role}: {alone}")
+                raise ValueError(f"[columns.{wording.key(name)}] is the {role}: {alone}")
         if roles.label is not None and roles.label == roles.id:
             raise ValueError(f"[roles] label and id are both {roles.label!r}")
         if roles.fraud is not None and (roles.label is None or not roles.fraud):
             raise ValueError("[roles] fraud lists values of the label that mean fraud: name the label, and one value")
+        decimals = {name: one.decimals for name, one in self.columns.items() if one.kind == "number"}
+        histories.check(self.history, decimals, self.of_kind("key"), roles.time)
         twice = [name for name, count in Counter(self.features).items() if count > 1]
         if twice:
             raise ValueError(f"two features would be called {twice[0]!r}: rename the column, or leave its `derive` out")
@@ -135,9 +142,14 @@ class Schema(_Declared):
 
     @cached_property
     def features(self) -> tuple[str, ...]:
-        """Names of the model's inputs: numbers, booleans and categories, then what is derived of times."""
+        """Names of the model's inputs: numbers, booleans and categories, what is derived of times, histories."""
         plain = [name for name in self.inputs if self.columns[name].kind != "time"]
-        return (*plain, *(name for name, _, _ in self.derived))
+        return (*plain, *(name for name, _, _ in self.derived), *self.histories)
+
+    @cached_property
+    def histories(self) -> tuple[str, ...]:
+        """Features of histories; a row array that holds them has them behind the inputs, in this order."""
+        return tuple(made.name for one in self.history for made in one.made)
 
     @cached_property
     def derived(self) -> tuple[tuple[str, str, derived.Name], ...]:
@@ -170,14 +182,15 @@ class Schema(_Declared):
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over names, kinds, roles, bounds, missing, declared levels and derived features.
+        """SHA-256 over names, kinds, roles, bounds, missing, declared levels, derived features and histories.
 
         Two schemas that differ in it must not meet; how files spell things is no part of it.
         """
-        facts = {
-            "roles": self.roles.model_dump(exclude={"fraud"}),
-            "columns": [[name, column.model_dump(exclude=_SPELLINGS)] for name, column in self.columns.items()],
-        }
+        columns = [(name, column.model_dump(exclude=_SPELLINGS)) for name, column in self.columns.items()]
+        decimals = {name: column.decimals for name, column in self.columns.items() if column.decimals is not None}
+        facts: dict[str, Any] = {"roles": self.roles.model_dump(exclude={"fraud"}), "columns": columns}
+        if self.history:
+            facts |= {"history": [one.model_dump() for one in self.history], "decimals": decimals}
         found = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         return _plain_hash(self) if found == _ULB else found
 
@@ -186,7 +199,7 @@ class Schema(_Declared):
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
-_SPELLINGS = {"description", "format"}
+_SPELLINGS = {"description", "format", "decimals"}
 _ULB = "6ee70f4902f9cb3e976c0928c4e8dbcaf9b2e8381bf6c8859e3d633727866d5f"
 """The hash of the default schema as above."""
 
@@ -221,7 +234,7 @@ def of_document(document: Mapping[str, Any], where: str) -> Schema:
     try:
         return Schema.model_validate_json(json.dumps(document, default=str))
     except ValidationError as error:
-        problems = [_worded(problem) for problem in error.errors(include_url=False)]
+        problems = [wording.worded(problem) for problem in error.errors(include_url=False)]
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise SchemaError(f"{where}: {problems[0]}{more}") from None
 
@@ -230,19 +243,3 @@ def of_document(document: Mapping[str, Any], where: str) -> Schema:
 def default() -> Schema:
     """The schema of the public credit-card data."""
     return parse((files("fraud") / "schemas" / "creditcard.toml").read_text("utf-8"), "creditcard.toml")
-
-
-def _worded(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
-    place, message = [str(part) for part in problem["loc"]], problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "value_error":
-        return f"[{'.'.join(map(_key, place))}] {message}" if place else message
-    message = {"missing": "is required", "extra_forbidden": "is not known here"}.get(problem["type"], message)
-    message = message.replace("Input should", "should").replace("String should", "should")
-    table = ".".join(map(_key, place[:-1]))
-    return f"[{table}] {place[-1]} {message}" if table else f"{place[-1]} {message}"
-
-
-def _key(name: str) -> str:
-    """A name as TOML writes it."""
-    bare = name.isascii() and name.replace("_", "a").replace("-", "a").isalnum()
-    return name if bare else json.dumps(name, ensure_ascii=False)

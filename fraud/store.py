@@ -240,7 +240,7 @@ def _say_unsealed(tag: str) -> None:
 
 def check_exact(forest: Forest, probes: Probes, features: FeaturePath, name: str) -> None:
     """Raise ModelError unless the scorer gives the stored scores of the probe rows bit for bit."""
-    if probes.rows.shape[1] != len(features.schema.inputs):
+    if probes.rows.shape[1] != features.width:
         raise ModelError.not_sound(name, f"probe rows of {probes.rows.shape[1]} columns do not fit the schema")
     differing = int((forest.score(features.transform(probes.rows)) != probes.scores).sum())
     if differing or not np.isfinite(probes.scores).all() or not len(probes.scores):

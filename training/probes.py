@@ -13,7 +13,7 @@ COUNT = 256
 
 
 def make(rows: NDArray[np.float64], forest: Forest, features: FeaturePath, seed: int) -> NDArray[np.float64]:
-    """Probe rows ``(2 * COUNT, inputs)`` that look like ``rows`` but are nobody's transaction.
+    """Probe rows ``(2 * COUNT, features.width)`` that look like ``rows`` but are nobody's transaction.
 
     Each value is drawn on its own between the quantiles of its column; of a category, or a boolean, one of its values;
     one in so many as there are in the column is missing. In half of the rows one feature is then put on a split
@@ -23,11 +23,12 @@ def make(rows: NDArray[np.float64], forest: Forest, features: FeaturePath, seed:
     columns = [schema.columns[name] for name in schema.inputs]
     drawn = [
         _chosen(values, random) if column.kind in ("category", "boolean") else _between(values, random)
-        for values, column in zip(rows.T, columns, strict=True)
+        for values, column in zip(rows.T, columns, strict=False)
     ]
+    drawn += [_between(values, random) for values in rows.T[len(columns) :]]
     probes = np.stack(drawn, axis=1)
     _put_on_thresholds(probes[COUNT:], forest, features, random)
-    for values, column in zip(probes.T, columns, strict=True):
+    for values, column in zip(probes.T, columns, strict=False):
         if column.kind in ("number", "time"):
             np.clip(values, *column.bounds, out=values)
     return probes
@@ -65,6 +66,8 @@ def _put_on_thresholds(
 def source_of(features: FeaturePath, column: int, value: float) -> tuple[int, float]:
     """The place in a row, and what to put there, so that a feature becomes ``value``, or as near to it as can be."""
     schema, name = features.schema, features.names[column]
+    if name in schema.histories:
+        return len(schema.inputs) + schema.histories.index(name), value
     made_of = {feature: (source, how) for feature, source, how in schema.derived}
     source, how = made_of.get(name, (name, None))
     place = schema.inputs.index(source)

@@ -67,6 +67,8 @@ def of_rows(schema: Schema, levels: Levels, rows: NDArray[np.float64]) -> tuple[
 
 
 def _of_feature(name: str, source: str, schema: Schema, levels: Levels, rows: NDArray[np.float64]) -> Cut:
+    if name in schema.histories:
+        return Cut(missing=True)
     column = schema.columns[source]
     if column.kind == "boolean":
         return Cut(TRUTHS, missing=column.missing)

@@ -44,9 +44,13 @@ def moved(rows: NDArray[np.float64], schema: Schema, levels: Levels, others: Lev
 
 
 def content(rows: NDArray[np.float64], schema: Schema, levels: Levels) -> NDArray[np.float64]:
-    """The rows with a number of its text for each level, the same in every list of levels: what hashes are made of."""
+    """The rows with a number of its text for each level, the same in every list of levels: what hashes are made of.
+
+    Histories that stand behind the inputs are left out: they tell of other transactions.
+    """
     numbers = {name: np.array([*map(_number, levels[name])], dtype=np.float64) for name in schema.categories}
-    return _replaced(rows, schema, numbers)
+    own = rows if not schema.history else rows[:, : len(schema.inputs)]
+    return _replaced(own, schema, numbers)
 
 
 def _replaced(

@@ -1,5 +1,7 @@
 """The compiled walk (kernel.c): which binary fits this machine, whether it is the one that was built, how to call it.
 
+The binary holds ``fraud/history/windows.c`` too, which ``fraud.history.engine`` calls.
+
 Where none fits, or one was changed, ``fraud.scorer.numpy_walk`` gives the same scores, slower. A changed binary is
 never loaded; going on without it is safe, because the fallback is exact too, and ``Forest.engine`` shows which scores.
 """
@@ -22,6 +24,8 @@ Walk = Callable[[NDArray[np.float32], NDArray[np.float64]], None]
 """Takes C-ordered float32 rows ``(n, n_features)``, writes their scores ``(n,)``."""
 
 _SMALL = 8_192  # bytes
+_SCORE = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p)
+_ADVANCE = (*(ctypes.c_void_p,) * 7, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint64)
 _SYSTEMS = {"linux": ("linux", "so"), "darwin": ("macos", "dylib")}
 _MACHINES = {"amd64": "x86_64", "x64": "x86_64"}
 _LINUX_MACHINES = {"arm64": "aarch64"}
@@ -46,9 +50,10 @@ def bind(
 
     The arrays are used where they lie; the caller keeps them alive and has checked them.
     """
-    function = _load(FOLDER)
-    if function is None:
+    binary = load(FOLDER)
+    if binary is None:
         return None
+    function = binary.fraud_score
     forest = _Forest(nodes.ctypes.data, value.ctypes.data, roots.ctypes.data, len(roots), n_features)
     reference, byref, place = ctypes.byref(forest), ctypes.byref, ctypes.c_char.from_buffer
 
@@ -79,8 +84,8 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 
 @cache
-def _load(folder: Path) -> Callable[..., None] | None:
-    """The function of the binary that fits this machine, if it is there and the one that was built."""
+def load(folder: Path) -> ctypes.CDLL | None:
+    """The binary that fits this machine, if it is there and the one that was built."""
     name = file_name()
     try:
         expected = read_sums(folder).get(name or "")
@@ -88,12 +93,13 @@ def _load(folder: Path) -> Callable[..., None] | None:
             return None  # a platform without a binary is no fault
         if hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected:
             raise OSError("it is not the file that was built")
-        function = ctypes.CDLL(str(folder / name)).fraud_score
+        binary = ctypes.CDLL(str(folder / name))
+        functions = ((binary.fraud_score, _SCORE), (binary.fraud_advance, _ADVANCE))
     except (OSError, AttributeError) as error:
         log.warning(
             "%s: the compiled scorer is not used (%s); scores are the same, slower", folder / (name or ""), error
         )
         return None
-    function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p)
-    function.restype = None
-    return function
+    for function, takes in functions:
+        function.argtypes, function.restype = takes, None
+    return binary

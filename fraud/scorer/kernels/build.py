@@ -1,16 +1,17 @@
-"""Build fraud/scorer/kernel.c for every platform and note what was built: ``make kernels``.
+"""Build the product's C for every platform and note what was built: ``make kernels``.
 
 zig's compiler, from PyPI, builds for all of them on any of them, and gives the same bytes each time.
 """
 
 import hashlib
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SOURCE = FOLDER.parent / "kernel.c"
+SOURCES = (FOLDER.parent / "kernel.c", FOLDER.parents[1] / "history" / "windows.c")
 SUMS = FOLDER / "SHA256SUMS"
 
 TARGETS = {  # the Linux ones use no libc, so they run with glibc and with musl
@@ -34,16 +35,22 @@ def main() -> None:
         built = build(Path(scratch))
         for name, content in built.items():
             (FOLDER / name).write_bytes(content)
-    SUMS.write_text(sums({"../kernel.c": SOURCE.read_bytes(), **built}))
+    SUMS.write_text(sums({**sources(), **built}))
 
 
 def build(scratch: Path) -> dict[str, bytes]:
     """Contents of each binary, built in ``scratch``."""
-    (scratch / SOURCE.name).write_bytes(SOURCE.read_bytes())
+    for source in SOURCES:
+        (scratch / source.name).write_bytes(source.read_bytes())
     for name, target in TARGETS.items():  # no path but names: a path would go into the binary
         compiler = [sys.executable, "-m", "ziglang", "cc", "-target", target]
-        subprocess.run([*compiler, *FLAGS, SOURCE.name, "-o", name], cwd=scratch, check=True)
+        subprocess.run([*compiler, *FLAGS, *(source.name for source in SOURCES), "-o", name], cwd=scratch, check=True)
     return {name: (scratch / name).read_bytes() for name in TARGETS}
+
+
+def sources() -> dict[str, bytes]:
+    """Contents of each source, by its place as seen from this folder."""
+    return {os.path.relpath(source, FOLDER): source.read_bytes() for source in SOURCES}
 
 
 def sums(contents: dict[str, bytes]) -> str:
