@@ -43,6 +43,8 @@ def load(sources: Sequence[str], schema: Schema, hasher: KeyHasher | None = None
     """
     if not sources:
         raise DataError(f"no data given; expected {EXPECTED}")
+    if schema.history and hasher is None:
+        raise DataError.no_secret(schema.name)
     notes: list[str] = []
     read = [(name, frame) for source in sources for name, frame in _frames(source, schema, notes, hasher)]
     if not read:

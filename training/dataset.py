@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fraud.errors import DataError
 from fraud.inputs.levels import Levels, content
+from fraud.replay import grouped
 from fraud.schema import Schema
 from fraud.tables import kinds, table
 
@@ -21,7 +22,7 @@ class Dataset:
 
     schema: Schema
     rows: NDArray[np.float64]
-    """``(n, inputs)``, see ``fraud.inputs.levels``."""
+    """``(n, inputs)``, see ``fraud.inputs.levels``; the histories, counted over all rows, behind the inputs."""
     levels: Levels
     labels: NDArray[np.int8]
     """``(n,)``, 1 for fraud."""
@@ -100,18 +101,31 @@ def combine(
     label, time, own = str(schema.roles.label), schema.roles.time, schema.roles.id
     together = pd.concat(frames, ignore_index=True)
     named = together[own].notna() if own in together else pd.Series(False, index=together.index)
-    repeated = together.drop(columns=own or [], errors="ignore").duplicated()
+    repeated = together.drop(columns=own or [], errors="ignore").duplicated() & ~named
     if own is not None and named.any():
-        repeated = repeated.where(~named, together.duplicated(own, keep="last"))
-    unique = together[~repeated]
+        together = together[~(named & together.duplicated(own, keep="last"))]
     if time is not None:
-        unique = unique.sort_values(time, kind="stable")
+        together = together.sort_values(time, kind="stable")
+    histories = _histories(together, schema) if schema.history else None
+    kept = ~repeated[together.index].to_numpy()
+    unique = together[kept]
     levels = table.levels_of(unique, schema)
-    rows = np.ascontiguousarray(table.rows(unique, schema, levels))
+    rows = table.rows(unique, schema, levels)
+    if histories is not None:  # counted before: of two equal payments without an id each took place
+        rows = np.hstack([rows, histories[kept]])
     labels = unique[label].to_numpy(np.int8, copy=True)
-    dropped = len(together) - len(unique)
+    dropped = len(repeated) - len(unique)
     others = unique.drop(columns=[*schema.inputs, label]).reset_index(drop=True)
+    rows = np.ascontiguousarray(rows)
     return _dataset(Dataset(schema, rows, levels, labels, tuple(sources), dropped, synthetic, notes, others))
+
+
+def _histories(ordered: pd.DataFrame, schema: Schema) -> NDArray[np.float64]:
+    """What each row's keys did before it and with it, ``(n, histories)``."""
+    levels = dict.fromkeys(schema.categories, ())
+    rows, labels = table.rows(ordered, schema, levels), ordered[str(schema.roles.label)].to_numpy(np.uint8)
+    keys = {one.key: ordered[one.key].to_numpy(object) for one in schema.history}
+    return grouped.features_of(rows, keys, schema, labels)
 
 
 def select(dataset: Dataset, kept: NDArray[np.bool_]) -> Dataset:
