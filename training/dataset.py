@@ -124,7 +124,8 @@ def _histories(ordered: pd.DataFrame, schema: Schema) -> NDArray[np.float64]:
     """What each row's keys did before it and with it, ``(n, histories)``."""
     levels = dict.fromkeys(schema.categories, ())
     rows, labels = table.rows(ordered, schema, levels), ordered[str(schema.roles.label)].to_numpy(np.uint8)
-    keys = {one.key: ordered[one.key].to_numpy(object) for one in schema.history}
+    nobody = pd.Series(None, ordered.index, dtype=object)
+    keys = {one.key: ordered.get(one.key, nobody).to_numpy(object) for one in schema.history}
     return grouped.features_of(rows, keys, schema, labels)
 
 
