@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -95,38 +96,34 @@ def combine(
 ) -> Dataset:
     """Concatenate checked, labelled frames, in time order where there is a time, and drop duplicates.
 
-    Rows with an id are the same where that is, and the last given holds; others where every column is, label included.
-    Rows of one time keep the order in which they were given. Raises DataError unless both classes occur.
+    Rows with an id are the same where that is, and the last given holds; others where every column is, label included,
+    unless there are histories: of two equal payments each took place. Rows of one time keep the order in which they
+    were given. Raises DataError unless both classes occur.
     """
     label, time, own = str(schema.roles.label), schema.roles.time, schema.roles.id
     together = pd.concat(frames, ignore_index=True)
     named = together[own].notna() if own in together else pd.Series(False, index=together.index)
-    repeated = together.drop(columns=own or [], errors="ignore").duplicated() & ~named
+    repeated = together.drop(columns=own or [], errors="ignore").duplicated() & (not schema.history)
     if own is not None and named.any():
-        together = together[~(named & together.duplicated(own, keep="last"))]
+        repeated = repeated.where(~named, together.duplicated(own, keep="last"))
+    unique = together[~repeated]
     if time is not None:
-        together = together.sort_values(time, kind="stable")
-    histories = _histories(together, schema) if schema.history else None
-    kept = ~repeated[together.index].to_numpy()
-    unique = together[kept]
+        unique = unique.sort_values(time, kind="stable")
     levels = table.levels_of(unique, schema)
     rows = table.rows(unique, schema, levels)
-    if histories is not None:  # counted before: of two equal payments without an id each took place
-        rows = np.hstack([rows, histories[kept]])
     labels = unique[label].to_numpy(np.int8, copy=True)
-    dropped = len(repeated) - len(unique)
+    dropped = len(together) - len(unique)
     others = unique.drop(columns=[*schema.inputs, label]).reset_index(drop=True)
+    if schema.history:
+        rows = np.hstack([rows, grouped.features_of(rows, keys_of(others, schema), schema, labels)])
     rows = np.ascontiguousarray(rows)
     return _dataset(Dataset(schema, rows, levels, labels, tuple(sources), dropped, synthetic, notes, others))
 
 
-def _histories(ordered: pd.DataFrame, schema: Schema) -> NDArray[np.float64]:
-    """What each row's keys did before it and with it, ``(n, histories)``."""
-    levels = dict.fromkeys(schema.categories, ())
-    rows, labels = table.rows(ordered, schema, levels), ordered[str(schema.roles.label)].to_numpy(np.uint8)
-    nobody = pd.Series(None, ordered.index, dtype=object)
-    keys = {one.key: ordered.get(one.key, nobody).to_numpy(object) for one in schema.history}
-    return grouped.features_of(rows, keys, schema, labels)
+def keys_of(others: pd.DataFrame, schema: Schema) -> dict[str, NDArray[Any]]:
+    """Of each column whose history is kept the hashes, None where there is no key."""
+    nobody = pd.Series(None, others.index, dtype=object)
+    return {one.key: others.get(one.key, nobody).to_numpy(object) for one in schema.history}
 
 
 def select(dataset: Dataset, kept: NDArray[np.bool_]) -> Dataset:
