@@ -5,10 +5,8 @@ row at a time. While a group is counted its states alone are in memory.
 """
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import pairwise
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from fraud.history import engine
 from fraud.history.amounts import times_of, values_of
 from fraud.history.layout import Layout, layouts
+from fraud.replay.ahead import in_order
 from fraud.replay.keyed import Keyed, Keys
 from fraud.schema import Schema
 
@@ -27,7 +26,7 @@ Sink = Callable[[int, Keys, StatesOf], object]
 Begin = Callable[[int, Keys], StatesOf]
 """Gives the states that keys have before the first row; all zero for one that nobody knows."""
 
-_GROUP_KEYS, _GROUP_BYTES = 4_096, 2**23
+_GROUP_KEYS, _GROUP_BYTES = 1_024, 2**23
 
 
 class Told(NamedTuple):
@@ -76,23 +75,23 @@ def advanced(
     keyed: Keyed,
     told: Told,
     features: NDArray[np.float64] | None,
-    pool: ThreadPoolExecutor,
+    pool: ThreadPoolExecutor | None = None,
     begin: Begin | None = None,
 ) -> Iterator[tuple[Keys, StatesOf]]:
     """One history of rows in time order: keys and their states, group by group; ``features`` get those of each row.
 
-    The groups are counted by the threads of ``pool``, and given from the caller's.
+    The groups are counted by the threads of ``pool``, by default by the caller's, and given from the caller's.
     """
     order = np.argsort(keyed.slots, kind="stable")
     if features is not None:
         features[keyed.slots < 0] = np.nan
     size = max(1, min(_GROUP_KEYS, _GROUP_BYTES // layout.size))
-    starts = np.arange(0, len(keyed.keys), size)
-    ends = np.minimum(starts + size, len(keyed.keys))
-    places = np.searchsorted(keyed.slots, np.append(starts, len(keyed.keys)), sorter=order)
+    bounds = np.append(np.arange(0, len(keyed.keys), size), len(keyed.keys))
+    places = np.searchsorted(keyed.slots, bounds, sorter=order)
 
-    def count(low: int, high: int, rows: NDArray[np.int64]) -> tuple[Keys, StatesOf]:
-        keys = keyed.keys[low:high]
+    def count(group: int) -> tuple[Keys, StatesOf]:
+        low, rows = bounds[group], order[places[group] : places[group + 1]]
+        keys = keyed.keys[low : bounds[group + 1]]
         states = np.zeros(len(keys) * layout.size, np.uint8) if begin is None else begin(number, keys).ravel()
         frauds = None if told.frauds is None else told.frauds[rows]
         values = np.ascontiguousarray(told.values[rows])
@@ -101,11 +100,5 @@ def advanced(
             features[rows] = found
         return keys, states.reshape(len(keys), layout.size)
 
-    parts = [order[low:high] for low, high in pairwise(places.tolist())]
-    waiting = deque[Future[tuple[Keys, StatesOf]]]()
-    for low, high, rows in zip(starts.tolist(), ends.tolist(), parts, strict=True):
-        waiting.append(pool.submit(count, low, high, rows))
-        if len(waiting) > 2 * pool._max_workers:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+    groups = range(len(bounds) - 1)
+    yield from map(count, groups) if pool is None else in_order(pool, count, groups)

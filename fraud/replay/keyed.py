@@ -30,12 +30,16 @@ class Keyed(NamedTuple):
         return cls(slots.astype(np.int64, copy=False), packed(different))
 
     @classmethod
-    def of_bytes(cls, keys: Keys, known: NDArray[np.bool_]) -> Self:
-        """Those of ``keys`` ``(n, 16)``, of the rows that have one."""
-        texts = np.full(len(keys), None, dtype=object)
-        texts[known] = [*map(bytes, keys[known])]
-        slots, different = pd.factorize(texts)
-        return cls(slots.astype(np.int64, copy=False), _array(different))
+    def of_halves(cls, high: NDArray[np.uint64], low: NDArray[np.uint64]) -> Self:
+        """Those of keys of 16 bytes as two numbers each, of rows that all have one."""
+        slots, different = pd.factorize(np.ascontiguousarray(high))
+        first = np.empty(len(different), dtype="<u8")
+        first[slots[::-1]] = low[::-1]
+        if (first[slots] != low).any():  # two keys that begin alike
+            slots, both = pd.factorize(np.fromiter(zip(high.tolist(), low.tolist(), strict=True), dtype=object))
+            different, first = (np.array(half, dtype="<u8") for half in zip(*both, strict=True))
+        keys = np.column_stack([different, first]).astype("<u8", copy=False)
+        return cls(slots.astype(np.int64, copy=False), np.ascontiguousarray(keys).view(np.uint8))
 
 
 def packed(hashes: Iterable[str]) -> Keys:

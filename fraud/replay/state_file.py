@@ -114,10 +114,9 @@ class Writer:
         self.as_of_us: int | None = None
         self._file = file
 
-    def saw(self, rows: int, newest_us: int) -> None:
-        """Rows were counted, up to this time."""
-        self.rows += rows
-        self.as_of_us = newest_us if self.as_of_us is None else max(self.as_of_us, newest_us)
+    def saw(self, rows: int, newest_us: int | None) -> None:
+        """So many rows were counted, up to this time."""
+        self.rows, self.as_of_us = rows, newest_us
 
     def put(self, number: int, keys: Keys, states: StatesOf) -> None:
         """States of keys of one history: a row group."""

@@ -17,8 +17,13 @@ def hashed(frame: pd.DataFrame, schema: Schema, hasher: KeyHasher) -> pd.DataFra
 
     ``frame`` is a table as it was read, or a checked one: both give the same hashes.
     """
-    columns = {name: _hashes(frame[name], schema, hasher) for name in schema.of_kind("key") if name in frame}
+    columns = of_rows(frame, schema, hasher)
     return frame.assign(**columns) if columns else frame
+
+
+def of_rows(frame: pd.DataFrame, schema: Schema, hasher: KeyHasher) -> dict[str, NDArray[Any]]:
+    """The hashes of each key, by column, None where there is no value; columns that are not there are left out."""
+    return {name: _hashes(frame[name], schema, hasher) for name in schema.of_kind("key") if name in frame}
 
 
 def plain(frame: pd.DataFrame, schema: Schema) -> list[str]:
