@@ -26,7 +26,7 @@ from fraud.replay.grouped import Told
 from fraud.replay.keyed import Keyed, Keys
 from fraud.replay.records import RowRecords, parts_of
 from fraud.schema import Schema
-from fraud.tables import chunks
+from fraud.tables import chunks, keys
 from fraud.tables.chunks import Chunk
 
 CHUNK_ROWS = 65_536
@@ -88,8 +88,8 @@ def build(
                     observer(source.name, chunk.share, records.rows)
             gone = records.superseded()
             for done, counted in enumerate(_counted(records, gone, threads, keep=features is not None), 1):
-                for keys, states in counted.states:
-                    writer.put(counted.number, keys, states)
+                for part in counted.states:
+                    writer.put(counted.number, *part)
                 made.add(counted.number, counted.rows, counted.features)
                 observer(COUNTING, done / (records.ids.parts * len(schema.history)), records.rows)
             duplicates = int(gone.sum())
@@ -111,18 +111,12 @@ def _chunks(source: Source, schema: Schema, hasher: KeyHasher) -> Iterator[Chunk
     try:
         with source.local() as path:
             for chunk in chunks.read_chunks(path, schema, levels, CHUNK_ROWS, labelled=labelled, hasher=hasher):
-                check_keys(chunk, schema)
+                if absent := keys.absent(chunk.keys, schema):
+                    raise keys.no_history_of(absent, schema)
                 yield chunk
     except DataError as error:
         said = str(error)
         raise DataError(said if said.startswith(source.name) else f"{source.name}: {said}") from None
-
-
-def check_keys(chunk: Chunk, schema: Schema) -> None:
-    """Raise DataError where a key that a history is of is not there."""
-    absent = [name for name in dict.fromkeys(one.key for one in schema.history) if name not in chunk.keys]
-    if absent:
-        raise DataError(f"no column {', '.join(absent)}, and [[history]] of {schema.name} is of it")
 
 
 def _counted(records: RowRecords, gone: NDArray[np.bool_], threads: int | None, *, keep: bool) -> Iterator[_Counted]:
