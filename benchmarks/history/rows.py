@@ -1,4 +1,4 @@
-"""The rows of the month and those before it: what is trained, what is counted offline, and what the store begins with."""
+"""The rows of the month and those before it: what is trained, what is counted, and what the store begins with."""
 
 from datetime import datetime, timedelta
 
