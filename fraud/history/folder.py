@@ -134,6 +134,9 @@ class Opening:
         """The states of a layout."""
         name = f"states-{layout.fingerprint}"
         if not (self.folder / name).exists():
+            if (self.folder / f"index-{layout.fingerprint}").exists():
+                self.damaged += 1
+                self.said.append(f"{self.folder}: {name} is gone: histories begin anew")
             Slots.make(self.folder, layout)
         try:
             return self.others(layout.fingerprint, most)

@@ -1,8 +1,8 @@
 """Ids of transactions that were added, with the features that each got: a stated number of them, the oldest leave.
 
 A bucket is a checksum, how many ids ever came to it, and ``WAYS`` places of 16 bytes of the id's hash and its features;
-the next id takes the place of the oldest. An id leaves when ``WAYS`` others came to its bucket: of the last quarter of
-``most`` all but five in a million are known.
+the next id takes the place of the oldest. An id leaves when ``WAYS`` others came to its bucket: of the last eighth of
+``most`` all but one in 100,000 are known.
 """
 
 import os
@@ -16,7 +16,7 @@ from fraud.errors import DamagedHistoryError, HistoryError
 from fraud.history import place
 from fraud.history.journal import Change, label
 
-WAYS = 16
+WAYS = 8
 HASH = 16
 _HEAD = Struct("<II")
 

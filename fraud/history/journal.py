@@ -68,7 +68,8 @@ class Journal:
             raise HistoryError.not_writable(self._name, problem) from None
         self.newest = newest
         for descriptor, _, at, data in changes:
-            _write(descriptor, data, at)
+            if os.pwrite(descriptor, data, at) != len(data):
+                _write(descriptor, data, at)  # the system says why
         self._clear(newest)
 
     def reborn(self, boot: int) -> None:

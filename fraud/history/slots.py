@@ -17,7 +17,7 @@ from fraud.history import place
 from fraud.history.index import BUCKET, Index, buckets_for, offset
 from fraud.history.journal import Change, label
 from fraud.history.layout import Layout
-from fraud.history.rebuild import COUNTS, KEY, NO_KEY, is_whole, packed_counts, rebuild
+from fraud.history.rebuild import COUNTS, KEY, NO_KEY, packed_counts, rebuild
 
 _REMEMBERED = 200_000
 """Keys of which a worker remembers the slot."""
@@ -55,6 +55,7 @@ class Slots:
     def open_index(self, *, anew: bool) -> None:
         """Open the index; make it where it is not there, is of another size, or is to be made ``anew``."""
         path, buckets = self._folder / self.index_name, buckets_for(self._most)
+        anew |= not self._is_long_enough()
         try:
             self.index_descriptor = place.open_file(path)
             facts = place.facts_of(self.index_descriptor, path)
@@ -68,6 +69,13 @@ class Slots:
             self.index_descriptor = place.open_file(path)
         self._index = Index(self.index_descriptor, buckets)
 
+    def _is_long_enough(self) -> bool:
+        """Whether no slot is missing at the end."""
+        try:
+            return os.fstat(self.descriptor).st_size >= self._at(self.counts()[0])
+        except DamagedHistoryError:
+            return False
+
     def read(self, keys: Sequence[bytes]) -> tuple[list[int], list[bytes]]:
         """Slots and states of keys; -1 and no bytes for one that was never seen."""
         where, states, remembered = [], [], self._remembered
@@ -76,6 +84,7 @@ class Slots:
             body = self._body(slot, key) if slot >= 0 else None
             if body is None:
                 slot, body = self._find(key)
+            self.damaged += slot >= 0 and not body
             where.append(slot)
             states.append(body)
         return where, states
@@ -83,7 +92,7 @@ class Slots:
     def _body(self, slot: int, key: bytes) -> bytes | None:
         """The state in a slot; no bytes where it is damaged, None where it is another key's."""
         found = os.pread(self.descriptor, self.slot, self._at(slot))
-        if is_whole(found, self.slot):
+        if crc32(found[:-4]) == int.from_bytes(found[-4:], "little") and len(found) == self.slot:
             return found[KEY:-4] if found.startswith(key) else None
         if len(found) < self.slot:
             raise DamagedHistoryError(f"{self.name} is cut off")
@@ -94,8 +103,6 @@ class Slots:
             body = self._body(slot, key)
             if body is None:
                 continue
-            if not body:
-                self.damaged += 1
             if len(self._remembered) >= _REMEMBERED:
                 self._remembered.clear()
             self._remembered[key] = slot
