@@ -34,7 +34,7 @@ def folder_of(url: str) -> Path:
     """The folder of ``file:///...``, made where it is not there. Raises HistoryError."""
     folder = Path(url.removeprefix(SCHEME))
     if not url.startswith(SCHEME) or not folder.is_absolute():
-        raise HistoryError(f"FRAUD_HISTORY_URL={url!r}: expected file:///FOLDER, a folder on a disk of this machine")
+        raise HistoryError(f"FRAUD_HISTORY_URL={url!r}: expected file:///FOLDER")
     check_local(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -56,5 +56,6 @@ class Gate:
             self.give()
 
     def close(self) -> None:
-        """Never take it again."""
+        """Never take it again: it looks taken to whoever tries."""
+        self._threads.acquire()
         os.close(self._descriptor)

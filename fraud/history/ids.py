@@ -12,7 +12,7 @@ from pathlib import Path
 from struct import Struct
 from zlib import crc32
 
-from fraud.errors import DamagedHistoryError, HistoryError
+from fraud.errors import DamagedHistoryError
 from fraud.history import place
 from fraud.history.journal import Change, label
 
@@ -63,27 +63,19 @@ class Ids:
         return None if at < 0 else bucket[at + HASH : at + self._way]
 
     def put(self, hashes: Sequence[bytes], features: Sequence[bytes]) -> list[Change]:
-        """The changes after which ids are known. Raises HistoryError when the disk is full."""
+        """The changes after which ids are known. Raises OSError when the disk is full."""
         buckets, read, self._read = dict[int, bytes](), self._read, {}
         for one, own in zip(hashes, features, strict=True):
             at = self._at(one)
             bucket = buckets.get(at) or read.get(one) or self._bucket_of(one)
             came = int.from_bytes(bucket[4:8], "little")
             if not came:
-                self._reserve(at)
+                place.reserve(self.descriptor, at, self._bucket)
             start = _HEAD.size + came % WAYS * self._way
             count = came + 1 if came < 2**31 else came - WAYS * 2**24
             body = count.to_bytes(4, "little") + bucket[8:start] + one + own + bucket[start + self._way :]
             buckets[at] = crc32(body).to_bytes(4, "little") + body
         return [(self.descriptor, self._label, at, bucket) for at, bucket in buckets.items()]
-
-    def _reserve(self, at: int) -> None:
-        """Make sure that the disk has room before anything is changed."""
-        try:
-            if os.pwrite(self.descriptor, bytes(self._bucket), at) < self._bucket:
-                raise OSError(28, "No space left on device")
-        except OSError as problem:
-            raise HistoryError.not_writable(self.name, problem) from None
 
     def _bucket_of(self, one: bytes) -> bytes:
         bucket = os.pread(self.descriptor, self._bucket, self._at(one))

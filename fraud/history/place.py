@@ -1,5 +1,6 @@
 """Files of the store: each begins with a block that says what it is, and is there whole or not at all."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -30,6 +31,13 @@ def make(path: Path, facts: dict[str, Any], size: int = HEADER, rest: bytes = b"
 def open_file(path: Path) -> int:
     """Its descriptor. Raises OSError."""
     return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+
+def reserve(descriptor: int, at: int, size: int) -> None:
+    """Make sure that the disk has room, before anything is changed. Raises OSError where it has none."""
+    block = os.pread(descriptor, size, at)
+    if os.pwrite(descriptor, block.ljust(size, b"\0"), at) < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def facts_of(descriptor: int, path: Path) -> dict[str, Any]:

@@ -138,25 +138,16 @@ class Slots:
                     f"the history store holds {self._most:,} keys of one history, which is all it may: raise "
                     "FRAUD_HISTORY_MAX_KEYS"
                 )
-            self._reserve(self.descriptor, self._at(slot), self.slot)
+            place.reserve(self.descriptor, self._at(slot), self.slot)
             found[number] = slot
         self._and_counts(changes, buckets, used, free)
         return found
 
     def _and_counts(self, changes: list[Change], buckets: dict[int, bytes], used: int, free: int) -> None:
         for at, bucket in buckets.items():
-            self._reserve(self.index_descriptor, offset(at), BUCKET)
+            place.reserve(self.index_descriptor, offset(at), BUCKET)
             changes.append((self.index_descriptor, self._index_label, offset(at), bucket))
         changes.append((self.descriptor, self._label, place.COUNTS, packed_counts(used, free)))
-
-    def _reserve(self, descriptor: int, at: int, size: int) -> None:
-        """Make sure that the disk has room before anything is changed. Raises HistoryError."""
-        try:
-            block = os.pread(descriptor, size, at)
-            if os.pwrite(descriptor, block.ljust(size, b"\0"), at) < size:
-                raise OSError(28, "No space left on device")
-        except OSError as problem:
-            raise HistoryError.not_writable(self.name, problem) from None
 
     def free(self, keys: Sequence[bytes], where: Sequence[int]) -> list[Change]:
         """The changes after which keys were never seen."""

@@ -47,6 +47,7 @@ class Store:
         self._folder, self._opening, self._limits = opening.folder, opening, limits
         self._slots = {one.fingerprint: opening.slots(one, limits.keys) for one in layouts}
         self._layouts = [(self._slots[one.fingerprint], engine.bound(one), bytes(one.size)) for one in layouts]
+        self._names = [one.declared.key for one in layouts]
         ends = np.cumsum([len(one.made) for one in layouts])
         self._cuts = [slice(int(end) - len(one.made), int(end)) for end, one in zip(ends, layouts, strict=True)]
         self.width = int(ends[-1])
@@ -222,15 +223,19 @@ class Store:
         """Whether the files still have a name: nobody deleted them."""
         return all(os.fstat(number).st_nlink for number in self.descriptors())
 
+    def keys(self) -> dict[str, int]:
+        """How many slots of each layout of the model were ever used, by the column of its keys."""
+        return {name: slots.counts()[0] for name, (slots, *_) in zip(self._names, self._layouts, strict=True)}
+
     def bytes(self) -> int:
         """Of disk that its files take."""
         return sum(512 * os.fstat(number).st_blocks for number in self.descriptors())
 
     def close(self) -> None:
-        """Close all files."""
+        """Close all files; not for who has the gate."""
+        self.gate.close()
         self.ids.close()
         self._opening.close()
-        self.gate.close()
 
 
 def kind_of(layouts: Sequence[Layout]) -> str:
