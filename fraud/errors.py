@@ -58,6 +58,14 @@ class DataError(FraudError):
         """There are not enough rows, or frauds among them, for what was asked."""
         return cls(f"{problem}; give more data{or_else and f' or {or_else}'}")
 
+    @classmethod
+    def no_secret(cls, schema: str) -> Self:
+        """Histories are kept by the hashes of keys, and nothing hashes them."""
+        return cls(
+            f"the schema {schema} has [[history]], which is kept by hashes of keys, and FRAUD_KEY_SECRET is not set: "
+            "set it, or name its file in FRAUD_KEY_SECRET_FILE (`python -m fraud key --secret` makes one)"
+        )
+
 
 class SettingsError(FraudError):
     """A ``FRAUD_*`` environment variable is unknown, missing or has a bad value."""

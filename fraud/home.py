@@ -21,6 +21,11 @@ def folder() -> Path:
     return Path(os.path.expandvars(os.environ.get("BENTOML_HOME") or "~/bentoml")).expanduser()
 
 
+def history_path(version: str) -> Path:
+    """Where the states of keys that a model goes on from are kept (``fraud.replay.state_file``), outside of its entry."""
+    return folder() / "fraud_history" / f"{version}.parquet"
+
+
 @cache
 def claim(home: Path) -> None:
     """Hold ``home`` until this process ends; processes that it starts do not.

@@ -36,7 +36,8 @@ MAY_IMPORT = {
     "fraud.estimator": ("fraud.tables", "fraud.inputs", *CORE),
     "fraud.choice": ("fraud.choice", *CORE),
     "fraud.remote": ("fraud.remote", "fraud.choice", "fraud.tables", "fraud.inputs", *CORE),
-    "fraud.bulk": ("fraud.bulk", "fraud.tables", "fraud.remote", *CORE),
+    "fraud.bulk": ("fraud.bulk", "fraud.replay", "fraud.tables", "fraud.remote", "fraud.inputs", *CORE),
+    "fraud.replay": ("fraud.replay", "fraud.history", "fraud.tables", "fraud.remote", "fraud.inputs", *CORE),
     "serving": ("serving", "fraud.choice", "fraud.history", "fraud.inputs", *CORE, *SHIPS),
     "training": ("training", "fraud"),
     "monitoring": ("monitoring", "fraud"),
@@ -44,7 +45,7 @@ MAY_IMPORT = {
 }
 """What a room may import of ours; the longest name that fits counts."""
 MAX_MODULES = 15
-OFFLINE = ("fraud.estimator", "fraud.tables", "fraud.remote", "fraud.bulk", "monitoring.offline")
+OFFLINE = ("fraud.estimator", "fraud.tables", "fraud.remote", "fraud.bulk", "fraud.replay", "monitoring.offline")
 """What shipped code leads to when asked for something that works outside of the image only."""
 
 NOT_WHEN_SERVING = (
@@ -59,6 +60,7 @@ NOT_WHEN_SERVING = (
     "fraud.tables",
     "fraud.remote",
     "fraud.bulk",
+    "fraud.replay",
     "sqlalchemy",
     "psycopg",
     "monitoring.database",

@@ -12,7 +12,8 @@ import pandas as pd
 import pyarrow.parquet
 
 from fraud import store
-from fraud.bulk import cluster
+from fraud.bulk import cluster, histories
+from fraud.bulk.histories import Choice
 from fraud.bulk.one_file import check_target, score_file
 from fraud.errors import DataError, FraudError, one_line
 from fraud.remote.sources import Source
@@ -44,6 +45,7 @@ def score_files(
     threads: int | None = None,
     observer: Callable[[FileResult], object] = str,
     extras: Extras = NO_EXTRAS,
+    history: Choice = "model",
 ) -> dict[str, Any]:
     """Score each file into ``folder`` under its own name; outputs that are there and up to date are left alone.
 
@@ -55,13 +57,18 @@ def score_files(
     served = store.open_served(store.get(tag))
     version = served.version
     tag = f"{MODEL_NAME}:{version}"  # not "latest", which may be another one on a worker
-    done = [one for one, target in targets.items() if _is_done(one, target, version, extras, served.features.schema)]
+    schema = served.features.schema
+    stamp = histories.stamp_of(schema, version, history)
+    done = [one for one, target in targets.items() if _is_done(one, target, version, extras, schema, stamp)]
     todo = {source: target for source, target in targets.items() if source not in done}
     results = []
-    for result in _on_cluster(todo, tag, scheduler, threads, extras) if scheduler and todo else _here(todo, tag, score):
+    for result in (
+        _on_cluster(todo, tag, scheduler, threads, extras, history) if scheduler and todo else _here(todo, tag, score)
+    ):
         observer(result)
         results.append(result)
     summaries = [result.summary for result in results if result.summary]
+    told = sorted({summary["history"] for summary in summaries if "history" in summary})
     return {
         "output": str(folder),
         "files": len(summaries),
@@ -70,15 +77,19 @@ def score_files(
         "rows": sum(summary["rows"] for summary in summaries),
         "flagged": sum(summary["flagged"] for summary in summaries),
         "model_version": version,
+        **({"history": " or ".join(told)} if told else {}),
     }
 
 
-def score_on_worker(name: str, target: Path, tag: str, threads: int | None, extras: Extras) -> dict[str, Any]:
+def score_on_worker(
+    name: str, target: Path, tag: str, threads: int | None, extras: Extras, history: Choice = "model"
+) -> dict[str, Any]:
     """What one task does. The threads of a worker share its cores."""
     from distributed import get_worker
 
     def score(source: Path, target: Path, tag: str) -> dict[str, Any]:
-        return score_file(source, target, tag, threads=threads or _share(get_worker()), extras=extras)
+        share = threads or _share(get_worker())
+        return score_file(source, target, tag, threads=share, extras=extras, history=history)
 
     return asdict(_result(Source(name), target, tag, score))
 
@@ -93,7 +104,7 @@ def _here(todo: dict[Source, Path], tag: str, score: ScoreFile) -> Iterator[File
 
 
 def _on_cluster(
-    todo: dict[Source, Path], tag: str, scheduler: str, threads: int | None, extras: Extras
+    todo: dict[Source, Path], tag: str, scheduler: str, threads: int | None, extras: Extras, history: Choice
 ) -> Iterator[FileResult]:
     """Results as they come. What a worker could not do at all is an error of the file."""
     with cluster.connected(scheduler) as client:
@@ -107,6 +118,7 @@ def _on_cluster(
             tag=tag,
             threads=threads,
             extras=extras,
+            history=history,
             pure=False,
         )
         inputs = dict(zip(futures, todo, strict=True))
@@ -164,8 +176,9 @@ def _output_name(source: Source) -> str:
     return f"{Path(name).stem}{'.parquet' if is_parquet else '.csv'}"
 
 
-def _is_done(source: Source, target: Path, version: str, extras: Extras, schema: Schema) -> bool:
-    """Whether ``target`` is newer than ``source`` and of this model. An output is whole whenever it is there."""
+def _is_done(source: Source, target: Path, version: str, extras: Extras, schema: Schema, stamp: str | None) -> bool:
+    """Whether ``target`` is newer than ``source`` and of this model and, where it looks at histories, of this state. An
+    output is whole whenever it is there."""
     if not target.is_file() or target.stat().st_mtime <= source.modified():
         return False
     try:
@@ -176,7 +189,8 @@ def _is_done(source: Source, target: Path, version: str, extras: Extras, schema:
                 first = next(file.iter_batches(1)).to_pandas()
         with source.local() if extras.keep else nullcontext() as path:
             kept = extras.of(path, schema, ()).kept if path else ()
-        return first["model_version"].tolist() == [version] and set(kept) <= set(first.columns)
+        alike = first["model_version"].tolist() == [version] and set(kept) <= set(first.columns)
+        return alike and (stamp is None or first[histories.COLUMN].tolist() == [stamp])
     except (
         DataError,
         ValueError,

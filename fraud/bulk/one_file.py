@@ -9,11 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow
 import pyarrow.compute
 import pyarrow.parquet
+from numpy.typing import NDArray
 
 from fraud import store
+from fraud.bulk import histories
+from fraud.bulk.histories import Choice, Histories
 from fraud.bulk.pieces import Pieces, beside
 from fraud.bulk.seen import Seen
 from fraud.errors import DataError
@@ -45,42 +49,48 @@ def score_file(
     threads: int | None = None,
     observer: Observer | None = None,
     extras: Extras = NO_EXTRAS,
+    history: Choice = "model",
 ) -> dict[str, Any]:
     """Write ``fraud_probability``, ``is_fraud`` and ``model_version`` of each row of ``source`` to ``target``.
 
     Both are CSV or Parquet, by suffix. ``transaction_id`` is carried over when given. The output appears whole or not
     at all; a run that was interrupted goes on where it stopped when called again. ``threads`` score, by default as
     many as there are cores. The answer counts, of the rows that this run scored, texts that the model does not know,
-    and names columns without any value. ``extras`` says which other columns are carried over or dropped.
+    and names columns without any value. ``extras`` says which other columns are carried over or dropped, ``history``
+    whether a model that looks at histories goes on from its saved state.
     Raises DataError or ModelError.
     """
     check_target(Source(str(source)), target)
     entry = store.get(tag)
     served = store.open_served(entry)
     table.check_there(source)
-    aside = extras.of(source, served.features.schema, OWN_COLUMNS)
-    facts = _facts(source, served, aside)
+    taken = (*OWN_COLUMNS, *((histories.COLUMN,) if served.features.schema.history else ()))
+    aside = extras.of(source, served.features.schema, taken)
+    facts, past = _facts(source, served, aside, history), histories.of_model(served, history)
     try:
         with beside(target, facts, lambda piece: _fits(piece, served.manifest.threshold, aside.kept)) as pieces:
             resumed, seen = pieces.rows, Seen(served.features)
-            for chunk in _ahead(_chunks(source, served, resumed, aside)):
+            for chunk, rows, is_new in _told(_ahead(_chunks(source, served, resumed, aside, past)), past, resumed):
+                if not is_new:
+                    continue
                 seen.add(chunk.rows)
-                pieces.add(_scored(chunk, served, threads or os.cpu_count() or 1))
+                pieces.add(_scored(chunk, rows, served, threads or os.cpu_count() or 1))
                 if observer:
                     observer(chunk.share, pieces.rows)
-            if _facts(source, served, aside) != facts:
-                raise DataError(f"{source}: was changed while it was read; run it again")
-            flagged, rows = _join(pieces, target, served.version), pieces.rows
+            if _facts(source, served, aside, history) != facts:
+                raise DataError(f"{source}: it, or the model's state, was changed while it was read; run it again")
+            flagged, count = _join(pieces, target, _said(served, facts)), pieces.rows
     except OSError as error:
         raise DataError.not_writable(target, error) from None
     return {
         "output": str(target),
         "read_as": table.read_as(source, served.features.schema),
-        "rows": rows,
+        "rows": count,
         "flagged": flagged,
         "model_version": served.version,
         "threshold": served.manifest.threshold,
         **seen.told(),
+        **({"history": past.told() if past else "left out"} if served.features.schema.history else {}),
         **({"resumed_at_row": resumed} if resumed else {}),
     }
 
@@ -98,7 +108,7 @@ def check_target(source: Source, target: Path) -> None:
         raise DataError(f"{target}: is the input itself; choose another name")
 
 
-def _facts(source: Path, served: store.Served, aside: Aside) -> dict[str, Any]:
+def _facts(source: Path, served: store.Served, aside: Aside, history: Choice) -> dict[str, Any]:
     """What the pieces depend on: one that was made from anything else is of no use."""
     status = source.stat()
     return {
@@ -110,7 +120,24 @@ def _facts(source: Path, served: store.Served, aside: Aside) -> dict[str, Any]:
         "model_version": served.version,
         "forest_sha256": served.manifest.files[store.FOREST_FILE],
         "threshold": served.manifest.threshold,
+        **histories.facts(served.features.schema, served.version, history),
     }
+
+
+def _said(served: store.Served, facts: dict[str, Any]) -> dict[str, str]:
+    """What each row of the output says of how it was made."""
+    return {"model_version": served.version} | {name: facts[name] for name in (histories.COLUMN,) if name in facts}
+
+
+def _told(
+    items: Iterator[Chunk], past: Histories | None, resumed: int
+) -> Iterator[tuple[Chunk, NDArray[np.float64], bool]]:
+    """Chunks, their rows as the model takes them, and whether they are to be scored: rows that were scored before are
+    counted again, where there are histories."""
+    row = 0
+    for chunk in items:
+        row += len(chunk.rows)
+        yield chunk, past.rows(chunk) if past else chunk.rows, past is None or row > resumed
 
 
 def _ahead(items: Iterator[Chunk]) -> Iterator[Chunk]:
@@ -122,13 +149,14 @@ def _ahead(items: Iterator[Chunk]) -> Iterator[Chunk]:
             yield item
 
 
-def _chunks(source: Path, served: store.Served, start: int, aside: Aside) -> Iterator[Chunk]:
-    path = served.features
-    return chunks.read_chunks(source, path.schema, path.encoding.levels, CHUNK_ROWS, start, aside)
+def _chunks(source: Path, served: store.Served, start: int, aside: Aside, past: Histories | None) -> Iterator[Chunk]:
+    path, hasher = served.features, past.hasher if past else None
+    start = 0 if past else start
+    return chunks.read_chunks(source, path.schema, path.encoding.levels, CHUNK_ROWS, start, aside, hasher=hasher)
 
 
-def _scored(chunk: Chunk, served: store.Served, threads: int) -> pyarrow.Table:
-    scores = served.score(chunk.rows, threads=threads)
+def _scored(chunk: Chunk, rows: NDArray[np.float64], served: store.Served, threads: int) -> pyarrow.Table:
+    scores = served.score(rows, threads=threads)
     return pyarrow.table(
         {
             **({} if chunk.ids is None else {ID_COLUMN: chunk.ids}),
@@ -153,7 +181,7 @@ def _fits(piece: pyarrow.Table, threshold: float, kept: Sequence[str]) -> bool:
     return bool(((scores >= 0) & (scores <= 1) & decided).all())
 
 
-def _join(pieces: Pieces, target: Path, version: str) -> int:
+def _join(pieces: Pieces, target: Path, said: dict[str, str]) -> int:
     """Write the pieces to ``target`` as one file, in one step; the number of flagged rows."""
     part = pieces.folder / "joined"
     write = _write_csv if target.suffix == ".csv" else _write_parquet
@@ -163,7 +191,9 @@ def _join(pieces: Pieces, target: Path, version: str) -> int:
         nonlocal flagged
         for piece in pieces.tables():
             flagged += pyarrow.compute.sum(piece["is_fraud"]).as_py()
-            yield piece.append_column("model_version", pyarrow.repeat(version, len(piece)))
+            for name, text in said.items():
+                piece = piece.append_column(name, pyarrow.repeat(text, len(piece)))  # noqa: PLW2901
+            yield piece
 
     write(tables(), part)
     part.replace(target)

@@ -3,7 +3,7 @@
 What is refused is ``fraud.tables.table``'s to say, and in which words ``fraud.tables.refusals``'.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,10 @@ import pyarrow
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from fraud.inputs.keys import KeyHasher
 from fraud.inputs.levels import Levels
 from fraud.schema import Schema
-from fraud.tables import csv_file, parquet_file, refusals, table
+from fraud.tables import csv_file, keys, parquet_file, refusals, table
 from fraud.tables.extras import NOTHING_ASIDE, Aside
 from fraud.tables.faults import Gathered
 
@@ -34,14 +35,27 @@ class Chunk:
     share: float
     kept: pyarrow.Table
     """Columns that are carried over, as many as were asked for."""
+    keys: Mapping[str, NDArray[np.object_]]
+    """Hashes of keys by column, of the columns that are there; none without a hasher."""
+    frauds: NDArray[np.int8] | None
+    """The label, where it was asked for."""
 
 
 def read_chunks(
-    path: Path, schema: Schema, levels: Levels, size: int, start: int = 0, aside: Aside = NOTHING_ASIDE
+    path: Path,
+    schema: Schema,
+    levels: Levels,
+    size: int,
+    start: int = 0,
+    aside: Aside = NOTHING_ASIDE,
+    *,
+    labelled: bool = False,
+    hasher: KeyHasher | None = None,
 ) -> Iterator[Chunk]:
     """The rows of a file from row ``start`` on, about ``size`` at once; texts of categories as places in ``levels``.
 
-    ``start`` is where a chunk ended before. Raises DataError as ``table.read_table`` and ``table.check`` do, with the
+    ``start`` is where a chunk ended before; ``labelled`` rows have a label, which is checked; ``hasher``: what keys are
+    hashed with, if they are wanted. Raises DataError as ``table.read_table`` and ``table.check`` do, with the
     rows of the whole file, after the last row; a faulty row ends the chunks.
     """
     table.check_there(path)
@@ -51,11 +65,12 @@ def read_chunks(
         row, first = row + len(frame), row
         if row <= start and start:
             continue
-        checked = table.look(frame.drop(columns=list(aside.unchecked)), schema, labelled=False)
+        checked = table.look(frame.drop(columns=list(aside.unchecked)), schema, labelled=labelled, others=False)
         problems = problems or [*checked.problems, *_remedy(frame, schema, aside)]
         faults.add(checked.faults, first)
         if not (problems or faults):
-            yield _chunk(checked.frame, schema, levels, share, kept)
+            hashes = {} if hasher is None else keys.of_rows(frame, schema, hasher)
+            yield _chunk(checked.frame, schema, levels, share, kept, hashes, labelled=labelled)
     if problems or faults:
         raise refusals.wrong_table([*problems, *faults.words()])
 
@@ -66,10 +81,20 @@ def _remedy(frame: pd.DataFrame, schema: Schema, aside: Aside) -> list[str]:
     return [refusals.KEEP_OR_DROP] if unknown else []
 
 
-def _chunk(frame: pd.DataFrame, schema: Schema, levels: Levels, share: float, kept: pyarrow.Table) -> Chunk:
+def _chunk(
+    frame: pd.DataFrame,
+    schema: Schema,
+    levels: Levels,
+    share: float,
+    kept: pyarrow.Table,
+    hashes: Mapping[str, NDArray[np.object_]],
+    *,
+    labelled: bool,
+) -> Chunk:
     own = schema.roles.id
     ids = pyarrow.array(frame[own], pyarrow.string()) if own is not None and own in frame else None
-    return Chunk(table.rows(frame, schema, levels), ids, share, kept)
+    frauds = frame[str(schema.roles.label)].to_numpy() if labelled else None
+    return Chunk(table.rows(frame, schema, levels), ids, share, kept, hashes, frauds)
 
 
 def _frames(path: Path, schema: Schema, size: int, start: int, aside: Aside) -> Iterator[_Part]:

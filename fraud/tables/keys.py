@@ -1,12 +1,13 @@
 """Columns of keys as hashes: what is trained on, written and sent holds no card in plain."""
 
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fraud.errors import DataError
+from fraud.errors import DataError, SettingsError
 from fraud.inputs.keys import KeyHasher, is_hashed
 from fraud.schema import Schema
 from fraud.tables import kinds
@@ -17,8 +18,13 @@ def hashed(frame: pd.DataFrame, schema: Schema, hasher: KeyHasher) -> pd.DataFra
 
     ``frame`` is a table as it was read, or a checked one: both give the same hashes.
     """
-    columns = {name: _hashes(frame[name], schema, hasher) for name in schema.of_kind("key") if name in frame}
+    columns = of_rows(frame, schema, hasher)
     return frame.assign(**columns) if columns else frame
+
+
+def of_rows(frame: pd.DataFrame, schema: Schema, hasher: KeyHasher) -> dict[str, NDArray[Any]]:
+    """The hashes of each key, by column, None where there is no value; columns that are not there are left out."""
+    return {name: _hashes(frame[name], schema, hasher) for name in schema.of_kind("key") if name in frame}
 
 
 def plain(frame: pd.DataFrame, schema: Schema) -> list[str]:
@@ -39,6 +45,24 @@ def other_secret(name: str, fingerprint: str, hasher: KeyHasher) -> DataError:
     return DataError(
         f"{name}: its keys were hashed with the secret of fingerprint {fingerprint}, and FRAUD_KEY_SECRET is the one "
         f"of {hasher.fingerprint}: set the other one, or push the file anew from its plain keys"
+    )
+
+
+def absent(columns: Container[str], schema: Schema) -> list[str]:
+    """The keys that histories of the schema are of, and that are not among ``columns``."""
+    return [name for name in dict.fromkeys(one.key for one in schema.history) if name not in columns]
+
+
+def no_history_of(columns: list[str], schema: Schema, remedy: str = "") -> DataError:
+    """A file without the keys that histories are of: all of them would be missing, and nobody would know."""
+    return DataError(f"no column {', '.join(columns)}, and [[history]] of {schema.name} is of it: add it{remedy}")
+
+
+def no_secret(schema: Schema) -> SettingsError:
+    """Histories are kept by the hashes of keys, and there is nothing to hash them with."""
+    return SettingsError(
+        f"{schema.name} declares [[history]], kept by the hashes of keys, and FRAUD_KEY_SECRET is not set: set it, or "
+        "FRAUD_KEY_SECRET_FILE, to what the model was trained with"
     )
 
 

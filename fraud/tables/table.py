@@ -125,8 +125,8 @@ class Checked:
     faults: Faults
 
 
-def look(frame: pd.DataFrame, schema: Schema, *, labelled: bool) -> Checked:
-    """``check`` without an end: for who reads a file in parts. The frame holds only columns that are there."""
+def look(frame: pd.DataFrame, schema: Schema, *, labelled: bool, others: bool = True) -> Checked:
+    """``check`` for who reads a file in parts; what is ignored, and keys, of labelled rows only with ``others``."""
     frame = frame.reset_index(drop=True)
     if frame.columns.has_duplicates:
         names = [str(name) for name in frame.columns[frame.columns.duplicated()].unique()]
@@ -148,9 +148,9 @@ def look(frame: pd.DataFrame, schema: Schema, *, labelled: bool) -> Checked:
         columns[str(label)] = _labels(frame[label], schema, faults)
     if own is not None and own in frame:
         columns[own] = _ids(frame[own], own, faults)
-    if labelled:
-        others = [name for name in schema.of_kind("key", "ignored") if name in frame]
-        columns |= {name: kinds.texts(frame[name]) for name in others}
+    if labelled and others:
+        names = [name for name in schema.of_kind("key", "ignored") if name in frame]
+        columns |= {name: kinds.texts(frame[name]) for name in names}
     if all(name in frame and _is_whole(values, frame[name]) for name, values in columns.items()):
         return Checked(frame[list(columns)], problems, faults)
     return Checked(pd.DataFrame(columns, index=frame.index), problems, faults)

@@ -48,6 +48,13 @@ def add_to(verbs: Verbs) -> None:
     score.add_argument(
         "--drop", nargs="+", action="extend", default=[], metavar="NAME", help="columns to leave out, or `all`"
     )
+    score.add_argument(
+        "--history",
+        choices=("model", "none"),
+        default="model",
+        help="of a model that looks at histories: go on from its saved state, each file by itself and in the order of "
+        "its rows, or leave them out: all missing (default: model)",
+    )
     score.add_argument("--jobs", type=positive, metavar="N", help="threads that score (default: all cores)")
     score.add_argument(
         "--scheduler",
@@ -64,11 +71,13 @@ def _score(arguments: argparse.Namespace) -> dict[str, Any] | CommandResult:
     from fraud.tables.extras import Extras
 
     console = command.console()
-    extras = Extras(tuple(arguments.keep), tuple(arguments.drop))
+    extras, history = Extras(tuple(arguments.keep), tuple(arguments.drop)), arguments.history
 
     def score(source: Path, target: Path, tag: str) -> dict[str, Any]:
         with progress.bar(source.name, console) as observer:
-            return score_file(source, target, tag, threads=arguments.jobs, observer=observer, extras=extras)
+            return score_file(
+                source, target, tag, threads=arguments.jobs, observer=observer, extras=extras, history=history
+            )
 
     def show(result: FileResult) -> None:
         words = f"error: {result.error}" if result.summary is None else f"{result.summary['rows']} rows"
@@ -79,7 +88,7 @@ def _score(arguments: argparse.Namespace) -> dict[str, Any] | CommandResult:
         check_target(source, arguments.target)  # before a model is pulled for nothing
         tag = _tag(arguments.model)
         with source.local() as path:
-            return score(path, arguments.target, tag)
+            return _warned(score(path, arguments.target, tag))
     matches = sources.find(arguments.sources)
     document = score_files(
         matches,
@@ -90,8 +99,18 @@ def _score(arguments: argparse.Namespace) -> dict[str, Any] | CommandResult:
         threads=arguments.jobs,
         observer=show,
         extras=extras,
+        history=history,
     )
-    return CommandResult(document, command.EXIT_ERROR if document["failed"] else 0)
+    return CommandResult(_warned(document), command.EXIT_ERROR if document["failed"] else 0)
+
+
+def _warned(document: dict[str, Any]) -> dict[str, Any]:
+    """The answer; one line where windows began empty."""
+    from fraud.bulk.histories import NOTHING_SAVED
+
+    if document.get("history") == NOTHING_SAVED:
+        command.console().print(f"warning: {NOTHING_SAVED}; `python -m training history build` makes one")
+    return document
 
 
 def _tag(name: str | None) -> str:
