@@ -5,15 +5,26 @@ from fraud.manifest import Manifest
 from fraud.settings import Settings
 
 
+def no_secret() -> SettingsError:
+    """The error of a service whose model looks at histories of keys, which are kept hashed."""
+    return SettingsError(
+        "FRAUD_KEY_SECRET is not set, and the served schema has [[history]], whose keys are hashed with it: set it, or "
+        "name its file in FRAUD_KEY_SECRET_FILE"
+    )
+
+
 def state(read: Settings, manifest: Manifest) -> str:
     """What becomes of keys, in words for the line of the start; nothing where the model's schema has none.
 
     Raises SettingsError where the model was trained with a secret, and the one that is set is another, or none is: each
     card would be a new one.
     """
-    if not manifest.schema_of().of_kind("key"):
+    schema = manifest.schema_of()
+    if not schema.of_kind("key"):
         return ""
     theirs, hasher = manifest.key_fingerprint, read.key_hasher
+    if hasher is None and schema.history and theirs is None:
+        raise no_secret()
     if hasher is None and theirs is None:
         return "keys not kept: FRAUD_KEY_SECRET is not set"
     if hasher is None:
