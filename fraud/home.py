@@ -22,7 +22,7 @@ def folder() -> Path:
 
 
 def history_path(version: str) -> Path:
-    """Where the states of keys that a model goes on from are kept (``fraud.replay.state_file``), outside of its entry."""
+    """Where the states that a model goes on from are kept, outside of its entry (``fraud.replay.state_file``)."""
     return folder() / "fraud_history" / f"{version}.parquet"
 
 

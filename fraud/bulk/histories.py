@@ -85,8 +85,7 @@ def of_model(served: store.Served, choice: Choice) -> Histories | None:
     hasher = Settings.from_env().key_hasher
     if hasher is None:
         raise keys.no_secret(schema)
-    if served.manifest.key_fingerprint not in (None, hasher.fingerprint):
-        raise keys.other_secret(served.version, str(served.manifest.key_fingerprint), hasher)
+    keys.check_secret(served.version, served.manifest.key_fingerprint, hasher)
     path = home.history_path(served.version)
     if not path.is_file():
         return Histories(States(schema), hasher, None, "empty")

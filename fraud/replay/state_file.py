@@ -78,6 +78,13 @@ class StateFile:
             for number in np.unique(numbers).tolist():
                 yield _part(number, table.filter(pyarrow.array(numbers == number)), self._layout(number), self.path)
 
+    def of_keys(self, keys: Collection[bytes]) -> Iterator[Part]:
+        """The states of some keys. Raises ModelError as ``parts`` does."""
+        for number, own, states in self.parts():
+            are = np.array([bytes(key) in keys for key in own], dtype=bool)
+            if are.any():
+                yield number, own[are], states[are]
+
     def states(self, schema: Schema) -> States:
         """All of them in memory."""
         found = States(schema)

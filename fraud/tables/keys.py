@@ -48,6 +48,12 @@ def other_secret(name: str, fingerprint: str, hasher: KeyHasher) -> DataError:
     )
 
 
+def check_secret(name: str, fingerprint: str | None, hasher: KeyHasher) -> None:
+    """Raise DataError where the keys of a model or file ``name`` were hashed with another secret, if that is known."""
+    if fingerprint not in (None, hasher.fingerprint):
+        raise other_secret(name, str(fingerprint), hasher)
+
+
 def absent(columns: Container[str], schema: Schema) -> list[str]:
     """The keys that histories of the schema are of, and that are not among ``columns``."""
     return [name for name in dict.fromkeys(one.key for one in schema.history) if name not in columns]

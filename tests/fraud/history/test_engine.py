@@ -9,8 +9,8 @@ import pytest
 from fraud.history import engine, plain
 from fraud.history.amounts import times_of, values_of
 from fraud.history.layout import MICROSECONDS, MISSING, layouts
-from fraud.scorer import kernel
 from fraud.schema import of_document
+from fraud.scorer import kernel
 
 DAY = 86_400 * MICROSECONDS
 

@@ -8,12 +8,14 @@ each thread a part: the rows of a 256th of all keys once files are large, but at
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from fraud.errors import DataError, FraudError
 from fraud.history.layout import layouts
@@ -34,6 +36,21 @@ CHUNK_ROWS = 65_536
 Observer = Callable[[str, float, int], object]
 """Called on the way with what is read, or ``counting``, the share of it that is done, and the rows so far."""
 COUNTING = "counting"
+
+
+@contextmanager
+def bar(shown: Console) -> Iterator[Observer]:
+    """Progress on a terminal: a bar for each file, then one for all keys."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as progress:
+        tasks = dict[str, TaskID]()
+
+        def observe(name: str, share: float, rows: int) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=1.0)
+            progress.update(tasks[name], completed=share, description=f"{name}: {rows:,} rows", visible=share < 1)
+
+        yield observe
 
 
 class Built(NamedTuple):
