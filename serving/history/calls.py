@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.errors import SettingsError
 from fraud.rows import Decoded, Model, ScoredRow, by_model
 from fraud.settings import Settings
 from monitoring.metrics import FraudMetrics
 from serving.contract.contract import Contract
-from serving.start.key_secret import no_secret
 
 if TYPE_CHECKING:
     from serving.history.online import Online
@@ -26,7 +26,7 @@ def made(contract: Contract, read: Settings, metrics: FraudMetrics) -> "Online |
     from serving.history.online import Online
 
     if contract.hash_key is None:
-        sys.exit(f"error: {no_secret()}")
+        sys.exit(f"error: {SettingsError.no_secret(contract.schema.name)}")
     own = Online(contract.schema, contract.hash_key.fingerprint, read, metrics.history)
     metrics.flush_with(own.publish)
     return own

@@ -5,14 +5,6 @@ from fraud.manifest import Manifest
 from fraud.settings import Settings
 
 
-def no_secret() -> SettingsError:
-    """The error of a service whose model looks at histories of keys, which are kept hashed."""
-    return SettingsError(
-        "FRAUD_KEY_SECRET is not set, and the served schema has [[history]], whose keys are hashed with it: set it, or "
-        "name its file in FRAUD_KEY_SECRET_FILE"
-    )
-
-
 def state(read: Settings, manifest: Manifest) -> str:
     """What becomes of keys, in words for the line of the start; nothing where the model's schema has none.
 
@@ -24,7 +16,7 @@ def state(read: Settings, manifest: Manifest) -> str:
         return ""
     theirs, hasher = manifest.key_fingerprint, read.key_hasher
     if hasher is None and schema.history and theirs is None:
-        raise no_secret()
+        raise SettingsError.no_secret(schema.name)
     if hasher is None and theirs is None:
         return "keys not kept: FRAUD_KEY_SECRET is not set"
     if hasher is None:
