@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from fraud import store
 from fraud.errors import ModelError
-from fraud.rows import Model, Rows, ScoredRow, by_model, each, maker
+from fraud.rows import Model, Rows, ScoredRow, each, maker
 from fraud.settings import CERTIFICATE_VARIABLES, INDEX_VARIABLES
 from serving import process, refuse
 from serving.bento import tracer_provider
 from serving.contract.models import Label
+from serving.history.calls import scored_soon
 from serving.io import (
     LabelStored,
     ManyPredictions,
@@ -117,6 +118,8 @@ class FraudDetector:
         tracing.start(tracer_provider(), self.served.version if self.served else None)
         if records := process.records():
             records.start()
+        if self.served is not None and (history := process.history()):
+            history.keeper.start()
         # what was made until now stays: going through it again at each full collection would take 60 ms
         gc.collect()
         gc.freeze()
@@ -125,6 +128,8 @@ class FraudDetector:
     @bentoml.on_shutdown
     def stop(self) -> None:
         """Write and publish what is left."""
+        if self.served is not None and (history := process.history()):
+            history.keeper.close()
         if records := process.records():
             records.close()
         tracing.close(tracer_provider())
@@ -143,7 +148,7 @@ class FraudDetector:
     )
     async def predict(self, decoded: NDArray[np.object_], /) -> list[ScoredRow]:
         """Score one transaction; calls that arrive together are scored together."""
-        return by_model(list(decoded), self.score)
+        return list(await scored_soon(process.history(), list(decoded), self.score))
 
     @bentoml.api(
         input_spec=many_transactions(DECODER, process.example(), SETTINGS.max_batch_rows, SETTINGS.max_body_bytes),
@@ -164,7 +169,7 @@ class FraudDetector:
             return label
 
     def score(self, model: Model, rows: NDArray[np.float64]) -> list[ScoredRow]:
-        """What the model says of its rows ``(n, inputs)``, counted. Raises RefusedError when it is not there."""
+        """What the model says of rows, counted, histories behind inputs. Raises RefusedError when it is not there."""
         served: store.Served | None = model.served
         if served is None:
             raise refuse.not_ready()

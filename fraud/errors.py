@@ -9,6 +9,8 @@ FraudError                   a stated error: one clear line, exit code 1
 │   ├── ConflictError        somebody else changed the champion first
 │   ├── UnsupportedError     the server lacks what this needs
 │   └── DamagedError         an object is not what our code writes
+├── HistoryError             the history store cannot be used now
+│   └── DamagedHistoryError  it holds something else than was written, and is set aside
 └── DatabaseError            the database is away or refuses; in ``monitoring.database``
 
 A message that is needed in more than one place is built from its facts in one: here, or in the room that it belongs to.
@@ -55,6 +57,14 @@ class DataError(FraudError):
     def too_little(cls, problem: str, or_else: str = "") -> Self:
         """There are not enough rows, or frauds among them, for what was asked."""
         return cls(f"{problem}; give more data{or_else and f' or {or_else}'}")
+
+    @classmethod
+    def no_secret(cls, schema: str) -> Self:
+        """Histories are kept by the hashes of keys, and nothing hashes them."""
+        return cls(
+            f"the schema {schema} has [[history]], which is kept by hashes of keys, and FRAUD_KEY_SECRET is not set: "
+            "set it, or name its file in FRAUD_KEY_SECRET_FILE (`python -m fraud key --secret` makes one)"
+        )
 
 
 class SettingsError(FraudError):
@@ -117,6 +127,14 @@ class UnsupportedError(RegistryError):
 
 class DamagedError(RegistryError):
     """An object in S3 is not what our code writes."""
+
+
+class HistoryError(FraudError):
+    """The history store cannot be used now: it is full, held by another, or of another installation."""
+
+
+class DamagedHistoryError(HistoryError):
+    """The history store holds something else than was written."""
 
 
 def one_line(error: BaseException) -> str:

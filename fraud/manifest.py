@@ -138,7 +138,8 @@ class Recipe(Document):
     """Hyper-parameters and seed.
 
     ``max_samples`` is the share of rows each tree draws; legitimate rows are plenty, so fewer cost little and save
-    time. ``fraud_weight`` is how much likelier a fraud is drawn than a legitimate row.
+    time. ``fraud_weight`` is how much likelier a fraud is drawn than a legitimate row. ``missing_histories`` is the
+    share of the fitting rows whose histories are taken away, so that a forest knows what to do when there is none.
     """
 
     estimator: str = "random-forest"
@@ -149,6 +150,7 @@ class Recipe(Document):
     folds: int
     target_precision: float
     seed: int
+    missing_histories: float = 0.02
 
 
 class Manifest(StoredDocument):

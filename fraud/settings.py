@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from fraud import keys
 from fraud.environment import secret_files
+from fraud.environment.history import HistorySettings
 from fraud.environment.services import of_services
 from fraud.errors import SettingsError
 from fraud.inputs.keys import KeyHasher
@@ -33,6 +34,7 @@ SECRETS = {
 }
 """What is expected of variables whose value is never shown, and which may stand in a file: ``NAME_FILE`` names it."""
 _WORDS = {
+    "FRAUD_HISTORY_URL": "file:///FOLDER, on a disk of this machine",
     "FRAUD_MODEL": f"{MODEL_NAME}:VERSION in lower case, such as {MODEL_NAME}:latest",
     "FRAUD_S3_URI": "s3://bucket/prefix, such as s3://my-bucket/fraud; a bucket's name has 3 to 63 lower-case letters, "
     "digits, dots, hyphens and underscores, and begins and ends with a letter or digit",
@@ -59,10 +61,8 @@ _Keys = Annotated[str, AfterValidator(_keys)]
 _MetricsKeys = Annotated[str, AfterValidator(_metrics_keys)]
 
 
-class Settings(BaseModel):
+class Settings(HistorySettings):
     """Frozen settings; a field ``x`` is the environment variable ``FRAUD_X``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str | None = Field(
         None,

@@ -1,7 +1,8 @@
 """The service's own Prometheus metrics. What was scored is kept as it is and counted together, once a second.
 
 What is counted for drift is in ``bins``, what becomes of the prediction log, of labels and of live quality in
-``record_metrics``, that of keys in ``access_metrics``, which workers are ready in ``workers``.
+``record_metrics``, of histories in ``history_metrics``, that of keys in ``access_metrics``, which workers
+are ready in ``workers``.
 
 BentoML's ``/metrics`` adds the workers' counts up. ``fraud_rate`` is a ratio and cannot be added: each worker publishes
 how many rows it scored and flagged in the window (``livesum`` gauges), and each worker then sets the ratio of the sums
@@ -22,6 +23,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from fraud.manifest import Manifest
 from monitoring.access_metrics import AccessMetrics
 from monitoring.bins.metrics import BinMetrics
+from monitoring.history_metrics import HistoryMetrics
 from monitoring.multiprocess import remove_stale_workers
 from monitoring.pending import Pending, taken
 from monitoring.record_metrics import RecordMetrics
@@ -75,6 +77,7 @@ class FraudMetrics:
         self._make(registry)
         self._scores, self._latencies = Pending(self._score), Pending(self._latency)
         self.records, self.access = RecordMetrics(registry), AccessMetrics(registry)
+        self.history = HistoryMetrics(registry)
         self.workers, self._bins = WorkerMetrics(registry), BinMetrics(registry)
 
     def _make(self, registry: CollectorRegistry) -> None:

@@ -69,7 +69,11 @@ def in_slices(
     scored, size = list[ScoredRow](), _FIRST_ROWS
     while True:
         began, start = time.perf_counter(), len(scored)
-        scored += score(rows.model, rows.values[start : start + size])
+        values = rows.values[start : start + size]
+        if (history := process.history()) is not None:
+            texts, names = rows.texts[start : start + size], rows.ids[start : start + size]
+            values = np.hstack((values, (yield from history.advance(values, texts, names))))
+        scored += score(rows.model, values)
         if len(scored) == len(rows.ids):
             return scored
         found_time_for = int(size * _STEP_SECONDS / (time.perf_counter() - began))

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import cache, partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bentoml.exceptions import BentoMLException
 from starlette.applications import Starlette
@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from fraud import home
 from fraud.errors import FraudError, SettingsError
-from fraud.rows import Decoded, ScoredRow, by_model
+from fraud.rows import Decoded, ScoredRow
 from fraud.settings import Settings
 from monitoring import multiprocess
 from monitoring.log import Records, check_database, open_records
@@ -30,6 +30,7 @@ from serving.counts import BuiltinCounts
 from serving.decode import Decoder
 from serving.edge import OPEN, PREDICT, STATIC, App, Edge, NoteRefused, forbidden, refused, send_in_two, unauthorized
 from serving.few import Few, too_many
+from serving.history import calls
 from serving.pages import FEEDBACK, MODEL
 from serving.remembered import Remembered
 from serving.shortcut import ShortCut
@@ -37,6 +38,9 @@ from serving.start import transactions
 from serving.start.introduction import introduction
 from serving.start.model import settle
 from serving.telemetry.refused_calls import RefusedCalls
+
+if TYPE_CHECKING:
+    from serving.history.online import Online
 
 LOG = logging.getLogger("bentoml.fraud")
 
@@ -73,6 +77,12 @@ def records() -> Records | None:
     if found is not None:
         metrics().flush_with(found.log.publish)
     return found
+
+
+@cache
+def history() -> "Online | None":
+    """What the keys of transactions did before; None where the served schema has no ``[[history]]``."""
+    return calls.made(decoder().contract, settings(), metrics())
 
 
 @cache
@@ -213,12 +223,12 @@ def _short_cut(factory: Any, app: Starlette, note_refused: NoteRefused | None) -
     metrics().flush_with(lambda: counts.turned_away(turned_away()))
     metrics().flush_with(counts.flush)
 
-    def score_batch(decoded: list[Decoded]) -> list[ScoredRow]:
+    def score_batch(decoded: list[Decoded]) -> Sequence[ScoredRow] | Awaitable[Sequence[ScoredRow]]:
         counts.sized(len(decoded))
-        return by_model(decoded, service.score)
+        return calls.scored(history(), decoded, service.score)
 
     async def score_one(decoded: Decoded, _: bool) -> ScoredRow:
-        return by_model([decoded], service.score)[0]
+        return (await calls.scored_soon(history(), [decoded], service.score))[0]
 
     problem, log = bento.missing(bento.ONE_WRITE), records()
     if problem:

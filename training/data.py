@@ -43,6 +43,8 @@ def load(sources: Sequence[str], schema: Schema, hasher: KeyHasher | None = None
     """
     if not sources:
         raise DataError(f"no data given; expected {EXPECTED}")
+    if schema.history and hasher is None:
+        raise DataError.no_secret(schema.name)
     notes: list[str] = []
     read = [(name, frame) for source in sources for name, frame in _frames(source, schema, notes, hasher)]
     if not read:
@@ -166,4 +168,7 @@ def _checked(frame: pd.DataFrame, schema: Schema, name: str, hasher: KeyHasher |
         checked = table.check(frame, schema, labelled=True)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
+    absent = [one.key for one in schema.history if one.key not in checked and not schema.columns[one.key].missing]
+    if absent:
+        raise DataError(f"{name}: has no column {absent[0]}, whose history the schema declares")
     return keys.hashed(checked, schema, hasher) if hasher else checked

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from fraud.errors import DataError
 from fraud.inputs.levels import Levels, content
+from fraud.replay import grouped
 from fraud.schema import Schema
 from fraud.tables import kinds, table
 
@@ -21,7 +23,7 @@ class Dataset:
 
     schema: Schema
     rows: NDArray[np.float64]
-    """``(n, inputs)``, see ``fraud.inputs.levels``."""
+    """``(n, inputs)``, see ``fraud.inputs.levels``; the histories, counted over all rows, behind the inputs."""
     levels: Levels
     labels: NDArray[np.int8]
     """``(n,)``, 1 for fraud."""
@@ -94,24 +96,34 @@ def combine(
 ) -> Dataset:
     """Concatenate checked, labelled frames, in time order where there is a time, and drop duplicates.
 
-    Rows with an id are the same where that is, and the last given holds; others where every column is, label included.
-    Rows of one time keep the order in which they were given. Raises DataError unless both classes occur.
+    Rows with an id are the same where that is, and the last given holds; others where every column is, label included,
+    unless there are histories: of two equal payments each took place. Rows of one time keep the order in which they
+    were given. Raises DataError unless both classes occur.
     """
     label, time, own = str(schema.roles.label), schema.roles.time, schema.roles.id
     together = pd.concat(frames, ignore_index=True)
     named = together[own].notna() if own in together else pd.Series(False, index=together.index)
-    repeated = together.drop(columns=own or [], errors="ignore").duplicated()
+    repeated = together.drop(columns=own or [], errors="ignore").duplicated() & (not schema.history)
     if own is not None and named.any():
         repeated = repeated.where(~named, together.duplicated(own, keep="last"))
     unique = together[~repeated]
     if time is not None:
         unique = unique.sort_values(time, kind="stable")
     levels = table.levels_of(unique, schema)
-    rows = np.ascontiguousarray(table.rows(unique, schema, levels))
+    rows = table.rows(unique, schema, levels)
     labels = unique[label].to_numpy(np.int8, copy=True)
     dropped = len(together) - len(unique)
     others = unique.drop(columns=[*schema.inputs, label]).reset_index(drop=True)
+    if schema.history:
+        rows = np.hstack([rows, grouped.features_of(rows, keys_of(others, schema), schema, labels)])
+    rows = np.ascontiguousarray(rows)
     return _dataset(Dataset(schema, rows, levels, labels, tuple(sources), dropped, synthetic, notes, others))
+
+
+def keys_of(others: pd.DataFrame, schema: Schema) -> dict[str, NDArray[Any]]:
+    """Of each column whose history is kept the hashes, None where there is no key."""
+    nobody = pd.Series(None, others.index, dtype=object)
+    return {one.key: others.get(one.key, nobody).to_numpy(object) for one in schema.history}
 
 
 def select(dataset: Dataset, kept: NDArray[np.bool_]) -> Dataset:

@@ -26,8 +26,18 @@ ENOUGH = 20
 and a level that is another number in each fold costs more (``docs/results.md``)."""
 
 
-def fit(dataset: Dataset, part: Indices, seed: int) -> tuple[FeaturePath, Features]:
-    """What is learnt of the rows ``part``, and their features, float32 ``(len(part), n_features)``, cross-fitted."""
+def fit(dataset: Dataset, part: Indices, seed: int, missing_histories: float = 0.0) -> tuple[FeaturePath, Features]:
+    """What is learnt of the rows ``part``, and their features, float32 ``(len(part), n_features)``, cross-fitted.
+
+    ``missing_histories``: the share of them whose histories are taken away, as a store that cannot be reached does.
+    """
+    path, features = _fit(dataset, part, seed)
+    if (wide := len(dataset.schema.histories)) and missing_histories:
+        features[np.random.default_rng(seed).random(len(part)) < missing_histories, -wide:] = np.nan
+    return path, features
+
+
+def _fit(dataset: Dataset, part: Indices, seed: int) -> tuple[FeaturePath, Features]:
     rows, labels = dataset.rows[part], dataset.labels[part]
     if not dataset.schema.categories:
         path = FeaturePath(dataset.schema)

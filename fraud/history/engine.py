@@ -3,12 +3,59 @@
 ``windows.c`` where the binary fits this machine, else ``fraud.history.plain``: the same to the bit.
 """
 
+import ctypes
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fraud.history import plain
 from fraud.history.layout import Layout
 from fraud.scorer import kernel
+
+Bound = Callable[[bytearray, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
+
+
+def bound(layout: Layout) -> Bound:
+    """``advance`` of one layout, for who has made the arrays itself: nothing is checked: that costs more than the work.
+
+    Takes states, slots, times and values, each contiguous and to be written to.
+    """
+    binary, made, sums = kernel.load(kernel.FOLDER), len(layout.made), len(layout.scales)
+    if binary is None:
+
+        def in_python(
+            states: bytearray, slots: NDArray[np.int64], times: NDArray[np.int64], values: NDArray[np.int64]
+        ) -> NDArray[np.float64]:
+            features = np.empty((len(slots), made))
+            plain.advance(layout, np.frombuffer(states, np.uint8), slots, times, values, None, features)
+            return features
+
+        return in_python
+    function, byref, place = binary.fraud_advance, ctypes.byref, ctypes.c_char.from_buffer
+    tables = layout.table, layout.scale_table  # referred to, or they would go
+    table, scales = map(_place, tables)
+
+    def advance(
+        states: bytearray, slots: NDArray[np.int64], times: NDArray[np.int64], values: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        count, features = len(slots), np.empty((len(slots), made))
+        if count:  # a buffer's place is quicker to come by than NumPy's `ctypes.data`
+            function(
+                table,
+                scales,
+                byref(place(states)) if states else None,
+                byref(place(slots)),  # type: ignore[arg-type] # an array is a buffer
+                byref(place(times)),  # type: ignore[arg-type]
+                byref(place(values)) if sums else None,  # type: ignore[arg-type]
+                None,
+                count,
+                byref(place(features)),  # type: ignore[arg-type]
+                made,
+            )
+        return features
+
+    return advance
 
 
 def advance(

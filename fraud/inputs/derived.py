@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 SECONDS_PER_DAY = 86_400.0
-_THURSDAY = 3  # 1970-01-01, counted from Monday
+_THURSDAY, _SATURDAY = 3, 5  # counted from Monday; 1970-01-01 was a Thursday
+_MORNING = 7 * 3600.0
 
-Name = Literal["hour", "weekday"]
+Name = Literal["hour", "weekday", "weekend", "night"]
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,24 @@ class Derived:
     inverse: Callable[[float], float]
 
 
+def _weekday(clock: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (np.floor(clock / SECONDS_PER_DAY) + _THURSDAY) % 7
+
+
 BY_NAME: Mapping[Name, Derived] = {
     "hour": Derived(lambda clock: (clock % SECONDS_PER_DAY) / 3600.0, lambda value: value * 3600.0),
     "weekday": Derived(
-        lambda clock: (np.floor(clock / SECONDS_PER_DAY) + _THURSDAY) % 7,
+        _weekday,
         lambda value: (value - _THURSDAY) % 7 * SECONDS_PER_DAY,
     ),
+    "weekend": Derived(
+        lambda clock: np.where(np.isnan(clock), np.nan, _weekday(clock) >= _SATURDAY),
+        lambda value: (_SATURDAY - _THURSDAY) * SECONDS_PER_DAY * (value > 0),
+    ),
+    "night": Derived(
+        lambda clock: np.where(np.isnan(clock), np.nan, clock % SECONDS_PER_DAY < _MORNING),
+        lambda value: _MORNING * (value <= 0),
+    ),
 }
-"""``hour``: of the day, 0 to 24. ``weekday``: 0 for Monday to 6."""
+"""``hour``: of the day, 0 to 24. ``weekday``: 0 for Monday to 6. ``weekend``: 1 on Saturdays and Sundays. ``night``: 1
+before seven in the morning."""

@@ -11,9 +11,12 @@ def state(read: Settings, manifest: Manifest) -> str:
     Raises SettingsError where the model was trained with a secret, and the one that is set is another, or none is: each
     card would be a new one.
     """
-    if not manifest.schema_of().of_kind("key"):
+    schema = manifest.schema_of()
+    if not schema.of_kind("key"):
         return ""
     theirs, hasher = manifest.key_fingerprint, read.key_hasher
+    if hasher is None and schema.history and theirs is None:
+        raise SettingsError.no_secret(schema.name)
     if hasher is None and theirs is None:
         return "keys not kept: FRAUD_KEY_SECRET is not set"
     if hasher is None:

@@ -191,7 +191,7 @@ PLAIN = '[columns.x]\nkind = "number"\n'
         ('name = "a"\n' + PLAIN + "size = 1\ncolor = 2\n", "size is not known here (and 1 more)"),
         (
             'name = "a"\n' + PLAIN + 'levels = ["a"]\n',
-            "shop.toml: [columns.x] a column of kind number has no levels; it may have decimals, maximum, minimum, missing",
+            "shop.toml: [columns.x] a column of kind number has no levels; it may have decimals, maximum,",
         ),
         (
             'name = "a"\n[columns.x]\nkind = "ignored"\nmissing = true\n',

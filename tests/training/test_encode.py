@@ -79,7 +79,7 @@ def test_codes_are_learnt_anew_in_every_fold(ids, monkeypatch):
     """Never on a row that is scored with them."""
     seen = []
     real = encode.fit
-    monkeypatch.setattr(encode, "fit", lambda dataset, part, seed: seen.append(part) or real(dataset, part, seed))
+    monkeypatch.setattr(encode, "fit", lambda dataset, part, *how: seen.append(part) or real(dataset, part, *how))
     fold_of = split.folds(ids, everything(ids), 3)
     out_of_fold(ids, everything(ids), fold_of, DEFAULTS.model_copy(update={"trees": 1}))
     assert [set(part) for part in seen] == [set(np.flatnonzero(fold_of != fold)) for fold in range(3)]

@@ -101,6 +101,7 @@ def _text(found: Findings, given: Roles, decisions: dict[str, Decision]) -> str:
             *(missing if words else []),
             *_roles(given),
             *(line for name, decision in decisions.items() for line in _column(found, given, name, decision)),
+            *_histories(given, decisions),
         ]
     )
 
@@ -137,6 +138,31 @@ def _column(found: Findings, given: Roles, name: str, decision: Decision) -> lis
         *(f"# LOOK: {said}" for said in decision.look),
         f"[columns.{_key(name)}]",
         *(_ignored(decision) if decision.kind == "ignored" else _used(decision)),
+        "",
+    ]
+
+
+def _histories(given: Roles, decisions: dict[str, Decision]) -> list[str]:
+    """What could be made of what each key did before; nothing where there are no keys, or no times."""
+    keys = [name for name, decision in decisions.items() if decision.kind == "key"]
+    if not keys or "time" not in given.columns:
+        return []
+    amount = given.columns.get("amount")
+    of = ["count", *([f"mean:{amount}", f"ratio:{amount}"] if amount else []), "seconds_since_last"]
+    said = (
+        "# LOOK: what a key did before often says more than the payment itself (docs/history.md). To have it, take away"
+    )
+    lines = [said, "# the first `# ` of the lines below; a summed column also needs `decimals = 2` in its table."]
+    for key in keys:
+        lines += [
+            "# [[history]]",
+            f"# key = {_value(key)}",
+            '# windows = ["1h", "1d", "7d", "30d"]',
+            f"# of = {_value(of)}",
+        ]
+    return [
+        *lines,
+        '# `fraud_count` and `fraud_share` are of labels: they need `label_delay = "7d"`, how late those come.',
         "",
     ]
 

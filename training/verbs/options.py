@@ -3,14 +3,14 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from fraud.argument_types import cores, period, positive, seed, share, weight
+from fraud.argument_types import cores, part, period, positive, seed, share, weight
 
 if TYPE_CHECKING:
     from fraud.inputs.keys import KeyHasher
     from fraud.manifest import Recipe
     from training.split import Period
 
-_RECIPE = ("estimator", "trees", "max_samples", "fraud_weight", "target_precision", "seed")
+_RECIPE = ("estimator", "trees", "max_samples", "fraud_weight", "target_precision", "seed", "missing_histories")
 
 
 def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -45,6 +45,13 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fraud-weight", type=weight, metavar="W", help="weight of a fraud beside a legitimate row")
     parser.add_argument(
         "--target-precision", type=share, metavar="P", help="precision the threshold must reach on validation rows"
+    )
+    parser.add_argument(
+        "--missing-histories",
+        type=part,
+        metavar="SHARE",
+        help="share of the fitting rows whose [[history]] is taken away, so that the forest knows what missing means "
+        "(default 0.02)",
     )
     parser.add_argument("--seed", type=seed, metavar="N", help="seed of the forest, and of the split unless stated")
     parser.add_argument("--jobs", type=cores, default=-1, metavar="N", help="processor cores for fitting; -1 means all")

@@ -1,0 +1,1 @@
+"""The Fraud Detection Handbook's own table, by its protocol, from declared histories."""

@@ -1,0 +1,90 @@
+"""Callers of ``POST /predict``: each has a connection of its own, and sends again what got no answer."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from benchmarks.history.order import Order
+
+Answer = dict[str, Any]
+_RETRIES = 200
+_HEAD = b"POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+
+
+class Callers:
+    """Send ``bodies`` in ``order`` to ``port``, and keep the answers.
+
+    ``twice``: which of them are sent again once they were answered. ``progress`` is told how many were.
+    """
+
+    def __init__(
+        self, port: int, bodies: Sequence[bytes], order: Order, twice: frozenset[int], progress: Callable[[int], object]
+    ) -> None:
+        self._port, self._bodies, self._order, self._twice, self._progress = port, bodies, order, twice, progress
+        self.answers: dict[int, Answer] = {}
+        self.again: dict[int, Answer] = {}
+        self.resent = 0
+        """Calls that were cut off, and sent again."""
+
+    async def run(self, callers: int) -> None:
+        """Until all are answered."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(callers):
+                group.create_task(self._call())
+
+    async def _call(self) -> None:
+        connection = _Connection(self._port)
+        while self._order.left:
+            row = self._order.take()
+            if row is None:
+                await asyncio.sleep(0.001)
+                continue
+            self.answers[row] = await self._sent(connection, row)
+            if row in self._twice:
+                self.again[row] = await self._sent(connection, row)
+            self._order.answered(row)
+            self._progress(len(self.answers))
+        connection.close()
+
+    async def _sent(self, connection: "_Connection", row: int) -> Answer:
+        for _ in range(_RETRIES):
+            try:
+                status, body = await connection.post(self._bodies[row])
+                if status == 200:
+                    answer: Answer = json.loads(body)
+                    return answer
+                if status not in (429, 503):
+                    raise RuntimeError(f"{status}: {body.decode()}")
+            except (OSError, asyncio.IncompleteReadError):
+                pass
+            self.resent += 1
+            connection.close()
+            await asyncio.sleep(0.05)
+        raise RuntimeError("a transaction was not answered")
+
+
+class _Connection:
+    """HTTP/1.1, kept alive."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def post(self, body: bytes) -> tuple[int, bytes]:
+        if self._streams is None:
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = self._streams
+        head = (
+            b"POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+        )
+        writer.write(head % len(body) + body)
+        answered = (await reader.readuntil(b"\r\n\r\n")).lower()
+        status = int(answered.split(None, 2)[1])
+        size = int(answered.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+        return status, await reader.readexactly(size)
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None

@@ -1,0 +1,163 @@
+"""What histories cost: ``python -m benchmarks.history.cost FILE``, the Handbook's transactions.
+
+Two services in turn, one of a schema with two histories and one of the same without, under the same load of random
+customers: CPU of the whole process tree per ``POST /predict``, and latency. Servers are started anew each round, for
+one start differs from the next.
+"""
+
+import argparse
+import json
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from statistics import mean, median
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.history.rows import parts, trained
+from benchmarks.history.service import SECRET, serving
+from benchmarks.serving.load import wrk
+from benchmarks.serving.measure import Tree
+from fraud import schema
+from fraud.inputs.keys import KeyHasher
+from fraud.schema import Schema
+from training import data
+from training.dataset import Dataset, select
+
+START = datetime(2018, 7, 1, tzinfo=UTC)
+SIX = ["1h", "6h", "1d", "3d", "7d", "30d"]
+_WITH, _WITHOUT = "with", "without"
+
+
+class Seen(NamedTuple):
+    """What one load saw of one service."""
+
+    cpu_us: float
+    p50_us: float
+    p99_us: float
+
+
+def schemas(windows: list[str] | None) -> dict[str, Schema]:
+    """With histories of two keys, 12 features at three windows, and without."""
+    text = (files("benchmarks.handbook") / "handbook.toml").read_text("utf-8")
+    document = schema.parse(text, "handbook.toml").document()
+    customer, terminal = document["history"]
+    customer |= {"of": ["count", "mean:TX_AMOUNT"], "windows": windows or customer["windows"]}
+    terminal |= {"windows": windows or terminal["windows"]}
+    if windows:  # finer ones would need thousands of buckets, for the delay of labels
+        terminal["windows"] = [one for one in windows if one not in ("1h", "6h")]
+    plain = {name: value for name, value in document.items() if name != "history"}
+    return {_WITH: schema.of_document(document, "with"), _WITHOUT: schema.of_document(plain, "without")}
+
+
+@contextmanager
+def started(version: str, ids: int) -> Iterator[tuple["subprocess.Popen[bytes]", int, Path]]:
+    """A service of its own folder and port."""
+    with tempfile.TemporaryDirectory() as made, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        env = {"FRAUD_WORKERS": "1", "FRAUD_HISTORY_MAX_IDS": str(ids), "FRAUD_HISTORY_MAX_KEYS": "2000000"}
+        with serving(version, Path(made), port, env) as server:
+            yield server, port, Path(made)
+
+
+def load(server: "subprocess.Popen[bytes]", port: int, callers: int, seconds: int, keys: int) -> Seen:
+    """One load; raises RuntimeError where a call was not answered."""
+    tree, name = Tree(server.pid), f"r{random.getrandbits(40):x}"
+    before = tree.settle()
+    options = ["-t1", f"-c{callers}", f"-d{seconds}s", "-s", str(Path(__file__).with_name("pay.lua"))]
+    arguments = ["--", str(keys), str(max(keys // 5, 1)), name]
+    url = f"http://127.0.0.1:{port}/predict"
+    done = subprocess.run([wrk(), *options, url, *arguments], capture_output=True, text=True, check=True)
+    found = json.loads(next(one for one in done.stdout.splitlines() if one.startswith("RESULT "))[7:])
+    if found["errors"]:
+        raise RuntimeError(f"{found['errors']} of {found['requests']} calls were not answered")
+    return Seen((tree.settle() - before) / found["requests"] * 1e6, found["p50"], found["p99"])
+
+
+def one_round(
+    versions: dict[str, str], callers: list[int], pairs: int, seconds: int, keys: int
+) -> list[dict[str, Any]]:
+    """Both services side by side, under each load in turn."""
+    found = []
+    with ExitStack() as stack:
+        there = {name: stack.enter_context(started(version, 200_000)) for name, version in versions.items()}
+        for name in there:
+            load(*there[name][:2], 64, 20 if keys > 100_000 else 3, keys)  # so that there are keys
+        for count in callers:
+            for pair in range(pairs):
+                order = list(there) if pair % 2 else list(there)[::-1]
+                seen = {name: load(*there[name][:2], count, seconds, keys) for name in order}
+                found.append({"callers": count, **{name: one._asdict() for name, one in seen.items()}})
+                print(found[-1], file=sys.stderr, flush=True)
+        folder = there[_WITH][2] / "history"
+        held = sum(512 * one.stat().st_blocks for one in folder.rglob("*") if one.is_file())
+    return [one | {"store_bytes": held} for one in found]
+
+
+def told(rounds: list[list[dict[str, Any]]], callers: list[int]) -> list[dict[str, Any]]:
+    """The mean over rounds of the medians of their pairs, and the least and most of these."""
+    result = []
+    for count in callers:
+        of_round = [[one for one in found if one["callers"] == count] for found in rounds]
+        ratios = [median(one[_WITH]["cpu_us"] / one[_WITHOUT]["cpu_us"] for one in found) for found in of_round]
+        every = [one for found in of_round for one in found]
+        figures = {
+            f"{name}_{what}": round(median(one[name][what] for one in every), 1)
+            for name in (_WITH, _WITHOUT)
+            for what in Seen._fields
+        }
+        bounds = {"least": round(min(ratios), 3), "most": round(max(ratios), 3)}
+        result.append({"callers": count, "cpu_ratio": round(mean(ratios), 3), **bounds, **figures})
+    return result
+
+
+def models(dataset: Dataset, own: dict[str, Schema], file: str, hasher: KeyHasher) -> dict[str, str]:
+    """A forest of each schema, of the same weeks."""
+    found = {}
+    for name, one in own.items():
+        rows = dataset if name == _WITH else data.load([file], one, hasher)
+        before, _ = parts(rows, START, 1)
+        kept = np.zeros(rows.size, dtype=bool)
+        kept[before] = np.asarray(rows.times)[before] > START.timestamp() - 28 * 86_400
+        found[name] = trained(select(rows, kept), START, hasher).version
+    return found
+
+
+def main() -> None:
+    """Print one JSON document; progress on stderr."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", help="the Handbook's transactions, as one Parquet file")
+    parser.add_argument("--callers", type=int, nargs="+", default=[8, 64])
+    parser.add_argument("--keys", type=int, nargs="+", default=[10_000, 1_000_000])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--six-windows", action="store_true")
+    arguments = parser.parse_args()
+    hasher = KeyHasher(SECRET)
+    own = schemas(SIX if arguments.six_windows else None)
+    dataset = data.load([arguments.data], own[_WITH], hasher)
+    versions = models(dataset, own, arguments.data, hasher)
+    result = []
+    for keys in arguments.keys:
+        rounds = [
+            one_round(versions, arguments.callers, arguments.pairs, arguments.seconds, keys)
+            for _ in range(arguments.rounds)
+        ]
+        figures = told(rounds, arguments.callers)
+        result.append({"customers": keys, "store_bytes": rounds[-1][0]["store_bytes"], "loads": figures})
+    print(json.dumps({"features": len(own[_WITH].histories), "keys": result}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

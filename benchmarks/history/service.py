@@ -1,0 +1,59 @@
+"""A service with two workers and a store of histories, for a benchmark."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from benchmarks.replay.service import wait_until_ready
+
+SECRET = "of no secret: these customers are made up"  # noqa: S105
+
+
+@contextmanager
+def serving(version: str, folder: Path, port: int, env: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """The service of a model of this store; what it says goes to ``folder/log``."""
+    known = {
+        "FRAUD_MODEL": f"fraud_detector:{version}",
+        "FRAUD_KEY_SECRET": SECRET,
+        "FRAUD_HISTORY_URL": f"file://{folder}/history",
+    }
+    command = [sys.executable, "-m", "bentoml", "serve", "service:FraudDetector", "--host", "127.0.0.1"]
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(
+            [*command, "--port", str(port)], env={**os.environ, **known, **env}, stdout=log, stderr=log
+        )
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", server)
+        yield server
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def kill_one_worker(server: "subprocess.Popen[bytes]") -> int:
+    """End a worker by force; its process id."""
+    workers = [
+        one for one in psutil.Process(server.pid).children(recursive=True) if "worker" in " ".join(one.cmdline())
+    ]
+    os.kill(workers[0].pid, signal.SIGKILL)
+    return workers[0].pid
+
+
+def missing_by_reason(port: int) -> dict[str, float]:
+    """What the service counted."""
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+    return {
+        sample.labels["reason"]: sample.value
+        for family in text_string_to_metric_families(text)
+        if family.name == "fraud_history_missing"
+        for sample in family.samples
+        if sample.value
+    }

@@ -1,0 +1,28 @@
+"""Settings of the store of histories: what keys did before. The first of ``fraud.settings.Settings``."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class HistorySettings(BaseModel):
+    """Each ``x`` is the environment variable ``FRAUD_X``; of no effect where the schema has no ``[[history]]``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    history_url: str | None = Field(
+        None,
+        pattern=r"^file:///.+$",
+        description="Where histories are kept, file:///FOLDER on a disk of this machine; by default in BENTOML_HOME.",
+    )
+    history_deadline_ms: float = Field(
+        20.0, ge=0, le=10_000, description="A transaction waits no longer for its history: it is scored without."
+    )
+    history_skew_seconds: float = Field(
+        300.0, ge=0, le=86_400, description="A transaction from further in the future is scored without history."
+    )
+    history_max_keys: int = Field(1_000_000, ge=1, le=1_000_000_000, description="Most keys kept of each history.")
+    history_max_ids: int = Field(
+        1_000_000, ge=1, le=1_000_000_000, description="Most transaction ids kept, to tell what was sent again."
+    )
+    history_max_pending: int = Field(
+        100_000, ge=1, le=10_000_000, description="Most transactions a worker keeps waiting for the store."
+    )

@@ -1,0 +1,192 @@
+"""The folder of the store: where it is, whose it is, and what is done about files that are not what was written."""
+
+import json
+import os
+import re
+import time
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from fraud import home
+from fraud.atomic import replacing
+from fraud.errors import DamagedHistoryError, HistoryError
+from fraud.history.filesystem import check_local
+from fraud.history.journal import Journal
+from fraud.history.layout import Layout
+from fraud.history.place import FORMAT, open_file
+from fraud.history.slots import Slots
+
+SCHEME = "file://"
+FACTS, JOURNAL = "facts.json", "journal"
+_FILE = re.compile(r"(states|index|ids)-[0-9a-f]{16}")
+_SET_ASIDE = ".damaged-"
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def default_url() -> str:
+    """Where the store is unless somebody says otherwise."""
+    return f"{SCHEME}{(home.folder() / 'fraud_history' / 'store').absolute()}"
+
+
+def folder_of(url: str) -> Path:
+    """The folder of ``file:///...``, made where it is not there. Raises HistoryError."""
+    folder = Path(url.removeprefix(SCHEME))
+    if not url.startswith(SCHEME) or not folder.is_absolute():
+        raise HistoryError(f"FRAUD_HISTORY_URL={url!r}: expected file:///FOLDER")
+    check_local(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise HistoryError.not_writable(folder, error) from None
+    return folder
+
+
+class Opening:
+    """Opens what is in ``folder``, with the gate held, and mends it.
+
+    A file whose beginning is damaged is set aside under another name, never deleted. Whatever follows from the states
+    is made anew where anything is doubtful. Raises HistoryError where the store is of another secret of keys.
+    """
+
+    def __init__(self, folder: Path, key_fingerprint: str) -> None:
+        self.folder, self.said, self.damaged = folder, list[str](), 0
+        self.facts = self._facts(key_fingerprint)
+        boot = boot_number()
+        self._doubtful, opened = False, dict[str, int]()
+        self.opened = list[Slots]()
+        try:
+            self.descriptor = open_file(folder / JOURNAL)
+            self.journal = Journal(self.descriptor, str(folder), lambda name: self._opened(name, opened))
+            self.journal.begin()
+        except (FileNotFoundError, DamagedHistoryError) as error:
+            if isinstance(error, DamagedHistoryError):
+                os.close(self.descriptor)
+            self._begin_journal(boot)
+        except HistoryError:
+            os.close(self.descriptor)
+            raise
+        finally:
+            for descriptor in opened.values():
+                os.close(descriptor)
+        if self.journal.boot != boot:
+            self.said.append(
+                f"{folder}: the machine was started anew since the history store was written: states are checked; if "
+                "it went down without a word, transactions of its last seconds may be missing"
+            )
+            self._doubtful = True
+            self.journal.reborn(boot)
+        if self._doubtful:
+            for path in folder.glob("index-*"):
+                path.unlink()
+
+    def _facts(self, key_fingerprint: str) -> dict[str, Any]:
+        try:
+            facts = json.loads((self.folder / FACTS).read_text())
+            if facts["format"] != FORMAT:
+                raise HistoryError(
+                    f"{self.folder}: a history store of format {facts['format']}, this code has {FORMAT}"
+                )
+            found = facts["key_fingerprint"]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            self._set_aside(*(path.name for path in self.folder.iterdir() if _SET_ASIDE not in path.name))
+            found = facts = None
+        if facts is None:
+            facts = {"format": FORMAT, "key_fingerprint": key_fingerprint}
+            self._write(facts)
+        elif found != key_fingerprint:
+            raise HistoryError(
+                f"{self.folder} holds histories of keys hashed with the FRAUD_KEY_SECRET of fingerprint {found}, and "
+                f"that of {key_fingerprint} is set: set that one, or name another folder in FRAUD_HISTORY_URL"
+            )
+        return dict(facts)
+
+    def note(self, facts: Mapping[str, object]) -> None:
+        """Keep facts about the store."""
+        self.facts |= facts
+        self._write(self.facts)
+
+    def _write(self, facts: Mapping[str, Any]) -> None:
+        with replacing(self.folder / FACTS) as part:
+            part.touch(mode=0o600)
+            part.write_text(json.dumps(facts) + "\n")
+
+    def _begin_journal(self, boot: int) -> None:
+        path = self.folder / JOURNAL
+        with replacing(path) as part:
+            part.touch(mode=0o600)
+            part.write_bytes(Journal.empty(boot))
+        self.descriptor = open_file(path)
+        self.journal = Journal(self.descriptor, str(self.folder), lambda _: -1)
+        self.journal.begin()
+        self._doubtful = True
+
+    def _opened(self, name: str, opened: dict[str, int]) -> int:
+        if not _FILE.fullmatch(name):
+            raise DamagedHistoryError(f"{self.folder}: the journal names {name!r}")
+        if name not in opened:
+            opened[name] = open_file(self.folder / name)
+        return opened[name]
+
+    def slots(self, layout: Layout, most: int) -> Slots:
+        """The states of a layout."""
+        name = f"states-{layout.fingerprint}"
+        if not (self.folder / name).exists():
+            if (self.folder / f"index-{layout.fingerprint}").exists():
+                self.damaged += 1
+                self.said.append(f"{self.folder}: {name} is gone: histories begin anew")
+            Slots.make(self.folder, layout)
+        try:
+            return self.others(layout.fingerprint, most)
+        except DamagedHistoryError:
+            self._set_aside(name)
+            Slots.make(self.folder, layout)
+            return self.others(layout.fingerprint, most)
+
+    def others(self, fingerprint: str, most: int) -> Slots:
+        """The states of a layout that may be another model's. Raises DamagedHistoryError."""
+        found = Slots(self.folder, fingerprint, most)
+        self.opened.append(found)
+        found.open_index(anew=False)
+        if found.damaged:
+            self.said.append(f"{self.folder}: {found.damaged} keys were damaged, and begin anew")
+        return found
+
+    def fingerprints(self) -> list[str]:
+        """Those of all layouts that have states here."""
+        return [path.name[7:] for path in self.folder.glob("states-*") if _FILE.fullmatch(path.name)]
+
+    def suspect(self) -> None:
+        """Have everybody open the store anew, and check it."""
+        self.journal.kill()
+
+    def _set_aside(self, *names: str) -> None:
+        ending = time.strftime(f"{_SET_ASIDE}%Y%m%dT%H%M%SZ", time.gmtime())
+        if not names:
+            return
+        for name in names:
+            (self.folder / name).rename(self.folder / f"{name}{ending}")
+        self.damaged += 1
+        self.said.append(
+            f"{self.folder}: {', '.join(sorted(names))} is not what was written and was set aside as *{ending}: what "
+            "it held is lost, histories begin anew"
+        )
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for one in self.opened:
+            one.close()
+        os.close(self.descriptor)
+
+
+def boot_number() -> int:
+    """Tells one start of the machine from another."""
+    try:
+        text = _BOOT.read_text()
+    except OSError:  # not Linux
+        import psutil
+
+        text = str(round(psutil.boot_time() / 60))
+    return int.from_bytes(sha256(text.encode()).digest()[:8], "little")

@@ -1,0 +1,116 @@
+"""Changes of several files that are made all or not at all, however the process ends that makes them.
+
+They are written to the journal first, in one piece with a checksum, then to their files, then the journal is emptied.
+Whoever touches the store next looks at it: changes that stand in it whole are made again, others never began. The head
+also holds the newest time that was added, and which start of the machine wrote last.
+"""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from struct import Struct, error
+from zlib import crc32
+
+from fraud.errors import DamagedHistoryError, HistoryError
+
+_HEAD = Struct("<IIqQ")
+_CHANGE = Struct("<QI")
+SIZE = 1 << 20
+"""Bytes of the file, written when it is made: a full disk leaves room for a batch."""
+DEAD = 0xFFFFFFFF
+"""In place of a length: this store was set aside, whoever has it open opens it anew."""
+NEVER = -(2**63)
+
+Change = tuple[int, bytes, int, bytes]
+"""Descriptor of a file, its name with its length before it, where, and the bytes that go there."""
+
+
+def label(name: str) -> bytes:
+    """The name of a file as changes hold it."""
+    return bytes([len(name)]) + name.encode()
+
+
+class Journal:
+    """With the gate held. ``descriptor``: of its file. ``file(name)``: the descriptor of a file that it names."""
+
+    def __init__(self, descriptor: int, name: str, file: Callable[[str], int]) -> None:
+        self._descriptor, self._name, self._file = descriptor, name, file
+        self.newest, self.boot = NEVER, 0
+
+    @staticmethod
+    def empty(boot: int) -> bytes:
+        """Bytes of a new one."""
+        return _HEAD.pack(0, 0, NEVER, boot).ljust(SIZE, b"\0")
+
+    def begin(self) -> None:
+        """Read the head, and make changes that somebody began. Raises DamagedHistoryError, or HistoryError."""
+        head = os.pread(self._descriptor, _HEAD.size, 0)
+        if len(head) < _HEAD.size:
+            raise DamagedHistoryError(f"{self._name}: the journal is cut off")
+        length, checksum, self.newest, self.boot = _HEAD.unpack(head)
+        if length == DEAD:
+            raise DamagedHistoryError(f"{self._name}: the store was set aside by another process")
+        if length:
+            self._recover(length, checksum)
+
+    def commit(self, changes: list[Change], newest: int) -> None:
+        """Make ``changes``. Raises HistoryError where none is made and none will be: the disk is full;
+        OSError where whoever comes next makes them."""
+        payload = b"".join(
+            [part for _, name, at, data in changes for part in (name, _CHANGE.pack(at, len(data)), data)]
+        )
+        head = _HEAD.pack(len(payload), crc32(payload), newest, self.boot)
+        try:
+            _write(self._descriptor, head + payload, 0)
+        except OSError as problem:
+            with suppress(OSError):  # what is cut off has another checksum, too
+                self._clear(self.newest)
+            raise HistoryError.not_writable(self._name, problem) from None
+        self.newest = newest
+        for descriptor, _, at, data in changes:
+            if os.pwrite(descriptor, data, at) != len(data):
+                _write(descriptor, data, at)  # the system says why
+        self._clear(newest)
+
+    def reborn(self, boot: int) -> None:
+        """Note which start of the machine writes from now on."""
+        self.boot = boot
+        self._clear(self.newest)
+
+    def kill(self) -> None:
+        """Tell whoever has the store open that it is set aside."""
+        _write(self._descriptor, _HEAD.pack(DEAD, 0, self.newest, self.boot), 0)
+
+    def _clear(self, newest: int) -> None:
+        _write(self._descriptor, _HEAD.pack(0, 0, newest, self.boot), 0)
+
+    def _recover(self, length: int, checksum: int) -> None:
+        """Whole: whoever wrote it was killed on the way. Not whole: nothing was changed yet."""
+        payload = os.pread(self._descriptor, length, _HEAD.size) if length < DEAD else b""
+        try:
+            if len(payload) == length and crc32(payload) == checksum:
+                for name, at, data in _changes(payload):
+                    _write(self._file(name), data, at)
+            self._clear(self.newest)
+        except OSError as problem:
+            raise HistoryError.not_writable(self._name, problem) from None
+
+
+def _changes(payload: bytes) -> list[tuple[str, int, bytes]]:
+    found, at = [], 0
+    try:
+        while at < len(payload):
+            end = at + 1 + payload[at]
+            where, size = _CHANGE.unpack_from(payload, end)
+            found.append((payload[at + 1 : end].decode(), where, payload[end + 12 : end + 12 + size]))
+            at = end + _CHANGE.size + size
+    except (error, UnicodeDecodeError):
+        raise DamagedHistoryError("the journal of the history store holds what nobody wrote") from None
+    return found
+
+
+def _write(descriptor: int, data: bytes, at: int) -> None:
+    """All of it. Raises OSError."""
+    written = os.pwrite(descriptor, data, at)
+    while written < len(data):  # the system stopped at a limit, and says at the next attempt at which
+        written += os.pwrite(descriptor, data[written:], at + written)

@@ -1,0 +1,50 @@
+"""Files of the store: each begins with a block that says what it is, and is there whole or not at all."""
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from fraud.atomic import replacing
+from fraud.errors import DamagedHistoryError
+
+HEADER = 4096
+COUNTS = HEADER - 32
+"""Where the header's text ends; behind it stand numbers that change."""
+FORMAT = 1
+
+
+def make(path: Path, facts: dict[str, Any], size: int = HEADER, rest: bytes = b"") -> None:
+    """A file of ``facts``, ``size`` bytes long with holes, ``rest`` behind the header."""
+    text = json.dumps(facts | {"format": FORMAT}, sort_keys=True).encode()
+    with replacing(path) as part:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write((b"%08x " % crc32(text) + text).ljust(COUNTS, b"\n").ljust(HEADER, b"\0") + rest)
+            file.truncate(max(size, HEADER + len(rest)))
+            file.flush()
+            os.fsync(descriptor)
+
+
+def open_file(path: Path) -> int:
+    """Its descriptor. Raises OSError."""
+    return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+
+def reserve(descriptor: int, at: int, size: int) -> None:
+    """Make sure that the disk has room, before anything is changed. Raises OSError where it has none."""
+    block = os.pread(descriptor, size, at)
+    if os.pwrite(descriptor, block.ljust(size, b"\0"), at) < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def facts_of(descriptor: int, path: Path) -> dict[str, Any]:
+    """What the header says. Raises DamagedHistoryError where it is not what was written."""
+    block = os.pread(descriptor, COUNTS, 0)
+    text = block[9:].rstrip(b"\n")
+    if len(block) < COUNTS or block[:9] != b"%08x " % crc32(text):
+        raise DamagedHistoryError(f"{path}: its first bytes are not those that were written")
+    facts: dict[str, Any] = json.loads(text)
+    return facts

@@ -1,0 +1,71 @@
+"""What became of histories of keys: ``FraudMetrics.history``."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+MISSING = ("future", "deadline", "broken")
+"""Why a transaction was scored without its history: it is from the future, the store was held, or cannot be used."""
+DROPPED = ("full", "shutdown")
+"""Why one that had to wait was never added: too many waited, or the service ended."""
+
+
+class HistoryMetrics:
+    """All metrics of the store of histories, of one worker process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        missing = Counter(
+            "fraud_history_missing", "Transactions scored without their history.", ["reason"], registry=registry
+        )
+        self._missing = {reason: missing.labels(reason) for reason in MISSING}
+        dropped = Counter(
+            "fraud_history_dropped", "Transactions that no history will ever hold.", ["reason"], registry=registry
+        )
+        self._dropped = {reason: dropped.labels(reason) for reason in DROPPED}
+        self._added = Counter("fraud_history_added", "Transactions added to histories.", registry=registry)
+        self._damaged = Counter(
+            "fraud_history_damaged", "States of keys that were not what was written, and began anew.", registry=registry
+        )
+        self._pending = Gauge(
+            "fraud_history_pending",
+            "Transactions waiting to be added to histories.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._keys = Gauge(
+            "fraud_history_keys",
+            "Keys with a history, those included that left.",
+            ["key"],
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self._bytes = Gauge(
+            "fraud_history_bytes",
+            "Disk that histories take.",
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+
+    def missing(self, reason: str, rows: int) -> None:
+        """Count transactions scored without; ``reason`` is one of MISSING."""
+        self._missing[reason].inc(rows)
+
+    def dropped(self, reason: str, rows: int) -> None:
+        """Count transactions that are lost to histories; ``reason`` is one of DROPPED."""
+        self._dropped[reason].inc(rows)
+
+    def added(self, rows: int) -> None:
+        """Count transactions that histories hold now."""
+        self._added.inc(rows)
+
+    def damaged(self, states: int) -> None:
+        """Count states that were not what was written."""
+        self._damaged.inc(states)
+
+    def pending(self, rows: int) -> None:
+        """Publish how many transactions of this worker wait."""
+        self._pending.set(rows)
+
+    def describe(self, keys: dict[str, int], size: int) -> None:
+        """Publish how much the store holds."""
+        for key, count in keys.items():
+            self._keys.labels(key).set(count)
+        self._bytes.set(size)

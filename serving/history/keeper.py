@@ -1,0 +1,188 @@
+"""Looks after the store of histories beside the calls: opens it, adds what waits, and, one worker for all, syncs and
+sweeps it.
+
+Of what a worker that is killed had waiting nothing is kept.
+"""
+
+import fcntl
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from fraud.errors import DamagedHistoryError, HistoryError
+from fraud.history.folder import default_url, folder_of
+from fraud.history.layout import Layout
+from fraud.history.store import Limits, Store
+from fraud.history.sweep import sweep
+from monitoring.history_metrics import HistoryMetrics
+from serving.history.waiting import Waiting
+
+LOG = logging.getLogger("bentoml.fraud")
+TICK_SECONDS = 0.25
+SYNC_SECONDS = 2.0
+SWEEP_SECONDS = 3600.0
+DRAIN_SECONDS = 3.0
+_TOLD_SECONDS = 60.0
+"""Between two lines that say the same."""
+
+
+class Keeper:
+    """In a thread of its own, from ``start`` to ``close``."""
+
+    def __init__(
+        self,
+        url: str | None,
+        layouts: Sequence[Layout],
+        key_fingerprint: str,
+        limits: Limits,
+        skew_us: int,
+        waiting: Waiting,
+        metrics: HistoryMetrics,
+    ) -> None:
+        self.store: Store | None = None
+        """None while it cannot be used."""
+        self._url, self._layouts, self._key_fingerprint, self._limits = url, layouts, key_fingerprint, limits
+        self._skew_us, self._waiting, self._metrics = skew_us, waiting, metrics
+        self._broken: Store | None = None
+        self._held: int | None = None
+        self._told: dict[str, float] = {}
+        self._synced = self._swept = 0.0
+        self._sweep: Iterator[int] | None = None
+        self._stop, self._wake = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fraud-history", daemon=True)
+
+    def start(self) -> None:
+        """Open the store; where it cannot be opened, try again beside the calls."""
+        self._open()
+        self._thread.start()
+
+    def failed(self, store: Store, error: HistoryError) -> None:
+        """A call met an error: a damaged store is opened anew, any other is tried again by the next call."""
+        self._say(error)
+        if isinstance(error, DamagedHistoryError) and self.store is store:
+            self.store, self._broken = None, store
+            self._wake.set()
+
+    def close(self) -> None:
+        """Add what waits, for some seconds; what is left then is lost and counted."""
+        self._stop.set()
+        self._wake.set()
+        self._thread.join()
+        until = time.monotonic() + DRAIN_SECONDS
+        while len(self._waiting) and time.monotonic() < until:
+            self._guarded(self._open_and_add)
+            time.sleep(TICK_SECONDS / 5)
+        if lost := len(self._waiting):
+            LOG.error("the history store could not be written in time: %d transactions are in no history", lost)
+            self._metrics.dropped("shutdown", lost)
+        if (store := self.store) is not None:
+            self.store = None
+            with suppress(OSError):
+                store.sync()
+            store.close()
+        if self._held is not None:
+            os.close(self._held)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._guarded(self._open_and_add, self._look_after)
+            self._wake.wait(TICK_SECONDS)
+            self._wake.clear()
+
+    def _guarded(self, *works: object) -> None:
+        """Do it; the store may fail in any way, and the worker goes on."""
+        try:
+            for work in works:
+                work()  # type: ignore[operator]
+        except HistoryError as error:
+            if self.store is not None:
+                self.failed(self.store, error)
+        except Exception:  # a thread that ended would leave transactions waiting until the worker is restarted
+            LOG.exception("the history store could not be looked after")
+
+    def _open_and_add(self) -> None:
+        self._open()
+        store = self.store
+        while store is not None and (batch := self._waiting.first()) is not None:
+            with store.gate.held(TICK_SECONDS):
+                began = time.monotonic()
+                store.add(batch)
+            self._waiting.done()
+            time.sleep(time.monotonic() - began)  # calls want the gate, too
+
+    def _open(self) -> None:
+        if (broken := self._broken) is not None:
+            self._broken = None
+            self._let_go()
+            self._metrics.damaged(broken.newly_damaged())
+            broken.close()
+        if self.store is not None:
+            return
+        try:
+            store = Store.open(
+                self._url or default_url(), self._layouts, self._key_fingerprint, self._limits, TICK_SECONDS
+            )
+        except HistoryError as error:
+            self._say(error)
+            return
+        for line in store.said:
+            LOG.warning("%s", line)
+        store.said.clear()
+        self.store = store
+
+    def _look_after(self) -> None:
+        store, now = self.store, time.monotonic()
+        if store is None:
+            return
+        if damaged := store.newly_damaged():
+            self._metrics.damaged(damaged)
+            self._say(HistoryError(f"the history store: {damaged} states were damaged, and their keys began anew"))
+        if now - self._synced < SYNC_SECONDS and self._sweep is None:
+            return
+        if not store.is_there():
+            self.failed(store, DamagedHistoryError("the files of the history store were deleted: it is begun anew"))
+            return
+        if self._is_keeper():
+            if now - self._synced >= SYNC_SECONDS:
+                self._synced = now
+                with store.gate.held(TICK_SECONDS):
+                    keys = store.keys()
+                self._metrics.describe(keys, store.bytes())
+                store.sync()
+            self._sweep_some(store, now)
+
+    def _sweep_some(self, store: Store, now: float) -> None:
+        if self._sweep is None and (not self._swept or now - self._swept >= SWEEP_SECONDS):
+            self._swept = now
+            self._sweep = sweep(store, self._skew_us)
+        if self._sweep is not None and next(self._sweep, None) is None:
+            self._sweep = None
+
+    def _is_keeper(self) -> bool:
+        """Whether it is this worker that looks after the store for all."""
+        if self._held is None:
+            path = folder_of(self._url or default_url()) / "keeper"
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(descriptor)
+                return False
+            self._held = descriptor
+        return True
+
+    def _let_go(self) -> None:
+        self._sweep = None
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+    def _say(self, error: HistoryError) -> None:
+        """In the log, each once a minute."""
+        words, now = str(error), time.monotonic()
+        if now - self._told.get(words, -_TOLD_SECONDS) >= _TOLD_SECONDS:
+            self._told = {one: at for one, at in self._told.items() if now - at < _TOLD_SECONDS} | {words: now}
+            LOG.error("%s", words)

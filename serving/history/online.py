@@ -1,0 +1,131 @@
+"""Histories of transactions on their way to the model: never in the way of an answer.
+
+    batch -> the gate of the store, tried at once, then again and again up to a deadline -> features, added
+
+Whatever is in the way (another worker that was stopped, a full disk, a damaged file), the transaction is scored with
+its history missing and waits to be added later, by ``serving.history.keeper``. After a miss nobody waits for a deadline
+until the gate was had again.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Generator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.errors import HistoryError
+from fraud.history.batch import Batch, reader
+from fraud.history.layout import MICROSECONDS, layouts
+from fraud.history.store import Limits
+from fraud.rows import Decoded, ScoredRow, Texts, by_model, each, maker, unpack
+from fraud.schema import Schema
+from fraud.settings import Settings
+from monitoring.history_metrics import HistoryMetrics
+from serving.history.calls import Score
+from serving.history.keeper import Keeper
+from serving.history.waiting import Waiting
+
+_POLL_SECONDS = 0.0005
+_decoded = maker(Decoded)
+Steps = Generator[None, None, NDArray[np.float64]]
+
+
+class Online:
+    """Of one worker and ``schema``. ``key_fingerprint``: of the secret of keys. For the thread of the event loop."""
+
+    def __init__(self, schema: Schema, key_fingerprint: str, read: Settings, metrics: HistoryMetrics) -> None:
+        own = layouts(schema)
+        self._read = reader(schema, own)
+        self._no_texts: Texts = (None,) * len(schema.of_kind("category", "key"))
+        self._width = len(schema.histories)
+        self._skew_us = int(read.history_skew_seconds * MICROSECONDS)
+        self._deadline_seconds = read.history_deadline_ms / 1e3
+        self._waiting = Waiting(metrics, read.history_max_pending)
+        limits = Limits(read.history_max_keys, read.history_max_ids)
+        self.keeper = Keeper(read.history_url, own, key_fingerprint, limits, self._skew_us, self._waiting, metrics)
+        self._patient = True
+        """Whether the gate was had when it was last tried."""
+        self.publish = self._waiting.publish
+
+    def score(self, decoded: list[Decoded], score: Score) -> list[ScoredRow] | Awaitable[list[ScoredRow]]:
+        """What ``score`` says of transactions with their histories: at once, where nobody else has the store."""
+        rows, texts, names, _ = zip(*decoded, strict=True)
+        steps = self.advance(unpack(rows), texts, names)
+        try:
+            next(steps)
+        except StopIteration as end:
+            return _scored(decoded, end.value, score)
+        return self._later(steps, decoded, score)
+
+    async def _later(self, steps: Steps, decoded: list[Decoded], score: Score) -> list[ScoredRow]:
+        while True:
+            await asyncio.sleep(_POLL_SECONDS)
+            try:
+                next(steps)
+            except StopIteration as end:
+                return _scored(decoded, end.value, score)
+
+    def advance(self, rows: NDArray[np.float64], texts: Sequence[Texts], names: Sequence[str]) -> Steps:
+        """Add rows ``(n, inputs)`` to the histories of their keys; returns their features, float64 ``(n, h)``.
+
+        In steps, where others have the store: nothing is held in between. NaN is what is missing.
+        """
+        batch = self._read(rows, texts or [self._no_texts] * len(rows), names)
+        latest = int(time.time() * MICROSECONDS) + self._skew_us
+        if batch.times.max() <= latest:
+            return (yield from self._advance(batch))
+        features = self._none(len(rows))
+        now = [row for row, own in enumerate(batch.times.tolist()) if own <= latest]
+        self._waiting.missing("future", len(rows) - len(now))
+        if now:
+            features[now] = yield from self._advance(batch.only(now))
+        return features
+
+    def _advance(self, batch: Batch) -> Steps:
+        found = self._try(batch)
+        if found is None and self._patient:
+            until = time.monotonic() + self._deadline_seconds
+            while found is None and time.monotonic() < until:
+                yield
+                found = self._try(batch)
+        if found is None:
+            self._patient = False
+            return self._missed(batch, "deadline")
+        return found
+
+    def _try(self, batch: Batch) -> NDArray[np.float64] | None:
+        """The features; None where another has the store."""
+        store = self.keeper.store
+        if store is None:
+            return self._missed(batch, "broken")
+        if not store.gate.take():
+            return None
+        self._patient = True
+        try:
+            found = store.add(batch)
+        except HistoryError as error:
+            self.keeper.failed(store, error)
+            return self._missed(batch, "broken")
+        finally:
+            store.gate.give()
+        self._waiting.added(len(found))
+        return found
+
+    def _missed(self, batch: Batch, reason: str) -> NDArray[np.float64]:
+        rows = len(batch.times)
+        self._waiting.missing(reason, rows)
+        self._waiting.put(batch)
+        return self._none(rows)
+
+    def _none(self, rows: int) -> NDArray[np.float64]:
+        return np.full((rows, self._width), np.nan)
+
+
+def _scored(decoded: list[Decoded], features: NDArray[np.float64], score: Score) -> list[ScoredRow]:
+    """Of rows with the features behind their inputs."""
+    whole = [
+        _decoded((row + own, texts, name, model))
+        for (row, texts, name, model), own in zip(decoded, each(features), strict=True)
+    ]
+    return by_model(whole, score)
