@@ -22,7 +22,7 @@ def folder() -> Path:
 
 
 def history_path(version: str) -> Path:
-    """Where the states that a model goes on from are kept, outside of its entry (``fraud.replay.state_file``)."""
+    """Where the states of keys that a model goes on from are kept (``fraud.replay.state_file``): not in its entry."""
     return folder() / "fraud_history" / f"{version}.parquet"
 
 

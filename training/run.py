@@ -8,18 +8,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud import profile, store
+from fraud import home, profile, store
 from fraud.errors import ModelError
 from fraud.features import FeaturePath
 from fraud.inputs.keys import KeyHasher
 from fraud.manifest import DataFacts, Manifest, Metrics, Recipe, SplitFacts, ThresholdChoice
+from fraud.replay import saving
 from fraud.schema import Schema, default
 from fraud.scorer.file import Probes
 from fraud.scorer.forest import Forest
 from fraud.scorer.from_sklearn import from_sklearn
 from training import data, encode, probes, split, train
 from training.console import Steps
-from training.dataset import Dataset, row_hashes
+from training.dataset import Dataset, keys_of, row_hashes
 from training.judging import evaluate, threshold
 from training.judging.making import git_revision, library_versions
 from training.train import DEFAULTS, Features, Scores
@@ -213,7 +214,11 @@ def save(plan: TrainingPlan, dataset: Dataset, judged: Judged) -> Manifest:
 
     labels = {"synthetic": str(dataset.synthetic).lower(), "split": judged.parts.protocol, "schema": schema.name}
     hashes = row_hashes(dataset.content[judged.fitted])
-    return store.save(judged.model, judged.forest, path, stored, describe, labels, hashes)
+    manifest = store.save(judged.model, judged.forest, path, stored, describe, labels, hashes)
+    if plan.hasher and schema.history and dataset.others is not None:
+        target, keys = home.history_path(manifest.model_version), keys_of(dataset.others, schema)
+        saving.save(target, dataset.rows, keys, schema, dataset.labels, plan.hasher.fingerprint)
+    return manifest
 
 
 def data_facts(dataset: Dataset) -> DataFacts:

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from fraud import schema, store
+from fraud import home, schema, store
 from fraud.errors import DataError
 from fraud.history import engine
 from fraud.history.amounts import times_of, values_of
 from fraud.history.layout import layouts
 from fraud.inputs.keys import KeyHasher
 from fraud.replay.keyed import Keyed
+from fraud.replay.state_file import StateFile
 from tests.histories import SCHEMA, SECRET, payments
 from training import data, encode, run
 from training.console import Steps
@@ -103,6 +104,9 @@ def test_a_model_with_histories_is_saved_and_exact(tmp_path):
     assert served.features.names[-len(OWN.histories) :] == OWN.histories
     assert set(OWN.histories) <= set(manifest.profile)
     assert manifest.settings.missing_histories == DEFAULTS.missing_histories
+    saved = StateFile(home.history_path(manifest.model_version), OWN, HASHER.fingerprint)
+    assert saved.facts.rows == 2_000
+    assert {number for number, _, _ in saved.parts()} == {0, 1}
     rows = np.zeros((3, len(OWN.inputs)))
     whole = np.hstack([rows, np.full((3, len(OWN.histories)), np.nan)])
     np.testing.assert_array_equal(served.score(rows), served.score(whole))

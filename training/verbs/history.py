@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fraud import command
 from fraud.argument_types import MODEL_NAMES, TABLES, local_path
 from fraud.command import Verbs
-from fraud.errors import DataError, ModelError
+from fraud.errors import DataError, ModelError, SettingsError
 from fraud.remote.resolve import registry_if_set, resolve
 from fraud.verbs import schema_option
 from training.console import Steps
@@ -161,7 +161,7 @@ def _hasher(schema: "Schema", served: "store.Served") -> "KeyHasher":
         raise DataError(f"{served.version}: its schema {schema.name} declares no [[history]]")
     hasher = options.hasher()
     if hasher is None:
-        raise keys.no_secret(schema)
+        raise SettingsError.no_secret(schema.name)
     keys.check_secret(served.version, served.manifest.key_fingerprint, hasher)
     return hasher
 

@@ -103,6 +103,15 @@ def test_rows_without_an_id_are_never_duplicates(tmp_path, small):
     assert features["id"].isna().all()
 
 
+def test_a_key_that_may_be_missing_may_be_in_no_row(tmp_path):
+    """Its history is missing then."""
+    table = frame(50).drop(columns="card")
+    _, states, features = built(tmp_path, table)
+    assert states[0] == {}
+    assert features[[name for name in SCHEMA.histories if name.startswith("card")]].isna().all(axis=None)
+    assert states[1] == one_at_a_time(*told(table.assign(card=None)))[1][1]
+
+
 def test_keys_that_begin_alike_are_two(tmp_path):
     high, low = np.array([5, 5, 9, 5], dtype="<u8"), np.array([1, 2, 1, 1], dtype="<u8")
     slots, keys = keyed.Keyed.of_halves(high, low)
@@ -122,7 +131,7 @@ def test_plain_keys_are_hashed(tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"drop": "card"}, "no column card"),
+        ({"drop": "shop"}, "no column shop"),
         ({"drop": "fraud"}, "fraud"),
         ({"drop": "at"}, "at"),
         ({"amount": "much"}, "amount"),
