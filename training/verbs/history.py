@@ -1,4 +1,4 @@
-"""Verbs on what keys did before: history build, history show, history forget."""
+"""Verbs on what keys did before: history build, warm, show and forget."""
 
 import argparse
 from pathlib import Path
@@ -16,6 +16,7 @@ from training.verbs import PROGRAM, options
 if TYPE_CHECKING:
     from fraud import store
     from fraud.inputs.keys import KeyHasher
+    from fraud.replay.state_file import StateFile
     from fraud.schema import Schema
 
 _OF_MODEL = f"{MODEL_NAMES} (default: FRAUD_MODEL, else the chosen one, else the newest)"
@@ -23,8 +24,10 @@ _OF_MODEL = f"{MODEL_NAMES} (default: FRAUD_MODEL, else the chosen one, else the
 
 def add_to(verbs: Verbs) -> None:
     """Register the verbs."""
-    group = verbs.add_parser("history", help="What cards, customers or terminals did before: build, show, forget.")
-    history = group.add_subparsers(required=True, metavar="build|show|forget")
+    group = verbs.add_parser(
+        "history", help="What cards, customers or terminals did before: build, warm, show, forget."
+    )
+    history = group.add_subparsers(required=True, metavar="build|warm|show|forget")
     build = command.subcommand(
         history,
         "build",
@@ -44,21 +47,32 @@ def add_to(verbs: Verbs) -> None:
         metavar="OUT",
         help="write the features of each row too, with its id, in the order of the input, as Parquet",
     )
+    warm = command.subcommand(
+        history,
+        "warm",
+        _warm,
+        "Put the saved state of a model into the online store of this machine, also while a service runs: the keys "
+        "that it does not have. Done twice, the second changes nothing.",
+        f"{PROGRAM} history warm --model champion",
+    )
+    warm.add_argument("--model", metavar="MODEL", help=_OF_MODEL)
     show = command.subcommand(
         history,
         "show",
         _show,
-        "What the saved state of a model knows of a key.",
+        "What is known of a key: by the saved state of a model, or by the online store.",
         f"{PROGRAM} history show 4970",
         f"{PROGRAM} history show h1:0123456789abcdef0123456789abcdef --model champion",
     )
     show.add_argument("key", metavar="KEY", help="in plain, or hashed")
     show.add_argument("--model", metavar="MODEL", help=_OF_MODEL)
+    show.add_argument("--store", action="store_true", help="what the online store of this machine knows")
     forget = command.subcommand(
         history,
         "forget",
         _forget,
-        "Erase keys from the saved states of all local models, and of all published ones where FRAUD_S3_URI is set.",
+        "Erase keys from the saved states of all local models, from the online store of this machine, and from all "
+        "published states where FRAUD_S3_URI is set. A transaction that comes later begins anew.",
         f"{PROGRAM} history forget 4970 5012",
     )
     forget.add_argument("keys", nargs="+", metavar="KEY", help="in plain, or hashed")
@@ -108,28 +122,76 @@ def _publish(version: str, path: Path) -> str | None:
     return s3.join(remote.folder(version), published_states.name(str(after.history_sha256)))
 
 
-def _show(arguments: argparse.Namespace) -> dict[str, Any]:
-    from fraud.home import history_path
-    from fraud.replay import readable
-    from fraud.replay.keyed import packed
-    from fraud.replay.state_file import StateFile
+def _warm(arguments: argparse.Namespace) -> dict[str, Any]:
+    from fraud.settings import Settings
+    from training.histories import online
 
     served = _served(arguments)
-    schema = served.features.schema
-    hasher = _hasher(schema, served)
-    path = history_path(served.version)
-    if not path.is_file():
-        raise ModelError(f"{path}: no state is saved; `{PROGRAM} history build` makes one")
-    file, key = StateFile(path, schema, hasher.fingerprint), hasher(arguments.key)
-    at = file.facts.as_of_us
-    parts = file.of_keys({bytes(packed([key])[0])})
-    known = [readable.document(file.layouts[number], state, at) for number, _, states in parts for state in states]
+    hasher, settings, steps = _hasher(served.features.schema, served), Settings.from_env(), Steps()
+    saved = _saved(served, hasher)
+    steps.start("history", f"Warming {online.url(settings)} from the state of {served.version}")
+    with online.opened(saved.layouts, hasher.fingerprint, settings) as store:
+        warmed = online.warm(store, saved)
+    steps.done(f"{warmed.added} keys added, {warmed.there} were there already")
+    return {
+        "model_version": served.version,
+        "state_as_of": saved.facts.as_of,
+        "store": online.url(settings),
+        "keys_added": warmed.added,
+        "keys_there_already": warmed.there,
+    }
+
+
+def _show(arguments: argparse.Namespace) -> dict[str, Any]:
+    from fraud.replay import readable
+    from fraud.replay.keyed import packed
+
+    served = _served(arguments)
+    hasher = _hasher(served.features.schema, served)
+    hashed = hasher(arguments.key)
+    key = bytes(packed([hashed])[0])
+    where, known = (_in_store if arguments.store else _in_file)(served, hasher, key)
     steps = Steps()
     for one in known:
         steps.say(readable.words(one))
     if not known:
         steps.say("nothing is known of this key")
-    return {"model_version": served.version, "state_as_of": file.facts.as_of, "key": key, "histories": known}
+    return {"model_version": served.version, **where, "key": hashed, "histories": known}
+
+
+_Known = tuple[dict[str, str], list[dict[str, Any]]]
+
+
+def _in_file(served: "store.Served", hasher: "KeyHasher", key: bytes) -> _Known:
+    from fraud.replay import readable
+
+    saved = _saved(served, hasher)
+    at, layouts = saved.facts.as_of_us, saved.layouts
+    states = [(number, state) for number, _, own in saved.of_keys({key}) for state in own]
+    return {"state_as_of": saved.facts.as_of}, [readable.document(layouts[number], one, at) for number, one in states]
+
+
+def _in_store(served: "store.Served", hasher: "KeyHasher", key: bytes) -> _Known:
+    from fraud.history.layout import layouts
+    from fraud.settings import Settings
+    from training.histories import online
+
+    settings, own = Settings.from_env(), layouts(served.features.schema)
+    if not online.is_there(settings):
+        raise online.nowhere(settings)
+    with online.opened(own, hasher.fingerprint, settings) as store:
+        return {"store": online.url(settings)}, online.known(store, own, key)
+
+
+def _saved(served: "store.Served", hasher: "KeyHasher") -> "StateFile":
+    """The state of a model. Raises ModelError where none is saved."""
+    from fraud.home import history_path
+    from fraud.replay.state_file import StateFile
+
+    path = history_path(served.version)
+    if not path.is_file():
+        raise ModelError(f"{path}: no state is saved; `{PROGRAM} history build` makes one")
+    return StateFile(path, served.features.schema, hasher.fingerprint)
 
 
 def _forget(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -138,13 +200,11 @@ def _forget(arguments: argparse.Namespace) -> dict[str, Any]:
 
     hasher, steps = options.hasher(), Steps()
     keys = {bytes(key) for key in packed(hasher(key) if hasher else key for key in arguments.keys)}
-    local, remote = forget.from_local(keys), registry_if_set()
+    local, online, remote = forget.from_local(keys), forget.from_online(keys, hasher), registry_if_set()
     published = forget.from_published(keys, remote) if remote else None
-    if remote is None:
-        steps.say("FRAUD_S3_URI is not set: states that were published still hold the keys")
-    elif any((published or {}).values()):
-        steps.say("where the bucket keeps versions, the states of before stay there until these expire")
-    return forget.document(local, published)
+    for line in forget.left(online, published):
+        steps.say(line)
+    return forget.document(local, online, published)
 
 
 def _served(arguments: argparse.Namespace) -> "store.Served":

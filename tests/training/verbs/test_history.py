@@ -8,6 +8,8 @@ import pytest
 
 from fraud import command, home
 from fraud.bulk.one_file import score_file
+from fraud.history.layout import layouts
+from fraud.history.store import Store
 from fraud.replay import state_file
 from tests.fraud.bulk.conftest import cards  # noqa: F401 - a fixture
 from tests.fraud.conftest import facts, frame, model, rows  # noqa: F401 - fixtures of it
@@ -104,6 +106,65 @@ def test_a_key_is_forgotten(said, data, version):
     assert said("show", "card 7", "--model", version)[1]["histories"] == []
     assert len(said("show", "card 8", "--model", version)[1]["histories"]) == 1
     assert said("forget", "card 7")[1]["states_gone"] == 0
+
+
+@pytest.fixture
+def online(tmp_path, monkeypatch):
+    """The address of an online store that nobody has begun."""
+    monkeypatch.setenv("FRAUD_HISTORY_URL", f"file://{tmp_path}/store")
+    return f"file://{tmp_path}/store"
+
+
+def test_a_store_is_warmed_once(said, data, version, online):
+    """It gets every key; done again, nothing changes. What it knows of a key is what the saved state knows."""
+    built = said("build", "--model", version, data)[1]
+    code, document, words = said("warm", "--model", version)
+    assert code == 0, words
+    assert (document["keys_added"], document["keys_there_already"]) == (built["keys"], 0)
+    assert (document["store"], document["state_as_of"]) == (online, built["as_of"])
+    again = said("warm", "--model", version)[1]
+    assert (again["keys_added"], again["keys_there_already"]) == (0, built["keys"])
+    [kept] = said("show", "card 7", "--model", version, "--store")[1]["histories"]
+    [saved] = said("show", "card 7", "--model", version)[1]["histories"]
+    assert kept["latest"] == saved["latest"]
+
+
+def test_a_store_that_went_on_keeps_what_it_has(said, data, version, online):
+    """A key that the service counted since is left as it is: its state is the newer one."""
+    said("build", "--model", version, data)
+    own = layouts(SCHEMA)
+    key, state = bytes.fromhex(HASHER("card 7")[3:]), bytes([1]) + bytes(own[0].size - 1)
+    store = Store.open(online, own, HASHER.fingerprint)
+    with store.gate.held(1):
+        store.put(own[0], [key], [state], 5)
+    assert said("warm", "--model", version)[1]["keys_there_already"] == 1
+    with store.gate.held(1):
+        assert store.states(own[0], [key]) == [state]
+    store.close()
+
+
+def test_a_key_is_forgotten_online_too(said, data, version, online):
+    """The file and the store, and it is said how many."""
+    said("build", "--model", version, data)
+    said("warm", "--model", version)
+    document = said("forget", "card 7")[1]
+    assert (document["local"][version], document["online"], document["states_gone"]) == (1, 1, 2)
+    assert said("show", "card 7", "--model", version, "--store")[1]["histories"] == []
+    assert said("forget", "card 7")[1]["states_gone"] == 0
+
+
+def test_a_store_that_cannot_be_opened_is_named(said, data, version, online, monkeypatch):
+    """Nothing is said to be gone that is not."""
+    said("build", "--model", version, data)
+    said("warm", "--model", version)
+    monkeypatch.delenv("FRAUD_KEY_SECRET")
+    code, document, words = said("forget", HASHER("card 7"))
+    assert (code, document["online"]) == (0, None)
+    assert f"{online} still holds the keys" in words
+
+
+def test_there_is_no_store_to_look_into(said, version, online):
+    assert "there is no online store" in said("show", "card 7", "--model", version, "--store")[2]
 
 
 @pytest.mark.parametrize(
