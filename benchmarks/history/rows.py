@@ -4,11 +4,11 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
-from fraud.history.store import Store
 from numpy.typing import NDArray
 
 from fraud import store
 from fraud.history.layout import layouts
+from fraud.history.store import Store
 from fraud.inputs.keys import KeyHasher
 from fraud.replay.states import States
 from fraud.schema import Schema
