@@ -51,7 +51,7 @@ before = before.count().to_numpy(), before.sum().to_numpy()
 for days in (1, 7, 30):
     window = shops.rolling(f"{days + 7}D")
     count, frauds = (whole.to_numpy() - late for whole, late in zip((window.count(), window.sum()), before))
-    found |= {f"shop.count.{days}": count, f"shop.share.{days}": frauds / count}
+    found |= {f"shop.count.{days}": count, f"shop.share.{days}": frauds / count.clip(1)}
 cards, shops = (frame.sort_values([key, "TX_DATETIME"], kind="stable").index for key in ("CUSTOMER_ID", "TERMINAL_ID"))
 made = {name: pd.Series(own, index=cards if name.startswith("card") else shops) for name, own in found.items()}
 pd.DataFrame({"TRANSACTION_ID": frame["TRANSACTION_ID"], **made}).to_parquet(f"{sys.argv[1]}/pandas.parquet")
@@ -60,6 +60,7 @@ print(json.dumps({"rows": len(frame)}))
 DUCKDB = """
 import sys, json
 import duckdb
+duckdb.execute("SET enable_progress_bar = false")
 spans = (1, 7, 30)
 cards = [f"count(*) OVER c{n}, avg(TX_AMOUNT) OVER c{n}" for n in spans]
 shops = [f"count(*) OVER s{n}, avg(TX_FRAUD) OVER s{n}" for n in spans]
@@ -69,8 +70,9 @@ windows = [f"c{n} AS ({card} {n} DAYS PRECEDING AND CURRENT ROW)" for n in spans
 windows += [f"s{n} AS ({shop} {n + 7} DAYS PRECEDING AND INTERVAL 7 DAYS PRECEDING)" for n in spans]
 made, source = ", ".join(["TRANSACTION_ID", *cards, *shops]), f"read_parquet({sys.argv[2:]})"
 query = f"SELECT {made} FROM {source} WINDOW {', '.join(windows)}"
-duckdb.sql(f"COPY ({query}) TO '{sys.argv[1]}/duckdb.parquet'")
-print(json.dumps({"rows": duckdb.sql(f"SELECT count(*) FROM '{sys.argv[1]}/duckdb.parquet'").fetchone()[0]}))
+duckdb.execute(f"COPY ({query}) TO '{sys.argv[1]}/duckdb.parquet'")
+counted = duckdb.execute(f"SELECT count(*) FROM '{sys.argv[1]}/duckdb.parquet'").fetchall()
+print(json.dumps({"rows": counted[0][0]}))
 """
 
 

@@ -22,6 +22,15 @@ class Published(StoredDocument):
     """
 
 
+def upload(folder: str, path: Path) -> str | None:
+    """Send states, if there are any; their SHA-256, for the manifest. Raises RegistryError."""
+    if not path.is_file():
+        return None
+    sha256 = manifests.sha256(path)
+    s3.upload(path, _address(folder, sha256))
+    return sha256
+
+
 def put(folder: str, published: Published, path: Path) -> Published:
     """Make ``path`` the states that the model published in ``folder`` goes on from; those of before are deleted.
 
@@ -30,7 +39,7 @@ def put(folder: str, published: Published, path: Path) -> Published:
     before, after = published.history_sha256, manifests.sha256(path)
     if after == before:
         return published
-    s3.upload(path, _address(folder, after))
+    upload(folder, path)
     changed = published.model_copy(update={"history_sha256": after})
     s3.put(s3.join(folder, manifests.FILE), changed.model_dump(mode="json"))
     if before is not None:

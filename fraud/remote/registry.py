@@ -56,19 +56,17 @@ class Registry:
         return Pointer(self.uri)
 
     def publish(self, version: str) -> Published:
-        """Upload a version of the local store, and the states that it goes on from. Runs again safely; the same version
-        with other content is refused.
+        """Upload a version of the local store, and the states that it goes on from. Runs again safely: the same version
+        with other content is refused, and states that are published stay (``history build`` puts others there).
         """
-        published, path = self._publish_model(version), history_path(version)
-        return published_states.put(self.folder(version), published, path) if path.is_file() else published
-
-    def _publish_model(self, version: str) -> Published:
         entry = store.get(f"{MODEL_NAME}:{version}")
         manifest = store.read_manifest(entry)
         existing = self.published(version)
         if existing is not None:
             if existing.manifest != manifest:
                 raise RegistryError(f"{self._model(version)}: holds another model of the same version")
+            if existing.history_sha256 is None and history_path(version).is_file():
+                return published_states.put(self.folder(version), existing, history_path(version))
             return existing
         rows = store.rows_path(str(entry.tag.version))
         if not rows.is_file():
@@ -80,6 +78,7 @@ class Registry:
                 archive_sha256=manifests.sha256(archive),
                 archive_bytes=archive.stat().st_size,
                 rows_sha256=manifests.sha256(rows),
+                history_sha256=published_states.upload(self.folder(version), history_path(version)),
             )
             s3.upload(archive, self._model(version, ARCHIVE))
             s3.upload(rows, self._model(version, ROWS))
