@@ -8,6 +8,12 @@ from fraud.inputs.keys import KeyHasher
 from fraud.settings import PREFIX, SECRETS, Settings
 
 OTHER = {
+    "FRAUD_HISTORY_URL": ("file:///data/history", "file:///data/history"),
+    "FRAUD_HISTORY_DEADLINE_MS": ("5", 5.0),
+    "FRAUD_HISTORY_SKEW_SECONDS": ("60", 60.0),
+    "FRAUD_HISTORY_MAX_KEYS": ("5000", 5_000),
+    "FRAUD_HISTORY_MAX_IDS": ("4000", 4_000),
+    "FRAUD_HISTORY_MAX_PENDING": ("300", 300),
     "FRAUD_MODEL": ("fraud_detector:abc123", "fraud_detector:abc123"),
     "FRAUD_S3_URI": ("s3://bucket/some/prefix", "s3://bucket/some/prefix"),
     "FRAUD_ACTOR": ("risk@bank", "risk@bank"),
