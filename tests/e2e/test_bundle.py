@@ -43,8 +43,8 @@ SHIPPED = {
     "rows schema settings store",
     "fraud/choice": "__init__ local",
     "fraud/environment": "__init__ history secret_files services",
-    "fraud/history": "__init__ amounts batch declared engine filesystem folder gate ids index journal layout place "
-    "plain rebuild slots store sweep",
+    "fraud/history": "__init__ amounts batch declared engine layout plain store sweep",
+    "fraud/history/files": "__init__ filesystem folder gate ids index journal place rebuild slots",
     "fraud/inputs": "__init__ cuts derived encoding example keys levels times wording",
     "fraud/schemas": {"creditcard.toml"},
     "fraud/verbs": "__init__ key schema_option score",

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy
 
 from fraud import schema
+from fraud.history.files.gate import Gate
 from fraud.inputs.keys import KeyHasher
 from fraud.replay.states import States
 from monitoring.storage.sent import RowKind
@@ -43,7 +44,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def served(folder, tmp_path):
+def served(folder, tmp_path, request):
     """Two workers with a store and a log of their own."""
     port = free_port()
     env = {
@@ -53,7 +54,7 @@ def served(folder, tmp_path):
         "FRAUD_KEY_SECRET": histories.SECRET,
         "FRAUD_WORKERS": "2",
         "FRAUD_HISTORY_URL": f"file://{tmp_path / 'store'}",
-        "FRAUD_HISTORY_DEADLINE_MS": "5000",
+        "FRAUD_HISTORY_DEADLINE_MS": getattr(request, "param", "5000"),
         "FRAUD_DATABASE_URL": f"sqlite:///{tmp_path / 'log.sqlite'}",
     }
     with BentoServer(serve_command(port), env, REPOSITORY, port, tmp_path) as server:
@@ -169,6 +170,48 @@ def test_many_callers_leave_the_state_of_one(served, tmp_path):
     found, expected = logged_to(tmp_path / "log.sqlite", "p-3-399"), offline(frame).astype(np.float32)
     for name, row in zip(frame["payment_id"][350:], expected[350:], strict=True):
         assert found[name].tobytes() == row.tobytes()
+
+
+@pytest.mark.parametrize("served", ["20"], indirect=True)
+def test_a_store_that_is_held_holds_up_no_call(served, tmp_path):
+    """By a process that was stopped, for one: all are scored without, in time, and added when it is let go."""
+    frame = histories.payments(300, seed=4)
+    payments, expected = calls(frame), offline(frame).astype(np.float32)
+    gate = Gate(tmp_path / "store")
+    with httpx.Client(base_url=served.url, trust_env=False, timeout=30) as client:
+        with gate.held(10):
+            for payment in payments[:100]:
+                sent(client, payment)
+            client.post("/predict_batch", json={"transactions": payments[100:200]}).raise_for_status()
+            wait_until(lambda: metric(served, 'fraud_history_missing_total{reason="deadline"}') == 200)
+        gate.close()
+        wait_until(lambda: metric(served, "fraud_history_added_total") == 200)
+        client.post("/predict_batch", json={"transactions": payments[200:]}).raise_for_status()
+    found = logged_to(tmp_path / "log.sqlite", "p-4-299")
+    assert all(np.isnan(found[name]).all() for name in frame["payment_id"][:200])
+    for name, row in zip(frame["payment_id"][200:], expected[200:], strict=True):
+        assert found[name].tobytes() == row.tobytes()
+
+
+def test_a_store_that_is_damaged_ends_no_worker(served, tmp_path):
+    """Each of its files cut off while they are in use: calls are answered, histories begin anew, and it is counted."""
+    frame = histories.payments(900, seed=5)
+    payments, workers = calls(frame), sorted(served.worker_pids())
+    with httpx.Client(base_url=served.url, trust_env=False, timeout=30) as client:
+        for start in range(0, 900, 150):
+            for payment in payments[start : start + 50]:
+                sent(client, payment)
+            names = sorted(path for path in (tmp_path / "store").iterdir() if ".damaged-" not in path.name)
+            for path in names[start // 150 :: 6]:
+                os.truncate(path, path.stat().st_size // 3)
+            for payment in payments[start + 50 : start + 150]:
+                sent(client, payment)
+        wait_until(lambda: metric(served, "fraud_history_pending") == 0)
+        logged_to(tmp_path / "log.sqlite", "p-5-899")
+        last = payments[-1] | {"payment_id": "last"}
+        sent(client, last)
+    assert sorted(served.worker_pids()) == workers
+    assert not np.isnan(logged_to(tmp_path / "log.sqlite", "last")["last"][0])
 
 
 def test_a_start_without_the_secret_is_refused(folder, tmp_path):
