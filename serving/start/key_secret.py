@@ -1,6 +1,6 @@
 """Whether the secret of keys is the one that the served model was trained with, said once at the start."""
 
-from fraud.errors import SettingsError
+from fraud.errors import DataError, SettingsError
 from fraud.manifest import Manifest
 from fraud.settings import Settings
 
@@ -16,7 +16,7 @@ def state(read: Settings, manifest: Manifest) -> str:
         return ""
     theirs, hasher = manifest.key_fingerprint, read.key_hasher
     if hasher is None and schema.history and theirs is None:
-        raise SettingsError.no_secret(schema.name)
+        raise DataError.no_secret(schema.name)
     if hasher is None and theirs is None:
         return "keys not kept: FRAUD_KEY_SECRET is not set"
     if hasher is None:
