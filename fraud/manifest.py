@@ -150,7 +150,7 @@ class Recipe(Document):
     folds: int
     target_precision: float
     seed: int
-    missing_histories: float = 0.02
+    missing_histories: float = 0.0
 
 
 class Manifest(StoredDocument):

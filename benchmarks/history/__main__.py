@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from benchmarks.history.callers import Callers
 from benchmarks.history.order import Order
 from benchmarks.history.rows import begun, counted, differing_states, others_of, parts, trained
-from benchmarks.history.service import SECRET, kill_one_worker, missing_by_reason, serving
+from benchmarks.history.service import SECRET, kill_one_worker, missing_by_reason, serving, wait_until_logged
 from benchmarks.replay.requests import requests
 from fraud import schema, store
 from fraud.inputs.keys import KeyHasher
@@ -59,8 +59,8 @@ def compared(
     return {
         "transactions": len(month),
         "scores_that_differ": int((given != scores).sum()),
-        "sent_twice": len(again),
-        "second_scores_that_differ": sum(score != scores[row] for row, score in again.items()),
+        "asked_twice": len(again),
+        "second_scores_that_differ": sum(bool(score != scores[row]) for row, score in again.items()),
         "frauds_among_them": int(dataset.labels[month].sum()),
         "distinct_scores": len(np.unique(scores)),
         "features": served.features.transform(rows),
@@ -86,7 +86,11 @@ def replayed(
         expected = counted(states, dataset, month, labelled=False)
         bodies = [json.dumps(one).encode() for one in requests(dataset, month.tolist(), "t")]
         columns = [pd.factorize(column[month])[0] for column in keys_of(others_of(dataset), own).values()]
-        env = {"FRAUD_HISTORY_DEADLINE_MS": "10000", "FRAUD_DATABASE_URL": f"sqlite:///{folder}/fraud.sqlite"}
+        env = {
+            "FRAUD_HISTORY_DEADLINE_MS": "10000",
+            "FRAUD_HISTORY_MAX_IDS": "1000000",
+            "FRAUD_DATABASE_URL": f"sqlite:///{folder}/fraud.sqlite",
+        }
         twice = frozenset(random.Random(seed).sample(range(len(month)), len(month) // 100))  # noqa: S311
         with serving(served.version, folder, port, env) as server:
             killed: list[int] = []
@@ -101,10 +105,15 @@ def replayed(
             began = time.perf_counter()
             asyncio.run(sender.run(callers))
             seconds = time.perf_counter() - began
+            path = folder / "fraud.sqlite"
+            wait_until_logged(port)
+            held = logged(path, own)
+            lost = [place for place, row in enumerate(month.tolist()) if f"t-{row}" not in held]
+            asyncio.run(sender.ask_again(lost))
             missing = missing_by_reason(port)
         found = compared(dataset, month, served, expected, sender)
         features = found.pop("features")
-        held = logged(folder / "fraud.sqlite", own)
+        held = logged(path, own)
         names = [f"t-{row}" for row in month.tolist()]
         own_bytes = [row.tobytes() for row in features.astype("<f4")]
         return {
@@ -113,6 +122,7 @@ def replayed(
             "features_that_differ": sum(
                 held[name] != {one} for name, one in zip(names, own_bytes, strict=True) if name in held
             ),
+            "lost_from_the_log_and_asked_again": len(lost),
             "calls_cut_off_and_sent_again": sender.resent,
             "worker_killed": bool(killed),
             "seconds": round(seconds, 1),

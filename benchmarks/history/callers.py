@@ -33,6 +33,13 @@ class Callers:
             for _ in range(callers):
                 group.create_task(self._call())
 
+    async def ask_again(self, rows: Sequence[int]) -> None:
+        """Send some once more, one after another."""
+        connection = _Connection(self._port)
+        for row in rows:
+            self.again[row] = await self._sent(connection, row)
+        connection.close()
+
     async def _call(self) -> None:
         connection = _Connection(self._port)
         while self._order.left:

@@ -30,7 +30,7 @@ def parts(dataset: Dataset, start: datetime, days: int) -> tuple[NDArray[np.int6
 def trained(dataset: Dataset, start: datetime, hasher: KeyHasher) -> store.Served:
     """A small forest of the weeks before the month, saved."""
     end = start - _WEEK
-    periods = ((start - 4 * _WEEK, end), (end, start))
+    periods = ((start - 4 * _WEEK).timestamp(), end.timestamp()), (end.timestamp(), start.timestamp())
     recipe = DEFAULTS.model_copy(update={"trees": 20})
     plan = TrainingPlan(["the month before"], dataset.schema, "dates", periods, recipe, hasher=hasher)
     manifest = save(plan, dataset, judge(plan, dataset, Steps()))
@@ -64,13 +64,20 @@ def begun(url: str, own: Schema, hasher: KeyHasher, states: States, newest: int)
 
 
 def differing_states(url: str, own: Schema, hasher: KeyHasher, states: States) -> dict[str, int]:
-    """How many keys there are, and of how many the store holds another state than the offline pass."""
+    """How many keys there are, of how many the store holds another state than the offline pass, and how many left it.
+
+    A state leaves when nothing in it is within the windows any more.
+    """
     opened = Store.open(url, layouts(own), hasher.fingerprint)
-    total = differing = 0
+    total = differing = left = 0
     with opened.gate.held(10):
         for number, keys, found in states.given():
-            held = opened.states(layouts(own)[number], [*map(bytes, keys)])
-            total += len(keys)
-            differing += sum(one != bytes(other) for one, other in zip(held, found, strict=True))
+            layout = layouts(own)[number]
+            held = opened.states(layout, [*map(bytes, keys)])
+            until = opened.journal.newest - layout.keep_us
+            for one, other in zip(held, found, strict=True):
+                is_old = int(other[8:16].view("<i8")[0]) < until
+                total, left = total + 1, left + (is_old and not one)
+                differing += one != bytes(other) and not (is_old and not one)
     opened.close()
-    return {"keys": total, "differing": differing}
+    return {"keys": total, "differing": differing, "left_for_age": left}

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from benchmarks.replay.service import wait_until_ready
 
@@ -48,12 +50,19 @@ def kill_one_worker(server: "subprocess.Popen[bytes]") -> int:
 
 
 def missing_by_reason(port: int) -> dict[str, float]:
-    """What the service counted."""
+    """Transactions that were scored without their histories."""
+    found = {sample.labels["reason"]: sample.value for sample in _samples(port, "fraud_history_missing_total")}
+    return {reason: value for reason, value in found.items() if value}
+
+
+def wait_until_logged(port: int) -> None:
+    """Return when nothing waits for the prediction log."""
+    time.sleep(2)  # what is published is a second old
+    while sum(sample.value for sample in _samples(port, "fraud_log_pending")):
+        time.sleep(0.5)
+
+
+def _samples(port: int, name: str) -> list[Sample]:
     text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
-    return {
-        sample.labels["reason"]: sample.value
-        for family in text_string_to_metric_families(text)
-        if family.name == "fraud_history_missing"
-        for sample in family.samples
-        if sample.value
-    }
+    families = text_string_to_metric_families(text)
+    return [sample for family in families for sample in family.samples if sample.name == name]

@@ -21,7 +21,7 @@ def requests(dataset: Dataset, indices: Sequence[int], prefix: str) -> list[dict
     for index in indices:
         row = {
             name: _value(dataset, name, float(value))
-            for name, value in zip(schema.inputs, dataset.rows[index], strict=True)
+            for name, value in zip(schema.inputs, dataset.rows[index], strict=False)
         }
         row |= {name: _key(dataset, name, index) for name in schema.of_kind("key")}
         row[schema.roles.id or ID_COLUMN] = f"{prefix}-{index}"
