@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fraud.errors import FraudError
-from fraud.history import folder
+from fraud.history.files import folder
 from fraud.history.layout import Layout
 from fraud.history.store import Limits, Store
 from fraud.replay import readable
