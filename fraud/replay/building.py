@@ -96,7 +96,6 @@ def build(
         with (
             closing(RowRecords.begun(schema, folder, parts_of(size))) as records,
             closing(FeaturesFile(schema, features or folder, wanted=features is not None)) as made,
-            state_file.writing(target, schema, hasher.fingerprint) as writer,
         ):
             for source in sources:
                 for chunk in one_ahead(_chunks(source, schema, hasher)):
@@ -104,14 +103,15 @@ def build(
                     made.add_ids(chunk)
                     observer(source.name, chunk.share, records.rows)
             gone = records.superseded()
-            for done, counted in enumerate(_counted(records, gone, threads, keep=features is not None), 1):
-                for part in counted.states:
-                    writer.put(counted.number, *part)
-                made.add(counted.number, counted.rows, counted.features)
-                observer(COUNTING, done / (records.ids.parts * len(schema.history)), records.rows)
             duplicates = int(gone.sum())
-            writer.saw(records.rows - duplicates, records.newest_us)
-            made.write(gone)
+            with state_file.writing(target, schema, hasher.fingerprint) as writer:
+                for done, counted in enumerate(_counted(records, gone, threads, keep=features is not None), 1):
+                    for part in counted.states:
+                        writer.put(counted.number, *part)
+                    made.add(counted.number, counted.rows, counted.features)
+                    observer(COUNTING, done / (records.ids.parts * len(schema.history)), records.rows)
+                writer.saw(records.rows - duplicates, records.newest_us)
+                made.write(gone)
         return Built(state_file.read_facts(target), writer.keys, duplicates)
     except OSError as error:
         raise FraudError.not_writable(error.filename or folder, error) from None
