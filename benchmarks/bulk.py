@@ -91,10 +91,10 @@ def compare(source: Path, folder: Path, model: str, rounds: int) -> None:
     print(f"| | scores that differ in a bit | {int((columns[0] != columns[1]).sum())} | | | |", flush=True)
 
 
-def timed(arguments: list[str]) -> dict[str, float]:
-    """Figures of one process: seconds, CPU seconds, and peak memory in MiB."""
+def timed(arguments: list[str], python: str = sys.executable) -> dict[str, float]:
+    """Figures of one process of ``python``: seconds, CPU seconds, and peak memory in MiB."""
     started = time.perf_counter()
-    child = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen([python, *arguments], stdout=subprocess.PIPE, text=True)
     output = child.stdout.read() if child.stdout else ""
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)

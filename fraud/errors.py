@@ -39,6 +39,14 @@ class FraudError(Exception):
         """What would be replaced, and must not be just so."""
         return cls(f"{what} is there already; {remedy}")
 
+    @classmethod
+    def no_secret(cls, schema: str) -> Self:
+        """Histories are kept by the hashes of keys, and nothing hashes them."""
+        return cls(
+            f"the schema {schema} has [[history]], which is kept by hashes of keys, and FRAUD_KEY_SECRET is not set: "
+            "set it, or name its file in FRAUD_KEY_SECRET_FILE (`python -m fraud key --secret` makes one)"
+        )
+
 
 class DataError(FraudError):
     """The transactions given cannot be used."""
@@ -57,14 +65,6 @@ class DataError(FraudError):
     def too_little(cls, problem: str, or_else: str = "") -> Self:
         """There are not enough rows, or frauds among them, for what was asked."""
         return cls(f"{problem}; give more data{or_else and f' or {or_else}'}")
-
-    @classmethod
-    def no_secret(cls, schema: str) -> Self:
-        """Histories are kept by the hashes of keys, and nothing hashes them."""
-        return cls(
-            f"the schema {schema} has [[history]], which is kept by hashes of keys, and FRAUD_KEY_SECRET is not set: "
-            "set it, or name its file in FRAUD_KEY_SECRET_FILE (`python -m fraud key --secret` makes one)"
-        )
 
 
 class SettingsError(FraudError):

@@ -23,6 +23,7 @@ CORE = tuple(f"fraud.{path.stem}" for path in (ROOT / "fraud").glob("*.py") if n
 SHIPS = (
     *("monitoring.metrics", "monitoring.log", "monitoring.pending", "monitoring.multiprocess", "monitoring.workers"),
     "monitoring.storage.address",
+    "monitoring.history_metrics",
 )
 MAY_IMPORT = {
     "fraud": ("fraud.scorer", "fraud.estimator", "fraud.history", "fraud.inputs", "fraud.environment", *CORE),
@@ -64,6 +65,11 @@ NOT_WHEN_SERVING = (
     "sqlalchemy",
     "psycopg",
     "monitoring.database",
+    "fraud.history.store",
+    "fraud.history.files",
+    "fraud.history.batch",
+    "serving.history.online",
+    "serving.history.keeper",
 )
 MAX_LINES = 250
 LONGER = {

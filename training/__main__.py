@@ -10,6 +10,7 @@ from training.verbs import (
     choice,
     data,
     doctor,
+    history,
     images,
     models,
     releases,
@@ -19,7 +20,7 @@ from training.verbs import (
     summary,
 )
 
-VERBS = (models, choice, releases, data, schema, sample, simulate, images, summary, bucket, doctor)
+VERBS = (models, choice, releases, data, history, schema, sample, simulate, images, summary, bucket, doctor)
 
 
 def parser() -> argparse.ArgumentParser:

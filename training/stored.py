@@ -15,6 +15,7 @@ from fraud.settings import MODEL_NAME
 from training import data
 from training.console import Steps
 from training.dataset import row_hashes, select
+from training.histories import going_on
 from training.judging import evaluate, segments
 from training.run import data_facts
 
@@ -44,6 +45,9 @@ def evaluate_stored(
         raise ModelError(f"{tag}: its training rows are not known here, and so cannot be left out; pull or publish it")
     own = schema or served.features.schema  # one that is given may spell files otherwise
     dataset = data.load_telling(sources, own, steps, hasher)
+    dataset, history = going_on.from_saved(dataset, served, hasher)
+    if history is not None:
+        steps.say(f"  histories: {history}")
     trained = None if known is None else np.isin(row_hashes(dataset.content), known)
     _tell_trained(trained, steps, skip_trained=skip_trained)
     if skip_trained and trained is not None:
@@ -60,6 +64,7 @@ def evaluate_stored(
         "trained_rows_skipped": skip_trained,
         "threshold": threshold,
         "metrics": metrics.model_dump(),
+        **({} if history is None else {"history": history}),
         **({} if by is None else {"by": {by: segments.figures(dataset, scores, threshold, by)}}),
     }
 

@@ -11,6 +11,7 @@ import pyarrow
 from numpy.typing import NDArray
 
 from fraud import home, store
+from fraud.errors import SettingsError
 from fraud.inputs.keys import KeyHasher
 from fraud.manifest import sha256
 from fraud.replay.state_file import StateFile
@@ -84,9 +85,8 @@ def of_model(served: store.Served, choice: Choice) -> Histories | None:
         return None
     hasher = Settings.from_env().key_hasher
     if hasher is None:
-        raise keys.no_secret(schema)
-    if served.manifest.key_fingerprint not in (None, hasher.fingerprint):
-        raise keys.other_secret(served.version, str(served.manifest.key_fingerprint), hasher)
+        raise SettingsError.no_secret(schema.name)
+    keys.check_secret(served.version, served.manifest.key_fingerprint, hasher)
     path = home.history_path(served.version)
     if not path.is_file():
         return Histories(States(schema), hasher, None, "empty")

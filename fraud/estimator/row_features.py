@@ -33,7 +33,8 @@ class RowFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     ``schema``: what was declared; ``encoding``: what was learnt of categories; as documents. Takes a pandas DataFrame,
     by name, in any order, other columns ignored; or, of a schema without categories, a float64 array ``(n, inputs)`` in
-    its order. Raises ValueError for anything else: an array of float32 holds features already.
+    its order. Histories are taken by name where the DataFrame has them, as `history build --features` writes them, and
+    are missing otherwise. Raises ValueError for anything else: an array of float32 holds features already.
     """
 
     schema: dict[str, Any] | None = None
@@ -64,10 +65,19 @@ class RowFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             checked = table.check(_frame(rows, path.schema), path.schema, labelled=False)
         except DataError as error:
             raise ValueError(str(error)) from None
-        return path.transform(table.rows(checked, path.schema, path.encoding.levels))
+        inputs = table.rows(checked, path.schema, path.encoding.levels)
+        return path.transform(np.hstack([inputs, _histories(rows, path.schema)]))
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
+
+
+def _histories(rows: object, schema: Schema) -> NDArray[np.float64]:
+    """Those that were given; NaN for the others."""
+    if not isinstance(rows, pd.DataFrame):
+        return np.full((len(rows), len(schema.histories)), np.nan)  # type: ignore[arg-type] # an array, it was checked
+    columns = list(schema.histories)
+    return rows.reindex(columns=columns).to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _frame(rows: object, schema: Schema) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """What keys did before, kept on this machine for all workers: files of states and ids, changed through a journal.
 
-Whoever has the gate (``fraud.history.gate``) may touch them, and nobody else. A worker that is killed at any moment
+Whoever has the gate (``files.gate``) may touch them, and nobody else. A worker that is killed at any moment
 leaves each batch added whole or not at all; what a crash of the machine tore is found by its checksum, and begins anew.
 """
 
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from fraud.errors import DamagedHistoryError, HistoryError
 from fraud.history import engine
 from fraud.history.batch import Batch
-from fraud.history.folder import Opening, folder_of
-from fraud.history.gate import Gate
-from fraud.history.ids import Ids
-from fraud.history.journal import Change
+from fraud.history.files.folder import Opening, folder_of
+from fraud.history.files.gate import Gate
+from fraud.history.files.ids import Ids
+from fraud.history.files.journal import Change
+from fraud.history.files.slots import Slots
 from fraud.history.layout import Layout
-from fraud.history.slots import Slots
 
 
 class Limits(NamedTuple):
@@ -63,7 +63,7 @@ class Store:
         limits: Limits = LIMITS,
         wait_seconds: float = 10.0,
     ) -> Self:
-        """Open the store at ``url`` (``fraud.history.folder``), or begin one.
+        """Open the store at ``url`` (``fraud.history.files.folder``), or begin one.
 
         ``key_fingerprint``: of the secret that keys are hashed with. Raises HistoryError where it cannot be used: on a
         network file system, of another secret, held by another for ``wait_seconds``, not writable.

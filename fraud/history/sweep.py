@@ -3,8 +3,8 @@
 import time
 from collections.abc import Iterator
 
+from fraud.history.files.rebuild import NO_KEY
 from fraud.history.layout import MICROSECONDS
-from fraud.history.rebuild import NO_KEY
 from fraud.history.store import Store
 
 AT_ONCE = 8

@@ -1,7 +1,8 @@
 """Model store <-> S3: publish, list, pull, promote.
 
 Below ``FRAUD_S3_URI``, ``models/<version>/`` holds ``model.bentomodel``, the hashes of the rows it was fitted on, and
-``manifest.json``, written last, so that a version without one is not there; later ``verdict.json``, the gate's word.
+``manifest.json``, written last, so that a version without one is not there; later ``verdict.json``, the gate's word,
+and ``history-<sha256>.parquet``, the states of keys, which the manifest then names.
 Who serves is ``fraud/remote/champion.py``.
 """
 
@@ -19,10 +20,12 @@ from pydantic import ConfigDict
 from fraud import manifest as manifests
 from fraud import store
 from fraud.errors import ConflictError, DamagedError, RegistryError
+from fraud.home import history_path
 from fraud.manifest import Manifest, StoredDocument
 from fraud.remote import archive as archives
-from fraud.remote import s3
+from fraud.remote import published_states, s3
 from fraud.remote.champion import Champion, Pointer, VerdictWord, parse_document
+from fraud.remote.published_states import Published
 from fraud.settings import MODEL_NAME
 
 ARCHIVE = "model.bentomodel"
@@ -31,15 +34,6 @@ VERDICT = "verdict.json"
 BY_HAND = "promoted by hand"
 
 LOG = logging.getLogger(__name__)
-
-
-class Published(StoredDocument):
-    """``manifest.json`` as it stands in S3: the model's own manifest and the archive it describes."""
-
-    manifest: Manifest
-    archive_sha256: str
-    archive_bytes: int
-    rows_sha256: str
 
 
 class Ruling(StoredDocument):
@@ -62,13 +56,17 @@ class Registry:
         return Pointer(self.uri)
 
     def publish(self, version: str) -> Published:
-        """Upload a version of the local store. Runs again safely; the same version with other content is refused."""
+        """Upload a version of the local store, and the states that it goes on from. Runs again safely: the same version
+        with other content is refused, and states that are published stay (``history build`` puts others there).
+        """
         entry = store.get(f"{MODEL_NAME}:{version}")
         manifest = store.read_manifest(entry)
         existing = self.published(version)
         if existing is not None:
             if existing.manifest != manifest:
                 raise RegistryError(f"{self._model(version)}: holds another model of the same version")
+            if existing.history_sha256 is None and history_path(version).is_file():
+                return published_states.put(self.folder(version), existing, history_path(version))
             return existing
         rows = store.rows_path(str(entry.tag.version))
         if not rows.is_file():
@@ -80,6 +78,7 @@ class Registry:
                 archive_sha256=manifests.sha256(archive),
                 archive_bytes=archive.stat().st_size,
                 rows_sha256=manifests.sha256(rows),
+                history_sha256=published_states.upload(self.folder(version), history_path(version)),
             )
             s3.upload(archive, self._model(version, ARCHIVE))
             s3.upload(rows, self._model(version, ROWS))
@@ -111,12 +110,14 @@ class Registry:
         if version in store.versions():
             _same_as_local(published)
             self._keep_rows(published)
+            published_states.keep(self.folder(version), published)
             return published.manifest
         with tempfile.TemporaryDirectory(prefix="fraud-pull-") as folder:
             archive = Path(folder) / ARCHIVE
             s3.download(self._model(version, ARCHIVE), archive, sha256=published.archive_sha256)
             archives.verify(archive, published.manifest)
             self._keep_rows(published)  # before the entry is there: never one without them
+            published_states.keep(self.folder(version), published)
             archives.unpack(archive, published.manifest)
         return published.manifest
 
@@ -219,6 +220,10 @@ class Registry:
         if published is None:
             raise RegistryError(f"{self._model(version)}: no such version is published; publish it first")
         return published
+
+    def folder(self, version: str) -> str:
+        """The address of all that is published of a version."""
+        return self._model(version)
 
     def _model(self, version: str, *parts: str) -> str:
         return s3.join(self.uri, "models", version, *parts)

@@ -46,10 +46,7 @@ def packed(hashes: Iterable[str]) -> Keys:
     """Hashes of keys as bytes. Raises DataError for a key in plain, which it does not repeat."""
     found = [*hashes]
     if not all(map(is_hashed, found)):
-        raise DataError(
-            "a key is in plain, and histories are kept by the hashes of keys: set FRAUD_KEY_SECRET, or "
-            "FRAUD_KEY_SECRET_FILE (`python -m fraud key --secret` makes one)"
-        )
+        raise DataError("a key is in plain, and histories are kept by hashes alone: set FRAUD_KEY_SECRET")
     return _array(bytes.fromhex(text.strip().removeprefix(PREFIX)) for text in found)
 
 

@@ -27,6 +27,7 @@ from fraud.schema import Schema
 
 FORMAT = 1
 _FACTS = b"fraud_history"
+_REMEDY = "build it again with `python -m training history build`"
 _HOW: dict[str, Any] = {
     "compression": "zstd",
     "use_dictionary": False,
@@ -78,6 +79,13 @@ class StateFile:
             for number in np.unique(numbers).tolist():
                 yield _part(number, table.filter(pyarrow.array(numbers == number)), self._layout(number), self.path)
 
+    def of_keys(self, keys: Collection[bytes]) -> Iterator[Part]:
+        """The states of some keys. Raises ModelError as ``parts`` does."""
+        for number, own, states in self.parts():
+            are = np.array([bytes(key) in keys for key in own], dtype=bool)
+            if are.any():
+                yield number, own[are], states[are]
+
     def states(self, schema: Schema) -> States:
         """All of them in memory."""
         found = States(schema)
@@ -93,16 +101,14 @@ class StateFile:
     def _check(self, schema: Schema, key_fingerprint: str | None) -> None:
         expected = tuple(layout.fingerprint for layout in self.layouts)
         if self.facts.layouts != expected:
-            raise ModelError(
-                f"{self.path}: its states are of other [[history]] tables (schema {self.facts.schema_name}) than those "
-                f"of {schema.name}: build it again with `python -m training history build`"
+            other = (
+                f"its states are of other [[history]] tables, of {self.facts.schema_name}, than those of {schema.name}"
             )
-        if key_fingerprint is not None and self.facts.key_fingerprint != key_fingerprint:
-            raise ModelError(
-                f"{self.path}: its keys were hashed with the secret of fingerprint {self.facts.key_fingerprint}, and "
-                f"FRAUD_KEY_SECRET is the one of {key_fingerprint}: set the other one, or build it again with "
-                "`python -m training history build`"
-            )
+            raise ModelError(f"{self.path}: {other}: {_REMEDY}")
+        theirs = self.facts.key_fingerprint
+        if key_fingerprint not in (None, theirs):
+            other = f"hashed with the secret of fingerprint {theirs}, not with that of {key_fingerprint}, which is set"
+            raise ModelError(f"{self.path}: its keys were {other}: set FRAUD_KEY_SECRET to theirs, or {_REMEDY}")
 
 
 class Writer:
@@ -217,6 +223,4 @@ def _note(file: pyarrow.parquet.ParquetWriter, facts: Facts) -> None:
 
 
 def _damaged(path: Path, problem: str) -> ModelError:
-    return ModelError(
-        f"{path}: is no whole file of histories ({problem}): build it again with `python -m training history build`"
-    )
+    return ModelError(f"{path}: is no whole file of histories ({problem}): {_REMEDY}")

@@ -48,6 +48,14 @@ class States:
         slots = kept.slots(keys)
         kept.states.reshape(-1, kept.layout.size)[slots] = states
 
+    def of(self, number: int, keys: Keys) -> StatesOf:
+        """A copy of the states of keys of one history: ``fraud.replay.grouped.Begin``."""
+        kept = self._kept[number]
+        states = np.zeros((len(keys), kept.layout.size), dtype=np.uint8)
+        places = np.array([kept.places.get(key, -1) for key in map(bytes, keys)], dtype=np.int64)
+        states[places >= 0] = kept.states.reshape(-1, kept.layout.size)[places[places >= 0]]
+        return states
+
     def given(self) -> Iterator[tuple[int, Keys, StatesOf]]:
         """Number of the history, keys and states: all of them, some at a time."""
         for number, kept in enumerate(self._kept):

@@ -36,7 +36,7 @@ class Chunk:
     kept: pyarrow.Table
     """Columns that are carried over, as many as were asked for."""
     keys: Mapping[str, NDArray[np.object_]]
-    """Hashes of keys by column, of the columns that are there; none without a hasher."""
+    """Hashes of keys by column, of the columns that are there or may be missing; none without a hasher."""
     frauds: NDArray[np.int8] | None
     """The label, where it was asked for."""
 
@@ -69,7 +69,7 @@ def read_chunks(
         problems = problems or [*checked.problems, *_remedy(frame, schema, aside)]
         faults.add(checked.faults, first)
         if not (problems or faults):
-            hashes = {} if hasher is None else keys.of_rows(frame, schema, hasher)
+            hashes = {} if hasher is None else _hashes(frame, schema, hasher)
             yield _chunk(checked.frame, schema, levels, share, kept, hashes, labelled=labelled)
     if problems or faults:
         raise refusals.wrong_table([*problems, *faults.words()])
@@ -79,6 +79,12 @@ def _remedy(frame: pd.DataFrame, schema: Schema, aside: Aside) -> list[str]:
     """What can be done about columns that nobody knows."""
     unknown = set(frame.columns) - set(table.known_columns(schema)) - aside.unchecked
     return [refusals.KEEP_OR_DROP] if unknown else []
+
+
+def _hashes(frame: pd.DataFrame, schema: Schema, hasher: KeyHasher) -> Mapping[str, NDArray[np.object_]]:
+    """Of keys that may be missing, and are in every row, None."""
+    none = {name: np.full(len(frame), None) for name in schema.of_kind("key") if schema.columns[name].missing}
+    return none | keys.of_rows(frame, schema, hasher)
 
 
 def _chunk(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fraud.errors import DataError, SettingsError
+from fraud.errors import DataError
 from fraud.inputs.keys import KeyHasher, is_hashed
 from fraud.schema import Schema
 from fraud.tables import kinds
@@ -48,22 +48,21 @@ def other_secret(name: str, fingerprint: str, hasher: KeyHasher) -> DataError:
     )
 
 
+def check_secret(name: str, fingerprint: str | None, hasher: KeyHasher) -> None:
+    """Raise DataError where the keys of a model or file ``name`` were hashed with another secret, if that is known."""
+    if fingerprint not in (None, hasher.fingerprint):
+        raise other_secret(name, str(fingerprint), hasher)
+
+
 def absent(columns: Container[str], schema: Schema) -> list[str]:
-    """The keys that histories of the schema are of, and that are not among ``columns``."""
-    return [name for name in dict.fromkeys(one.key for one in schema.history) if name not in columns]
+    """The keys that histories of the schema are of, that may not be missing, and that are not among ``columns``."""
+    names = dict.fromkeys(one.key for one in schema.history)
+    return [name for name in names if name not in columns and not schema.columns[name].missing]
 
 
 def no_history_of(columns: list[str], schema: Schema, remedy: str = "") -> DataError:
     """A file without the keys that histories are of: all of them would be missing, and nobody would know."""
     return DataError(f"no column {', '.join(columns)}, and [[history]] of {schema.name} is of it: add it{remedy}")
-
-
-def no_secret(schema: Schema) -> SettingsError:
-    """Histories are kept by the hashes of keys, and there is nothing to hash them with."""
-    return SettingsError(
-        f"{schema.name} declares [[history]], kept by the hashes of keys, and FRAUD_KEY_SECRET is not set: set it, or "
-        "FRAUD_KEY_SECRET_FILE, to what the model was trained with"
-    )
 
 
 def _hashes(cells: pd.Series, schema: Schema, hasher: KeyHasher) -> NDArray[Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow
 from numpy.typing import NDArray
 from pandas.api import types
 
@@ -149,6 +150,8 @@ def distinct(cells: pd.Series) -> tuple[NDArray[np.int64], pd.Series]:
 
 def texts(cells: pd.Series) -> NDArray[Any]:
     """Texts, None where there is no value; a whole number has the digits that it has in a file of whole numbers."""
+    if _are_whole(cells):
+        return np.asarray(pyarrow.array(cells.to_numpy()).cast(pyarrow.string()).to_numpy(zero_copy_only=False))
     missing = cells.isna().to_numpy()
     found = cells.to_numpy(dtype=object, copy=True)
     for cell in {type(cell) for cell in found[~missing]} - {str}:
@@ -160,7 +163,13 @@ def texts(cells: pd.Series) -> NDArray[Any]:
 
 def as_codes(cells: pd.Series) -> NDArray[Any]:
     """``texts``, the same for whole numbers and truths in whichever format they stand (``levels.same``)."""
-    return np.array([None if text is None else same(text) for text in texts(cells)], dtype=object)
+    found = texts(cells)
+    return found if _are_whole(cells) else np.array([text and same(text) for text in found], dtype=object)
+
+
+def _are_whole(cells: pd.Series) -> bool:
+    """Whether they came as whole numbers of NumPy's, which are as they are everywhere: in a tenth of the time."""
+    return isinstance(cells.dtype, np.dtype) and cells.dtype.kind in "iu"
 
 
 def _text(cell: object) -> str:

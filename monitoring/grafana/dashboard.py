@@ -18,7 +18,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 from fraud.atomic import replacing
-from monitoring.grafana import access_rows, drift_rows, model_rows, service_rows
+from monitoring.grafana import access_rows, drift_rows, history_rows, model_rows, service_rows
 from monitoring.grafana.panels import RUNBOOK, SOURCE
 from monitoring.grafana.queries import APART, DASHBOARD, of_chosen
 
@@ -34,6 +34,7 @@ ROWS = (
     model_rows.quality,
     model_rows.model,
     service_rows.workers,
+    history_rows.histories,
     service_rows.alerts,
 )
 

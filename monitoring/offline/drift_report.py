@@ -49,6 +49,9 @@ class Report:
     findings: list[Finding]
     read_as: list[str]
     """What was found of the form of the files."""
+    left_out: tuple[str, ...] = ()
+    """Of a schema with histories these, and the score, which follows from them: a file does not tell what came before.
+    """
 
     @property
     def drifted(self) -> list[str]:
@@ -72,6 +75,7 @@ class Report:
             },
             "thresholds": {"feature": question.threshold, "score": question.threshold_score},
             "p_values": "corrected by Holm (1979) over all rows of the table",
+            **({"left_out": list(self.left_out)} if self.left_out else {}),
             "findings": [asdict(finding) | {"drifted": finding.drifted} for finding in self.findings],
         }
 
@@ -102,6 +106,7 @@ class Report:
         return (
             f"{self.rows} rows against {' and '.join(against)}. Decided on PSI: {question.threshold:g} for a feature, "
             f"{question.threshold_score:g} for the score. p-values are corrected by Holm."
+            + (f" Left out, for rows alone do not hold histories: {', '.join(self.left_out)}." if self.left_out else "")
         )
 
 
@@ -121,7 +126,9 @@ def report(question: Question) -> Report:
     sample = _frame(reference, schema, question.minimum_rows, forms) if reference else None
     findings, version = _compare(question, served, schema, data, sample), served.version if served else None
     rows = None if sample is None else len(sample)
-    return Report(question, version, len(data), rows, findings, sorted(forms))
+    left_out = (*schema.histories, SCORE) if schema.history else ()
+    kept = [finding for finding in findings if finding.name not in left_out]
+    return Report(question, version, len(data), rows, kept, sorted(forms), left_out)
 
 
 def _compare(

@@ -1,22 +1,17 @@
 """Histories on the way of a call, or nothing where the served schema has none: then nothing of them is imported."""
 
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fraud.rows import Decoded, Model, ScoredRow, by_model
+from fraud.errors import DataError
+from fraud.rows import Decoded, ScoredRow, by_model
 from fraud.settings import Settings
 from monitoring.metrics import FraudMetrics
 from serving.contract.contract import Contract
-from serving.start.key_secret import no_secret
 
 if TYPE_CHECKING:
-    from serving.history.online import Online
-
-Score = Callable[[Model, NDArray[np.float64]], list[ScoredRow]]
+    from serving.history.online import Online, Score
 
 
 def made(contract: Contract, read: Settings, metrics: FraudMetrics) -> "Online | None":
@@ -26,20 +21,20 @@ def made(contract: Contract, read: Settings, metrics: FraudMetrics) -> "Online |
     from serving.history.online import Online
 
     if contract.hash_key is None:
-        sys.exit(f"error: {no_secret()}")
+        sys.exit(f"error: {DataError.no_secret(contract.schema.name)}")
     own = Online(contract.schema, contract.hash_key.fingerprint, read, metrics.history)
     metrics.flush_with(own.publish)
     return own
 
 
 def scored(
-    own: "Online | None", decoded: list[Decoded], score: Score
+    own: "Online | None", decoded: list[Decoded], score: "Score"
 ) -> Sequence[ScoredRow] | Awaitable[Sequence[ScoredRow]]:
     """What ``score`` says of transactions, with their histories where there are any."""
     return by_model(decoded, score) if own is None else own.score(decoded, score)
 
 
-async def scored_soon(own: "Online | None", decoded: list[Decoded], score: Score) -> Sequence[ScoredRow]:
+async def scored_soon(own: "Online | None", decoded: list[Decoded], score: "Score") -> Sequence[ScoredRow]:
     """The same, waited for."""
     found = scored(own, decoded, score)
     return await found if isinstance(found, Awaitable) else found

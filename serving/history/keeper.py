@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from fraud.errors import DamagedHistoryError, HistoryError
-from fraud.history.folder import default_url, folder_of
+from fraud.history.files.folder import default_url, folder_of
 from fraud.history.layout import Layout
 from fraud.history.store import Limits, Store
 from fraud.history.sweep import sweep

@@ -9,7 +9,7 @@ until the gate was had again.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +18,16 @@ from fraud.errors import HistoryError
 from fraud.history.batch import Batch, reader
 from fraud.history.layout import MICROSECONDS, layouts
 from fraud.history.store import Limits
-from fraud.rows import Decoded, ScoredRow, Texts, by_model, each, maker, unpack
+from fraud.rows import Decoded, Model, ScoredRow, Texts, by_model, each, maker, unpack
 from fraud.schema import Schema
 from fraud.settings import Settings
 from monitoring.history_metrics import HistoryMetrics
-from serving.history.calls import Score
 from serving.history.keeper import Keeper
 from serving.history.waiting import Waiting
 
 _POLL_SECONDS = 0.0005
 _decoded = maker(Decoded)
+Score = Callable[[Model, NDArray[np.float64]], list[ScoredRow]]
 Steps = Generator[None, None, NDArray[np.float64]]
 
 

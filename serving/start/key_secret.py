@@ -1,16 +1,8 @@
 """Whether the secret of keys is the one that the served model was trained with, said once at the start."""
 
-from fraud.errors import SettingsError
+from fraud.errors import DataError, SettingsError
 from fraud.manifest import Manifest
 from fraud.settings import Settings
-
-
-def no_secret() -> SettingsError:
-    """The error of a service whose model looks at histories of keys, which are kept hashed."""
-    return SettingsError(
-        "FRAUD_KEY_SECRET is not set, and the served schema has [[history]], whose keys are hashed with it: set it, or "
-        "name its file in FRAUD_KEY_SECRET_FILE"
-    )
 
 
 def state(read: Settings, manifest: Manifest) -> str:
@@ -24,7 +16,7 @@ def state(read: Settings, manifest: Manifest) -> str:
         return ""
     theirs, hasher = manifest.key_fingerprint, read.key_hasher
     if hasher is None and schema.history and theirs is None:
-        raise no_secret()
+        raise DataError.no_secret(schema.name)
     if hasher is None and theirs is None:
         return "keys not kept: FRAUD_KEY_SECRET is not set"
     if hasher is None:

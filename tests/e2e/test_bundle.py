@@ -35,14 +35,16 @@ SHIPPED = {
     "shortcut",
     "serving/connection": "__init__ bounds closing door protocol turnable",
     "serving/contract": "__init__ contract models quick wire",
+    "serving/history": "__init__ calls keeper online waiting",
     "serving/life": "__init__ parent worker",
     "serving/start": "__init__ introduction key_secret model transactions",
     "serving/telemetry": "__init__ log_lines printed refused_calls request_id tracing",
     "fraud": "__init__ __main__ argument_types atomic checksums command errors features home keys manifest profile "
     "rows schema settings store",
     "fraud/choice": "__init__ local",
-    "fraud/environment": "__init__ secret_files services",
-    "fraud/history": "__init__ amounts declared engine layout plain",
+    "fraud/environment": "__init__ history secret_files services",
+    "fraud/history": "__init__ amounts batch declared engine layout plain store sweep",
+    "fraud/history/files": "__init__ filesystem folder gate ids index journal place rebuild slots",
     "fraud/inputs": "__init__ cuts derived encoding example keys levels times wording",
     "fraud/schemas": {"creditcard.toml"},
     "fraud/verbs": "__init__ key schema_option score",
@@ -50,8 +52,8 @@ SHIPPED = {
     "fraud/scorer/kernels": {
         *("SHA256SUMS", "linux-x86_64.so", "linux-aarch64.so", "macos-x86_64.dylib", "macos-arm64.dylib"),
     },
-    "monitoring": "__init__ __main__ access_metrics database labels live log metrics multiprocess pending quality "
-    "record_metrics ticker window workers",
+    "monitoring": "__init__ __main__ access_metrics database history_metrics labels live log metrics multiprocess "
+    "pending quality record_metrics ticker window workers",
     "monitoring/bins": "__init__ metrics series",
     "monitoring/receiver": "__init__ github memory webhook",
     "monitoring/storage": "__init__ address judged moving origins revisions sent sqlite_engine sqlite_file "

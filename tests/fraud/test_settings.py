@@ -8,6 +8,12 @@ from fraud.inputs.keys import KeyHasher
 from fraud.settings import PREFIX, SECRETS, Settings
 
 OTHER = {
+    "FRAUD_HISTORY_URL": ("file:///data/history", "file:///data/history"),
+    "FRAUD_HISTORY_DEADLINE_MS": ("5", 5.0),
+    "FRAUD_HISTORY_SKEW_SECONDS": ("60", 60.0),
+    "FRAUD_HISTORY_MAX_KEYS": ("5000", 5_000),
+    "FRAUD_HISTORY_MAX_IDS": ("4000", 4_000),
+    "FRAUD_HISTORY_MAX_PENDING": ("300", 300),
     "FRAUD_MODEL": ("fraud_detector:abc123", "fraud_detector:abc123"),
     "FRAUD_S3_URI": ("s3://bucket/some/prefix", "s3://bucket/some/prefix"),
     "FRAUD_ACTOR": ("risk@bank", "risk@bank"),
@@ -201,6 +207,11 @@ BAD = [
     ("FRAUD_REQUEST_TIMEOUT_SECONDS", "inf"),
     ("FRAUD_RATE_WINDOW_SECONDS", "1"),
     ("FRAUD_RATE_WINDOW_SECONDS", "-300"),
+    ("FRAUD_HISTORY_URL", "redis://host"),
+    ("FRAUD_HISTORY_URL", "/data/history"),
+    ("FRAUD_HISTORY_DEADLINE_MS", "-1"),
+    ("FRAUD_HISTORY_SKEW_SECONDS", "nan"),
+    ("FRAUD_HISTORY_MAX_KEYS", "0"),
     ("FRAUD_LOG_FEATURES", "perhaps"),
     ("FRAUD_LOG_MAX_PENDING", "0"),
     ("FRAUD_LABEL_DELAY_DAYS", "-1"),
@@ -239,7 +250,7 @@ def test_words_and_an_example_are_said_in_place_of_a_pattern():
         for name, given in Settings.model_fields.items()
         if any(getattr(one, "pattern", None) for one in given.metadata)
     }
-    assert checked == {"FRAUD_MODEL", "FRAUD_S3_URI", "FRAUD_DATABASE_URL"}
+    assert checked == {"FRAUD_HISTORY_URL", "FRAUD_MODEL", "FRAUD_S3_URI", "FRAUD_DATABASE_URL"}
     for name, value in [*BAD, *SECRET]:
         if name in checked | set(SECRETS):
             with pytest.raises(SettingsError, match=": expected ") as caught:

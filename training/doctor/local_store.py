@@ -5,6 +5,7 @@ from pathlib import Path
 from fraud import home, store
 from fraud.choice import local
 from fraud.errors import one_line
+from fraud.replay.state_file import StateFile
 from fraud.settings import MODEL_NAME, Settings
 from training.doctor.part import Part, noting
 from training.verbs import PROGRAM
@@ -60,3 +61,19 @@ def _look_at(part: Part, path: Path) -> None:
             f"{tag}: the hashes of its training rows are not at {store.rows_path(version)}, so it cannot be published, "
             f"nor told from which rows it learnt; where it is published, `{PROGRAM} pull {version}` brings them"
         )
+    _look_at_states(part, served)
+
+
+def _look_at_states(part: Part, served: store.Served) -> None:
+    """Whether a model that looks at histories has a state to go on from, and one that is its own."""
+    version, schema = served.version, served.features.schema
+    path = home.history_path(version)
+    if not schema.history:
+        return
+    if not path.is_file():
+        part.find(
+            f"{MODEL_NAME}:{version}: looks at histories, and no state is saved at {path}: what it scores in files "
+            f"begins with nothing; `{PROGRAM} history build --model {version} DATA` makes one"
+        )
+        return
+    StateFile(path, schema, served.manifest.key_fingerprint)

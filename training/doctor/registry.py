@@ -2,7 +2,7 @@
 
 from fraud.errors import RegistryError
 from fraud.manifest import FILE
-from fraud.remote import s3
+from fraud.remote import published_states, s3
 from fraud.remote.registry import ARCHIVE, ROWS, VERDICT, Registry
 from training.doctor.part import Part, noting
 from training.verbs import PROGRAM
@@ -36,7 +36,8 @@ def _look_at(part: Part, remote: Registry, version: str, sizes: dict[str, int]) 
     if published is None:  # deleted meanwhile
         return
     part.manifests[version] = published.manifest
-    for name in (ARCHIVE, ROWS):
+    states = [published_states.name(published.history_sha256)] if published.history_sha256 else []
+    for name in (ARCHIVE, ROWS, *states):
         if f"{uri}/{name}" not in sizes:
             part.find(f"{uri}/{name}: is missing, so this version cannot be pulled; {_WAYS_BACK}")
     there, expected = sizes.get(f"{uri}/{ARCHIVE}", published.archive_bytes), published.archive_bytes

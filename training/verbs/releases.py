@@ -11,9 +11,11 @@ from fraud.choice import local
 from fraud.choice.local import chosen
 from fraud.command import Verbs
 from fraud.errors import ModelError, RegistryError, UnsupportedError
+from fraud.home import history_path
 from fraud.manifest import Manifest
 from fraud.remote.registry import BY_HAND, Registry
 from fraud.remote.resolve import CHAMPION, registry, registry_if_set, resolve
+from fraud.replay import state_file
 from fraud.settings import MODEL_NAME
 from training.console import Steps
 from training.verbs import PROGRAM
@@ -124,6 +126,7 @@ def _list(_: argparse.Namespace) -> dict[str, Any]:
             "verdict": _word(remote, manifest.model_version) if manifest.model_version in published else None,
             "champion": manifest.model_version == champion,
             "chosen": manifest.model_version == chosen(),
+            **_states(manifest),
         }
         for manifest in sorted((published | local).values(), key=lambda manifest: manifest.created_at, reverse=True)
     ]
@@ -136,6 +139,14 @@ def _list(_: argparse.Namespace) -> dict[str, Any]:
         "models": models,
         "history": [event.model_dump() for event in history],
     }
+
+
+def _states(manifest: Manifest) -> dict[str, str | None]:
+    """Of a model that looks at histories: as of when its local state is; None for none."""
+    if not manifest.schema_of().history:
+        return {}
+    path = history_path(manifest.model_version)
+    return {"history_as_of": state_file.read_facts(path).as_of if path.is_file() else None}
 
 
 def _local() -> dict[str, Manifest]:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from fraud.errors import DamagedHistoryError, HistoryError
-from fraud.history import engine, filesystem, folder
+from fraud.history import engine
 from fraud.history.batch import reader
+from fraud.history.files import filesystem, folder
+from fraud.history.files.place import HEADER
 from fraud.history.layout import layouts
-from fraud.history.place import HEADER
 from fraud.history.store import Limits, Store
 from fraud.inputs.keys import KeyHasher
 from tests.fraud.history.test_engine import CARD, SHOP, schema_of

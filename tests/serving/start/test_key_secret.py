@@ -2,12 +2,14 @@
 
 import pytest
 
-from fraud.errors import SettingsError
+from fraud.errors import DataError, SettingsError
 from fraud.inputs.keys import KeyHasher
 from fraud.manifest import Manifest
+from fraud.schema import parse
 from fraud.settings import Settings
 from serving import process
 from serving.start import introduction, key_secret
+from tests import histories
 from tests.manifests import document
 from tests.shop_schema import SCHEMA
 
@@ -32,6 +34,14 @@ def manifest(fingerprint=None, schema=SCHEMA):
 def test_what_becomes_of_keys_is_said(fingerprint, secret, said):
     """By the fingerprint, never the secret."""
     assert key_secret.state(Settings(key_secret=secret), manifest(fingerprint)) == said
+
+
+def test_histories_need_a_secret():
+    """Their keys are kept hashed; with one all is as it is without them."""
+    own = parse(histories.SCHEMA, "payments.toml")
+    with pytest.raises(DataError, match=r"has \[\[history\]\].*FRAUD_KEY_SECRET is not set: set it"):
+        key_secret.state(Settings(), manifest(schema=own))
+    assert key_secret.state(Settings(key_secret=OURS), manifest(schema=own)) == f"keys hashed by {PRINTS[OURS]}"
 
 
 @pytest.mark.parametrize("secret", [None, OURS])

@@ -12,11 +12,11 @@ from typing import Any
 from fraud import home
 from fraud.atomic import replacing
 from fraud.errors import DamagedHistoryError, HistoryError
-from fraud.history.filesystem import check_local
-from fraud.history.journal import Journal
+from fraud.history.files.filesystem import check_local
+from fraud.history.files.journal import Journal
+from fraud.history.files.place import FORMAT, open_file
+from fraud.history.files.slots import Slots
 from fraud.history.layout import Layout
-from fraud.history.place import FORMAT, open_file
-from fraud.history.slots import Slots
 
 SCHEME = "file://"
 FACTS, JOURNAL = "facts.json", "journal"

@@ -10,7 +10,7 @@ from struct import Struct
 from zlib import crc32
 
 from fraud.errors import DamagedHistoryError
-from fraud.history.place import HEADER
+from fraud.history.files.place import HEADER
 
 WAYS = 31
 ENTRY = 16

@@ -8,12 +8,14 @@ each thread a part: the rows of a 256th of all keys once files are large, but at
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from fraud.errors import DataError, FraudError
 from fraud.history.layout import layouts
@@ -34,6 +36,21 @@ CHUNK_ROWS = 65_536
 Observer = Callable[[str, float, int], object]
 """Called on the way with what is read, or ``counting``, the share of it that is done, and the rows so far."""
 COUNTING = "counting"
+
+
+@contextmanager
+def bar(shown: Console) -> Iterator[Observer]:
+    """Progress on a terminal: a bar for each file, then one for all keys."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as progress:
+        tasks = dict[str, TaskID]()
+
+        def observe(name: str, share: float, rows: int) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=1.0)
+            progress.update(tasks[name], completed=share, description=f"{name}: {rows:,} rows", visible=share < 1)
+
+        yield observe
 
 
 class Built(NamedTuple):
@@ -79,7 +96,6 @@ def build(
         with (
             closing(RowRecords.begun(schema, folder, parts_of(size))) as records,
             closing(FeaturesFile(schema, features or folder, wanted=features is not None)) as made,
-            state_file.writing(target, schema, hasher.fingerprint) as writer,
         ):
             for source in sources:
                 for chunk in one_ahead(_chunks(source, schema, hasher)):
@@ -87,14 +103,15 @@ def build(
                     made.add_ids(chunk)
                     observer(source.name, chunk.share, records.rows)
             gone = records.superseded()
-            for done, counted in enumerate(_counted(records, gone, threads, keep=features is not None), 1):
-                for part in counted.states:
-                    writer.put(counted.number, *part)
-                made.add(counted.number, counted.rows, counted.features)
-                observer(COUNTING, done / (records.ids.parts * len(schema.history)), records.rows)
             duplicates = int(gone.sum())
-            writer.saw(records.rows - duplicates, records.newest_us)
-            made.write(gone)
+            with state_file.writing(target, schema, hasher.fingerprint) as writer:
+                for done, counted in enumerate(_counted(records, gone, threads, keep=features is not None), 1):
+                    for part in counted.states:
+                        writer.put(counted.number, *part)
+                    made.add(counted.number, counted.rows, counted.features)
+                    observer(COUNTING, done / (records.ids.parts * len(schema.history)), records.rows)
+                writer.saw(records.rows - duplicates, records.newest_us)
+                made.write(gone)
         return Built(state_file.read_facts(target), writer.keys, duplicates)
     except OSError as error:
         raise FraudError.not_writable(error.filename or folder, error) from None

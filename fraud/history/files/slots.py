@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.errors import DamagedHistoryError, HistoryError
-from fraud.history import place
-from fraud.history.index import BUCKET, Index, buckets_for, offset
-from fraud.history.journal import Change, label
+from fraud.history.files import place
+from fraud.history.files.index import BUCKET, Index, buckets_for, offset
+from fraud.history.files.journal import Change, label
+from fraud.history.files.rebuild import COUNTS, KEY, NO_KEY, packed_counts, rebuild
 from fraud.history.layout import Layout
-from fraud.history.rebuild import COUNTS, KEY, NO_KEY, packed_counts, rebuild
 
 _REMEMBERED = 200_000
 """Keys of which a worker remembers the slot."""

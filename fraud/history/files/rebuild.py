@@ -5,8 +5,8 @@ from pathlib import Path
 from struct import Struct
 from zlib import crc32
 
-from fraud.history import place
-from fraud.history.index import Index, offset
+from fraud.history.files import place
+from fraud.history.files.index import Index, offset
 
 KEY = 16
 NO_KEY = bytes(KEY)

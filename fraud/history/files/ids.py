@@ -13,8 +13,8 @@ from struct import Struct
 from zlib import crc32
 
 from fraud.errors import DamagedHistoryError
-from fraud.history import place
-from fraud.history.journal import Change, label
+from fraud.history.files import place
+from fraud.history.files.journal import Change, label
 
 WAYS = 8
 HASH = 16

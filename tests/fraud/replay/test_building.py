@@ -12,7 +12,7 @@ import pytest
 
 from fraud.errors import DataError
 from fraud.remote.sources import Source
-from fraud.replay import build, features_file, keyed, records, spill, state_file
+from fraud.replay import building, features_file, keyed, records, spill, state_file
 from fraud.schema import of_document
 from tests.fraud.replay.cards import DOCUMENT, HASHER, SCHEMA, gathered, one_at_a_time, transactions
 
@@ -44,8 +44,8 @@ def save(folder, *tables):
 @pytest.fixture
 def small(monkeypatch):
     """Everything in many parts, as it is of large files."""
-    monkeypatch.setattr(build, "CHUNK_ROWS", 50)
-    monkeypatch.setattr(build, "parts_of", lambda _: 7)
+    monkeypatch.setattr(building, "CHUNK_ROWS", 50)
+    monkeypatch.setattr(building, "parts_of", lambda _: 7)
     monkeypatch.setattr(spill, "WAITING_BYTES", 3_000)
     monkeypatch.setattr(features_file, "_ROWS", 64)
 
@@ -53,7 +53,7 @@ def small(monkeypatch):
 def built(tmp_path, *tables, schema=SCHEMA, **options):
     """What was built, the states, and the features."""
     target, out = tmp_path / "states.parquet", tmp_path / "features.parquet"
-    done = build.build(save(tmp_path, *tables), schema, HASHER, target, features=out, **options)
+    done = building.build(save(tmp_path, *tables), schema, HASHER, target, features=out, **options)
     states = gathered(state_file.StateFile(target, schema, HASHER.fingerprint).parts())
     return done, states, pyarrow.parquet.read_table(out).to_pandas()
 
@@ -103,6 +103,15 @@ def test_rows_without_an_id_are_never_duplicates(tmp_path, small):
     assert features["id"].isna().all()
 
 
+def test_a_key_that_may_be_missing_may_be_in_no_row(tmp_path):
+    """Its history is missing then."""
+    table = frame(50).drop(columns="card")
+    _, states, features = built(tmp_path, table)
+    assert states[0] == {}
+    assert features[[name for name in SCHEMA.histories if name.startswith("card")]].isna().all(axis=None)
+    assert states[1] == one_at_a_time(*told(table.assign(card=None)))[1][1]
+
+
 def test_keys_that_begin_alike_are_two(tmp_path):
     high, low = np.array([5, 5, 9, 5], dtype="<u8"), np.array([1, 2, 1, 1], dtype="<u8")
     slots, keys = keyed.Keyed.of_halves(high, low)
@@ -122,7 +131,7 @@ def test_plain_keys_are_hashed(tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"drop": "card"}, "no column card"),
+        ({"drop": "shop"}, "no column shop"),
         ({"drop": "fraud"}, "fraud"),
         ({"drop": "at"}, "at"),
         ({"amount": "much"}, "amount"),
@@ -134,20 +143,20 @@ def test_a_bad_file_is_named_and_nothing_is_left(tmp_path, change, says):
     sources = save(tmp_path, frame(50), frame(50), table)
     there = sorted(tmp_path.iterdir())
     with pytest.raises(DataError, match=says) as refused:
-        build.build(sources, SCHEMA, HASHER, tmp_path / "s.parquet", features=tmp_path / "f.parquet")
+        building.build(sources, SCHEMA, HASHER, tmp_path / "s.parquet", features=tmp_path / "f.parquet")
     assert str(refused.value).startswith(sources[2].name)
     assert sorted(tmp_path.iterdir()) == there
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match="no such file"):
-        build.build([Source(str(tmp_path / "x.csv"))], SCHEMA, HASHER, tmp_path / "s.parquet")
+        building.build([Source(str(tmp_path / "x.csv"))], SCHEMA, HASHER, tmp_path / "s.parquet")
 
 
 def test_without_histories_there_is_nothing_to_build(tmp_path):
     plain = of_document({**DOCUMENT, "history": []}, "tests")
     with pytest.raises(DataError, match="declares no"):
-        build.build(save(tmp_path, frame(10)), plain, HASHER, tmp_path / "s.parquet")
+        building.build(save(tmp_path, frame(10)), plain, HASHER, tmp_path / "s.parquet")
 
 
 def test_rows_on_disk_go_with_the_process(tmp_path):

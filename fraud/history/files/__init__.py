@@ -1,0 +1,1 @@
+"""Files of the store of histories, and who may touch them."""

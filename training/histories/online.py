@@ -1,0 +1,84 @@
+"""The online store of this machine, beside a service that may run: begun from a saved state, read, and erased from."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fraud.errors import FraudError
+from fraud.history.files import folder
+from fraud.history.layout import Layout
+from fraud.history.store import Limits, Store
+from fraud.replay import readable
+from fraud.replay.state_file import StateFile
+from fraud.settings import Settings
+
+_AT_ONCE = 64
+"""States that are put while the gate is held: about a millisecond."""
+_WAIT_SECONDS = 10.0
+
+
+class Warmed(NamedTuple):
+    """Keys of the saved state that the store has now, and those that it had before."""
+
+    added: int
+    there: int
+
+
+def url(settings: Settings) -> str:
+    """Where the store is."""
+    return settings.history_url or folder.default_url()
+
+
+def is_there(settings: Settings) -> bool:
+    """Whether anybody began it; opening it would."""
+    return (Path(url(settings).removeprefix(folder.SCHEME)) / folder.FACTS).is_file()
+
+
+@contextmanager
+def opened(layouts: Sequence[Layout], key_fingerprint: str, settings: Settings) -> Iterator[Store]:
+    """The store, open. Raises HistoryError where it cannot be used."""
+    limits = Limits(settings.history_max_keys, settings.history_max_ids)
+    store = Store.open(url(settings), layouts, key_fingerprint, limits)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def warm(store: Store, saved: StateFile) -> Warmed:
+    """Put the states of keys that the store does not have; those it has are newer, and stay. Raises HistoryError."""
+    added = there = 0
+    for number, keys, states in saved.parts():
+        layout = saved.layouts[number]
+        for low in range(0, len(keys), _AT_ONCE):
+            names = [*map(bytes, keys[low : low + _AT_ONCE])]
+            with store.gate.held(_WAIT_SECONDS):
+                known = store.states(layout, names)
+                new = [place for place, state in enumerate(known) if not state]
+                if new:
+                    content = [states[low + place].tobytes() for place in new]
+                    store.put(layout, [names[place] for place in new], content, int(saved.facts.as_of_us or 0))
+            added, there = added + len(new), there + len(names) - len(new)
+    store.sync()
+    return Warmed(added, there)
+
+
+def known(store: Store, layouts: Sequence[Layout], key: bytes) -> list[dict[str, Any]]:
+    """What it knows of a key, as of the key's latest transaction."""
+    with store.gate.held(_WAIT_SECONDS):
+        found = [(layout, store.states(layout, [key])[0]) for layout in layouts]
+    return [readable.document(layout, np.frombuffer(state, np.uint8)) for layout, state in found if state]
+
+
+def forget(store: Store, keys: Collection[bytes]) -> int:
+    """Erase keys from the states of all models; how many states went. A transaction that comes later begins anew."""
+    with store.gate.held(_WAIT_SECONDS):
+        return sum(store.free(slots, [*keys]) for slots in store.everything())
+
+
+def nowhere(settings: Settings) -> FraudError:
+    """There is no store to look into."""
+    return FraudError(f"{url(settings)}: there is no online store; a service makes one, or `history warm`")
