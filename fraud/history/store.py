@@ -41,7 +41,7 @@ class Store:
     """
 
     def __init__(self, gate: Gate, opening: Opening, layouts: Sequence[Layout], limits: Limits) -> None:
-        self.gate, self.journal = gate, opening.journal
+        self.gate = gate
         self.said = opening.said
         """Lines about what was found when it was opened: for the log."""
         self._folder, self._opening, self._limits = opening.folder, opening, limits
@@ -52,6 +52,9 @@ class Store:
         self._cuts = [slice(int(end) - len(one.made), int(end)) for end, one in zip(ends, layouts, strict=True)]
         self.width = int(ends[-1])
         self.ids = Ids(opening.folder, kind_of(layouts), 8 * self.width, limits.ids)
+        if self.ids.replaced or any(one.replaced for one in self._slots.values()):
+            opening.renew()
+        self.journal = opening.journal
         self._damaged_told = 0
 
     @classmethod
@@ -95,9 +98,13 @@ class Store:
             features = np.empty((len(batch.times), self.width))
             rows, hashes, repeated = self._new(batch, features)
             if rows:
-                new = batch if len(rows) == len(batch.times) else batch.only(rows)
+                whole = len(rows) == len(batch.times)
+                new = batch if whole else batch.only(rows)
                 own, changes = self._advance(new)
-                features[rows] = own
+                if whole:
+                    features = own
+                else:
+                    features[rows] = own
                 named = [place for place, one in enumerate(hashes) if one]
                 if named:
                     kept = own if len(named) == len(rows) else own[named]
