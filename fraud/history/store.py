@@ -98,13 +98,9 @@ class Store:
             features = np.empty((len(batch.times), self.width))
             rows, hashes, repeated = self._new(batch, features)
             if rows:
-                whole = len(rows) == len(batch.times)
-                new = batch if whole else batch.only(rows)
+                new = batch if len(rows) == len(batch.times) else batch.only(rows)
                 own, changes = self._advance(new)
-                if whole:
-                    features = own
-                else:
-                    features[rows] = own
+                features[rows] = own
                 named = [place for place, one in enumerate(hashes) if one]
                 if named:
                     kept = own if len(named) == len(rows) else own[named]
