@@ -41,7 +41,7 @@ class Store:
     """
 
     def __init__(self, gate: Gate, opening: Opening, layouts: Sequence[Layout], limits: Limits) -> None:
-        self.gate, self.journal = gate, opening.journal
+        self.gate = gate
         self.said = opening.said
         """Lines about what was found when it was opened: for the log."""
         self._folder, self._opening, self._limits = opening.folder, opening, limits
@@ -52,6 +52,9 @@ class Store:
         self._cuts = [slice(int(end) - len(one.made), int(end)) for end, one in zip(ends, layouts, strict=True)]
         self.width = int(ends[-1])
         self.ids = Ids(opening.folder, kind_of(layouts), 8 * self.width, limits.ids)
+        if self.ids.replaced or any(one.replaced for one in self._slots.values()):
+            opening.renew()
+        self.journal = opening.journal
         self._damaged_told = 0
 
     @classmethod

@@ -55,11 +55,11 @@ class Opening:
         self.folder, self.said, self.damaged = folder, list[str](), 0
         self.facts = self._facts(key_fingerprint)
         boot = boot_number()
-        self._doubtful, opened = False, dict[str, int]()
+        self._doubtful = False
         self.opened = list[Slots]()
         try:
             self.descriptor = open_file(folder / JOURNAL)
-            self.journal = Journal(self.descriptor, str(folder), lambda name: self._opened(name, opened))
+            self.journal = Journal(self.descriptor, str(folder), self._file)
             self.journal.begin()
         except (FileNotFoundError, DamagedHistoryError) as error:
             if isinstance(error, DamagedHistoryError):
@@ -68,9 +68,6 @@ class Opening:
         except HistoryError:
             os.close(self.descriptor)
             raise
-        finally:
-            for descriptor in opened.values():
-                os.close(descriptor)
         if self.journal.boot != boot:
             self.said.append(
                 f"{folder}: the machine was started anew since the history store was written: states are checked; if "
@@ -119,16 +116,15 @@ class Opening:
             part.touch(mode=0o600)
             part.write_bytes(Journal.empty(boot))
         self.descriptor = open_file(path)
-        self.journal = Journal(self.descriptor, str(self.folder), lambda _: -1)
+        self.journal = Journal(self.descriptor, str(self.folder), self._file)
         self.journal.begin()
         self._doubtful = True
 
-    def _opened(self, name: str, opened: dict[str, int]) -> int:
-        if not _FILE.fullmatch(name):
+    def _file(self, name: str) -> int:
+        path = self.folder / name
+        if not _FILE.fullmatch(name) or not path.exists():
             raise DamagedHistoryError(f"{self.folder}: the journal names {name!r}")
-        if name not in opened:
-            opened[name] = open_file(self.folder / name)
-        return opened[name]
+        return open_file(path)
 
     def slots(self, layout: Layout, most: int) -> Slots:
         """The states of a layout."""
@@ -157,6 +153,12 @@ class Opening:
     def fingerprints(self) -> list[str]:
         """Those of all layouts that have states here."""
         return [path.name[7:] for path in self.folder.glob("states-*") if _FILE.fullmatch(path.name)]
+
+    def renew(self) -> None:
+        """Have everybody else open the store anew: a file was replaced that they have open."""
+        self.journal.kill()
+        os.close(self.descriptor)
+        self._begin_journal(self.journal.boot)
 
     def suspect(self) -> None:
         """Have everybody open the store anew, and check it."""

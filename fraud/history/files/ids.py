@@ -32,6 +32,8 @@ class Ids:
         self._buckets = max(1, -(-most // WAYS))
         self._read = dict[bytes, bytes]()
         """Buckets as ``known`` found them, for the ``put`` that follows."""
+        self.replaced = False
+        """Whether the file was another, which others may have open."""
         self.damaged = 0
         """Buckets that were not what was written: their ids are forgotten."""
         path = folder / self.name
@@ -41,14 +43,19 @@ class Ids:
             self.descriptor = place.open_file(path)
             if place.facts_of(self.descriptor, path) == facts and os.fstat(self.descriptor).st_size >= size:
                 return
-            os.close(self.descriptor)
         except FileNotFoundError:
             pass
         except DamagedHistoryError:
-            os.close(self.descriptor)
             self.damaged += 1
+            self._replace()
+        else:
+            self._replace()
         place.make(path, facts, size)
         self.descriptor = place.open_file(path)
+
+    def _replace(self) -> None:
+        os.close(self.descriptor)
+        self.replaced = True
 
     def hashed(self, name: str) -> bytes:
         """An id as it is kept."""

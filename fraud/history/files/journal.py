@@ -31,10 +31,10 @@ def label(name: str) -> bytes:
 
 
 class Journal:
-    """With the gate held. ``descriptor``: of its file. ``file(name)``: the descriptor of a file that it names."""
+    """With the gate held. ``descriptor``: of its file. ``open_file(name)`` opens a file that it names."""
 
-    def __init__(self, descriptor: int, name: str, file: Callable[[str], int]) -> None:
-        self._descriptor, self._name, self._file = descriptor, name, file
+    def __init__(self, descriptor: int, name: str, open_file: Callable[[str], int]) -> None:
+        self._descriptor, self._name, self._open = descriptor, name, open_file
         self.newest, self.boot = NEVER, 0
 
     @staticmethod
@@ -89,11 +89,21 @@ class Journal:
         payload = os.pread(self._descriptor, length, _HEAD.size) if length < DEAD else b""
         try:
             if len(payload) == length and crc32(payload) == checksum:
-                for name, at, data in _changes(payload):
-                    _write(self._file(name), data, at)
+                self._make_again(_changes(payload))
             self._clear(self.newest)
         except OSError as problem:
             raise HistoryError.not_writable(self._name, problem) from None
+
+    def _make_again(self, changes: list[tuple[str, int, bytes]]) -> None:
+        opened = dict[str, int]()
+        try:
+            for name, at, data in changes:
+                if name not in opened:
+                    opened[name] = self._open(name)
+                _write(opened[name], data, at)
+        finally:
+            for descriptor in opened.values():
+                os.close(descriptor)
 
 
 def _changes(payload: bytes) -> list[tuple[str, int, bytes]]:

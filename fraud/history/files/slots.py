@@ -42,6 +42,8 @@ class Slots:
         self.slot = KEY + self.size + 4
         self._most, self._folder = most, folder
         self._remembered: dict[bytes, int] = {}
+        self.replaced = False
+        """Whether the index was one of another size, which others may have open."""
         self.damaged = 0
         """Keys that began anew since their state was not what was written."""
 
@@ -59,7 +61,8 @@ class Slots:
         try:
             self.index_descriptor = place.open_file(path)
             facts = place.facts_of(self.index_descriptor, path)
-            anew |= facts["buckets"] != buckets or os.fstat(self.index_descriptor).st_size < offset(buckets)
+            self.replaced = facts["buckets"] != buckets
+            anew |= self.replaced or os.fstat(self.index_descriptor).st_size < offset(buckets)
         except (FileNotFoundError, DamagedHistoryError):
             anew = True
         if anew:

@@ -267,6 +267,38 @@ def test_a_journal_that_was_cut_off_never_began(tmp_path, bytes_kept):
     store.close()
 
 
+def test_a_journal_left_by_another_is_finished_by_who_comes_next(store, tmp_path, monkeypatch):
+    """Of a worker that was killed on the way, by one that has the store open: each change goes to its own file."""
+    other, batches = opened_beside(store, tmp_path), [batch(20, seed=seed) for seed in range(4)]
+    expected = list(offline(batches))
+    assert same(store.add(batches[0]), expected[0])
+    assert same(other.add(batches[1]), expected[1])
+    journal, pwrite = store.journal, os.pwrite
+    with monkeypatch.context() as killed:
+        killed.setattr(journal, "_clear", lambda _: None)
+        killed.setattr(
+            os, "pwrite", lambda to, data, at: pwrite(to, data, at) if to == journal._descriptor else len(data)
+        )
+        assert same(store.add(batches[2]), expected[2])
+    assert same(other.add(batches[2]), expected[2])
+    assert same(other.add(batches[3]), expected[3])
+    other.close()
+
+
+def test_another_limit_has_everybody_open_the_store_anew(store, tmp_path):
+    """A new index, or a new file of ids, is none that others have open."""
+    first, second = batch(50, seed=1), batch(50, seed=2)
+    expected = list(offline([first, second]))
+    store.add(first)
+    store.gate.give()
+    other = opened(tmp_path / "store", Limits(5_000, 2_000))
+    assert store.gate.take()
+    with pytest.raises(DamagedHistoryError, match="set aside by another process"):
+        store.add(second)
+    assert same(other.add(second), expected[1])
+    other.close()
+
+
 def test_a_disk_without_room_changes_nothing(tmp_path):
     """The batch is refused in words, what was there goes on, and with room again so does the rest."""
     code = """
