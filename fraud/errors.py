@@ -21,6 +21,10 @@ from pathlib import Path
 from typing import Self
 
 
+SET_SECRET = "set it, or name its file in FRAUD_KEY_SECRET_FILE (`python -m fraud key --secret` makes one)"
+"""What to do without ``FRAUD_KEY_SECRET``."""
+
+
 class FraudError(Exception):
     """Root of the tree. The message says what was expected, what came, and what to do."""
 
@@ -44,7 +48,7 @@ class FraudError(Exception):
         """Histories are kept by the hashes of keys, and nothing hashes them."""
         return cls(
             f"the schema {schema} has [[history]], which is kept by hashes of keys, and FRAUD_KEY_SECRET is not set: "
-            "set it, or name its file in FRAUD_KEY_SECRET_FILE (`python -m fraud key --secret` makes one)"
+            + SET_SECRET
         )
 
 

@@ -70,6 +70,7 @@ DOCUMENT = {
         "folds": 3,
         "target_precision": 0.93,
         "seed": 0,
+        "missing_histories": 0.0,
     },
     "refit": "none",
     "git_revision": None,

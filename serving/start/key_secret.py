@@ -22,7 +22,7 @@ def state(read: Settings, manifest: Manifest) -> str:
     if hasher is None:
         raise SettingsError(
             f"FRAUD_KEY_SECRET is not set, and the model {manifest.model_version} was trained with the one of "
-            f"fingerprint {theirs}: set it, or name its file in FRAUD_KEY_SECRET_FILE"
+            f"fingerprint {theirs}: set that one, by its name or by a file"
         )
     if theirs not in (None, hasher.fingerprint):
         raise SettingsError(

@@ -101,7 +101,13 @@ def test_what_later_code_adds_is_ignored(path):
     assert parse(json.dumps(newer), "here") == parse(json.dumps(DOCUMENT), "here")
 
 
-PUBLISHED = {"manifest": DOCUMENT, "archive_sha256": "cc", "archive_bytes": 7, "rows_sha256": "dd", "history_sha256": "ee"}
+PUBLISHED = {
+    "manifest": DOCUMENT,
+    "archive_sha256": "cc",
+    "archive_bytes": 7,
+    "rows_sha256": "dd",
+    "history_sha256": "ee",
+}
 CHAMPION = {
     "model_version": "v2",
     "generation": 2,

@@ -221,7 +221,10 @@ PLAIN = '[columns.x]\nkind = "number"\n'
             'name = "a"\n[columns.x]\nkind = "time"\nderive = ["hour"]\nzone = "Europe/Bonn"\n',
             "[columns.x] zone 'Europe/Bonn' is not known; expected one such as Europe/Berlin, America/New_York or UTC",
         ),
-        ('name = "a"\n[columns.x]\nkind = "time"\nderive = ["month"]\n', "should be 'hour' or 'weekday'"),
+        (
+            'name = "a"\n[columns.x]\nkind = "time"\nderive = ["month"]\n',
+            "should be 'hour', 'weekday', 'weekend' or 'night'",
+        ),
         (
             'name = "a"\n[roles]\ntime = "when"\n' + PLAIN,
             "shop.toml: [roles] time = 'when' should be a column of kind time: add [columns.when]",
