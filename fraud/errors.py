@@ -20,8 +20,7 @@ A message that is needed in more than one place is built from its facts in one: 
 from pathlib import Path
 from typing import Self
 
-
-SET_SECRET = "set it, or name its file in FRAUD_KEY_SECRET_FILE (`python -m fraud key --secret` makes one)"
+SET_IT = "set it, or name its file in FRAUD_KEY_SECRET_FILE (`python -m fraud key --secret` makes one)"
 """What to do without ``FRAUD_KEY_SECRET``."""
 
 
@@ -48,7 +47,7 @@ class FraudError(Exception):
         """Histories are kept by the hashes of keys, and nothing hashes them."""
         return cls(
             f"the schema {schema} has [[history]], which is kept by hashes of keys, and FRAUD_KEY_SECRET is not set: "
-            + SET_SECRET
+            + SET_IT
         )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fraud.errors import SET_SECRET, DataError
+from fraud.errors import SET_IT, DataError
 from fraud.inputs.keys import KeyHasher, is_hashed
 from fraud.schema import Schema
 from fraud.tables import kinds
@@ -36,7 +36,7 @@ def not_kept(columns: list[str], where: object) -> DataError:
     """Keys in plain that would be written or sent, without a secret to hash them with."""
     return DataError(
         f"{where}: {', '.join(columns)} holds keys in plain, and FRAUD_KEY_SECRET is not set: keys are hashed before "
-        f"they are written or sent; {SET_SECRET}"
+        f"they are written or sent; {SET_IT}"
     )
 
 

@@ -1,6 +1,6 @@
 """Whether the secret of keys is the one that the served model was trained with, said once at the start."""
 
-from fraud.errors import DataError, SettingsError
+from fraud.errors import SET_IT, DataError, SettingsError
 from fraud.manifest import Manifest
 from fraud.settings import Settings
 
@@ -22,7 +22,7 @@ def state(read: Settings, manifest: Manifest) -> str:
     if hasher is None:
         raise SettingsError(
             f"FRAUD_KEY_SECRET is not set, and the model {manifest.model_version} was trained with the one of "
-            f"fingerprint {theirs}: set that one, by its name or by a file"
+            f"fingerprint {theirs}: {SET_IT}"
         )
     if theirs not in (None, hasher.fingerprint):
         raise SettingsError(
