@@ -7,6 +7,9 @@ from fraud.history.files.rebuild import NO_KEY
 from fraud.history.layout import MICROSECONDS
 from fraud.history.store import Store
 
+NOW_US = 86_400 * MICROSECONDS
+"""A store whose newest transaction is further from the clock is not swept: rows of the past are sent again, in whatever
+order, or one of the clocks has jumped."""
 AT_ONCE = 8
 """Keys that leave while the gate is held: a fraction of a millisecond."""
 _WAIT_SECONDS = 1.0
@@ -15,7 +18,8 @@ _WAIT_SECONDS = 1.0
 def sweep(store: Store, skew_us: int) -> Iterator[int]:
     """Look through all states, a step each time it is asked; gives how many left in each step. Raises HistoryError.
 
-    Old is what is older than both the newest transaction and the clock say: one that jumps ahead forgets nothing.
+    Old is what says nothing any more of any transaction of the last day; while the clock and the transactions are not of
+    one day nothing is.
     """
     with store.gate.held(_WAIT_SECONDS):
         files = store.everything()
@@ -25,7 +29,10 @@ def sweep(store: Store, skew_us: int) -> Iterator[int]:
             keys, latest = slots.chunk(first)
             if not keys:
                 break
-            until = min(store.journal.newest, int(time.time() * MICROSECONDS)) - slots.keep_us - skew_us
+            newest, now = store.journal.newest, int(time.time() * MICROSECONDS)
+            if abs(now - newest) > NOW_US:
+                return
+            until = min(newest, now) - NOW_US - slots.keep_us - skew_us
             old = [key for key, last in zip(keys, latest.tolist(), strict=True) if last < until and key != NO_KEY]
             gone = 0
             for start in range(0, len(old), AT_ONCE):
