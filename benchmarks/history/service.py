@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import copytree
 
 import httpx
 import psutil
@@ -15,15 +16,20 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from benchmarks.replay.service import wait_until_ready
+from fraud import store
+from fraud.settings import MODEL_NAME
 
 SECRET = "of no secret: these customers are made up"  # noqa: S105
 
 
 @contextmanager
 def serving(version: str, folder: Path, port: int, env: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
-    """The service of a model of this store; what it says goes to ``folder/log``."""
+    """The service of a model of this store, with a model store of its own; what it says goes to ``folder/log``."""
+    home = folder / "bentoml"
+    copytree(store.get(f"{MODEL_NAME}:{version}").path, home / "models" / MODEL_NAME / version)
     known = {
-        "FRAUD_MODEL": f"fraud_detector:{version}",
+        "BENTOML_HOME": str(home),
+        "FRAUD_MODEL": f"{MODEL_NAME}:{version}",
         "FRAUD_KEY_SECRET": SECRET,
         "FRAUD_HISTORY_URL": f"file://{folder}/history",
     }

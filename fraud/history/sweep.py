@@ -18,8 +18,8 @@ _WAIT_SECONDS = 1.0
 def sweep(store: Store, skew_us: int) -> Iterator[int]:
     """Look through all states, a step each time it is asked; gives how many left in each step. Raises HistoryError.
 
-    Old is what says nothing any more of any transaction of the last day; while the clock and the transactions are not of
-    one day nothing is.
+    Old is what says nothing any more of any transaction of the last day; nothing is while the clock and the newest
+    transaction are further apart.
     """
     with store.gate.held(_WAIT_SECONDS):
         files = store.everything()
