@@ -4,7 +4,6 @@ Whoever has the gate (``files.gate``) may touch them, and nobody else. A worker 
 leaves each batch added whole or not at all; what a crash of the machine tore is found by its checksum, and begins anew.
 """
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,9 +15,10 @@ from numpy.typing import NDArray
 from fraud.errors import DamagedHistoryError, HistoryError
 from fraud.history import engine
 from fraud.history.batch import Batch
+from fraud.history.files.at_once import AtOnce
 from fraud.history.files.folder import Opening, folder_of
 from fraud.history.files.gate import Gate
-from fraud.history.files.ids import Ids
+from fraud.history.files.ids import Ids, kind_of
 from fraud.history.files.journal import Change
 from fraud.history.files.slots import Slots
 from fraud.history.layout import Layout
@@ -55,6 +55,7 @@ class Store:
         if self.ids.replaced or any(one.replaced for one in self._slots.values()):
             opening.renew()
         self.journal = opening.journal
+        self._at_once = AtOnce(layouts, [one for one, *_ in self._layouts], self.ids, self.journal)
         self._damaged_told = 0
 
     @classmethod
@@ -94,6 +95,10 @@ class Store:
         twice. Raises HistoryError where nothing was added.
         """
         with self._watched():
+            if (found := self._at_once.add(batch)) is not None:
+                if self._at_once.waits:
+                    self._say_waiting("a file could not be written")
+                return found
             self.journal.begin()
             features = np.empty((len(batch.times), self.width))
             rows, hashes, repeated = self._new(batch, features)
@@ -146,7 +151,10 @@ class Store:
         try:
             self.journal.commit(changes, newest)
         except OSError as problem:  # the journal holds them: whoever comes next goes on, or says that it cannot
-            self.said.append(f"{self._folder}: changes wait in the journal ({problem.strerror or problem})")
+            self._say_waiting(problem.strerror or str(problem))
+
+    def _say_waiting(self, problem: str) -> None:
+        self.said.append(f"{self._folder}: changes wait in the journal ({problem})")
 
     def states(self, layout: Layout, keys: Sequence[bytes]) -> list[bytes]:
         """The states of keys, no bytes for one that was never seen."""
@@ -239,9 +247,3 @@ class Store:
         self.gate.close()
         self.ids.close()
         self._opening.close()
-
-
-def kind_of(layouts: Sequence[Layout]) -> str:
-    """Tells apart what features of transactions mean: 16 hexadecimal digits."""
-    facts = [(one.fingerprint, [made.name for made in one.made]) for one in layouts]
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]

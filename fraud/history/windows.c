@@ -7,20 +7,10 @@
  * Every offset is inside `size`, which layout.py sees to; a state may hold any bytes: nothing in it is a place.
  */
 
-#include <stdint.h>
-
-#if defined(_WIN32)
-#define EXPORT __declspec(dllexport)
-#else
-#define EXPORT __attribute__((visibility("default")))
-#endif
+#include "windows.h"
 
 #define MISSING INT64_MIN
 enum { COUNT, SUM, MEAN, RATIO, SINCE, FRAUD_COUNT, FRAUD_SHARE };
-
-typedef struct {
-    int64_t size, windows, sums, features, buckets, delay, cap;
-} Layout;
 
 typedef struct {
     int64_t width, ring, counts, frauds;
@@ -137,13 +127,9 @@ static void advance_one(const Layout *layout, const double *scales, uint8_t *sta
     }
 }
 
-/* Go through `rows` transactions in their order. `slots`: which of `states` is that of a row's key, -1 for no key, whose
- * features are missing; `values`: of each row its summed values; `frauds`: 0 or 1 a row, or null; `features`: of each
- * row as many, `stride` apart. */
-EXPORT void fraud_advance(const int64_t *table, const double *scales, uint8_t *states, const int64_t *slots,
-                          const int64_t *times, const int64_t *values, const uint8_t *frauds, uint64_t rows,
-                          double *features, uint64_t stride) {
-    const Layout *layout = (const Layout *)(const void *)table;
+void advance_rows(const Layout *layout, const double *scales, uint8_t *states, const int64_t *slots,
+                  const int64_t *times, const int64_t *values, const uint8_t *frauds, uint64_t rows, double *features,
+                  uint64_t stride) {
     for (uint64_t row = 0; row < rows; row++, features += stride, values += layout->sums) {
         if (slots[row] < 0) {
             for (int64_t at = 0; at < layout->features; at++) features[at] = none();
@@ -152,4 +138,11 @@ EXPORT void fraud_advance(const int64_t *table, const double *scales, uint8_t *s
         advance_one(layout, scales, states + slots[row] * layout->size, times[row], values, frauds ? frauds[row] : 0,
                     features);
     }
+}
+
+EXPORT void fraud_advance(const int64_t *table, const double *scales, uint8_t *states, const int64_t *slots,
+                          const int64_t *times, const int64_t *values, const uint8_t *frauds, uint64_t rows,
+                          double *features, uint64_t stride) {
+    advance_rows((const Layout *)(const void *)table, scales, states, slots, times, values, frauds, rows, features,
+                 stride);
 }

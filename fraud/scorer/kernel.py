@@ -26,6 +26,7 @@ Walk = Callable[[NDArray[np.float32], NDArray[np.float64]], None]
 _SMALL = 8_192  # bytes
 _SCORE = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p)
 _ADVANCE = (*(ctypes.c_void_p,) * 7, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint64)
+_ADD = (ctypes.c_void_p, ctypes.c_void_p)
 _SYSTEMS = {"linux": ("linux", "so"), "darwin": ("macos", "dylib")}
 _MACHINES = {"amd64": "x86_64", "x64": "x86_64"}
 _LINUX_MACHINES = {"arm64": "aarch64"}
@@ -94,12 +95,12 @@ def load(folder: Path) -> ctypes.CDLL | None:
         if hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected:
             raise OSError("it is not the file that was built")
         binary = ctypes.CDLL(str(folder / name))
-        functions = ((binary.fraud_score, _SCORE), (binary.fraud_advance, _ADVANCE))
+        functions = ((binary.fraud_score, _SCORE), (binary.fraud_advance, _ADVANCE), (binary.fraud_add, _ADD))
     except (OSError, AttributeError) as error:
         log.warning(
             "%s: the compiled scorer is not used (%s); scores are the same, slower", folder / (name or ""), error
         )
         return None
     for function, takes in functions:
-        function.argtypes, function.restype = takes, None
+        function.argtypes, function.restype = takes, ctypes.c_int32 if takes is _ADD else None
     return binary

@@ -44,7 +44,7 @@ SHIPPED = {
     "fraud/choice": "__init__ local",
     "fraud/environment": "__init__ history secret_files services",
     "fraud/history": "__init__ amounts batch declared engine layout plain store sweep",
-    "fraud/history/files": "__init__ filesystem folder gate ids index journal place rebuild slots",
+    "fraud/history/files": "__init__ at_once filesystem folder gate ids index journal place rebuild slots",
     "fraud/inputs": "__init__ cuts derived encoding example keys levels times wording",
     "fraud/schemas": {"creditcard.toml"},
     "fraud/verbs": "__init__ key schema_option score",

@@ -7,7 +7,7 @@ the next id takes the place of the oldest. An id leaves when ``WAYS`` others cam
 
 import os
 from collections.abc import Sequence
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from pathlib import Path
 from struct import Struct
 from zlib import crc32
@@ -15,6 +15,7 @@ from zlib import crc32
 from fraud.errors import DamagedHistoryError
 from fraud.history.files import place
 from fraud.history.files.journal import Change, label
+from fraud.history.layout import Layout
 
 WAYS = 8
 HASH = 16
@@ -26,10 +27,10 @@ class Ids:
 
     def __init__(self, folder: Path, kind: str, width: int, most: int) -> None:
         self.name = f"ids-{kind}"
-        self._label, self._kind = label(self.name), kind.encode()
-        self._width, self._way = width, HASH + width
-        self._bucket = _HEAD.size + WAYS * self._way
-        self._buckets = max(1, -(-most // WAYS))
+        self.label, self._kind = label(self.name), kind.encode()
+        self._width, self.way_size = width, HASH + width
+        self.bucket_size = _HEAD.size + WAYS * self.way_size
+        self.buckets = max(1, -(-most // WAYS))
         self._read = dict[bytes, bytes]()
         """Buckets as ``known`` found them, for the ``put`` that follows."""
         self.replaced = False
@@ -37,8 +38,8 @@ class Ids:
         self.damaged = 0
         """Buckets that were not what was written: their ids are forgotten."""
         path = folder / self.name
-        size = place.HEADER + self._buckets * self._bucket
-        facts = {"kind": kind, "width": width, "buckets": self._buckets, "format": place.FORMAT}
+        size = place.HEADER + self.buckets * self.bucket_size
+        facts = {"kind": kind, "width": width, "buckets": self.buckets, "format": place.FORMAT}
         try:
             self.descriptor = place.open_file(path)
             if place.facts_of(self.descriptor, path) == facts and os.fstat(self.descriptor).st_size >= size:
@@ -65,9 +66,9 @@ class Ids:
         """The features that an id got; None for one that is not known."""
         bucket = self._read[one] = self._bucket_of(one)
         at = bucket.find(one, _HEAD.size)
-        while at >= 0 and (at - _HEAD.size) % self._way:
+        while at >= 0 and (at - _HEAD.size) % self.way_size:
             at = bucket.find(one, at + 1)
-        return None if at < 0 else bucket[at + HASH : at + self._way]
+        return None if at < 0 else bucket[at + HASH : at + self.way_size]
 
     def put(self, hashes: Sequence[bytes], features: Sequence[bytes]) -> list[Change]:
         """The changes after which ids are known. Raises OSError when the disk is full."""
@@ -77,26 +78,32 @@ class Ids:
             bucket = buckets.get(at) or read.get(one) or self._bucket_of(one)
             came = int.from_bytes(bucket[4:8], "little")
             if not came:
-                place.reserve(self.descriptor, at, self._bucket)
-            start = _HEAD.size + came % WAYS * self._way
+                place.reserve(self.descriptor, at, self.bucket_size)
+            start = _HEAD.size + came % WAYS * self.way_size
             count = came + 1 if came < 2**31 else came - WAYS * 2**24
-            body = count.to_bytes(4, "little") + bucket[8:start] + one + own + bucket[start + self._way :]
+            body = count.to_bytes(4, "little") + bucket[8:start] + one + own + bucket[start + self.way_size :]
             buckets[at] = crc32(body).to_bytes(4, "little") + body
-        return [(self.descriptor, self._label, at, bucket) for at, bucket in buckets.items()]
+        return [(self.descriptor, self.label, at, bucket) for at, bucket in buckets.items()]
 
     def _bucket_of(self, one: bytes) -> bytes:
-        bucket = os.pread(self.descriptor, self._bucket, self._at(one))
-        if len(bucket) < self._bucket:
+        bucket = os.pread(self.descriptor, self.bucket_size, self._at(one))
+        if len(bucket) < self.bucket_size:
             raise DamagedHistoryError(f"{self.name} is cut off")
         checksum, came = _HEAD.unpack_from(bucket)
         if (checksum or came) and crc32(bucket[4:]) != checksum:
             self.damaged += 1
-            return bytes(self._bucket)
+            return bytes(self.bucket_size)
         return bucket
 
     def _at(self, one: bytes) -> int:
-        return place.HEADER + int.from_bytes(one[:8], "little") % self._buckets * self._bucket
+        return place.HEADER + int.from_bytes(one[:8], "little") % self.buckets * self.bucket_size
 
     def close(self) -> None:
         """Close the file."""
         os.close(self.descriptor)
+
+
+def kind_of(layouts: Sequence[Layout]) -> str:
+    """Tells apart what features of transactions mean: 16 hexadecimal digits."""
+    facts = [(one.fingerprint, [made.name for made in one.made]) for one in layouts]
+    return sha256(repr(facts).encode()).hexdigest()[:16]

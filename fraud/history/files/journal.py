@@ -34,7 +34,7 @@ class Journal:
     """With the gate held. ``descriptor``: of its file. ``open_file(name)`` opens a file that it names."""
 
     def __init__(self, descriptor: int, name: str, open_file: Callable[[str], int]) -> None:
-        self._descriptor, self._name, self._open = descriptor, name, open_file
+        self.descriptor, self._name, self._open = descriptor, name, open_file
         self.newest, self.boot = NEVER, 0
 
     @staticmethod
@@ -44,7 +44,7 @@ class Journal:
 
     def begin(self) -> None:
         """Read the head, and make changes that somebody began. Raises DamagedHistoryError, or HistoryError."""
-        head = os.pread(self._descriptor, _HEAD.size, 0)
+        head = os.pread(self.descriptor, _HEAD.size, 0)
         if len(head) < _HEAD.size:
             raise DamagedHistoryError(f"{self._name}: the journal is cut off")
         length, checksum, self.newest, self.boot = _HEAD.unpack(head)
@@ -61,7 +61,7 @@ class Journal:
         )
         head = _HEAD.pack(len(payload), crc32(payload), newest, self.boot)
         try:
-            _write(self._descriptor, head + payload, 0)
+            _write(self.descriptor, head + payload, 0)
         except OSError as problem:
             with suppress(OSError):  # what is cut off has another checksum, too
                 self._clear(self.newest)
@@ -79,14 +79,14 @@ class Journal:
 
     def kill(self) -> None:
         """Tell whoever has the store open that it is set aside."""
-        _write(self._descriptor, _HEAD.pack(DEAD, 0, self.newest, self.boot), 0)
+        _write(self.descriptor, _HEAD.pack(DEAD, 0, self.newest, self.boot), 0)
 
     def _clear(self, newest: int) -> None:
-        _write(self._descriptor, _HEAD.pack(0, 0, newest, self.boot), 0)
+        _write(self.descriptor, _HEAD.pack(0, 0, newest, self.boot), 0)
 
     def _recover(self, length: int, checksum: int) -> None:
         """Whole: whoever wrote it was killed on the way. Not whole: nothing was changed yet."""
-        payload = os.pread(self._descriptor, length, _HEAD.size) if length < DEAD else b""
+        payload = os.pread(self.descriptor, length, _HEAD.size) if length < DEAD else b""
         try:
             if len(payload) == length and crc32(payload) == checksum:
                 self._make_again(_changes(payload))

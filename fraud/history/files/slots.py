@@ -5,7 +5,7 @@ Behind the header's text stand how many slots were ever used, and the first free
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from zlib import crc32
 
@@ -29,7 +29,7 @@ class Slots:
 
     def __init__(self, folder: Path, fingerprint: str, most: int) -> None:
         self.name, self.index_name = f"states-{fingerprint}", f"index-{fingerprint}"
-        self._label, self._index_label = label(self.name), label(self.index_name)
+        self.label, self._index_label = label(self.name), label(self.index_name)
         path = folder / self.name
         self.descriptor = place.open_file(path)
         self.index_descriptor = -1
@@ -92,6 +92,26 @@ class Slots:
             states.append(body)
         return where, states
 
+    def where(self, keys: Iterable[bytes], begin: Callable[[], None]) -> list[int] | None:
+        """Slots where keys are, or where none of them is; None where one was never seen. ``begin``: called before files
+        are read."""
+        found, remembered = [], self._remembered
+        for key in keys:
+            slot = remembered.get(key, -1)
+            if slot < 0:
+                begin()
+                slot = next(self._index.slots(key), -1)
+                if slot < 0:
+                    return None
+                self._remember(key, slot)
+            found.append(slot)
+        return found
+
+    def _remember(self, key: bytes, slot: int) -> None:
+        if len(self._remembered) >= _REMEMBERED:
+            self._remembered.clear()
+        self._remembered[key] = slot
+
     def _body(self, slot: int, key: bytes) -> bytes | None:
         """The state in a slot; no bytes where it is damaged, None where it is another key's."""
         found = os.pread(self.descriptor, self.slot, self._at(slot))
@@ -106,9 +126,7 @@ class Slots:
             body = self._body(slot, key)
             if body is None:
                 continue
-            if len(self._remembered) >= _REMEMBERED:
-                self._remembered.clear()
-            self._remembered[key] = slot
+            self._remember(key, slot)
             return slot, body
         return -1, b""
 
@@ -120,7 +138,7 @@ class Slots:
         changes, size = list[Change](), self.size
         if -1 in where:
             where = self._with_new(keys, where, changes)
-        descriptor, name, slot_size = self.descriptor, self._label, self.slot
+        descriptor, name, slot_size = self.descriptor, self.label, self.slot
         for number, (key, slot) in enumerate(zip(keys, where, strict=True)):
             body = key + states[number * size : number * size + size]
             changes.append(
@@ -150,7 +168,7 @@ class Slots:
         for at, bucket in buckets.items():
             place.reserve(self.index_descriptor, offset(at), BUCKET)
             changes.append((self.index_descriptor, self._index_label, offset(at), bucket))
-        changes.append((self.descriptor, self._label, place.COUNTS, packed_counts(used, free)))
+        changes.append((self.descriptor, self.label, place.COUNTS, packed_counts(used, free)))
 
     def free(self, keys: Sequence[bytes], where: Sequence[int]) -> list[Change]:
         """The changes after which keys were never seen."""
@@ -160,7 +178,7 @@ class Slots:
             self._index.removed(key, slot, buckets)
             self._remembered.pop(key, None)
             empty = NO_KEY + free.to_bytes(8, "little")
-            changes.append((self.descriptor, self._label, self._at(slot), empty.ljust(self.slot, b"\0")))
+            changes.append((self.descriptor, self.label, self._at(slot), empty.ljust(self.slot, b"\0")))
             free = slot + 1
         self._and_counts(changes, buckets, used, free)
         return changes

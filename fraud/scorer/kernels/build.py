@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SOURCES = (FOLDER.parent / "kernel.c", FOLDER.parents[1] / "history" / "windows.c")
+_HISTORY = FOLDER.parents[1] / "history"
+SOURCES = (FOLDER.parent / "kernel.c", *(_HISTORY / name for name in ("windows.c", "windows.h", "batch.c")))
 SUMS = FOLDER / "SHA256SUMS"
 
 TARGETS = {  # the Linux ones use no libc, so they run with glibc and with musl
@@ -44,7 +45,11 @@ def build(scratch: Path) -> dict[str, bytes]:
         (scratch / source.name).write_bytes(source.read_bytes())
     for name, target in TARGETS.items():  # no path but names: a path would go into the binary
         compiler = [sys.executable, "-m", "ziglang", "cc", "-target", target]
-        subprocess.run([*compiler, *FLAGS, *(source.name for source in SOURCES), "-o", name], cwd=scratch, check=True)
+        subprocess.run(
+            [*compiler, *FLAGS, *(source.name for source in SOURCES if source.suffix == ".c"), "-o", name],
+            cwd=scratch,
+            check=True,
+        )
     return {name: (scratch / name).read_bytes() for name in TARGETS}
 
 

@@ -275,9 +275,10 @@ def test_a_journal_left_by_another_is_finished_by_who_comes_next(store, tmp_path
     assert same(other.add(batches[1]), expected[1])
     journal, pwrite = store.journal, os.pwrite
     with monkeypatch.context() as killed:
+        killed.setattr(store._at_once, "add", lambda _: None)
         killed.setattr(journal, "_clear", lambda _: None)
         killed.setattr(
-            os, "pwrite", lambda to, data, at: pwrite(to, data, at) if to == journal._descriptor else len(data)
+            os, "pwrite", lambda to, data, at: pwrite(to, data, at) if to == journal.descriptor else len(data)
         )
         assert same(store.add(batches[2]), expected[2])
     assert same(other.add(batches[2]), expected[2])

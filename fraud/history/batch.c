@@ -1,0 +1,224 @@
+/* A batch of transactions through the store's files at once: what store.py does with one call after another.
+ *
+ * Only the usual is done here: every key has a slot, every id is new, nothing is damaged, the journal is empty. Anything
+ * else is left to store.py (ASIDE), which finds the files as they were. The system's calls are given as functions, for
+ * this needs no library. Whoever calls has the gate.
+ */
+
+#include "windows.h"
+
+enum { DONE, ASIDE, WAITS };
+enum { KEY = 16, CHECK = 4, CHANGE = 12, JOURNAL_HEAD = 24, BUCKET_HEAD = 8 };
+
+typedef int64_t (*Read)(int32_t file, void *to, uint64_t size, int64_t at);
+typedef int64_t (*Write)(int32_t file, const void *from, uint64_t size, int64_t at);
+
+/* One file, as the journal names it. */
+typedef struct {
+    const uint8_t *label;
+    int64_t label_size, file;
+} File;
+
+/* The states of one history. */
+typedef struct {
+    File file;
+    const Layout *layout;
+    const double *scales;
+} Part;
+
+typedef struct {
+    Read read;
+    Write write;
+    int64_t journal, header; /* file of the journal; bytes before the first slot or bucket of a file */
+    File ids;
+    int64_t buckets, bucket_size, way_size, ways;
+    int64_t parts, width; /* histories, and features of all of them */
+    Part part[16];
+} Store;
+
+/* What one history has of a batch. */
+typedef struct {
+    const int64_t *place; /* of each row, which of the keys it has; -1 for none */
+    const int64_t *values;
+    const uint8_t *keys; /* different ones, 16 bytes each */
+    const int64_t *slots; /* of each key */
+    int64_t count;
+} Keys;
+
+typedef struct {
+    int64_t rows, named; /* named: as many, or none of them has an id */
+    const int64_t *times;
+    const uint8_t *hashes; /* of ids, 16 bytes each */
+    double *features;
+    uint8_t *states;  /* room for those of one history */
+    uint8_t *payload; /* room for the journal's bytes */
+    int64_t *offsets; /* room for `rows` numbers */
+    Keys keys[16];
+} Batch;
+
+static uint32_t crc_table[8][256];
+
+static void fill_table(void) {
+    for (uint32_t number = 0; number < 256; number++) {
+        uint32_t value = number;
+        for (int bit = 0; bit < 8; bit++) value = (value >> 1) ^ (0xedb88320u & (0u - (value & 1)));
+        crc_table[0][number] = value;
+    }
+    for (int table = 1; table < 8; table++)
+        for (uint32_t number = 0; number < 256; number++)
+            crc_table[table][number] =
+                (crc_table[table - 1][number] >> 8) ^ crc_table[0][crc_table[table - 1][number] & 255u];
+}
+
+static uint64_t little(const uint8_t *from, int bytes) {
+    uint64_t value = 0;
+    while (bytes--) value = value << 8 | from[bytes];
+    return value;
+}
+
+static uint8_t *put(uint8_t *to, uint64_t value, int bytes) {
+    for (; bytes; bytes--, value >>= 8) *to++ = (uint8_t)value;
+    return to;
+}
+
+static uint64_t eight(const uint8_t *from) { /* in the machine's order, wherever they lie */
+    uint64_t value;
+    __builtin_memcpy(&value, from, 8);
+    return value;
+}
+
+static void copy(uint8_t *to, const uint8_t *from, int64_t size) {
+    for (; size >= 8; size -= 8, to += 8, from += 8) {
+        uint64_t value = eight(from);
+        __builtin_memcpy(to, &value, 8);
+    }
+    while (size--) *to++ = *from++;
+}
+
+static int same(const uint8_t *one, const uint8_t *other, int64_t size) {
+    for (; size >= 8; size -= 8, one += 8, other += 8)
+        if (eight(one) != eight(other)) return 0;
+    while (size && *one == *other) one++, other++, size--;
+    return !size;
+}
+
+/* That of zlib; eight bytes at once (Kounavis and Berry 2005). */
+static uint32_t crc32(const uint8_t *from, int64_t size) {
+    uint32_t crc = ~0u;
+    for (; size >= 8; size -= 8, from += 8) {
+        uint64_t both = eight(from) ^ crc; /* every machine that this is built for is little-endian */
+        uint32_t low = (uint32_t)both, high = (uint32_t)(both >> 32);
+        crc = crc_table[7][low & 255u] ^ crc_table[6][low >> 8 & 255u] ^ crc_table[5][low >> 16 & 255u] ^
+              crc_table[4][low >> 24] ^ crc_table[3][high & 255u] ^ crc_table[2][high >> 8 & 255u] ^
+              crc_table[1][high >> 16 & 255u] ^ crc_table[0][high >> 24];
+    }
+    for (; size; size--) crc = crc_table[0][(crc ^ *from++) & 255u] ^ crc >> 8;
+    return ~crc;
+}
+
+/* The head of a change; its bytes follow. */
+static uint8_t *change(uint8_t *to, const File *file, int64_t at, int64_t size) {
+    copy(to, file->label, file->label_size);
+    return put(put(to + file->label_size, (uint64_t)at, 8), (uint64_t)size, 4);
+}
+
+/* Put each id of the batch into its bucket: the changed buckets behind one another, null where it is not the usual. */
+static uint8_t *put_ids(const Store *store, const Batch *batch, uint8_t *to) {
+    uint8_t *first = to;
+    int64_t step = store->ids.label_size + CHANGE + store->bucket_size, changed = 0;
+    for (int64_t row = 0; row < batch->named; row++) {
+        const uint8_t *hash = batch->hashes + row * KEY;
+        int64_t at = store->header + (int64_t)(little(hash, 8) % (uint64_t)store->buckets) * store->bucket_size;
+        int64_t place = 0;
+        while (place < changed && batch->offsets[place] != at) place++;
+        uint8_t *bucket = first + place * step + store->ids.label_size + CHANGE;
+        if (place == changed) {
+            batch->offsets[changed++] = at;
+            change(first + place * step, &store->ids, at, store->bucket_size);
+            if (store->read((int32_t)store->ids.file, bucket, (uint64_t)store->bucket_size, at) != store->bucket_size)
+                return 0;
+            uint32_t check = (uint32_t)little(bucket, 4);
+            if ((check || little(bucket + 4, 4)) && crc32(bucket + 4, store->bucket_size - 4) != check) return 0;
+            if (!little(bucket + 4, 4) && store->write((int32_t)store->ids.file, bucket, (uint64_t)store->bucket_size,
+                                                       at) != store->bucket_size)
+                return 0; /* a hole is filled before anything is changed, or the disk is full */
+        }
+        uint64_t came = little(bucket + 4, 4);
+        if (came >= 1u << 30) return 0;
+        for (int64_t way = 0; way < store->ways; way++)
+            if (same(bucket + BUCKET_HEAD + way * store->way_size, hash, KEY)) return 0;
+        uint8_t *way = bucket + BUCKET_HEAD + (int64_t)(came % (uint64_t)store->ways) * store->way_size;
+        copy(way, hash, KEY);
+        copy(way + KEY, (const uint8_t *)(const void *)(batch->features + row * store->width), 8 * store->width);
+        put(bucket + 4, came + 1, 4);
+    }
+    for (int64_t place = 0; place < changed; place++) {
+        uint8_t *bucket = first + place * step + store->ids.label_size + CHANGE;
+        put(bucket, crc32(bucket + 4, store->bucket_size - 4), 4);
+    }
+    return first + changed * step;
+}
+
+/* Count one history of the batch: its changed slots behind one another, null where it is not the usual. */
+static uint8_t *put_states(const Store *store, const Part *part, const Keys *keys, const Batch *batch, double *features,
+                           uint8_t *to) {
+    int64_t size = part->layout->size, slot = KEY + size + CHECK;
+    int64_t step = part->file.label_size + CHANGE + slot;
+    for (int64_t number = 0; number < keys->count; number++) {
+        int64_t at = store->header + keys->slots[number] * slot;
+        uint8_t *body = change(to + number * step, &part->file, at, slot);
+        if (store->read((int32_t)part->file.file, body, (uint64_t)slot, at) != slot) return 0;
+        if (!same(body, keys->keys + number * KEY, KEY)) return 0;
+        if (crc32(body, KEY + size) != (uint32_t)little(body + KEY + size, 4)) return 0;
+        copy(batch->states + number * size, body + KEY, size);
+    }
+    advance_rows(part->layout, part->scales, batch->states, keys->place, batch->times, keys->values, 0,
+                 (uint64_t)batch->rows, features, (uint64_t)store->width);
+    for (int64_t number = 0; number < keys->count; number++) {
+        uint8_t *body = to + number * step + part->file.label_size + CHANGE;
+        copy(body + KEY, batch->states + number * size, size);
+        put(body + KEY + size, crc32(body, KEY + size), 4);
+    }
+    return to + keys->count * step;
+}
+
+/* Make the changes of a payload: whether all were. */
+static int make(const Store *store, const uint8_t *from, const uint8_t *end) {
+    int whole = 1;
+    while (from < end) {
+        const uint8_t *head = from + 1 + from[0];
+        int64_t file = -1, at = (int64_t)little(head, 8), size = (int64_t)little(head + 8, 4);
+        for (int64_t part = 0; part < store->parts && file < 0; part++)
+            if (same(from, store->part[part].file.label, store->part[part].file.label_size))
+                file = store->part[part].file.file;
+        if (file < 0) file = store->ids.file;
+        whole &= store->write((int32_t)file, head + CHANGE, (uint64_t)size, at) == size;
+        from = head + CHANGE + size;
+    }
+    return whole;
+}
+
+/* Add a batch, and give its features: DONE; ASIDE where nothing was changed; WAITS where the changes stand whole in the
+ * journal, and whoever comes next makes them. */
+EXPORT int32_t fraud_add(const Store *store, const Batch *batch) {
+    if (!crc_table[7][1]) fill_table();
+    uint8_t head[JOURNAL_HEAD], *start = batch->payload + JOURNAL_HEAD, *end = start;
+    if (store->read((int32_t)store->journal, head, JOURNAL_HEAD, 0) != JOURNAL_HEAD || little(head, 4)) return ASIDE;
+    double *features = batch->features;
+    for (int64_t part = 0; part < store->parts; features += store->part[part++].layout->features)
+        if (!(end = put_states(store, &store->part[part], &batch->keys[part], batch, features, end))) return ASIDE;
+    if (!(end = put_ids(store, batch, end))) return ASIDE;
+    int64_t newest = (int64_t)little(head + 8, 8), size = end - start;
+    for (int64_t row = 0; row < batch->rows; row++)
+        if (batch->times[row] > newest) newest = batch->times[row];
+    put(put(put(batch->payload, (uint64_t)size, 4), crc32(start, size), 4), (uint64_t)newest, 8);
+    copy(batch->payload + 16, head + 16, 8); /* which start of the machine writes */
+    if (store->write((int32_t)store->journal, batch->payload, (uint64_t)(JOURNAL_HEAD + size), 0) !=
+        JOURNAL_HEAD + size) {
+        store->write((int32_t)store->journal, head, JOURNAL_HEAD, 0);
+        return ASIDE;
+    }
+    if (!make(store, start, end)) return WAITS;
+    put(batch->payload, 0, 8);
+    return store->write((int32_t)store->journal, batch->payload, JOURNAL_HEAD, 0) == JOURNAL_HEAD ? DONE : WAITS;
+}
