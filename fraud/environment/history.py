@@ -21,7 +21,7 @@ class HistorySettings(BaseModel):
     )
     history_max_keys: int = Field(1_000_000, ge=1, le=1_000_000_000, description="Most keys kept of each history.")
     history_max_ids: int = Field(
-        1_000_000, ge=1, le=1_000_000_000, description="Most transaction ids kept, to tell what was sent again."
+        200_000, ge=1, le=1_000_000_000, description="Most transaction ids kept, to tell what was sent again."
     )
     history_max_pending: int = Field(
         100_000, ge=1, le=10_000_000, description="Most transactions a worker keeps waiting for the store."

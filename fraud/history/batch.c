@@ -1,22 +1,22 @@
-/* A batch of transactions through the store's files at once: what store.py does with one call after another.
+/* A batch of transactions through the store's files at once, where they lie in memory: what store.py does with one call
+ * after another.
  *
  * Only the usual is done here: every key has a slot, every id is new, nothing is damaged, the journal is empty. Anything
- * else is left to store.py (ASIDE), which finds the files as they were. The system's calls are given as functions, for
- * this needs no library. Whoever calls has the gate.
+ * else is left to store.py (ASIDE), which finds the files as they were. Whoever calls has the gate, and has looked how
+ * long the files are; what is written to has its place on the disk.
  */
 
 #include "windows.h"
 
-enum { DONE, ASIDE, WAITS };
+enum { DONE, ASIDE };
 enum { KEY = 16, CHECK = 4, CHANGE = 12, JOURNAL_HEAD = 24, BUCKET_HEAD = 8 };
 
-typedef int64_t (*Read)(int32_t file, void *to, uint64_t size, int64_t at);
-typedef int64_t (*Write)(int32_t file, const void *from, uint64_t size, int64_t at);
-
-/* One file, as the journal names it. */
+/* One file, as the journal names it, and where it is in memory: `size` bytes of it are there. */
 typedef struct {
     const uint8_t *label;
-    int64_t label_size, file;
+    int64_t label_size;
+    uint8_t *base;
+    int64_t size;
 } File;
 
 /* The states of one history. */
@@ -27,10 +27,8 @@ typedef struct {
 } Part;
 
 typedef struct {
-    Read read;
-    Write write;
-    int64_t journal, header; /* file of the journal; bytes before the first slot or bucket of a file */
-    File ids;
+    int64_t header; /* bytes before the first slot or bucket of a file */
+    File journal, ids;
     int64_t buckets, bucket_size, way_size, ways;
     int64_t parts, width; /* histories, and features of all of them */
     Part part[16];
@@ -51,7 +49,6 @@ typedef struct {
     const uint8_t *hashes; /* of ids, 16 bytes each */
     double *features;
     uint8_t *states;  /* room for those of one history */
-    uint8_t *payload; /* room for the journal's bytes */
     int64_t *offsets; /* room for `rows` numbers */
     Keys keys[16];
 } Batch;
@@ -122,8 +119,11 @@ static uint8_t *change(uint8_t *to, const File *file, int64_t at, int64_t size) 
     return put(put(to + file->label_size, (uint64_t)at, 8), (uint64_t)size, 4);
 }
 
+/* Whether `size` bytes from `at` on are inside of what is there. */
+static int holds(const File *file, int64_t at, int64_t size) { return at >= 0 && at <= file->size - size; }
+
 /* Put each id of the batch into its bucket: the changed buckets behind one another, null where it is not the usual. */
-static uint8_t *put_ids(const Store *store, const Batch *batch, uint8_t *to) {
+static uint8_t *put_ids(const Store *store, const Batch *batch, uint8_t *to, const uint8_t *end) {
     uint8_t *first = to;
     int64_t step = store->ids.label_size + CHANGE + store->bucket_size, changed = 0;
     for (int64_t row = 0; row < batch->named; row++) {
@@ -133,15 +133,12 @@ static uint8_t *put_ids(const Store *store, const Batch *batch, uint8_t *to) {
         while (place < changed && batch->offsets[place] != at) place++;
         uint8_t *bucket = first + place * step + store->ids.label_size + CHANGE;
         if (place == changed) {
+            if (!holds(&store->ids, at, store->bucket_size) || end - first < (place + 1) * step) return 0;
             batch->offsets[changed++] = at;
             change(first + place * step, &store->ids, at, store->bucket_size);
-            if (store->read((int32_t)store->ids.file, bucket, (uint64_t)store->bucket_size, at) != store->bucket_size)
-                return 0;
+            copy(bucket, store->ids.base + at, store->bucket_size);
             uint32_t check = (uint32_t)little(bucket, 4);
             if ((check || little(bucket + 4, 4)) && crc32(bucket + 4, store->bucket_size - 4) != check) return 0;
-            if (!little(bucket + 4, 4) && store->write((int32_t)store->ids.file, bucket, (uint64_t)store->bucket_size,
-                                                       at) != store->bucket_size)
-                return 0; /* a hole is filled before anything is changed, or the disk is full */
         }
         uint64_t came = little(bucket + 4, 4);
         if (came >= 1u << 30) return 0;
@@ -161,13 +158,15 @@ static uint8_t *put_ids(const Store *store, const Batch *batch, uint8_t *to) {
 
 /* Count one history of the batch: its changed slots behind one another, null where it is not the usual. */
 static uint8_t *put_states(const Store *store, const Part *part, const Keys *keys, const Batch *batch, double *features,
-                           uint8_t *to) {
+                           uint8_t *to, const uint8_t *end) {
     int64_t size = part->layout->size, slot = KEY + size + CHECK;
     int64_t step = part->file.label_size + CHANGE + slot;
+    if (end - to < keys->count * step) return 0;
     for (int64_t number = 0; number < keys->count; number++) {
         int64_t at = store->header + keys->slots[number] * slot;
+        if (!holds(&part->file, at, slot)) return 0;
         uint8_t *body = change(to + number * step, &part->file, at, slot);
-        if (store->read((int32_t)part->file.file, body, (uint64_t)slot, at) != slot) return 0;
+        copy(body, part->file.base + at, slot);
         if (!same(body, keys->keys + number * KEY, KEY)) return 0;
         if (crc32(body, KEY + size) != (uint32_t)little(body + KEY + size, 4)) return 0;
         copy(batch->states + number * size, body + KEY, size);
@@ -182,43 +181,43 @@ static uint8_t *put_states(const Store *store, const Part *part, const Keys *key
     return to + keys->count * step;
 }
 
-/* Make the changes of a payload: whether all were. */
-static int make(const Store *store, const uint8_t *from, const uint8_t *end) {
-    int whole = 1;
+/* Make the changes of a payload. */
+static void make(const Store *store, const uint8_t *from, const uint8_t *end) {
     while (from < end) {
         const uint8_t *head = from + 1 + from[0];
-        int64_t file = -1, at = (int64_t)little(head, 8), size = (int64_t)little(head + 8, 4);
-        for (int64_t part = 0; part < store->parts && file < 0; part++)
+        const File *file = &store->ids;
+        for (int64_t part = 0; part < store->parts; part++)
             if (same(from, store->part[part].file.label, store->part[part].file.label_size))
-                file = store->part[part].file.file;
-        if (file < 0) file = store->ids.file;
-        whole &= store->write((int32_t)file, head + CHANGE, (uint64_t)size, at) == size;
+                file = &store->part[part].file;
+        int64_t size = (int64_t)little(head + 8, 4);
+        copy(file->base + little(head, 8), head + CHANGE, size);
         from = head + CHANGE + size;
     }
-    return whole;
 }
 
-/* Add a batch, and give its features: DONE; ASIDE where nothing was changed; WAITS where the changes stand whole in the
- * journal, and whoever comes next makes them. */
+/* What was written stands before what is written next, for whoever finds it when this process was killed in between. */
+#define THEN __asm__ volatile("" ::: "memory")
+
+/* Add a batch, and give its features: DONE; ASIDE where nothing was changed. */
 EXPORT int32_t fraud_add(const Store *store, const Batch *batch) {
     if (!crc_table[7][1]) fill_table();
-    uint8_t head[JOURNAL_HEAD], *start = batch->payload + JOURNAL_HEAD, *end = start;
-    if (store->read((int32_t)store->journal, head, JOURNAL_HEAD, 0) != JOURNAL_HEAD || little(head, 4)) return ASIDE;
+    uint8_t *head = store->journal.base, *start = head + JOURNAL_HEAD, *to = start;
+    const uint8_t *end = head + store->journal.size;
+    if (store->journal.size < JOURNAL_HEAD || little(head, 4)) return ASIDE;
     double *features = batch->features;
     for (int64_t part = 0; part < store->parts; features += store->part[part++].layout->features)
-        if (!(end = put_states(store, &store->part[part], &batch->keys[part], batch, features, end))) return ASIDE;
-    if (!(end = put_ids(store, batch, end))) return ASIDE;
-    int64_t newest = (int64_t)little(head + 8, 8), size = end - start;
+        if (!(to = put_states(store, &store->part[part], &batch->keys[part], batch, features, to, end))) return ASIDE;
+    if (!(to = put_ids(store, batch, to, end))) return ASIDE;
+    int64_t newest = (int64_t)little(head + 8, 8), before = newest;
     for (int64_t row = 0; row < batch->rows; row++)
         if (batch->times[row] > newest) newest = batch->times[row];
-    put(put(put(batch->payload, (uint64_t)size, 4), crc32(start, size), 4), (uint64_t)newest, 8);
-    copy(batch->payload + 16, head + 16, 8); /* which start of the machine writes */
-    if (store->write((int32_t)store->journal, batch->payload, (uint64_t)(JOURNAL_HEAD + size), 0) !=
-        JOURNAL_HEAD + size) {
-        store->write((int32_t)store->journal, head, JOURNAL_HEAD, 0);
-        return ASIDE;
-    }
-    if (!make(store, start, end)) return WAITS;
-    put(batch->payload, 0, 8);
-    return store->write((int32_t)store->journal, batch->payload, JOURNAL_HEAD, 0) == JOURNAL_HEAD ? DONE : WAITS;
+    put(head + 4, crc32(start, to - start), 4);
+    if (newest != before) put(head + 8, (uint64_t)newest, 8);
+    THEN;
+    put(head, (uint64_t)(to - start), 4);
+    THEN;
+    make(store, start, to);
+    THEN;
+    put(head, 0, 8);
+    return DONE;
 }

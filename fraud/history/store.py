@@ -16,6 +16,7 @@ from fraud.errors import DamagedHistoryError, HistoryError
 from fraud.history import engine
 from fraud.history.batch import Batch
 from fraud.history.files.at_once import AtOnce
+from fraud.history.files.filesystem import can_be_mapped
 from fraud.history.files.folder import Opening, folder_of
 from fraud.history.files.gate import Gate
 from fraud.history.files.ids import Ids, kind_of
@@ -28,7 +29,7 @@ class Limits(NamedTuple):
     """Most keys of one history, and most ids of transactions, that are kept."""
 
     keys: int = 1_000_000
-    ids: int = 1_000_000
+    ids: int = 200_000
 
 
 LIMITS = Limits()
@@ -55,7 +56,8 @@ class Store:
         if self.ids.replaced or any(one.replaced for one in self._slots.values()):
             opening.renew()
         self.journal = opening.journal
-        self._at_once = AtOnce(layouts, [one for one, *_ in self._layouts], self.ids, self.journal)
+        files = layouts, [one for one, *_ in self._layouts], self.ids, self.journal
+        self._at_once = AtOnce(*files) if can_be_mapped(opening.folder) else None
         self._damaged_told = 0
 
     @classmethod
@@ -95,9 +97,7 @@ class Store:
         twice. Raises HistoryError where nothing was added.
         """
         with self._watched():
-            if (found := self._at_once.add(batch)) is not None:
-                if self._at_once.waits:
-                    self._say_waiting("a file could not be written")
+            if self._at_once is not None and (found := self._at_once.add(batch)) is not None:
                 return found
             self.journal.begin()
             features = np.empty((len(batch.times), self.width))
@@ -151,10 +151,7 @@ class Store:
         try:
             self.journal.commit(changes, newest)
         except OSError as problem:  # the journal holds them: whoever comes next goes on, or says that it cannot
-            self._say_waiting(problem.strerror or str(problem))
-
-    def _say_waiting(self, problem: str) -> None:
-        self.said.append(f"{self._folder}: changes wait in the journal ({problem})")
+            self.said.append(f"{self._folder}: changes wait in the journal ({problem.strerror or problem})")
 
     def states(self, layout: Layout, keys: Sequence[bytes]) -> list[bytes]:
         """The states of keys, no bytes for one that was never seen."""
@@ -245,5 +242,7 @@ class Store:
     def close(self) -> None:
         """Close all files; not for who has the gate."""
         self.gate.close()
+        if self._at_once is not None:
+            self._at_once.close()
         self.ids.close()
         self._opening.close()

@@ -1,10 +1,13 @@
-"""A batch through the files by one call of ``batch.c``, where it is of the usual kind: a third of the time.
+"""A batch through the files by one call of ``batch.c``, where it is of the usual kind: in a fraction of the time.
 
-The usual kind: every key was seen before, no id was, all rows have one or none has. All else, and everything where no
-binary fits the machine, is ``Store.add``'s, which gives the same features and leaves the same bytes.
+The usual kind: every key was seen before, no id was, all rows have one or none has. All else is ``Store.add``'s, which
+gives the same features and leaves the same bytes; so is everything where no binary fits the machine, or the file system
+may need room for what is written over what is there (``filesystem.can_be_mapped``): a full disk would end the process.
 """
 
 import ctypes
+import mmap
+import os
 from collections.abc import Sequence
 from struct import pack
 
@@ -12,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.history.batch import Batch
+from fraud.history.files import journal as journals
 from fraud.history.files import place
 from fraud.history.files.ids import WAYS, Ids
 from fraud.history.files.journal import Journal
@@ -20,13 +24,12 @@ from fraud.history.layout import Layout
 from fraud.scorer import kernel
 
 MOST_HISTORIES = 16
-WAITS = 2
-_DONE = (0, WAITS)
+_FAILED = ctypes.c_void_p(-1).value
 _NUMBER, _PLACE, _BYTES = ctypes.c_int64, ctypes.c_void_p, ctypes.c_char_p
 
 
 class _File(ctypes.Structure):
-    _fields_ = (("label", _BYTES), ("label_size", _NUMBER), ("file", _NUMBER))
+    _fields_ = (("label", _BYTES), ("label_size", _NUMBER), ("base", _PLACE), ("size", _NUMBER))
 
 
 class _Part(ctypes.Structure):
@@ -35,7 +38,7 @@ class _Part(ctypes.Structure):
 
 class _Store(ctypes.Structure):
     _fields_ = (
-        *(("read", _PLACE), ("write", _PLACE), ("journal", _NUMBER), ("header", _NUMBER), ("ids", _File)),
+        *(("header", _NUMBER), ("journal", _File), ("ids", _File)),
         *((name, _NUMBER) for name in ("buckets", "bucket_size", "way_size", "ways", "parts", "width")),
         ("part", _Part * MOST_HISTORIES),
     )
@@ -48,7 +51,7 @@ class _Keys(ctypes.Structure):
 class _Batch(ctypes.Structure):
     _fields_ = (
         *(("rows", _NUMBER), ("named", _NUMBER), ("times", _BYTES), ("hashes", _BYTES)),
-        *((name, _PLACE) for name in ("features", "states", "payload", "offsets")),
+        *((name, _PLACE) for name in ("features", "states", "offsets")),
         ("keys", _Keys * MOST_HISTORIES),
     )
 
@@ -68,31 +71,31 @@ class _Room:
 
 
 class AtOnce:
-    """For the files of one store. ``waits``: whether the last batch stands in the journal alone, since a file could not
-    be written."""
+    """For the files of one store, which ``can_be_mapped``; whoever has the gate calls."""
 
     def __init__(self, layouts: Sequence[Layout], slots: Sequence[Slots], ids: Ids, journal: Journal) -> None:
         binary = kernel.load(kernel.FOLDER)
         self._call = None if binary is None else binary.fraud_add
-        self._layouts, self._slots, self._ids, self._journal, self.waits = layouts, slots, ids, journal, False
+        self._slots, self._ids, self._journal = slots, ids, journal
         self._width = sum(len(one.made) for one in layouts)
-        self._sizes = [one.size for one in layouts]
-        self._states, self._payload, self._offsets = _Room(), _Room(), _Room()
-        self._of_row = ids.bucket_size + sum(self._sizes) + 256 * (1 + len(layouts))
-        """Bytes of the journal that a row needs at most."""
-        system = ctypes.CDLL(None)
-        read, write = (ctypes.cast(getattr(system, name), _PLACE).value for name in ("pread", "pwrite"))
-        self._store = _Store(read, write, journal.descriptor, place.HEADER, _file(ids.label, ids.descriptor))
-        self._store.buckets, self._store.bucket_size, self._store.way_size = ids.buckets, ids.bucket_size, ids.way_size
-        self._store.ways, self._store.parts, self._store.width = WAYS, len(layouts), self._width
-        for number, (layout, own) in enumerate(zip(layouts, slots, strict=True)):
-            tables = layout.table.ctypes.data, layout.scale_table.ctypes.data
-            self._store.part[number] = _Part(_file(own.label, own.descriptor), *tables)
-        self._batch = _Batch()
+        self._largest = max(one.size for one in layouts)
+        self._states, self._offsets = _Room(), _Room()
+        self._files = [
+            _Mapped(journal.descriptor, b"", journals.SIZE),
+            _Mapped(ids.descriptor, ids.label, place.HEADER + ids.buckets * ids.bucket_size),
+            *(_Mapped(own.descriptor, own.label, place.HEADER + own.most * own.slot) for own in slots),
+        ]
+        held = self._held = _Store(place.HEADER, self._files[0].file, self._files[1].file)
+        held.buckets, held.bucket_size, held.way_size, held.ways = ids.buckets, ids.bucket_size, ids.way_size, WAYS
+        held.parts, held.width = len(layouts), self._width
+        for number, (layout, mapped) in enumerate(zip(layouts, self._files[2:], strict=True)):
+            held.part[number] = _Part(mapped.file, layout.table.ctypes.data, layout.scale_table.ctypes.data)
+        self._sized = [held.journal, held.ids, *(held.part[number].file for number in range(len(layouts)))]
+        self._asked = _Batch()
 
     def add(self, batch: Batch) -> NDArray[np.float64] | None:
         """Features ``(n, width)`` of a batch that was added; None where nothing was, and ``Store.add`` is to."""
-        names, rows, asked = batch.names, len(batch.times), self._batch
+        names, rows, asked = batch.names, len(batch.times), self._asked
         if self._call is None or (not all(names) and any(names)):
             return None
         for number, (own, keys, values) in enumerate(zip(self._slots, batch.keys, batch.values, strict=True)):
@@ -108,12 +111,37 @@ class AtOnce:
         asked.rows, asked.named = rows, rows if names[0] else 0
         asked.times, asked.hashes = batch.times.tobytes(), b"".join(map(self._ids.hashed, names)) if names[0] else None
         asked.features = ctypes.addressof(ctypes.c_char.from_buffer(features))  # type: ignore[arg-type]
-        asked.states, asked.offsets = self._states.of(rows * max(self._sizes)), self._offsets.of(8 * rows)
-        asked.payload = self._payload.of(24 + rows * self._of_row)
-        found = self._call(ctypes.byref(self._store), ctypes.byref(asked))
-        self.waits = found == WAITS
-        return features if found in _DONE else None
+        asked.states, asked.offsets = self._states.of(rows * self._largest), self._offsets.of(8 * rows)
+        for file, mapped in zip(self._sized, self._files, strict=True):
+            file.size = mapped.size()  # what was cut off is never looked at: that would end the process
+        return features if self._call(ctypes.byref(self._held), ctypes.byref(asked)) == 0 else None
+
+    def close(self) -> None:
+        """Take the files out of memory."""
+        self._call = None
+        for mapped in self._files:
+            mapped.close()
 
 
-def _file(label: bytes, descriptor: int) -> _File:
-    return _File(label, len(label), descriptor)
+class _Mapped:
+    """A file in memory, as long as it may ever be."""
+
+    def __init__(self, descriptor: int, label: bytes, most: int) -> None:
+        self._descriptor, self._most, self._label = descriptor, most, label
+        self._system = ctypes.CDLL(None, use_errno=True)
+        self._system.mmap.restype = _PLACE
+        self._system.mmap.argtypes = (_PLACE, ctypes.c_size_t, *(ctypes.c_int,) * 3, ctypes.c_int64)
+        self._system.munmap.argtypes = (_PLACE, ctypes.c_size_t)
+        how = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED
+        base = self._system.mmap(None, most, *how, descriptor, 0)
+        if base == _FAILED:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        self._base = base
+        self.file = _File(label, len(label), base, 0)
+
+    def size(self) -> int:
+        """How many bytes are there."""
+        return min(os.fstat(self._descriptor).st_size, self._most)
+
+    def close(self) -> None:
+        self._system.munmap(self._base, self._most)

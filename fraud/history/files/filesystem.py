@@ -13,6 +13,8 @@ NETWORK = frozenset(
         *("ceph", "glusterfs", "lustre", "beegfs", "gpfs", "gfs2", "ocfs2", "orangefs", "pvfs2", "moosefs", "davfs"),
     }
 )
+IN_PLACE = frozenset({"ext2", "ext3", "ext4", "xfs", "tmpfs"})
+"""They write over what is there without new room."""
 NETWORK_FUSE = (
     *("sshfs", "s3fs", "rclone", "ceph", "gluster", "davfs", "gcsfuse", "mountpoint-s3", "blobfuse", "juicefs"),
     *("goofys", "mfs", "curlftpfs", "smbnetfs", "hdfs"),
@@ -29,6 +31,11 @@ def check_local(folder: Path, mounts: Path = MOUNTS) -> None:
             f"{folder} lies on a network file system ({kind}), where workers cannot share the history store: name a "
             "folder on a disk of this machine in FRAUD_HISTORY_URL"
         )
+
+
+def can_be_mapped(folder: Path, mounts: Path = MOUNTS) -> bool:
+    """Whether files of ``folder`` can be written to in memory: elsewhere a full disk ends the process that does."""
+    return kind_of(folder, mounts) in IN_PLACE
 
 
 def is_network(kind: str) -> bool:

@@ -51,7 +51,7 @@ class Ids:
             self._replace()
         else:
             self._replace()
-        place.make(path, facts, size)
+        place.make(path, facts, size, whole=True)
         self.descriptor = place.open_file(path)
 
     def _replace(self) -> None:
@@ -77,8 +77,6 @@ class Ids:
             at = self._at(one)
             bucket = buckets.get(at) or read.get(one) or self._bucket_of(one)
             came = int.from_bytes(bucket[4:8], "little")
-            if not came:
-                place.reserve(self.descriptor, at, self.bucket_size)
             start = _HEAD.size + came % WAYS * self.way_size
             count = came + 1 if came < 2**31 else came - WAYS * 2**24
             body = count.to_bytes(4, "little") + bucket[8:start] + one + own + bucket[start + self.way_size :]

@@ -14,16 +14,20 @@ HEADER = 4096
 COUNTS = HEADER - 32
 """Where the header's text ends; behind it stand numbers that change."""
 FORMAT = 1
+_CHUNK = 1 << 20
 
 
-def make(path: Path, facts: dict[str, Any], size: int = HEADER, rest: bytes = b"") -> None:
-    """A file of ``facts``, ``size`` bytes long with holes, ``rest`` behind the header."""
+def make(path: Path, facts: dict[str, Any], size: int = HEADER, rest: bytes = b"", *, whole: bool = False) -> None:
+    """A file of ``facts``, ``size`` bytes long, ``rest`` behind the header; with holes unless it is to be ``whole``."""
     text = json.dumps(facts | {"format": FORMAT}, sort_keys=True).encode()
     with replacing(path) as part:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write((b"%08x " % crc32(text) + text).ljust(COUNTS, b"\n").ljust(HEADER, b"\0") + rest)
-            file.truncate(max(size, HEADER + len(rest)))
+            end = max(size, HEADER + len(rest))
+            for at in range(HEADER + len(rest), end if whole else 0, _CHUNK):
+                file.write(bytes(min(_CHUNK, end - at)))
+            file.truncate(end)
             file.flush()
             os.fsync(descriptor)
 

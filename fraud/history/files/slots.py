@@ -40,7 +40,7 @@ class Slots:
             raise
         self.size, self.keep_us = int(facts["size"]), int(facts["keep_us"])
         self.slot = KEY + self.size + 4
-        self._most, self._folder = most, folder
+        self.most, self._folder = most, folder
         self._remembered: dict[bytes, int] = {}
         self.replaced = False
         """Whether the index was one of another size, which others may have open."""
@@ -56,7 +56,7 @@ class Slots:
 
     def open_index(self, *, anew: bool) -> None:
         """Open the index; make it where it is not there, is of another size, or is to be made ``anew``."""
-        path, buckets = self._folder / self.index_name, buckets_for(self._most)
+        path, buckets = self._folder / self.index_name, buckets_for(self.most)
         anew |= not self._is_long_enough()
         try:
             self.index_descriptor = place.open_file(path)
@@ -154,9 +154,9 @@ class Slots:
             if found[number] >= 0:
                 continue
             slot, used, free = (free - 1, used, self._next_free(free - 1)) if free else (used, used + 1, 0)
-            if used > self._most or not self._index.added(key, slot, buckets):
+            if used > self.most or not self._index.added(key, slot, buckets):
                 raise HistoryError(
-                    f"the history store holds {self._most:,} keys of one history, which is all it may: raise "
+                    f"the history store holds {self.most:,} keys of one history, which is all it may: raise "
                     "FRAUD_HISTORY_MAX_KEYS"
                 )
             place.reserve(self.descriptor, self._at(slot), self.slot)

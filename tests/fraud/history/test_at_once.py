@@ -6,7 +6,7 @@ import pytest
 
 from fraud.history.files import at_once
 from fraud.history.files.place import HEADER
-from tests.fraud.history.test_store import batch, offline, opened, same
+from tests.fraud.history.test_store import LAYOUTS, batch, offline, opened, same
 
 SIZES = (1, 7, 64, 2, 200, 1, 33)
 
@@ -61,15 +61,16 @@ def test_what_is_not_usual_is_left_to_the_other_way(store_of_usual_keys):
     store, known = store_of_usual_keys
     ask = store._at_once.add
     fresh = batch(4, seed=5, keys=25)
+    keys = [key for key in fresh.keys[0] if key is not None]
     for odd in (
         batch(4, seed=6, keys=4_000),
         known,
         fresh._replace(names=["a", "b", "a", "c"]),
         fresh._replace(names=["a", "", "b", "c"]),
     ):
-        before = store.journal.newest, store.states(*of_first(store, fresh))
+        before = store.journal.newest, store.states(LAYOUTS[0], keys)
         assert ask(odd) is None
-        assert (store.journal.newest, store.states(*of_first(store, fresh))) == before
+        assert (store.journal.newest, store.states(LAYOUTS[0], keys)) == before
     assert ask(fresh._replace(names=[""] * 4)) is not None
 
 
@@ -94,8 +95,3 @@ def test_without_a_binary_all_goes_the_other_way(tmp_path, monkeypatch):
     store.close()
     monkeypatch.undo()
     assert all(map(same, found, offline(batches)))
-
-
-def of_first(store, one):
-    layout = next(iter(store._at_once._layouts))
-    return layout, [key for key in one.keys[0] if key is not None]
