@@ -9,7 +9,10 @@
 #include "windows.h"
 
 enum { DONE, ASIDE };
-enum { KEY = 16, CHECK = 4, CHANGE = 12, JOURNAL_HEAD = 24, BUCKET_HEAD = 8 };
+enum { KEY = 16, TEXT = 35, PREFIX = 3, CHECK = 4, CHANGE = 12, JOURNAL_HEAD = 24, BUCKET_HEAD = 8 };
+#define MISSING INT64_MIN
+#define MOST 1e13
+#define STEP 0x9e3779b97f4a7c15u
 
 /* One file, as the journal names it, and where it is in memory: `size` bytes of it are there. */
 typedef struct {
@@ -24,6 +27,7 @@ typedef struct {
     File file;
     const Layout *layout;
     const double *scales;
+    const int64_t *columns; /* of a row, that are summed */
 } Part;
 
 typedef struct {
@@ -31,41 +35,28 @@ typedef struct {
     File journal, ids;
     int64_t buckets, bucket_size, way_size, ways;
     int64_t parts, width; /* histories, and features of all of them */
+    int64_t inputs, time; /* columns of a row, and which of them is the time */
     Part part[16];
 } Store;
 
 /* What one history has of a batch. */
 typedef struct {
     const int64_t *place; /* of each row, which of the keys it has; -1 for none */
-    const int64_t *values;
-    const uint8_t *keys; /* different ones, 16 bytes each */
-    const int64_t *slots; /* of each key */
+    const int64_t *slots; /* of each different key */
+    const uint8_t *texts; /* of each `h1:` and 32 digits */
     int64_t count;
 } Keys;
 
 typedef struct {
     int64_t rows, named; /* named: as many, or none of them has an id */
-    const int64_t *times;
+    int64_t latest; /* a later time is not the usual */
+    const double *inputs;
     const uint8_t *hashes; /* of ids, 16 bytes each */
     double *features;
     uint8_t *states;  /* room for those of one history */
-    int64_t *offsets; /* room for `rows` numbers */
+    int64_t *offsets, *times, *values; /* room for `rows` numbers each, of values for all sums of a history */
     Keys keys[16];
 } Batch;
-
-static uint32_t crc_table[8][256];
-
-static void fill_table(void) {
-    for (uint32_t number = 0; number < 256; number++) {
-        uint32_t value = number;
-        for (int bit = 0; bit < 8; bit++) value = (value >> 1) ^ (0xedb88320u & (0u - (value & 1)));
-        crc_table[0][number] = value;
-    }
-    for (int table = 1; table < 8; table++)
-        for (uint32_t number = 0; number < 256; number++)
-            crc_table[table][number] =
-                (crc_table[table - 1][number] >> 8) ^ crc_table[0][crc_table[table - 1][number] & 255u];
-}
 
 static uint64_t little(const uint8_t *from, int bytes) {
     uint64_t value = 0;
@@ -99,18 +90,35 @@ static int same(const uint8_t *one, const uint8_t *other, int64_t size) {
     return !size;
 }
 
-/* That of zlib; eight bytes at once (Kounavis and Berry 2005). */
-static uint32_t crc32(const uint8_t *from, int64_t size) {
-    uint32_t crc = ~0u;
-    for (; size >= 8; size -= 8, from += 8) {
-        uint64_t both = eight(from) ^ crc; /* every machine that this is built for is little-endian */
-        uint32_t low = (uint32_t)both, high = (uint32_t)(both >> 32);
-        crc = crc_table[7][low & 255u] ^ crc_table[6][low >> 8 & 255u] ^ crc_table[5][low >> 16 & 255u] ^
-              crc_table[4][low >> 24] ^ crc_table[3][high & 255u] ^ crc_table[2][high >> 8 & 255u] ^
-              crc_table[1][high >> 16 & 255u] ^ crc_table[0][high >> 24];
-    }
-    for (; size; size--) crc = crc_table[0][(crc ^ *from++) & 255u] ^ crc >> 8;
-    return ~crc;
+/* `place.checksum`: words times odd numbers, each another, so that any changed word changes the sum. */
+static uint32_t checksum(const uint8_t *from, int64_t size) {
+    uint64_t sum = (uint64_t)size * STEP, factor = STEP;
+    for (; size >= 8; size -= 8, from += 8, factor += 2 * STEP) sum += eight(from) * factor;
+    sum += little(from, (int)size) * factor;
+    return (uint32_t)(sum ^ sum >> 32);
+}
+
+/* The nearest whole number, of two the even one. */
+static int64_t whole(double value) {
+    const double limit = 4503599627370496.0;
+    if (value >= limit || value <= -limit) return (int64_t)value;
+    return (int64_t)(value < 0 ? (value - limit) + limit : (value + limit) - limit);
+}
+
+/* What a row adds to a sum (amounts.py). */
+static int64_t amount(double value, double scale) {
+    if (value != value) return MISSING;
+    value *= scale;
+    return whole(value > MOST ? MOST : value < -MOST ? -MOST : value);
+}
+
+static uint8_t digit(uint8_t text) { return (uint8_t)(text <= '9' ? text - '0' : text - 'a' + 10); }
+
+/* Whether `key` is that of `text`. */
+static int is_key(const uint8_t *key, const uint8_t *text) {
+    for (int at = 0; at < KEY; at++)
+        if (key[at] != (digit(text[PREFIX + 2 * at]) << 4 | digit(text[PREFIX + 2 * at + 1]))) return 0;
+    return 1;
 }
 
 /* The head of a change; its bytes follow. */
@@ -138,7 +146,7 @@ static uint8_t *put_ids(const Store *store, const Batch *batch, uint8_t *to, con
             change(first + place * step, &store->ids, at, store->bucket_size);
             copy(bucket, store->ids.base + at, store->bucket_size);
             uint32_t check = (uint32_t)little(bucket, 4);
-            if ((check || little(bucket + 4, 4)) && crc32(bucket + 4, store->bucket_size - 4) != check) return 0;
+            if ((check || little(bucket + 4, 4)) && checksum(bucket + 4, store->bucket_size - 4) != check) return 0;
         }
         uint64_t came = little(bucket + 4, 4);
         if (came >= 1u << 30) return 0;
@@ -151,7 +159,7 @@ static uint8_t *put_ids(const Store *store, const Batch *batch, uint8_t *to, con
     }
     for (int64_t place = 0; place < changed; place++) {
         uint8_t *bucket = first + place * step + store->ids.label_size + CHANGE;
-        put(bucket, crc32(bucket + 4, store->bucket_size - 4), 4);
+        put(bucket, checksum(bucket + 4, store->bucket_size - 4), 4);
     }
     return first + changed * step;
 }
@@ -167,16 +175,21 @@ static uint8_t *put_states(const Store *store, const Part *part, const Keys *key
         if (!holds(&part->file, at, slot)) return 0;
         uint8_t *body = change(to + number * step, &part->file, at, slot);
         copy(body, part->file.base + at, slot);
-        if (!same(body, keys->keys + number * KEY, KEY)) return 0;
-        if (crc32(body, KEY + size) != (uint32_t)little(body + KEY + size, 4)) return 0;
+        if (!is_key(body, keys->texts + number * TEXT)) return 0;
+        if (checksum(body, KEY + size) != (uint32_t)little(body + KEY + size, 4)) return 0;
         copy(batch->states + number * size, body + KEY, size);
     }
-    advance_rows(part->layout, part->scales, batch->states, keys->place, batch->times, keys->values, 0,
+    int64_t sums = part->layout->sums;
+    for (int64_t row = 0; row < batch->rows; row++)
+        for (int64_t sum = 0; sum < sums; sum++)
+            batch->values[row * sums + sum] =
+                amount(batch->inputs[row * store->inputs + part->columns[sum]], part->scales[sum]);
+    advance_rows(part->layout, part->scales, batch->states, keys->place, batch->times, batch->values, 0,
                  (uint64_t)batch->rows, features, (uint64_t)store->width);
     for (int64_t number = 0; number < keys->count; number++) {
         uint8_t *body = to + number * step + part->file.label_size + CHANGE;
         copy(body + KEY, batch->states + number * size, size);
-        put(body + KEY + size, crc32(body, KEY + size), 4);
+        put(body + KEY + size, checksum(body, KEY + size), 4);
     }
     return to + keys->count * step;
 }
@@ -200,18 +213,20 @@ static void make(const Store *store, const uint8_t *from, const uint8_t *end) {
 
 /* Add a batch, and give its features: DONE; ASIDE where nothing was changed. */
 EXPORT int32_t fraud_add(const Store *store, const Batch *batch) {
-    if (!crc_table[7][1]) fill_table();
     uint8_t *head = store->journal.base, *start = head + JOURNAL_HEAD, *to = start;
     const uint8_t *end = head + store->journal.size;
     if (store->journal.size < JOURNAL_HEAD || little(head, 4)) return ASIDE;
+    int64_t before = (int64_t)little(head + 8, 8), newest = before;
+    for (int64_t row = 0; row < batch->rows; row++) {
+        int64_t time = batch->times[row] = whole(batch->inputs[row * store->inputs + store->time] * 1e6);
+        if (time > batch->latest) return ASIDE;
+        if (time > newest) newest = time;
+    }
     double *features = batch->features;
     for (int64_t part = 0; part < store->parts; features += store->part[part++].layout->features)
         if (!(to = put_states(store, &store->part[part], &batch->keys[part], batch, features, to, end))) return ASIDE;
     if (!(to = put_ids(store, batch, to, end))) return ASIDE;
-    int64_t newest = (int64_t)little(head + 8, 8), before = newest;
-    for (int64_t row = 0; row < batch->rows; row++)
-        if (batch->times[row] > newest) newest = batch->times[row];
-    put(head + 4, crc32(start, to - start), 4);
+    put(head + 4, checksum(start, to - start), 4);
     if (newest != before) put(head + 8, (uint64_t)newest, 8);
     THEN;
     put(head, (uint64_t)(to - start), 4);

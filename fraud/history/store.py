@@ -23,6 +23,7 @@ from fraud.history.files.ids import Ids, kind_of
 from fraud.history.files.journal import Change
 from fraud.history.files.slots import Slots
 from fraud.history.layout import Layout
+from fraud.schema import Schema
 
 
 class Limits(NamedTuple):
@@ -56,8 +57,8 @@ class Store:
         if self.ids.replaced or any(one.replaced for one in self._slots.values()):
             opening.renew()
         self.journal = opening.journal
-        files = layouts, [one for one, *_ in self._layouts], self.ids, self.journal
-        self._at_once = AtOnce(*files) if can_be_mapped(opening.folder) else None
+        self._at_once: AtOnce | None = None
+        self._can_be_mapped = can_be_mapped(opening.folder)
         self._damaged_told = 0
 
     @classmethod
@@ -84,10 +85,11 @@ class Store:
                 except BaseException:
                     opening.close()
                     raise
-        except BaseException as error:
+        except OSError as error:
             gate.close()
-            if isinstance(error, OSError):
-                raise HistoryError.not_writable(folder, error) from None
+            raise HistoryError.not_writable(folder, error) from None
+        except BaseException:
+            gate.close()
             raise
 
     def add(self, batch: Batch) -> NDArray[np.float64]:
@@ -97,8 +99,6 @@ class Store:
         twice. Raises HistoryError where nothing was added.
         """
         with self._watched():
-            if self._at_once is not None and (found := self._at_once.add(batch)) is not None:
-                return found
             self.journal.begin()
             features = np.empty((len(batch.times), self.width))
             rows, hashes, repeated = self._new(batch, features)
@@ -114,6 +114,12 @@ class Store:
             for row, first in repeated:
                 features[row] = features[first]
             return features
+
+    def at_once(self, schema: Schema) -> AtOnce | None:
+        """What adds usual batches of ``schema``, whose layouts these are, by one call; None where that cannot be."""
+        if self._at_once is None and self._can_be_mapped:
+            self._at_once = AtOnce(schema, [one for one, *_ in self._layouts], self.ids, self.journal)
+        return self._at_once
 
     def _new(self, batch: Batch, features: NDArray[np.float64]) -> tuple[list[int], list[bytes], list[tuple[int, int]]]:
         """Rows that are to be added and the hashes of their ids; fills in the features of those that are known."""

@@ -14,13 +14,14 @@ from struct import pack
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.history.batch import Batch
 from fraud.history.files import journal as journals
 from fraud.history.files import place
 from fraud.history.files.ids import WAYS, Ids
 from fraud.history.files.journal import Journal
 from fraud.history.files.slots import Slots
-from fraud.history.layout import Layout
+from fraud.history.layout import layouts as layouts_of
+from fraud.rows import Texts
+from fraud.schema import Schema
 from fraud.scorer import kernel
 
 MOST_HISTORIES = 16
@@ -33,25 +34,26 @@ class _File(ctypes.Structure):
 
 
 class _Part(ctypes.Structure):
-    _fields_ = (("file", _File), ("layout", _PLACE), ("scales", _PLACE))
+    _fields_ = (("file", _File), ("layout", _PLACE), ("scales", _PLACE), ("columns", _PLACE))
 
 
 class _Store(ctypes.Structure):
     _fields_ = (
         *(("header", _NUMBER), ("journal", _File), ("ids", _File)),
         *((name, _NUMBER) for name in ("buckets", "bucket_size", "way_size", "ways", "parts", "width")),
+        *(("inputs", _NUMBER), ("time", _NUMBER)),
         ("part", _Part * MOST_HISTORIES),
     )
 
 
 class _Keys(ctypes.Structure):
-    _fields_ = (*((name, _BYTES) for name in ("place", "values", "keys", "slots")), ("count", _NUMBER))
+    _fields_ = (*((name, _BYTES) for name in ("place", "slots", "texts")), ("count", _NUMBER))
 
 
 class _Batch(ctypes.Structure):
     _fields_ = (
-        *(("rows", _NUMBER), ("named", _NUMBER), ("times", _BYTES), ("hashes", _BYTES)),
-        *((name, _PLACE) for name in ("features", "states", "offsets")),
+        *(("rows", _NUMBER), ("named", _NUMBER), ("latest", _NUMBER), ("inputs", _BYTES), ("hashes", _BYTES)),
+        *((name, _PLACE) for name in ("features", "states", "offsets", "times", "values")),
         ("keys", _Keys * MOST_HISTORIES),
     )
 
@@ -73,13 +75,16 @@ class _Room:
 class AtOnce:
     """For the files of one store, which ``can_be_mapped``; whoever has the gate calls."""
 
-    def __init__(self, layouts: Sequence[Layout], slots: Sequence[Slots], ids: Ids, journal: Journal) -> None:
+    def __init__(self, schema: Schema, slots: Sequence[Slots], ids: Ids, journal: Journal) -> None:
+        layouts = layouts_of(schema)
         binary = kernel.load(kernel.FOLDER)
         self._call = None if binary is None else binary.fraud_add
         self._slots, self._ids, self._journal = slots, ids, journal
+        texts = schema.of_kind("category", "key")
+        self._keys = [texts.index(one.declared.key) for one in layouts]
         self._width = sum(len(one.made) for one in layouts)
-        self._largest = max(one.size for one in layouts)
-        self._states, self._offsets = _Room(), _Room()
+        self._largest, self._sums = max(one.size for one in layouts), max(len(one.scales) for one in layouts)
+        self._states, self._offsets, self._times, self._values = _Room(), _Room(), _Room(), _Room()
         self._files = [
             _Mapped(journal.descriptor, b"", journals.SIZE),
             _Mapped(ids.descriptor, ids.label, place.HEADER + ids.buckets * ids.bucket_size),
@@ -87,31 +92,43 @@ class AtOnce:
         ]
         held = self._held = _Store(place.HEADER, self._files[0].file, self._files[1].file)
         held.buckets, held.bucket_size, held.way_size, held.ways = ids.buckets, ids.bucket_size, ids.way_size, WAYS
-        held.parts, held.width = len(layouts), self._width
-        for number, (layout, mapped) in enumerate(zip(layouts, self._files[2:], strict=True)):
-            held.part[number] = _Part(mapped.file, layout.table.ctypes.data, layout.scale_table.ctypes.data)
+        held.parts, held.width, held.inputs = len(layouts), self._width, len(schema.inputs)
+        held.time = schema.inputs.index(str(schema.roles.time))
+        columns = [
+            np.array([schema.inputs.index(name) for name in one.declared.columns] or [0], np.int64) for one in layouts
+        ]
+        self._tables = [(one.table, one.scale_table, own) for one, own in zip(layouts, columns, strict=True)]
+        for number, (tables, mapped) in enumerate(zip(self._tables, self._files[2:], strict=True)):
+            held.part[number] = _Part(mapped.file, *(table.ctypes.data for table in tables))
         self._sized = [held.journal, held.ids, *(held.part[number].file for number in range(len(layouts)))]
         self._asked = _Batch()
 
-    def add(self, batch: Batch) -> NDArray[np.float64] | None:
-        """Features ``(n, width)`` of a batch that was added; None where nothing was, and ``Store.add`` is to."""
-        names, rows, asked = batch.names, len(batch.times), self._asked
+    def add(
+        self, rows: NDArray[np.float64], texts: Sequence[Texts], names: Sequence[str], latest: int
+    ) -> NDArray[np.float64] | None:
+        """Features ``(n, width)`` of a batch that was added; None where nothing was, and ``Store.add`` is to.
+
+        ``rows``: float64 ``(n, inputs)``. ``latest``: microseconds since 1970; one that is later is not of the usual
+        kind.
+        """
+        asked, count = self._asked, len(rows)
         if self._call is None or (not all(names) and any(names)):
             return None
-        for number, (own, keys, values) in enumerate(zip(self._slots, batch.keys, batch.values, strict=True)):
-            order = dict[bytes, int]()
-            at = [-1 if key is None else order.setdefault(key, len(order)) for key in keys]
+        for number, (own, at) in enumerate(zip(self._slots, self._keys, strict=True)):
+            order = dict[str, int]()
+            of_row = [-1 if (key := one[at]) is None else order.setdefault(key, len(order)) for one in texts]
             slots = own.where(order, self._journal.begin)
             if slots is None:
                 return None
-            of_keys = asked.keys[number]
-            of_keys.place, of_keys.slots = pack(f"{rows}q", *at), pack(f"{len(slots)}q", *slots)
-            of_keys.values, of_keys.keys, of_keys.count = values.tobytes(), b"".join(order), len(order)
-        features = np.empty((rows, self._width))
-        asked.rows, asked.named = rows, rows if names[0] else 0
-        asked.times, asked.hashes = batch.times.tobytes(), b"".join(map(self._ids.hashed, names)) if names[0] else None
+            keys = asked.keys[number]
+            keys.place, keys.slots = pack(f"{count}q", *of_row), pack(f"{len(slots)}q", *slots)
+            keys.texts, keys.count = "".join(order).encode(), len(slots)
+        features = np.empty((count, self._width))
+        asked.rows, asked.latest, asked.inputs = count, latest, rows.tobytes()
+        asked.named, asked.hashes = (count, b"".join(map(self._ids.hashed, names))) if names[0] else (0, None)
         asked.features = ctypes.addressof(ctypes.c_char.from_buffer(features))  # type: ignore[arg-type]
-        asked.states, asked.offsets = self._states.of(rows * self._largest), self._offsets.of(8 * rows)
+        asked.states, asked.values = self._states.of(count * self._largest), self._values.of(8 * count * self._sums)
+        asked.offsets, asked.times = self._offsets.of(8 * count), self._times.of(8 * count)
         for file, mapped in zip(self._sized, self._files, strict=True):
             file.size = mapped.size()  # what was cut off is never looked at: that would end the process
         return features if self._call(ctypes.byref(self._held), ctypes.byref(asked)) == 0 else None
@@ -141,7 +158,7 @@ class _Mapped:
 
     def size(self) -> int:
         """How many bytes are there."""
-        return min(os.fstat(self._descriptor).st_size, self._most)
+        return min(os.lseek(self._descriptor, 0, os.SEEK_END), self._most)
 
     def close(self) -> None:
         self._system.munmap(self._base, self._most)

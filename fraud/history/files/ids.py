@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from hashlib import blake2b, sha256
 from pathlib import Path
 from struct import Struct
-from zlib import crc32
 
 from fraud.errors import DamagedHistoryError
 from fraud.history.files import place
@@ -80,7 +79,7 @@ class Ids:
             start = _HEAD.size + came % WAYS * self.way_size
             count = came + 1 if came < 2**31 else came - WAYS * 2**24
             body = count.to_bytes(4, "little") + bucket[8:start] + one + own + bucket[start + self.way_size :]
-            buckets[at] = crc32(body).to_bytes(4, "little") + body
+            buckets[at] = place.checksum(body).to_bytes(4, "little") + body
         return [(self.descriptor, self.label, at, bucket) for at, bucket in buckets.items()]
 
     def _bucket_of(self, one: bytes) -> bytes:
@@ -88,7 +87,7 @@ class Ids:
         if len(bucket) < self.bucket_size:
             raise DamagedHistoryError(f"{self.name} is cut off")
         checksum, came = _HEAD.unpack_from(bucket)
-        if (checksum or came) and crc32(bucket[4:]) != checksum:
+        if (checksum or came) and place.checksum(bucket[4:]) != checksum:
             self.damaged += 1
             return bytes(self.bucket_size)
         return bucket

@@ -9,9 +9,9 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from struct import Struct, error
-from zlib import crc32
 
 from fraud.errors import DamagedHistoryError, HistoryError
+from fraud.history.files.place import checksum
 
 _HEAD = Struct("<IIqQ")
 _CHANGE = Struct("<QI")
@@ -47,11 +47,11 @@ class Journal:
         head = os.pread(self.descriptor, _HEAD.size, 0)
         if len(head) < _HEAD.size:
             raise DamagedHistoryError(f"{self._name}: the journal is cut off")
-        length, checksum, self.newest, self.boot = _HEAD.unpack(head)
+        length, expected, self.newest, self.boot = _HEAD.unpack(head)
         if length == DEAD:
             raise DamagedHistoryError(f"{self._name}: the store was set aside by another process")
         if length:
-            self._recover(length, checksum)
+            self._recover(length, expected)
 
     def commit(self, changes: list[Change], newest: int) -> None:
         """Make ``changes``. Raises HistoryError where none is made and none will be: the disk is full;
@@ -59,7 +59,7 @@ class Journal:
         payload = b"".join(
             [part for _, name, at, data in changes for part in (name, _CHANGE.pack(at, len(data)), data)]
         )
-        head = _HEAD.pack(len(payload), crc32(payload), newest, self.boot)
+        head = _HEAD.pack(len(payload), checksum(payload), newest, self.boot)
         try:
             _write(self.descriptor, head + payload, 0)
         except OSError as problem:
@@ -84,11 +84,11 @@ class Journal:
     def _clear(self, newest: int) -> None:
         _write(self.descriptor, _HEAD.pack(0, 0, newest, self.boot), 0)
 
-    def _recover(self, length: int, checksum: int) -> None:
+    def _recover(self, length: int, expected: int) -> None:
         """Whole: whoever wrote it was killed on the way. Not whole: nothing was changed yet."""
         payload = os.pread(self.descriptor, length, _HEAD.size) if length < DEAD else b""
         try:
-            if len(payload) == length and crc32(payload) == checksum:
+            if len(payload) == length and checksum(payload) == expected:
                 self._make_again(_changes(payload))
             self._clear(self.newest)
         except OSError as problem:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import numpy as np
+
 from fraud.atomic import replacing
 from fraud.errors import DamagedHistoryError
 
@@ -15,6 +17,20 @@ COUNTS = HEADER - 32
 """Where the header's text ends; behind it stand numbers that change."""
 FORMAT = 1
 _CHUNK = 1 << 20
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_FACTORS = [(np.arange(1024, dtype=np.uint64) * np.uint64(2) + np.uint64(1)) * _STEP]
+
+
+def checksum(data: bytes | bytearray) -> int:
+    """32 bits of ``data``, by sums of 64 bits: in a compiled loop a tenth of the time of a CRC; ``batch.c`` has it too.
+
+    Words of 8 bytes, little-endian, the last filled up with zeros, times odd numbers, each another.
+    """
+    words = np.frombuffer(bytes(data).ljust(-(-len(data) // 8) * 8, b"\0"), "<u8")
+    while len(words) > len(_FACTORS[0]):
+        _FACTORS[0] = (np.arange(2 * len(_FACTORS[0]), dtype=np.uint64) * np.uint64(2) + np.uint64(1)) * _STEP
+    total = int((words * _FACTORS[0][: len(words)]).sum()) + len(data) * int(_STEP) & 0xFFFFFFFFFFFFFFFF
+    return (total ^ total >> 32) & 0xFFFFFFFF
 
 
 def make(path: Path, facts: dict[str, Any], size: int = HEADER, rest: bytes = b"", *, whole: bool = False) -> None:

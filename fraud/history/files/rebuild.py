@@ -22,7 +22,7 @@ def packed_counts(used: int, free: int) -> bytes:
 
 def is_whole(slot: bytes, size: int) -> bool:
     """Whether the bytes of a slot are what was written."""
-    return len(slot) == size and crc32(slot[:-4]) == int.from_bytes(slot[-4:], "little")
+    return len(slot) == size and place.checksum(slot[:-4]) == int.from_bytes(slot[-4:], "little")
 
 
 def rebuild(descriptor: int, size: int, path: Path, buckets: int) -> int:

@@ -1,13 +1,12 @@
 """The states of one layout's keys in a file: slots of one size behind one another, each with its key and a checksum.
 
-A slot is ``key (16) | state | crc32 of both``; one whose key left is all zero but for the number of the next free one.
-Behind the header's text stand how many slots were ever used, and the first free one.
+A slot is ``key (16) | state | checksum of both``; one whose key left is all zero but for the number of the next free
+one. Behind the header's text stand how many slots were ever used, and the first free one.
 """
 
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +41,7 @@ class Slots:
         self.slot = KEY + self.size + 4
         self.most, self._folder = most, folder
         self._remembered: dict[bytes, int] = {}
+        self._known: dict[str, int] = {}
         self.replaced = False
         """Whether the index was one of another size, which others may have open."""
         self.damaged = 0
@@ -92,30 +92,27 @@ class Slots:
             states.append(body)
         return where, states
 
-    def where(self, keys: Iterable[bytes], begin: Callable[[], None]) -> list[int] | None:
-        """Slots where keys are, or where none of them is; None where one was never seen. ``begin``: called before files
-        are read."""
-        found, remembered = [], self._remembered
-        for key in keys:
-            slot = remembered.get(key, -1)
+    def where(self, texts: Iterable[str], begin: Callable[[], None]) -> list[int] | None:
+        """Slots where keys are, given as ``h1:`` and 32 digits, or where none of them is; None where one was never
+        seen. ``begin``: called before files are read."""
+        found, known = [], self._known
+        for text in texts:
+            slot = known.get(text, -1)
             if slot < 0:
                 begin()
-                slot = next(self._index.slots(key), -1)
+                slot = next(self._index.slots(bytes.fromhex(text[3:])), -1)
                 if slot < 0:
                     return None
-                self._remember(key, slot)
+                if len(known) >= _REMEMBERED:
+                    known.clear()
+                known[text] = slot
             found.append(slot)
         return found
-
-    def _remember(self, key: bytes, slot: int) -> None:
-        if len(self._remembered) >= _REMEMBERED:
-            self._remembered.clear()
-        self._remembered[key] = slot
 
     def _body(self, slot: int, key: bytes) -> bytes | None:
         """The state in a slot; no bytes where it is damaged, None where it is another key's."""
         found = os.pread(self.descriptor, self.slot, self._at(slot))
-        if crc32(found[:-4]) == int.from_bytes(found[-4:], "little") and len(found) == self.slot:
+        if place.checksum(found[:-4]) == int.from_bytes(found[-4:], "little") and len(found) == self.slot:
             return found[KEY:-4] if found.startswith(key) else None
         if len(found) < self.slot:
             raise DamagedHistoryError(f"{self.name} is cut off")
@@ -126,7 +123,9 @@ class Slots:
             body = self._body(slot, key)
             if body is None:
                 continue
-            self._remember(key, slot)
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered.clear()
+            self._remembered[key] = slot
             return slot, body
         return -1, b""
 
@@ -142,7 +141,7 @@ class Slots:
         for number, (key, slot) in enumerate(zip(keys, where, strict=True)):
             body = key + states[number * size : number * size + size]
             changes.append(
-                (descriptor, name, place.HEADER + slot * slot_size, body + crc32(body).to_bytes(4, "little"))
+                (descriptor, name, place.HEADER + slot * slot_size, body + place.checksum(body).to_bytes(4, "little"))
             )
         return changes
 
@@ -177,6 +176,7 @@ class Slots:
         for key, slot in zip(keys, where, strict=True):
             self._index.removed(key, slot, buckets)
             self._remembered.pop(key, None)
+            self._known.pop(f"h1:{key.hex()}", None)
             empty = NO_KEY + free.to_bytes(8, "little")
             changes.append((self.descriptor, self.label, self._at(slot), empty.ljust(self.slot, b"\0")))
             free = slot + 1

@@ -2,96 +2,126 @@
 
 import os
 
+import numpy as np
 import pytest
 
-from fraud.history.files import at_once
+from fraud.history.batch import reader
+from fraud.history.files import filesystem
 from fraud.history.files.place import HEADER
-from tests.fraud.history.test_store import LAYOUTS, batch, offline, opened, same
+from fraud.history.layout import layouts
+from fraud.history.store import Store
+from tests.fraud.history.test_engine import CARD, schema_of
+from tests.fraud.history.test_store import LAYOUTS, READ, SCHEMA, batch, offline, opened, payments, same
 
 SIZES = (1, 7, 64, 2, 200, 1, 33)
-
-
-def by_hand(store):
-    """The same store, which makes its calls one after another."""
-    store._at_once.add = lambda _: None
-    return store
+LATEST = 2**62
 
 
 def content(folder):
-    """All files but the noted facts, whose times differ; the journal up to its head."""
-    return {
-        path.name: path.read_bytes()[: 24 if path.name == "journal" else None]
-        for path in sorted(folder.iterdir())
-        if path.name != "facts.json"
-    }
+    """All files but the noted facts, whose times differ; of the journal the head without its last checksum."""
+    files = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != "facts.json"}
+    return files | {"journal": files["journal"][8:24]}
+
+
+@pytest.fixture
+def store(tmp_path):
+    """One to which batches were added, whose gate is had."""
+    made = opened(tmp_path / "store")
+    with made.gate.held(1):
+        made.add(batch(400, seed=99, keys=25))
+        yield made
+    made.close()
+
+
+def usual(**how):
+    return payments(4, keys=25, **how)
 
 
 def test_files_and_features_are_the_same(tmp_path):
-    """Late rows, rows without a key, and batches in which several ids share a bucket are among them."""
-    quick, slow = opened(tmp_path / "quick"), by_hand(opened(tmp_path / "slow"))
-    done = []
-    call = quick._at_once.add
-    quick._at_once.add = lambda one: done.append(call(one)) or done[-1]
-    batches = [batch(rows, seed=seed, keys=25, start=1_700_000_000 - 9_000 * seed) for seed, rows in enumerate(SIZES)]
+    """Late rows, rows without a key or an amount, and batches in which several ids share a bucket are among them."""
+    quick, slow = opened(tmp_path / "quick"), opened(tmp_path / "slow")
+    begins = [1_700_000_000.25 - 9_000 * seed for seed in range(len(SIZES))]
+    given = [payments(rows, seed=seed, keys=25, start=begins[seed]) for seed, rows in enumerate(SIZES)]
+    given[2][0][5:9, 1] = -0.125, 1e300, -1e18, 0.005
     with quick.gate.held(1), slow.gate.held(1):
         quick.add(batch(400, seed=99, keys=25))
         slow.add(batch(400, seed=99, keys=25))
-        for one in batches:
-            assert same(quick.add(one), slow.add(one))
-    assert sum(one is not None for one in done) == len(SIZES)  # all but the first, whose keys were new
+        for one in given:
+            found = quick.at_once(SCHEMA).add(*one, LATEST)
+            assert found is not None
+            assert same(found, slow.add(READ(*one)))
     assert content(tmp_path / "quick") == content(tmp_path / "slow")
     quick.close()
     slow.close()
 
 
-@pytest.fixture
-def store_of_usual_keys(tmp_path):
-    """A store whose gate is had, and a batch that was added to it."""
-    store = opened(tmp_path / "store")
-    with store.gate.held(1):
-        store.add(batch(400, seed=99, keys=25))
-        known = batch(4, seed=98, keys=25)
-        store.add(known)
-        yield store, known
-    store.close()
+@pytest.mark.parametrize(
+    "odd",
+    [
+        payments(4, seed=6, keys=4_000),
+        payments(4, seed=99, names=["99-3", "n1", "n2", "n3"], keys=25),
+        usual(seed=5, names=["a", "b", "a", "c"]),
+        usual(seed=5, names=["a", "", "b", "c"]),
+        usual(seed=5, start=2_000_000_000),
+    ],
+    ids=["a new key", "a known id", "an id twice", "some without an id", "a time of the future"],
+)
+def test_what_is_not_usual_is_left_to_the_other_way(store, odd):
+    """Nothing was changed then."""
+    keys = [key for key in READ(*odd).keys[0] if key is not None]
+    before = store.journal.newest, store.states(LAYOUTS[0], keys)
+    assert store.at_once(SCHEMA).add(*odd, 1_900_000_000_000_000) is None
+    assert (store.journal.newest, store.states(LAYOUTS[0], keys)) == before
 
 
-def test_what_is_not_usual_is_left_to_the_other_way(store_of_usual_keys):
-    """A new key, a known id, an id twice in the batch, and rows of which some have an id; nothing was changed then."""
-    store, known = store_of_usual_keys
-    ask = store._at_once.add
-    fresh = batch(4, seed=5, keys=25)
-    keys = [key for key in fresh.keys[0] if key is not None]
-    for odd in (
-        batch(4, seed=6, keys=4_000),
-        known,
-        fresh._replace(names=["a", "b", "a", "c"]),
-        fresh._replace(names=["a", "", "b", "c"]),
-    ):
-        before = store.journal.newest, store.states(LAYOUTS[0], keys)
-        assert ask(odd) is None
-        assert (store.journal.newest, store.states(LAYOUTS[0], keys)) == before
-    assert ask(fresh._replace(names=[""] * 4)) is not None
+def test_rows_without_ids_are_usual(store):
+    rows, texts, _ = usual(seed=7)
+    assert store.at_once(SCHEMA).add(rows, texts, [""] * 4, LATEST) is not None
 
 
-def test_a_damaged_state_is_left_to_the_other_way(store_of_usual_keys):
-    store, known = store_of_usual_keys
+def test_a_damaged_state_is_left_to_the_other_way(store):
+    rows, texts, names = usual(seed=8)
     slots = store._layouts[0][0]
-    key = next(one for one in known.keys[0] if one is not None)
-    (at,) = slots.where([key], store.journal.begin)
+    (at,) = slots.where([next(own[0] for own in texts if own[0] is not None)], store.journal.begin)
     os.pwrite(slots.descriptor, b"\xff" * 8, HEADER + at * slots.slot + 100)
-    again = known._replace(names=[f"again-{row}" for row in range(len(known.names))])
-    assert store._at_once.add(again) is None
-    store.add(again)
+    assert store.at_once(SCHEMA).add(rows, texts, names, LATEST) is None
+    store.add(READ(rows, texts, names))
     assert store.newly_damaged() == 1
 
 
-def test_without_a_binary_all_goes_the_other_way(tmp_path, monkeypatch):
-    monkeypatch.setattr(at_once.kernel, "load", lambda _: None)
+def test_files_that_were_cut_off_are_not_looked_at(store):
+    """That would end the process by a signal."""
+    quick = store.at_once(SCHEMA)
+    for descriptor in (store._layouts[0][0].descriptor, store.ids.descriptor, store.journal.descriptor):
+        os.ftruncate(descriptor, 10)
+        assert quick.add(*usual(seed=9), LATEST) is None
+
+
+def test_where_files_cannot_be_mapped_all_goes_the_other_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(filesystem, "IN_PLACE", frozenset())
     store = opened(tmp_path / "store")
     batches = [batch(20, seed=1), batch(20, seed=2)]
     with store.gate.held(1):
+        assert store.at_once(SCHEMA) is None
         found = [store.add(one) for one in batches]
     store.close()
-    monkeypatch.undo()
     assert all(map(same, found, offline(batches)))
+
+
+def test_a_missing_amount_adds_nothing(tmp_path):
+    """As in Python, where a column may be missing."""
+    schema = schema_of(CARD, missing=True)
+    own = layouts(schema)
+    rows, texts, names = usual(seed=1)
+    texts = [(card, None) for card, _ in texts]
+    rows[1, 1] = np.nan
+    found = []
+    for name in ("quick", "slow"):
+        store = Store.open(f"file://{tmp_path / name}", own, "ours")
+        with store.gate.held(1):
+            read = reader(schema, own)
+            store.add(read(rows, texts, [""] * 4))
+            quick = store.at_once(schema).add(rows, texts, names, LATEST) if name == "quick" else None
+            found.append(store.add(read(rows, texts, names)) if quick is None else quick)
+        store.close()
+    assert same(*found)
