@@ -18,7 +18,7 @@ from fraud.errors import HistoryError
 from fraud.history.batch import Batch, reader
 from fraud.history.layout import MICROSECONDS, layouts
 from fraud.history.store import Limits
-from fraud.rows import Decoded, Model, ScoredRow, Texts, by_model, each, maker, unpack
+from fraud.rows import Decoded, Model, ScoredRow, Texts, by_model, each, unpack
 from fraud.schema import Schema
 from fraud.settings import Settings
 from monitoring.history_metrics import HistoryMetrics
@@ -26,7 +26,6 @@ from serving.history.keeper import Keeper
 from serving.history.waiting import Waiting
 
 _POLL_SECONDS = 0.0005
-_decoded = maker(Decoded)
 Score = Callable[[Model, NDArray[np.float64]], list[ScoredRow]]
 Steps = Generator[None, None, NDArray[np.float64]]
 
@@ -51,20 +50,30 @@ class Online:
     def score(self, decoded: list[Decoded], score: Score) -> list[ScoredRow] | Awaitable[list[ScoredRow]]:
         """What ``score`` says of transactions with their histories: at once, where nobody else has the store."""
         rows, texts, names, _ = zip(*decoded, strict=True)
-        steps = self.advance(unpack(rows), texts, names)
+        values = unpack(rows)
+        found = self._at_once(values, texts, names, self._latest())
+        if found is not None:
+            return _scored(decoded, values, found, score)
+        steps = self._steps(values, texts, names)
         try:
             next(steps)
         except StopIteration as end:
-            return _scored(decoded, end.value, score)
-        return self._later(steps, decoded, score)
+            return _scored(decoded, values, end.value, score)
+        return self._later(steps, decoded, values, score)
 
-    async def _later(self, steps: Steps, decoded: list[Decoded], score: Score) -> list[ScoredRow]:
+    async def _later(
+        self, steps: Steps, decoded: list[Decoded], values: NDArray[np.float64], score: Score
+    ) -> list[ScoredRow]:
         while True:
             await asyncio.sleep(_POLL_SECONDS)
             try:
                 next(steps)
             except StopIteration as end:
-                return _scored(decoded, end.value, score)
+                return _scored(decoded, values, end.value, score)
+
+    def _latest(self) -> int:
+        """Microseconds since 1970: what is later is of the future."""
+        return int(time.time() * MICROSECONDS) + self._skew_us
 
     def advance(self, rows: NDArray[np.float64], texts: Sequence[Texts], names: Sequence[str]) -> Steps:
         """Add rows ``(n, inputs)`` to the histories of their keys; returns their features, float64 ``(n, h)``.
@@ -72,10 +81,11 @@ class Online:
         In steps, where others have the store: nothing is held in between. NaN is what is missing.
         """
         texts = texts or [self._no_texts] * len(rows)
-        latest = int(time.time() * MICROSECONDS) + self._skew_us
-        if (found := self._at_once(rows, texts, names, latest)) is not None:
-            return found
-        batch = self._read(rows, texts, names)
+        found = self._at_once(rows, texts, names, self._latest())
+        return (yield from self._steps(rows, texts, names)) if found is None else found
+
+    def _steps(self, rows: NDArray[np.float64], texts: Sequence[Texts], names: Sequence[str]) -> Steps:
+        batch, latest = self._read(rows, texts, names), self._latest()
         if batch.times.max() <= latest:
             return (yield from self._advance(batch))
         features = self._none(len(rows))
@@ -144,10 +154,13 @@ class Online:
         return np.full((rows, self._width), np.nan)
 
 
-def _scored(decoded: list[Decoded], features: NDArray[np.float64], score: Score) -> list[ScoredRow]:
-    """Of rows with the features behind their inputs."""
-    whole = [
-        _decoded((row + own, texts, name, model))
-        for (row, texts, name, model), own in zip(decoded, each(features), strict=True)
-    ]
-    return by_model(whole, score)
+def _scored(
+    decoded: list[Decoded], values: NDArray[np.float64], features: NDArray[np.float64], score: Score
+) -> list[ScoredRow]:
+    """Of rows ``(n, inputs)`` with the features behind them."""
+    whole = np.concatenate((values, features), axis=1)
+    model = decoded[0].model
+    if all(one.model is model for one in decoded):
+        return score(model, whole)
+    packed = [one._replace(row=row) for one, row in zip(decoded, each(whole), strict=True)]
+    return by_model(packed, score)

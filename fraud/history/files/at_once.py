@@ -1,8 +1,8 @@
 """A batch through the files by one call of ``batch.c``, where it is of the usual kind: in a fraction of the time.
 
-The usual kind: every key was seen before, no id was, all rows have one or none has. All else is ``Store.add``'s, which
-gives the same features and leaves the same bytes; so is everything where no binary fits the machine, or the file system
-may need room for what is written over what is there (``filesystem.can_be_mapped``): a full disk would end the process.
+The usual kind: no id was seen before, all rows have one or none has. All else is ``Store.add``'s, which gives the same
+features and leaves the same bytes; so is everything where no binary fits the machine, or the file system may need room
+for what is written over what is there (``filesystem.can_be_mapped``): a full disk would end the process.
 """
 
 import ctypes
@@ -118,8 +118,9 @@ class AtOnce:
             order = dict[str, int]()
             of_row = [-1 if (key := one[at]) is None else order.setdefault(key, len(order)) for one in texts]
             slots = own.where(order, self._journal.begin)
-            if slots is None:
-                return None
+            if -1 in slots:
+                self._make_room(own, [text for text, slot in zip(order, slots, strict=True) if slot < 0])
+                slots = own.where(order, self._journal.begin)
             keys = asked.keys[number]
             keys.place, keys.slots = pack(f"{count}q", *of_row), pack(f"{len(slots)}q", *slots)
             keys.texts, keys.count = "".join(order).encode(), len(slots)
@@ -131,7 +132,18 @@ class AtOnce:
         asked.offsets, asked.times = self._offsets.of(8 * count), self._times.of(8 * count)
         for file, mapped in zip(self._sized, self._files, strict=True):
             file.size = mapped.size()  # what was cut off is never looked at: that would end the process
-        return features if self._call(ctypes.byref(self._held), ctypes.byref(asked)) == 0 else None
+        if self._call(ctypes.byref(self._held), ctypes.byref(asked)) == 0:
+            return features
+        for own, at in zip(self._slots, self._keys, strict=True):
+            own.look_again(one[at] for one in texts)
+        return None
+
+    def _make_room(self, own: Slots, texts: Sequence[str]) -> None:
+        """Slots for keys that were never seen, with states that say just that. Raises HistoryError."""
+        self._journal.begin()
+        keys = [bytes.fromhex(text[3:]) for text in texts]
+        changes = own.put(keys, own.read(keys)[0], bytes(own.size * len(keys)))
+        self._journal.commit(changes, self._journal.newest)
 
     def close(self) -> None:
         """Take the files out of memory."""

@@ -92,22 +92,26 @@ class Slots:
             states.append(body)
         return where, states
 
-    def where(self, texts: Iterable[str], begin: Callable[[], None]) -> list[int] | None:
-        """Slots where keys are, given as ``h1:`` and 32 digits, or where none of them is; None where one was never
-        seen. ``begin``: called before files are read."""
+    def where(self, texts: Iterable[str], begin: Callable[[], None]) -> list[int]:
+        """Slots where keys are, given as ``h1:`` and 32 digits, or where no longer; -1 for one that was never seen.
+        ``begin``: called before files are read."""
         found, known = [], self._known
         for text in texts:
             slot = known.get(text, -1)
             if slot < 0:
                 begin()
                 slot = next(self._index.slots(bytes.fromhex(text[3:])), -1)
-                if slot < 0:
-                    return None
-                if len(known) >= _REMEMBERED:
-                    known.clear()
-                known[text] = slot
+                if slot >= 0:
+                    if len(known) >= _REMEMBERED:
+                        known.clear()
+                    known[text] = slot
             found.append(slot)
         return found
+
+    def look_again(self, texts: Iterable[str | None]) -> None:
+        """Where these keys are may have changed: somebody else let them go."""
+        for text in texts:
+            self._known.pop(text or "", None)
 
     def _body(self, slot: int, key: bytes) -> bytes | None:
         """The state in a slot; no bytes where it is damaged, None where it is another key's."""

@@ -58,13 +58,12 @@ def test_files_and_features_are_the_same(tmp_path):
 @pytest.mark.parametrize(
     "odd",
     [
-        payments(4, seed=6, keys=4_000),
         payments(4, seed=99, names=["99-3", "n1", "n2", "n3"], keys=25),
         usual(seed=5, names=["a", "b", "a", "c"]),
         usual(seed=5, names=["a", "", "b", "c"]),
         usual(seed=5, start=2_000_000_000),
     ],
-    ids=["a new key", "a known id", "an id twice", "some without an id", "a time of the future"],
+    ids=["a known id", "an id twice", "some without an id", "a time of the future"],
 )
 def test_what_is_not_usual_is_left_to_the_other_way(store, odd):
     """Nothing was changed then."""
@@ -72,6 +71,32 @@ def test_what_is_not_usual_is_left_to_the_other_way(store, odd):
     before = store.journal.newest, store.states(LAYOUTS[0], keys)
     assert store.at_once(SCHEMA).add(*odd, 1_900_000_000_000_000) is None
     assert (store.journal.newest, store.states(LAYOUTS[0], keys)) == before
+
+
+def test_new_keys_are_usual(tmp_path):
+    """They get a slot before, with the state of a key that was never seen."""
+    quick, slow = opened(tmp_path / "quick"), opened(tmp_path / "slow")
+    with quick.gate.held(1), slow.gate.held(1):
+        for seed in range(3):
+            one = payments(30, seed=seed, keys=4_000)
+            assert same(quick.at_once(SCHEMA).add(*one, LATEST), slow.add(READ(*one)))
+    assert content(tmp_path / "quick") == content(tmp_path / "slow")
+    quick.close()
+    slow.close()
+
+
+def test_a_key_that_another_let_go_is_looked_for_again(store, tmp_path):
+    rows, texts, names = usual(seed=3)
+    store.at_once(SCHEMA).add(rows, texts, names, LATEST)
+    store.gate.give()
+    other = opened(tmp_path / "store")
+    assert store.gate.take()
+    other.forget(LAYOUTS[1], READ(rows, texts, names).keys[1])
+    other.close()
+    odd = (rows, texts, [f"more-{name}" for name in names])
+    assert store.at_once(SCHEMA).add(*odd, LATEST) is None
+    store.add(READ(*odd))
+    assert store.at_once(SCHEMA).add(rows, texts, [f"most-{name}" for name in names], LATEST) is not None
 
 
 def test_rows_without_ids_are_usual(store):
