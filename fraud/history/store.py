@@ -175,10 +175,10 @@ class Store:
 
     def forget(self, layout: Layout, keys: Sequence[bytes]) -> int:
         """Have keys never seen; how many were."""
-        return self.free(self._slots[layout.fingerprint], keys)
+        return self.free(self._slots[layout.fingerprint], [*dict.fromkeys(keys)])
 
     def free(self, slots: Slots, keys: Sequence[bytes], until_us: int | None = None) -> int:
-        """The same, in one file; only those whose latest transaction is before ``until_us``."""
+        """The same of different keys, in one file; only those whose latest transaction is before ``until_us``."""
         with self._watched():
             self.journal.begin()
             where, states = slots.read(keys)

@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 
+from fraud.errors import DamagedHistoryError
 from fraud.history.batch import reader
 from fraud.history.files import filesystem
 from fraud.history.files.place import HEADER
@@ -114,12 +115,17 @@ def test_a_damaged_state_is_left_to_the_other_way(store):
     assert store.newly_damaged() == 1
 
 
-def test_files_that_were_cut_off_are_not_looked_at(store):
+@pytest.mark.parametrize("which", ["states", "ids", "journal"])
+def test_a_file_that_was_cut_off_is_not_looked_at(store, which):
     """That would end the process by a signal."""
+    files = {"states": store._layouts[0][0], "ids": store.ids, "journal": store.journal}
     quick = store.at_once(SCHEMA)
-    for descriptor in (store._layouts[0][0].descriptor, store.ids.descriptor, store.journal.descriptor):
-        os.ftruncate(descriptor, 10)
-        assert quick.add(*usual(seed=9), LATEST) is None
+    assert quick.add(*usual(seed=9), LATEST) is not None
+    os.ftruncate(files[which].descriptor, 10)
+    again = usual(seed=9, names=["1", "2", "3", "4"])
+    assert quick.add(*again, LATEST) is None
+    with pytest.raises(DamagedHistoryError):
+        store.add(READ(*again))
 
 
 def test_where_files_cannot_be_mapped_all_goes_the_other_way(tmp_path, monkeypatch):
