@@ -55,6 +55,8 @@ class Store:
         if self.ids.replaced or any(one.replaced for one in self._slots.values()):
             opening.renew()
         self.journal = opening.journal
+        self.added = 0
+        """Transactions that ``add`` added; those whose ids were known are none of them."""
         self._damaged_told = 0
 
     @classmethod
@@ -106,6 +108,7 @@ class Store:
                     kept = own if len(named) == len(rows) else own[named]
                     changes += self.ids.put([hashes[place] for place in named], [one.tobytes() for one in kept])
                 self._commit(changes, max(self.journal.newest, int(new.times.max())))
+                self.added += len(rows)
             for row, first in repeated:
                 features[row] = features[first]
             return features

@@ -101,15 +101,15 @@ class Online:
             return self._missed(batch, "broken")
         if not store.gate.take():
             return None
-        self._patient = True
+        self._patient, before = True, store.added
         try:
             found = store.add(batch)
         except HistoryError as error:
             self.keeper.failed(store, error)
             return self._missed(batch, "broken")
         finally:
+            self._waiting.added(store.added - before)
             store.gate.give()
-        self._waiting.added(len(found))
         return found
 
     def _missed(self, batch: Batch, reason: str) -> NDArray[np.float64]:
