@@ -152,7 +152,11 @@ def _histories(given: Roles, decisions: dict[str, Decision]) -> list[str]:
     said = (
         "# LOOK: what a key did before often says more than the payment itself (docs/history.md). To have it, take away"
     )
-    lines = [said, "# the first `# ` of the lines below; a summed column also needs `decimals = 2` in its table."]
+    lines = [
+        said,
+        "# the first `# ` of the lines below; a summed column also needs `decimals = 2` in its table. `fraud_count`",
+        '# and `fraud_share` are of labels: they need `label_delay = "7d"`, how late those come.',
+    ]
     for key in keys:
         lines += [
             "# [[history]]",
@@ -160,11 +164,7 @@ def _histories(given: Roles, decisions: dict[str, Decision]) -> list[str]:
             '# windows = ["1h", "1d", "7d", "30d"]',
             f"# of = {_value(of)}",
         ]
-    return [
-        *lines,
-        '# `fraud_count` and `fraud_share` are of labels: they need `label_delay = "7d"`, how late those come.',
-        "",
-    ]
+    return [*lines, ""]
 
 
 def _used(decision: Decision) -> list[str]:
