@@ -318,6 +318,7 @@ def test_histories_are_drafted_as_comments_that_hold(infer):
     times = [f"2024-05-{1 + row // 24:02}T{row % 24:02}:00:00Z" for row in range(ROWS)]
     read, made = infer({"card_id": cards, "ts": times})
     assert read.histories == ()
+    assert made.look[-1].endswith("see docs/history.md")
     at = made.text.index("# [[history]]")
     lines = [line.removeprefix("# ") for line in made.text[at:].splitlines()]
     whole = made.text[:at].replace("[columns.amount]\n", "[columns.amount]\ndecimals = 2\n") + "\n".join(lines)
