@@ -22,6 +22,8 @@ from typing import Self
 
 SET_IT = "set it, or name its file in FRAUD_KEY_SECRET_FILE (`python -m fraud key --secret` makes one)"
 """What to do without ``FRAUD_KEY_SECRET``."""
+SET_THAT_ONE = "set that one, or name its file in FRAUD_KEY_SECRET_FILE"
+"""The same, where keys were hashed with one already: a new one would find none of them."""
 
 
 class FraudError(Exception):
@@ -43,11 +45,12 @@ class FraudError(Exception):
         return cls(f"{what} is there already; {remedy}")
 
     @classmethod
-    def no_secret(cls, schema: str) -> Self:
-        """Histories are kept by the hashes of keys, and nothing hashes them."""
+    def no_secret(cls, schema: str, fingerprint: str | None = None) -> Self:
+        """Histories are kept by the hashes of keys, and nothing hashes them; ``fingerprint``: of the model's secret."""
+        theirs = f"; the model was trained with the one of fingerprint {fingerprint}"
         return cls(
-            f"the schema {schema} has [[history]], which is kept by hashes of keys, and FRAUD_KEY_SECRET is not set: "
-            + SET_IT
+            f"the schema {schema} has [[history]], which is kept by hashes of keys, and FRAUD_KEY_SECRET is not set"
+            + (f"{theirs}: {SET_THAT_ONE}" if fingerprint else f": {SET_IT}")
         )
 
 

@@ -50,7 +50,8 @@ class Served:
         """Raise SchemaError when somebody names another schema than the model's."""
         own = self.features.schema
         if schema is not None and schema.hash != own.hash:
-            problem = f"{self.version} was made for the schema {own.name}, not for {schema.name}"
+            other = schema.name if schema.name != own.name else f"another one of that name ({schema.hash[:12]})"
+            problem = f"{self.version} was made for the schema {own.name}, not for {other}"
             raise SchemaError(f"{problem}: it carries its own, leave --schema and FRAUD_SCHEMA out")
 
     def score(self, rows: NDArray[np.float64], levels: Levels | None = None, threads: int = 1) -> NDArray[np.float64]:

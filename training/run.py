@@ -73,7 +73,8 @@ def run(plan: TrainingPlan, steps: Steps) -> Manifest:
     judged = judge(plan, dataset, steps)
     steps.start("save", "Saving to the BentoML model store")
     manifest = save(plan, dataset, judged)
-    steps.done(f"fraud_detector:{manifest.model_version}")
+    saved = home.history_path(manifest.model_version)
+    steps.done(f"fraud_detector:{manifest.model_version}{f', and what keys did: {saved}' if saved.is_file() else ''}")
     return manifest
 
 

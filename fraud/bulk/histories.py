@@ -4,6 +4,7 @@ As the service does it: a row adds to the state of its keys and sees itself; of 
 the others get what it got, as long as it is among the last ``IDS``.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +27,8 @@ Choice = Literal["model", "none"]
 COLUMN = "history"
 """Of the output: which state the scores went on from."""
 IDS = 200_000
+ODD = LATE, WITHIN = "rows_out_of_order", "rows_within_state"
+"""Of the answer: rows older than one before them, and rows not younger than the saved state."""
 NOTHING_SAVED = "no state is saved for this model: windows begin with the first row"
 
 
@@ -36,9 +39,14 @@ class Histories:
         self.hasher, self.stamp = hasher, stamp
         self._states, self._saved = states, saved
         self._known = dict[str, NDArray[np.float64]]()
+        self._latest = np.iinfo(np.int64).min
+        self._odd = [0, 0]
 
-    def told(self) -> str:
-        """In the words of the answer."""
+    def told(self) -> dict[str, Any]:
+        """For the answer: the state in words, and how many rows are odd, where any are."""
+        return {COLUMN: self._words(), **{name: rows for name, rows in zip(ODD, self._odd, strict=True) if rows}}
+
+    def _words(self) -> str:
         if self._saved is None:
             return NOTHING_SAVED
         return f"the state of {self._saved.path.stem} as of {self._saved.facts.as_of}"
@@ -48,8 +56,17 @@ class Histories:
         schema = self._states.schema
         if absent := keys.absent(chunk.keys, schema):
             raise keys.no_history_of(absent, schema, "; `--history none` takes them for missing")
+        self._look(self._states.times(chunk.rows))
         found = self._states.advance(chunk.rows, chunk.keys) if chunk.ids is None else self._once(chunk, chunk.ids)
         return np.hstack([chunk.rows, found])
+
+    def _look(self, times: NDArray[np.int64]) -> None:
+        """Count the rows that come late, and those that the saved state may hold already."""
+        latest = np.maximum.accumulate(np.append(self._latest, times))
+        self._latest = latest[-1]
+        self._odd[0] += int((times < latest[:-1]).sum())
+        if self._saved is not None and self._saved.facts.as_of_us is not None:
+            self._odd[1] += int((times <= self._saved.facts.as_of_us).sum())
 
     def _once(self, chunk: Chunk, ids: pyarrow.Array) -> NDArray[np.float64]:
         """Features of rows with ids."""
@@ -85,13 +102,23 @@ def of_model(served: store.Served, choice: Choice) -> Histories | None:
         return None
     hasher = Settings.from_env().key_hasher
     if hasher is None:
-        raise SettingsError.no_secret(schema.name)
+        raise SettingsError.no_secret(schema.name, served.manifest.key_fingerprint)
     keys.check_secret(served.version, served.manifest.key_fingerprint, hasher)
     path = home.history_path(served.version)
     if not path.is_file():
         return Histories(States(schema), hasher, None, "empty")
     saved = StateFile(path, schema, hasher.fingerprint)
     return Histories(saved.states(schema), hasher, saved, _stamp(served.version))
+
+
+def doubts(answer: Mapping[str, Any]) -> Iterator[str]:
+    """What to think of before the scores of an answer are used, in words."""
+    if answer.get(COLUMN) == NOTHING_SAVED:
+        yield f"{NOTHING_SAVED}; `python -m training history build` makes one"
+    if late := answer.get(LATE):
+        yield f"{late} rows are older than one before them, which did not see them: sort the file by time"
+    if within := answer.get(WITHIN):
+        yield f"{within} rows are not younger than the saved state: those that it was counted of count twice"
 
 
 def stamp_of(schema: Schema, version: str, choice: Choice) -> str | None:

@@ -78,6 +78,7 @@ def score_files(
         "flagged": sum(summary["flagged"] for summary in summaries),
         "model_version": version,
         **({"history": " or ".join(told)} if told else {}),
+        **{name: rows for name in histories.ODD if (rows := sum(one.get(name, 0) for one in summaries))},
     }
 
 

@@ -90,7 +90,7 @@ def score_file(
         "model_version": served.version,
         "threshold": served.manifest.threshold,
         **seen.told(),
-        **({"history": past.told() if past else "left out"} if served.features.schema.history else {}),
+        **(past.told() if past else {histories.COLUMN: "left out"} if served.features.schema.history else {}),
         **({"resumed_at_row": resumed} if resumed else {}),
     }
 

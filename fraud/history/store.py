@@ -6,8 +6,8 @@ leaves each batch added whole or not at all; what a crash of the machine tore is
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple, Self
+from contextlib import ExitStack, contextmanager
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,23 +17,13 @@ from fraud.history import engine
 from fraud.history.batch import Batch
 from fraud.history.files.at_once import AtOnce
 from fraud.history.files.filesystem import can_be_mapped
-from fraud.history.files.folder import Opening, folder_of
+from fraud.history.files.folder import LIMITS, Limits, Opening, folder_of
 from fraud.history.files.gate import Gate
 from fraud.history.files.ids import Ids, kind_of
 from fraud.history.files.journal import Change
 from fraud.history.files.slots import Slots
 from fraud.history.layout import Layout
 from fraud.schema import Schema
-
-
-class Limits(NamedTuple):
-    """Most keys of one history, and most ids of transactions, that are kept."""
-
-    keys: int = 1_000_000
-    ids: int = 200_000
-
-
-LIMITS = Limits()
 
 
 class Store:
@@ -59,6 +49,8 @@ class Store:
         self.journal = opening.journal
         self._at_once: AtOnce | None = None
         self._can_be_mapped = can_be_mapped(opening.folder)
+        self.added = 0
+        """Transactions that ``add`` added; those whose ids were known are none of them."""
         self._damaged_told = 0
 
     @classmethod
@@ -76,21 +68,18 @@ class Store:
         network file system, of another secret, held by another for ``wait_seconds``, not writable.
         """
         folder = folder_of(url)
-        gate = Gate(folder)
         try:
-            with gate.held(wait_seconds):
-                opening = Opening(folder, key_fingerprint)
-                try:
-                    return cls(gate, opening, layouts, limits)
-                except BaseException:
-                    opening.close()
-                    raise
+            with ExitStack() as unfinished:
+                gate = Gate(folder)
+                unfinished.callback(gate.close)
+                with gate.held(wait_seconds):
+                    opening = Opening(folder, key_fingerprint)
+                    unfinished.callback(opening.close)
+                    store = cls(gate, opening, layouts, limits)
+                unfinished.pop_all()
+                return store
         except OSError as error:
-            gate.close()
             raise HistoryError.not_writable(folder, error) from None
-        except BaseException:
-            gate.close()
-            raise
 
     def add(self, batch: Batch) -> NDArray[np.float64]:
         """Add transactions, and say what their windows hold then: float64 ``(n, width)``.
@@ -111,6 +100,7 @@ class Store:
                     kept = own if len(named) == len(rows) else own[named]
                     changes += self.ids.put([hashes[place] for place in named], [one.tobytes() for one in kept])
                 self._commit(changes, max(self.journal.newest, int(new.times.max())))
+                self.added += len(rows)
             for row, first in repeated:
                 features[row] = features[first]
             return features

@@ -11,6 +11,7 @@ def worded(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
         return f"{_table(place)} {message}" if place else message
     message = {"missing": "is required", "extra_forbidden": "is not known here"}.get(problem["type"], message)
     message = message.replace("Input should", "should").replace("String should", "should")
+    message = message.replace("be a valid string", "be text, in quotes")
     return f"{_table(place[:-1])} {place[-1]} {message}" if place[:-1] else f"{place[-1]} {message}"
 
 

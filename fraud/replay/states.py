@@ -42,6 +42,10 @@ class States:
             found.append(engine.advance(kept.layout, kept.states, slots, times, values, known))
         return np.hstack(found)
 
+    def times(self, rows: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Microseconds since 1970 of rows ``(n, inputs)``."""
+        return times_of(rows, self.schema)
+
     def put(self, number: int, keys: Keys, states: StatesOf) -> None:
         """Keep the states of keys of one history, as ``fraud.replay.state_file`` gives them."""
         kept = self._kept[number]

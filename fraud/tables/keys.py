@@ -41,10 +41,10 @@ def not_kept(columns: list[str], where: object) -> DataError:
 
 
 def other_secret(name: str, fingerprint: str, hasher: KeyHasher) -> DataError:
-    """A file whose keys were hashed with another secret: one card would be two."""
+    """A file or a model whose keys were hashed with another secret: one card would be two."""
     return DataError(
         f"{name}: its keys were hashed with the secret of fingerprint {fingerprint}, and FRAUD_KEY_SECRET is the one "
-        f"of {hasher.fingerprint}: set the other one, or push the file anew from its plain keys"
+        f"of {hasher.fingerprint}: set the other one, or make it anew from plain keys"
     )
 
 

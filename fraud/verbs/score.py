@@ -105,11 +105,11 @@ def _score(arguments: argparse.Namespace) -> dict[str, Any] | CommandResult:
 
 
 def _warned(document: dict[str, Any]) -> dict[str, Any]:
-    """The answer; one line where windows began empty."""
-    from fraud.bulk.histories import NOTHING_SAVED
+    """The answer; one line for each reason to doubt its histories."""
+    from fraud.bulk.histories import doubts
 
-    if document.get("history") == NOTHING_SAVED:
-        command.console().print(f"warning: {NOTHING_SAVED}; `python -m training history build` makes one")
+    for line in doubts(document):
+        command.console().print(f"warning: {line}")
     return document
 
 

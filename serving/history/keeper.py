@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from fraud.errors import DamagedHistoryError, HistoryError
-from fraud.history.files.folder import default_url, folder_of
+from fraud.history.files.folder import Limits, default_url, folder_of
 from fraud.history.layout import Layout
-from fraud.history.store import Limits, Store
+from fraud.history.store import Store
 from fraud.history.sweep import sweep
 from monitoring.history_metrics import HistoryMetrics
 from serving.history.waiting import Waiting
@@ -27,6 +27,7 @@ SWEEP_SECONDS = 3600.0
 DRAIN_SECONDS = 3.0
 _TOLD_SECONDS = 60.0
 """Between two lines that say the same."""
+_EMPTY = "the history store is empty, and every key looks new: `python -m training history warm` fills it"
 
 
 class Keeper:
@@ -109,8 +110,10 @@ class Keeper:
         while store is not None and (batch := self._waiting.first()) is not None:
             with store.gate.held(TICK_SECONDS):
                 began = time.monotonic()
+                before = store.added
                 store.add(batch)
-            self._waiting.done()
+                added = store.added - before
+            self._waiting.done(added)
             time.sleep(time.monotonic() - began)  # calls want the gate, too
 
     def _open(self) -> None:
@@ -126,7 +129,7 @@ class Keeper:
                 self._url or default_url(), self._layouts, self._key_fingerprint, self._limits, TICK_SECONDS
             )
         except HistoryError as error:
-            self._say(error)
+            self._say(HistoryError(f"{error}; meanwhile transactions are scored without their histories"))
             return
         for line in store.said:
             LOG.warning("%s", line)
@@ -147,9 +150,11 @@ class Keeper:
             return
         if self._is_keeper():
             if now - self._synced >= SYNC_SECONDS:
-                self._synced = now
                 with store.gate.held(TICK_SECONDS):
                     keys = store.keys()
+                if not (self._synced or any(keys.values())):
+                    LOG.warning("%s", _EMPTY)
+                self._synced = now
                 self._metrics.describe(keys, store.bytes())
                 store.sync()
             self._sweep_some(store, now)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from fraud.errors import HistoryError
 from fraud.history.batch import Batch, reader
+from fraud.history.files.folder import Limits
 from fraud.history.layout import MICROSECONDS, layouts
-from fraud.history.store import Limits
 from fraud.rows import Decoded, Model, ScoredRow, Texts, by_model, each, unpack
 from fraud.schema import Schema
 from fraud.settings import Settings
@@ -133,15 +133,15 @@ class Online:
             return self._missed(batch, "broken")
         if not store.gate.take():
             return None
-        self._patient = True
+        self._patient, before = True, store.added
         try:
             found = store.add(batch)
         except HistoryError as error:
             self.keeper.failed(store, error)
             return self._missed(batch, "broken")
         finally:
+            self._waiting.added(store.added - before)
             store.gate.give()
-        self._waiting.added(len(found))
         return found
 
     def _missed(self, batch: Batch, reason: str) -> NDArray[np.float64]:

@@ -41,11 +41,11 @@ class Waiting:
         """The one that has waited longest."""
         return self._queue[0] if self._queue else None
 
-    def done(self) -> None:
-        """It was added."""
+    def done(self, added: int) -> None:
+        """It waits no more; ``added``: how many of it were new."""
         rows = len(self._queue.popleft().times)
         self._went += rows
-        self._metrics.added(rows)
+        self._metrics.added(added)
 
     def publish(self) -> None:
         """Hand over what was counted since the last time."""

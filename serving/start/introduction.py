@@ -17,6 +17,13 @@ def database(url: str) -> str:
     return f"database {found.drivername} {found.database} {f'at {found.host}' if found.host else ''}".rstrip()
 
 
+def histories(read: Settings) -> str:
+    """Where they are kept."""
+    from fraud.history.files import folder
+
+    return read.history_url or folder.default_url()
+
+
 def introduction(read: Settings, model: bentoml.Model) -> str:
     """What is served, to whom, and within which limits, in one line without secrets.
 
@@ -25,7 +32,9 @@ def introduction(read: Settings, model: bentoml.Model) -> str:
     try:
         manifest = store.read_manifest(model)
         keys = key_secret.state(read, manifest)
-        told = f"threshold {manifest.threshold:g}, schema {manifest.schema_of().name}{keys and f', {keys}'}"
+        schema = manifest.schema_of()
+        told = f"threshold {manifest.threshold:g}, schema {schema.name}{keys and f', {keys}'}"
+        told += f", histories in {histories(read)}" if schema.history else ""
     except ModelError as error:
         told = f"not sound: {error}"
     return "; ".join(

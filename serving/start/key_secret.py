@@ -1,6 +1,6 @@
 """Whether the secret of keys is the one that the served model was trained with, said once at the start."""
 
-from fraud.errors import SET_IT, DataError, SettingsError
+from fraud.errors import SET_THAT_ONE, DataError, SettingsError
 from fraud.manifest import Manifest
 from fraud.settings import Settings
 
@@ -22,11 +22,11 @@ def state(read: Settings, manifest: Manifest) -> str:
     if hasher is None:
         raise SettingsError(
             f"FRAUD_KEY_SECRET is not set, and the model {manifest.model_version} was trained with the one of "
-            f"fingerprint {theirs}: {SET_IT}"
+            f"fingerprint {theirs}: {SET_THAT_ONE}"
         )
     if theirs not in (None, hasher.fingerprint):
         raise SettingsError(
             f"FRAUD_KEY_SECRET is the one of fingerprint {hasher.fingerprint}, and the model {manifest.model_version} "
-            f"was trained with the one of {theirs}: set that one"
+            f"was trained with the one of {theirs}: {SET_THAT_ONE}"
         )
     return f"keys hashed by {hasher.fingerprint}"

@@ -182,7 +182,7 @@ PLAIN = '[columns.x]\nkind = "number"\n'
         ('name = "A b"\n' + PLAIN, "name should match pattern"),
         ('name = "a"\ncolor = 1\n' + PLAIN, "shop.toml: color is not known here"),
         ('name = "a"\n[roles]\nlable = "y"\n' + PLAIN, "shop.toml: [roles] lable is not known here"),
-        ('name = "a"\n[roles]\nlabel = 7\n' + PLAIN, "shop.toml: [roles] label should be a valid string"),
+        ('name = "a"\n[roles]\nlabel = 7\n' + PLAIN, "shop.toml: [roles] label should be text, in quotes"),
         ('name = "a"\n[columns.x]\n', "shop.toml: [columns.x] kind is required"),
         ('name = "a"\n[columns.x]\nkind = "text"\n', "shop.toml: [columns.x] kind should be 'number', 'boolean'"),
         ('name = "a"\n' + PLAIN + "minimum = true\n", "[columns.x] minimum should be a valid number"),

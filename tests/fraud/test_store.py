@@ -448,6 +448,9 @@ def test_another_schema_than_its_own_is_refused(two, entry):
         SchemaError, match="was made for the schema two, not for creditcard: it carries its own, leave "
     ):
         served.check_schema(default())
+    other = default().model_copy(update={"name": "two"})
+    with pytest.raises(SchemaError, match=f"for the schema two, not for another one of that name .{other.hash[:12]}"):
+        served.check_schema(other)
 
 
 def test_a_schema_that_was_edited_is_refused(two, tmp_path):

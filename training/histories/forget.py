@@ -51,6 +51,7 @@ def from_online(keys: Collection[bytes], hasher: KeyHasher | None) -> int | None
 
 def left(online_gone: int | None, published: dict[str, int] | None) -> Iterator[str]:
     """Where keys may still be, in words."""
+    yield "files of transactions and the prediction log are left: what is trained or built of them knows the keys again"
     settings = Settings.from_env()
     if online_gone is None and online.is_there(settings):
         yield (

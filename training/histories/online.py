@@ -9,8 +9,9 @@ import numpy as np
 
 from fraud.errors import FraudError
 from fraud.history.files import folder
+from fraud.history.files.folder import Limits
 from fraud.history.layout import Layout
-from fraud.history.store import Limits, Store
+from fraud.history.store import Store
 from fraud.replay import readable
 from fraud.replay.state_file import StateFile
 from fraud.settings import Settings

@@ -48,9 +48,13 @@ def infer(files: Sequence[Path | str], label: str | None = None) -> Draft:
     look = [
         *given.look,
         *(f"{name}: {said}" for name, one in decisions.items() if name != given.columns.get("id") for said in one.look),
+        *([_AT_THE_END] if _histories(given, decisions) else []),
     ]
     frauds = given.label.frauds if given.label else None
     return Draft(text, tuple(look), found.rows, frauds, tuple(found.words))
+
+
+_AT_THE_END = "what keys did before is drafted as comments, at the end of the schema: see docs/history.md"
 
 
 def _without_leaks(found: Findings, given: Roles, decisions: dict[str, Decision]) -> dict[str, Decision]:
@@ -149,10 +153,11 @@ def _histories(given: Roles, decisions: dict[str, Decision]) -> list[str]:
         return []
     amount = given.columns.get("amount")
     of = ["count", *([f"mean:{amount}", f"ratio:{amount}"] if amount else []), "seconds_since_last"]
-    said = (
-        "# LOOK: what a key did before often says more than the payment itself (docs/history.md). To have it, take away"
-    )
-    lines = [said, "# the first `# ` of the lines below; a summed column also needs `decimals = 2` in its table."]
+    lines = [
+        "# LOOK: what a key did before often says more than the payment itself (docs/history.md). A summed column",
+        '# needs `decimals = 2` in its table; `fraud_count` and `fraud_share` need `label_delay = "7d"`, how late',
+        "# labels are known. To have histories, take away the first `# ` of each line below.",
+    ]
     for key in keys:
         lines += [
             "# [[history]]",
@@ -160,11 +165,7 @@ def _histories(given: Roles, decisions: dict[str, Decision]) -> list[str]:
             '# windows = ["1h", "1d", "7d", "30d"]',
             f"# of = {_value(of)}",
         ]
-    return [
-        *lines,
-        '# `fraud_count` and `fraud_share` are of labels: they need `label_delay = "7d"`, how late those come.',
-        "",
-    ]
+    return [*lines, ""]
 
 
 def _used(decision: Decision) -> list[str]:

@@ -72,7 +72,8 @@ def add_to(verbs: Verbs) -> None:
         "forget",
         _forget,
         "Erase keys from the saved states of all local models, from the online store of this machine, and from all "
-        "published states where FRAUD_S3_URI is set. A transaction that comes later begins anew.",
+        "published states where FRAUD_S3_URI is set; not from your files and the prediction log. A transaction "
+        "that comes later begins anew.",
         f"{PROGRAM} history forget 4970 5012",
     )
     forget.add_argument("keys", nargs="+", metavar="KEY", help="in plain, or hashed")
@@ -202,9 +203,12 @@ def _forget(arguments: argparse.Namespace) -> dict[str, Any]:
     keys = {bytes(key) for key in packed(hasher(key) if hasher else key for key in arguments.keys)}
     local, online, remote = forget.from_local(keys), forget.from_online(keys, hasher), registry_if_set()
     published = forget.from_published(keys, remote) if remote else None
+    gone = forget.document(local, online, published)
+    if not gone["states_gone"]:
+        steps.say("nothing was known of these keys")
     for line in forget.left(online, published):
         steps.say(line)
-    return forget.document(local, online, published)
+    return gone
 
 
 def _served(arguments: argparse.Namespace) -> "store.Served":
@@ -221,7 +225,7 @@ def _hasher(schema: "Schema", served: "store.Served") -> "KeyHasher":
         raise DataError(f"{served.version}: its schema {schema.name} declares no [[history]]")
     hasher = options.hasher()
     if hasher is None:
-        raise SettingsError.no_secret(schema.name)
+        raise SettingsError.no_secret(schema.name, served.manifest.key_fingerprint)
     keys.check_secret(served.version, served.manifest.key_fingerprint, hasher)
     return hasher
 

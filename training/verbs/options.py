@@ -51,7 +51,7 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
         type=part,
         metavar="SHARE",
         help="share of the fitting rows whose [[history]] is taken away, so that the forest knows what missing means "
-        "(default none: docs/history.md says why)",
+        "(default none: docs/history.md says what for)",
     )
     parser.add_argument("--seed", type=seed, metavar="N", help="seed of the forest, and of the split unless stated")
     parser.add_argument("--jobs", type=cores, default=-1, metavar="N", help="processor cores for fitting; -1 means all")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fraud import home
 from fraud.atomic import replacing
@@ -23,6 +23,16 @@ FACTS, JOURNAL = "facts.json", "journal"
 _FILE = re.compile(r"(states|index|ids)-[0-9a-f]{16}")
 _SET_ASIDE = ".damaged-"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Limits(NamedTuple):
+    """Most keys of one history, and most ids of transactions, that are kept."""
+
+    keys: int = 1_000_000
+    ids: int = 200_000
+
+
+LIMITS = Limits()
 
 
 def default_url() -> str:

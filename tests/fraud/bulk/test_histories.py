@@ -147,6 +147,41 @@ def test_outputs_of_another_state_are_made_again(source, tmp_path, tag, saved_st
     assert score_files(files, out, tag, score_file)["skipped"] == 1
 
 
+@pytest.fixture
+def backwards(source):
+    """The same file, the latest first."""
+    pd.read_parquet(source)[::-1].to_parquet(source, index=False)
+    return source
+
+
+def test_rows_out_of_order_are_counted(backwards, tmp_path, tag, capsys, monkeypatch):
+    """Over chunks: each but the latest, which comes first, is older than one before it. Of files they add up."""
+    monkeypatch.setattr(one_file, "CHUNK_ROWS", 64)
+    late = int((ROWS[:, 0] < ROWS[-1, 0]).sum())
+    command.main(program.parser(), ["score", str(backwards), str(tmp_path / "out.parquet"), "--model", tag])
+    done = capsys.readouterr()
+    assert json.loads(done.out)["rows_out_of_order"] == late
+    assert f"warning: {late} rows are older than one before them" in done.err
+    assert score_files(find([str(backwards)]), tmp_path / "out", tag, score_file)["rows_out_of_order"] == late
+
+
+def test_rows_that_the_state_may_hold_are_counted(source, tmp_path, tag, saved_state):
+    """They count twice where it was counted of them: a row of the state's own time is one."""
+    answer = score_file(source, tmp_path / "out.parquet", tag)
+    within = int((ROWS[:, 0] <= transactions(500, seed=4)[0][-1, 0]).sum())
+    assert within > 0
+    assert answer["rows_within_state"] == within
+    assert [line for line in histories.doubts(answer) if "count twice" in line]
+
+
+def test_in_order_nothing_is_doubted(source, tmp_path, tag, saved_state):
+    """Rows in time order, all after those that the state was counted of."""
+    frame = pd.read_parquet(source)
+    frame["at"] = frame["at"] + 1e8
+    frame.sort_values("at").to_parquet(source, index=False)
+    assert list(histories.doubts(score_file(source, tmp_path / "out.parquet", tag))) == []
+
+
 def test_it_is_refused_without_what_it_needs(source, tmp_path, tag, cards, saved_state, monkeypatch):
     """The secret, the key's column, and a state that is whole."""
     pd.read_parquet(source).drop(columns="shop").to_parquet(tmp_path / "less.parquet")
@@ -156,7 +191,7 @@ def test_it_is_refused_without_what_it_needs(source, tmp_path, tag, cards, saved
     with pytest.raises(DataError, match="hashed with the secret of fingerprint"):
         score_file(source, tmp_path / "out.parquet", tag)
     monkeypatch.delenv("FRAUD_KEY_SECRET")
-    with pytest.raises(SettingsError, match="FRAUD_KEY_SECRET is not set"):
+    with pytest.raises(SettingsError, match=f"FRAUD_KEY_SECRET is not set.*{HASHER.fingerprint}: set that one"):
         score_file(source, tmp_path / "out.parquet", tag)
     monkeypatch.undo()
 

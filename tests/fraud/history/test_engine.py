@@ -183,6 +183,7 @@ def test_rows_become_whole_numbers():
         ({"key": "amount"}, "should be a column of kind key"),
         ({"of": ["sum:card"]}, "no column of kind number"),
         ({"of": ["fraud_share"]}, "needs label_delay"),
+        ({"of": ["fraud_share"], "label_delay": 7}, "label_delay should be text, in quotes"),
         ({"of": ["count"], "label_delay": "7d"}, "only of use with"),
         ({"of": ["median"]}, "it may have count"),
         ({"windows": ["10"]}, "no length of time"),

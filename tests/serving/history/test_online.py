@@ -107,6 +107,7 @@ def test_what_is_sent_again_gets_the_same_and_adds_nothing(worker):
     assert same(worker.score(rows[20:40]), first[20:40])
     more = decoded(60)[50:]
     assert same(worker.score([*more, more[0]])[:-1], offline([*rows, *more])[50:])
+    assert worker.count("added_total") == 60
 
 
 def test_the_future_is_scored_without_and_never_added(worker):
@@ -177,6 +178,7 @@ def test_what_is_sent_again_while_it_waits_counts_once(worker, stopped):
     stopped.wait()
     again = worker.score(rows[:10])
     worker.keeper._open_and_add()
+    assert (worker.count("pending"), worker.count("added_total")) == (0, 10)
     assert same(again, offline(rows[:10]))
     assert same(worker.score(rows[10:]), offline(rows)[10:])
 
@@ -229,6 +231,28 @@ def test_a_store_that_cannot_be_opened_is_tried_again(tmp_path):
     worker.keeper._open_and_add()
     assert same(worker.score(rows[10:]), offline(rows)[10:])
     worker.close()
+
+
+def test_why_histories_are_missing_is_said(tmp_path, caplog):
+    """Not the folder alone: what it means for the transactions."""
+    (tmp_path / "store").write_text("")
+    worker = Worker(tmp_path / "store")
+    assert "cannot be written" in caplog.text
+    assert "scored without their histories" in caplog.text
+    (tmp_path / "store").unlink()
+    worker.close()
+
+
+def test_an_empty_store_is_said_once(tmp_path, caplog):
+    """Nobody warmed it, and every key looks new; one that holds keys is as it should be."""
+    for _ in range(2):
+        worker = Worker(tmp_path / "store")
+        worker.keeper._look_after()
+        worker.score(decoded(10))
+        worker.keeper._synced -= 10
+        worker.keeper._look_after()
+        worker.close()
+    assert caplog.text.count("history warm") == 1
 
 
 def test_a_full_store_is_scored_without(tmp_path):

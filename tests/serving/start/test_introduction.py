@@ -2,8 +2,20 @@
 
 import pytest
 
+from fraud import store
+from fraud.manifest import Manifest
+from fraud.schema import parse
 from fraud.settings import Settings
 from serving.start.introduction import introduction
+from tests import histories
+from tests.manifests import document
+
+
+class Model:
+    tag = "fraud_detector:abc"
+
+    def path_of(self, name):
+        return f"/nowhere/{name}"
 
 
 @pytest.mark.parametrize(
@@ -22,14 +34,18 @@ from serving.start.introduction import introduction
 def test_a_start_says_what_is_served_to_whom(given, words):
     """In one line without secrets; what cannot be served is said too."""
 
-    class Model:
-        tag = "fraud_detector:abc"
-
-        def path_of(self, name):
-            return f"/nowhere/{name}"
-
     said = introduction(Settings(**given), Model())
     assert said.startswith("serving fraud_detector:abc, not sound: ")
     assert all(one in said for one in words)
     assert "secret" not in said
     assert "hidden" not in said
+
+
+@pytest.mark.parametrize("url", ["file:///data/histories", None])
+def test_a_start_says_where_histories_are(monkeypatch, tmp_path, url):
+    """By the setting, or where they are without it: a wrong folder is an empty store."""
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path))
+    own = Manifest(**document(transaction_schema=parse(histories.SCHEMA, "payments.toml").document()))
+    monkeypatch.setattr(store, "read_manifest", lambda _: own)
+    said = introduction(Settings(history_url=url, key_secret=histories.SECRET), Model())
+    assert f", histories in {url or f'file://{tmp_path}/fraud_history/store'}, " in said

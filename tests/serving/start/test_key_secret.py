@@ -57,7 +57,7 @@ def test_of_a_model_without_keys_nothing_is_said(secret):
             OTHER,
             f"FRAUD_KEY_SECRET is the one of fingerprint {PRINTS[OTHER]}, and the model .* {PRINTS[OURS]}: set that",
         ),
-        (None, f"FRAUD_KEY_SECRET is not set, and the model .* of fingerprint {PRINTS[OURS]}: set it"),
+        (None, f"FRAUD_KEY_SECRET is not set, and the model .* of fingerprint {PRINTS[OURS]}: set that one"),
     ],
     ids=["another", "none"],
 )

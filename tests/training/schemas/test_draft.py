@@ -313,13 +313,14 @@ def test_chunks_give_the_draft_of_the_whole(tmp_path, monkeypatch):
 
 
 def test_histories_are_drafted_as_comments_that_hold(infer):
-    """Without the first `# `, and with decimals of the amount, what stands there is a schema."""
+    """Without the first `# ` of all lines, and with decimals of the amount, what stands there is a schema."""
     cards = [f"c{number}" for number in RANDOM.integers(0, 120, ROWS)]
     times = [f"2024-05-{1 + row // 24:02}T{row % 24:02}:00:00Z" for row in range(ROWS)]
     read, made = infer({"card_id": cards, "ts": times})
     assert read.histories == ()
+    assert made.look[-1].endswith("see docs/history.md")
     at = made.text.index("# [[history]]")
-    lines = [line.removeprefix("# ") for line in made.text[at:].splitlines() if "`" not in line]
+    lines = [line.removeprefix("# ") for line in made.text[at:].splitlines()]
     whole = made.text[:at].replace("[columns.amount]\n", "[columns.amount]\ndecimals = 2\n") + "\n".join(lines)
     assert "card_id.mean.amount.7d" in schema.parse(whole, "draft").histories
 
