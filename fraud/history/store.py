@@ -72,7 +72,10 @@ class Store:
         network file system, of another secret, held by another for ``wait_seconds``, not writable.
         """
         folder = folder_of(url)
-        gate = Gate(folder)
+        try:
+            gate = Gate(folder)
+        except OSError as error:
+            raise HistoryError.not_writable(folder, error) from None
         try:
             with gate.held(wait_seconds):
                 opening = Opening(folder, key_fingerprint)
@@ -223,8 +226,8 @@ class Store:
         return [*own, self.ids.descriptor, self._opening.descriptor]
 
     def is_there(self) -> bool:
-        """Whether the files still have a name: nobody deleted them."""
-        return all(os.fstat(number).st_nlink for number in self.descriptors())
+        """Whether the files still have their names: nobody deleted or moved them."""
+        return self._opening.is_there() and all(os.fstat(number).st_nlink for number in self.descriptors())
 
     def keys(self) -> dict[str, int]:
         """How many slots of each layout of the model were ever used, by the column of its keys."""

@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import stat
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -53,9 +55,9 @@ class Opening:
 
     def __init__(self, folder: Path, key_fingerprint: str) -> None:
         self.folder, self.said, self.damaged = folder, list[str](), 0
+        self._set_aside(*(path.name for path in folder.iterdir() if _is_ours(path.name) and not _is_file(path)))
         self.facts = self._facts(key_fingerprint)
         boot = boot_number()
-        self._doubtful = False
         self.opened = list[Slots]()
         try:
             self.descriptor = open_file(folder / JOURNAL)
@@ -64,6 +66,7 @@ class Opening:
         except (FileNotFoundError, DamagedHistoryError) as error:
             if isinstance(error, DamagedHistoryError):
                 os.close(self.descriptor)
+            self._doubt()
             self._begin_journal(boot)
         except HistoryError:
             os.close(self.descriptor)
@@ -73,11 +76,13 @@ class Opening:
                 f"{folder}: the machine was started anew since the history store was written: states are checked; if "
                 "it went down without a word, transactions of its last seconds may be missing"
             )
-            self._doubtful = True
+            self._doubt()
             self.journal.reborn(boot)
-        if self._doubtful:
-            for path in folder.glob("index-*"):
-                path.unlink()
+
+    def _doubt(self) -> None:
+        """Have every index made anew; before anything says that there is no doubt any more."""
+        for path in self.folder.glob("index-*"):
+            path.unlink()
 
     def _facts(self, key_fingerprint: str) -> dict[str, Any]:
         try:
@@ -88,7 +93,8 @@ class Opening:
                 )
             found = facts["key_fingerprint"]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
-            self._set_aside(*(path.name for path in self.folder.iterdir() if _SET_ASIDE not in path.name))
+            self._stop_others()
+            self._set_aside(*(path.name for path in self.folder.iterdir() if _is_ours(path.name)))
             found = facts = None
         if facts is None:
             facts = {"format": FORMAT, "key_fingerprint": key_fingerprint}
@@ -99,6 +105,15 @@ class Opening:
                 f"that of {key_fingerprint} is set: set that one, or name another folder in FRAUD_HISTORY_URL"
             )
         return dict(facts)
+
+    def _stop_others(self) -> None:
+        """Have who has the files open that are set aside open the store anew: nobody else would see what they add."""
+        with suppress(OSError):
+            descriptor = open_file(self.folder / JOURNAL)
+            try:
+                Journal(descriptor, str(self.folder), self._file).kill()
+            finally:
+                os.close(descriptor)
 
     def note(self, facts: Mapping[str, object]) -> None:
         """Keep facts about the store."""
@@ -118,7 +133,6 @@ class Opening:
         self.descriptor = open_file(path)
         self.journal = Journal(self.descriptor, str(self.folder), self._file)
         self.journal.begin()
-        self._doubtful = True
 
     def _file(self, name: str) -> int:
         path = self.folder / name
@@ -135,7 +149,10 @@ class Opening:
                 self.said.append(f"{self.folder}: {name} is gone: histories begin anew")
             Slots.make(self.folder, layout)
         try:
-            return self.others(layout.fingerprint, most)
+            found = self.others(layout.fingerprint, most)
+            if found.size == layout.size:
+                return found
+            raise DamagedHistoryError(f"{name}: states of {found.size} bytes, and {layout.size} are expected")
         except DamagedHistoryError:
             self._set_aside(name)
             Slots.make(self.folder, layout)
@@ -160,14 +177,23 @@ class Opening:
         os.close(self.descriptor)
         self._begin_journal(self.journal.boot)
 
+    def is_there(self) -> bool:
+        """Whether it is this store that the folder holds: nobody moved it, or set it aside."""
+        try:
+            return os.path.samestat((self.folder / JOURNAL).stat(), os.fstat(self.descriptor))
+        except OSError:
+            return False
+
     def suspect(self) -> None:
         """Have everybody open the store anew, and check it."""
         self.journal.kill()
 
     def _set_aside(self, *names: str) -> None:
-        ending = time.strftime(f"{_SET_ASIDE}%Y%m%dT%H%M%SZ", time.gmtime())
         if not names:
             return
+        ending = time.strftime(f"{_SET_ASIDE}%Y%m%dT%H%M%SZ", time.gmtime())
+        while any(self.folder.glob(f"*{ending}")):
+            ending += "+"
         for name in names:
             (self.folder / name).rename(self.folder / f"{name}{ending}")
         self.damaged += 1
@@ -181,6 +207,16 @@ class Opening:
         for one in self.opened:
             one.close()
         os.close(self.descriptor)
+
+
+def _is_file(path: Path) -> bool:
+    """And no folder, or link to elsewhere."""
+    return stat.S_ISREG(path.lstat().st_mode)
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a file is one of the store: whatever else is in the folder is none of its business."""
+    return name in (FACTS, JOURNAL) or _FILE.fullmatch(name) is not None
 
 
 def boot_number() -> int:
