@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from fraud.errors import DamagedHistoryError, HistoryError
+from fraud.history import room
 from fraud.history.files.folder import default_url, folder_of
 from fraud.history.layout import Layout
 from fraud.history.store import Limits, Store
@@ -61,7 +62,7 @@ class Keeper:
 
     def failed(self, store: Store, error: HistoryError) -> None:
         """A call met an error: a damaged store is opened anew, any other is tried again by the next call."""
-        self._say(error)
+        self.say(error)
         if isinstance(error, DamagedHistoryError) and self.store is store:
             self.store, self._broken = None, store
             self._wake.set()
@@ -109,8 +110,10 @@ class Keeper:
         while store is not None and (batch := self._waiting.first()) is not None:
             with store.gate.held(TICK_SECONDS):
                 began = time.monotonic()
-                store.add(batch)
+                full = room.add(store, self._layouts, batch).error
             self._waiting.done()
+            if full is not None:
+                self.say(full)
             time.sleep(time.monotonic() - began)  # calls want the gate, too
 
     def _open(self) -> None:
@@ -126,7 +129,7 @@ class Keeper:
                 self._url or default_url(), self._layouts, self._key_fingerprint, self._limits, TICK_SECONDS
             )
         except HistoryError as error:
-            self._say(error)
+            self.say(error)
             return
         for line in store.said:
             LOG.warning("%s", line)
@@ -139,7 +142,7 @@ class Keeper:
             return
         if damaged := store.newly_damaged():
             self._metrics.damaged(damaged)
-            self._say(HistoryError(f"the history store: {damaged} states were damaged, and their keys began anew"))
+            self.say(HistoryError(f"the history store: {damaged} states were damaged, and their keys began anew"))
         if now - self._synced < SYNC_SECONDS and self._sweep is None:
             return
         if not store.is_there():
@@ -180,7 +183,7 @@ class Keeper:
             os.close(self._held)
             self._held = None
 
-    def _say(self, error: HistoryError) -> None:
+    def say(self, error: HistoryError) -> None:
         """In the log, each once a minute."""
         words, now = str(error), time.monotonic()
         if now - self._told.get(words, -_TOLD_SECONDS) >= _TOLD_SECONDS:

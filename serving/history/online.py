@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.errors import HistoryError
+from fraud.history import room
 from fraud.history.batch import Batch, reader
 from fraud.history.layout import MICROSECONDS, layouts
 from fraud.history.store import Limits
@@ -35,7 +36,7 @@ class Online:
     """Of one worker and ``schema``. ``key_fingerprint``: of the secret of keys. For the thread of the event loop."""
 
     def __init__(self, schema: Schema, key_fingerprint: str, read: Settings, metrics: HistoryMetrics) -> None:
-        own = layouts(schema)
+        self._layouts = own = layouts(schema)
         self._read = reader(schema, own)
         self._no_texts: Texts = (None,) * len(schema.of_kind("category", "key"))
         self._width = len(schema.histories)
@@ -103,12 +104,15 @@ class Online:
             return None
         self._patient = True
         try:
-            found = store.add(batch)
+            found, left_out, full = room.add(store, self._layouts, batch)
         except HistoryError as error:
             self.keeper.failed(store, error)
             return self._missed(batch, "broken")
         finally:
             store.gate.give()
+        if full is not None:
+            self.keeper.say(full)
+            self._waiting.missing("full", left_out)
         self._waiting.added(len(found))
         return found
 

@@ -12,7 +12,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.errors import DamagedHistoryError, HistoryError
+from fraud.errors import DamagedHistoryError, FullHistoryError
 from fraud.history.files import place
 from fraud.history.files.index import BUCKET, Index, buckets_for, offset
 from fraud.history.files.journal import Change, label
@@ -124,7 +124,7 @@ class Slots:
     def put(self, keys: Sequence[bytes], where: Sequence[int], states: bytes | bytearray) -> list[Change]:
         """The changes that give keys these states, in the slots that ``read`` named.
 
-        Raises HistoryError when there is no room for those that were never seen.
+        Raises FullHistoryError when there is no room for those that were never seen.
         """
         changes, size = list[Change](), self.size
         if -1 in where:
@@ -146,10 +146,7 @@ class Slots:
                 continue
             slot, used, free = (free - 1, used, self._next_free(free - 1)) if free else (used, used + 1, 0)
             if used > self._most or not self._index.added(key, slot, buckets):
-                raise HistoryError(
-                    f"the history store holds {self._most:,} keys of one history, which is all it may: raise "
-                    "FRAUD_HISTORY_MAX_KEYS"
-                )
+                raise FullHistoryError.of(self._most)
             place.reserve(self.descriptor, self._at(slot), self.slot)
             found[number] = slot
         self._and_counts(changes, buckets, used, free)
