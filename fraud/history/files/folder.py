@@ -82,7 +82,8 @@ class Opening:
     def _doubt(self) -> None:
         """Have every index made anew; before anything says that there is no doubt any more."""
         for path in self.folder.glob("index-*"):
-            path.unlink()
+            if _is_ours(path.name):
+                path.unlink()
 
     def _facts(self, key_fingerprint: str) -> dict[str, Any]:
         try:

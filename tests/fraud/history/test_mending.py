@@ -101,6 +101,10 @@ def test_what_is_no_file_is_set_aside(folder, kind, what):
         store.add(batch(50, seed=2))
     assert elsewhere.read_bytes() == content
     store.close()
+    (folder / "journal").write_bytes(b"")
+    aside = sorted(folder.glob("*.damaged-*"))
+    opened(folder).close()
+    assert set(aside) <= {*folder.iterdir()}
 
 
 def test_a_store_that_is_set_aside_takes_no_more(folder):
