@@ -18,7 +18,6 @@ from fraud.history import engine
 from fraud.history.batch import Batch
 from fraud.history.files.folder import Opening, folder_of
 from fraud.history.files.gate import Gate
-from fraud.history.files.ids import Ids
 from fraud.history.files.journal import Change
 from fraud.history.files.slots import Slots
 from fraud.history.layout import Layout
@@ -51,7 +50,7 @@ class Store:
         ends = np.cumsum([len(one.made) for one in layouts])
         self._cuts = [slice(int(end) - len(one.made), int(end)) for end, one in zip(ends, layouts, strict=True)]
         self.width = int(ends[-1])
-        self.ids = Ids(opening.folder, kind_of(layouts), 8 * self.width, limits.ids)
+        self.ids = opening.ids(kind_of(layouts), 8 * self.width, limits.ids)
         if self.ids.replaced or any(one.replaced for one in self._slots.values()):
             opening.renew()
         self.journal = opening.journal
@@ -240,7 +239,6 @@ class Store:
     def close(self) -> None:
         """Close all files; not for who has the gate."""
         self.gate.close()
-        self.ids.close()
         self._opening.close()
 
 

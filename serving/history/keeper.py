@@ -168,7 +168,10 @@ class Keeper:
         """Whether it is this worker that looks after the store for all."""
         if self._held is None:
             path = folder_of(self._url or default_url()) / "keeper"
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise HistoryError.not_writable(path, error) from None
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

@@ -15,6 +15,7 @@ from fraud import home
 from fraud.atomic import replacing
 from fraud.errors import DamagedHistoryError, HistoryError
 from fraud.history.files.filesystem import check_local
+from fraud.history.files.ids import Ids
 from fraud.history.files.journal import Journal
 from fraud.history.files.place import FORMAT, open_file
 from fraud.history.files.slots import Slots
@@ -37,12 +38,12 @@ def folder_of(url: str) -> Path:
     folder = Path(url.removeprefix(SCHEME))
     if not url.startswith(SCHEME) or not folder.is_absolute():
         raise HistoryError(f"FRAUD_HISTORY_URL={url!r}: expected file:///FOLDER")
-    check_local(folder)
     try:
+        check_local(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise HistoryError.not_writable(folder, error) from None
+    except (OSError, RuntimeError) as error:  # the second for links in a circle
+        raise HistoryError.not_writable(folder, OSError(*error.args)) from None
     return folder
 
 
@@ -58,7 +59,7 @@ class Opening:
         self._set_aside(*(path.name for path in folder.iterdir() if _is_ours(path.name) and not _is_file(path)))
         self.facts = self._facts(key_fingerprint)
         boot = boot_number()
-        self.opened = list[Slots]()
+        self.opened = list[Slots | Ids]()
         try:
             self.descriptor = open_file(folder / JOURNAL)
             self.journal = Journal(self.descriptor, str(folder), self._file)
@@ -76,8 +77,12 @@ class Opening:
                 f"{folder}: the machine was started anew since the history store was written: states are checked; if "
                 "it went down without a word, transactions of its last seconds may be missing"
             )
-            self._doubt()
-            self.journal.reborn(boot)
+            try:
+                self._doubt()
+                self.journal.reborn(boot)
+            except OSError:
+                os.close(self.descriptor)
+                raise
 
     def _doubt(self) -> None:
         """Have every index made anew; before anything says that there is no doubt any more."""
@@ -159,6 +164,12 @@ class Opening:
             Slots.make(self.folder, layout)
             return self.others(layout.fingerprint, most)
 
+    def ids(self, kind: str, width: int, most: int) -> Ids:
+        """Those of transactions with features of one kind."""
+        found = Ids(self.folder, kind, width, most)
+        self.opened.append(found)
+        return found
+
     def others(self, fingerprint: str, most: int) -> Slots:
         """The states of a layout that may be another model's. Raises DamagedHistoryError."""
         found = Slots(self.folder, fingerprint, most)
@@ -174,9 +185,10 @@ class Opening:
 
     def renew(self) -> None:
         """Have everybody else open the store anew: a file was replaced that they have open."""
+        before = self.descriptor
         self.journal.kill()
-        os.close(self.descriptor)
         self._begin_journal(self.journal.boot)
+        os.close(before)
 
     def is_there(self) -> bool:
         """Whether it is this store that the folder holds: nobody moved it, or set it aside."""

@@ -2,13 +2,17 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from fraud.errors import DamagedHistoryError, HistoryError
 from fraud.history.files import rebuild
+from fraud.history.files.folder import Opening
+from fraud.history.files.ids import Ids
+from fraud.history.files.journal import Journal
 from fraud.history.files.place import HEADER
-from fraud.history.store import Limits
+from fraud.history.store import Limits, kind_of
 from tests.fraud.history.test_store import LAYOUTS, batch, offline, opened, opened_beside, same
 
 ONE = batch(200, seed=1)
@@ -212,3 +216,34 @@ def test_states_of_before_are_there_in_a_store_that_was_mended(folder, tmp_path)
         assert same(other.add(batch(100, seed=2)), expected)
     other.close()
     store.close()
+
+
+def test_links_in_a_circle_are_said(tmp_path):
+    """In one line: a worker that cannot have the store goes on."""
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    with pytest.raises(HistoryError, match="cannot be written"):
+        opened(tmp_path / "circle" / "store")
+
+
+def test_what_cannot_be_opened_leaves_no_file_open(folder, monkeypatch):
+    """A disk without room, after a start of the machine or with a higher limit: it is tried four times a second."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    limits = Limits(1_000, 5_000)
+    files = Path("/proc/self/fd") if Path("/proc/self/fd").is_dir() else Path("/dev/fd")
+    before = len(list(files.iterdir()))
+    for owner, attempted in ((Journal, "reborn"), (Opening, "_begin_journal")):
+        for _ in range(3):
+            with monkeypatch.context() as on_full_disk:
+                on_full_disk.setattr(owner, attempted, full)
+                on_full_disk.setattr("fraud.history.files.folder.boot_number", lambda: 7)
+                if owner is Opening:
+                    on_full_disk.setattr(Journal, "reborn", lambda *_: None)
+                    (folder / f"ids-{kind_of(LAYOUTS)}").unlink()
+                    opened_ids = Ids(folder, kind_of(LAYOUTS), 8, 1)  # of other features: it is replaced
+                    opened_ids.close()
+                with pytest.raises(HistoryError, match="No space left"):
+                    opened(folder, limits)
+    assert len(list(files.iterdir())) == before

@@ -318,3 +318,15 @@ def test_a_clock_that_jumps_ahead_forgets_nothing(tmp_path, monkeypatch):
             worker.keeper._look_after()
     assert same(worker.score(rows[50:]), offline(rows)[50:])
     worker.close()
+
+
+def test_who_looks_after_the_store_is_said_once_where_it_cannot_be_settled(worker, tmp_path, caplog):
+    """And with one line: it is asked again several times a second."""
+    worker.score(decoded(10))
+    (tmp_path / "store" / "keeper").mkdir()
+    for _ in range(3):
+        worker.keeper._guarded(worker.keeper._look_after)
+    assert [record.message for record in caplog.records] == [
+        f"{tmp_path / 'store' / 'keeper'}: cannot be written (Is a directory)"
+    ]
+    (tmp_path / "store" / "keeper").rmdir()
