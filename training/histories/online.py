@@ -95,7 +95,15 @@ def known(store: Store, layouts: Sequence[Layout], key: bytes) -> list[dict[str,
 def forget(store: Store, keys: Collection[bytes]) -> int:
     """Erase keys from the states of all models; how many states went. A transaction that comes later begins anew."""
     with store.gate.held(_WAIT_SECONDS):
-        return sum(store.free(slots, [*keys]) for slots in store.everything())
+        gone = sum(store.free(slots, [*keys]) for slots in store.everything())
+        store.journal.wipe()
+    store.sync()
+    return gone
+
+
+def set_aside(settings: Settings) -> list[str]:
+    """Names of files that a damaged store left, which may hold keys still."""
+    return sorted(path.name for path in Path(url(settings).removeprefix(folder.SCHEME)).glob("*.damaged-*"))
 
 
 def nowhere(settings: Settings) -> FraudError:

@@ -1,6 +1,7 @@
 """An index made anew from the slots, and which slots are free: whatever was damaged but the states themselves."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from struct import Struct
 from typing import Any
@@ -51,6 +52,8 @@ def rebuild(descriptor: int, size: int, path: Path, facts: dict[str, Any]) -> in
             for at in range(0, len(chunk) - size + 1, size):
                 one = chunk[at : at + size]
                 whole, no_key = is_whole(one, size), one.startswith(NO_KEY)
+                if whole and not no_key:
+                    whole = not _stands_before(descriptor, one, index.slots(one[:KEY], changed))
                 if no_key or not whole or not index.added(one[:KEY], slot, changed):
                     was_never_used = is_known and slot >= used and not any(one)
                     damaged += not (no_key and whole) and not was_never_used
@@ -69,3 +72,19 @@ def rebuild(descriptor: int, size: int, path: Path, facts: dict[str, Any]) -> in
     os.pwrite(descriptor, packed_counts(slot, free), place.COUNTS)
     part.replace(path)
     return damaged
+
+
+def _stands_before(descriptor: int, one: bytes, slots: Iterator[int]) -> bool:
+    """Whether one of ``slots`` is of the same key, since a damaged index did not find it; it gets the later state."""
+    for slot in slots:
+        at = place.HEADER + slot * len(one)
+        other = os.pread(descriptor, len(one), at)
+        if other.startswith(one[:KEY]):
+            if _latest(one) > _latest(other):
+                os.pwrite(descriptor, one, at)
+            return True
+    return False
+
+
+def _latest(slot: bytes) -> int:
+    return int.from_bytes(slot[KEY + 8 : KEY + 16], "little", signed=True)

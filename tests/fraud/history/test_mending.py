@@ -13,7 +13,7 @@ from fraud.history.files.ids import Ids
 from fraud.history.files.journal import Journal
 from fraud.history.files.place import HEADER
 from fraud.history.store import Limits, kind_of
-from tests.fraud.history.test_store import LAYOUTS, batch, offline, opened, opened_beside, same
+from tests.fraud.history.test_store import LAYOUTS, START, batch, offline, opened, opened_beside, same
 
 ONE = batch(200, seed=1)
 KEYS = sorted(set(ONE.keys[1]))
@@ -247,3 +247,23 @@ def test_what_cannot_be_opened_leaves_no_file_open(folder, monkeypatch):
                 with pytest.raises(HistoryError, match="No space left"):
                     opened(folder, limits)
     assert len(list(files.iterdir())) == before
+
+
+def test_a_key_that_a_damaged_index_did_not_find_stands_once_when_it_is_made_anew(folder):
+    """With its later state, and who forgets it forgets all of it."""
+    path = folder / name("index")
+    path.write_bytes(path.read_bytes()[:HEADER] + bytes(path.stat().st_size - HEADER))
+    store = opened(folder)
+    with store.gate.held(1):
+        store.add(batch(200, seed=2, start=START + 10**7))
+        later = store.states(LAYOUTS[1], KEYS)
+        assert all(later)
+    store.close()
+    path.unlink()
+    store = opened(folder)
+    assert store.newly_damaged() == len(KEYS)
+    with store.gate.held(1):
+        assert store.states(LAYOUTS[1], KEYS) == later
+        assert store.forget(LAYOUTS[1], KEYS) == len(KEYS)
+        assert not any(store.states(LAYOUTS[1], KEYS))
+    store.close()

@@ -11,7 +11,7 @@ from fraud.history.layout import layouts
 from fraud.history.store import Limits, Store
 from fraud.replay.state_file import Facts, StateFile, writing
 from tests import histories
-from training.histories import online
+from training.histories import forget, online
 
 SCHEMA = schema.parse(histories.SCHEMA, "payments.toml")
 LAYOUTS = layouts(SCHEMA)
@@ -53,6 +53,23 @@ def test_a_key_that_is_there_twice_is_put_once(store, tmp_path):
     assert warmed.added == 1
     assert online.forget(store, [KEY]) == 1
     assert online.known(store, LAYOUTS, KEY) == []
+
+
+def test_a_key_that_is_forgotten_stands_in_no_file(store, tmp_path):
+    """Also not in the journal, which holds what was changed last."""
+    online.warm(store, saved(tmp_path / "states.parquet", 1, 1))
+    files = [path for path in (tmp_path / "store").iterdir() if path.name != "facts.json"]
+    assert any(KEY in path.read_bytes() for path in files)
+    assert online.forget(store, [KEY]) == 1
+    assert not any(KEY in path.read_bytes() for path in files)
+
+
+def test_files_that_were_set_aside_are_named(tmp_path, monkeypatch):
+    """They may hold keys that are to be forgotten."""
+    monkeypatch.setenv("FRAUD_HISTORY_URL", f"file://{tmp_path}")
+    assert not any("set aside" in line for line in forget.left(0, {}))
+    (tmp_path / "states-1.damaged-20200101T000000Z").touch()
+    assert "delete states-1.damaged-20200101T000000Z" in next(forget.left(0, {}))
 
 
 def test_a_time_that_no_calendar_has_is_damage(tmp_path, monkeypatch):
