@@ -57,7 +57,9 @@ def test_a_key_that_is_there_twice_is_put_once(store, tmp_path):
 
 def test_a_key_that_is_forgotten_stands_in_no_file(store, tmp_path):
     """Also not in the journal, which holds what was changed last."""
-    online.warm(store, saved(tmp_path / "states.parquet", 1, 1))
+    keys = [*(bytes([number]) * 16 for number in range(1, 20)), KEY]
+    with store.gate.held(1):
+        store.put(LAYOUTS[0], keys, [bytes(LAYOUTS[0].size)] * len(keys), 1)
     files = [path for path in (tmp_path / "store").iterdir() if path.name != "facts.json"]
     assert any(KEY in path.read_bytes() for path in files)
     assert online.forget(store, [KEY]) == 1
