@@ -10,6 +10,7 @@ FraudError                   a stated error: one clear line, exit code 1
 │   ├── UnsupportedError     the server lacks what this needs
 │   └── DamagedError         an object is not what our code writes
 ├── HistoryError             the history store cannot be used now
+│   ├── FullHistoryError     it has no room for new keys
 │   └── DamagedHistoryError  it holds something else than was written, and is set aside
 └── DatabaseError            the database is away or refuses; in ``monitoring.database``
 
@@ -137,6 +138,17 @@ class DamagedError(RegistryError):
 
 class HistoryError(FraudError):
     """The history store cannot be used now: it is full, held by another, or of another installation."""
+
+
+class FullHistoryError(HistoryError):
+    """There is no room for keys that it does not hold yet; for those that it holds there is."""
+
+    @classmethod
+    def of(cls, most: int) -> Self:
+        """``most``: how many keys there may be."""
+        return cls(
+            f"the history store holds {most:,} keys of one history, which is all it may: raise FRAUD_HISTORY_MAX_KEYS"
+        )
 
 
 class DamagedHistoryError(HistoryError):

@@ -2,8 +2,9 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-MISSING = ("future", "deadline", "broken")
-"""Why a transaction was scored without its history: it is from the future, the store was held, or cannot be used."""
+MISSING = ("future", "deadline", "broken", "full")
+"""Why a transaction was scored without its history: it is from the future, the store was held, cannot be used, or has
+no room for a key that it does not hold yet."""
 DROPPED = ("full", "shutdown")
 """Why one that had to wait was never added: too many waited, or the service ended."""
 

@@ -17,10 +17,11 @@ from fraud.history import engine
 from fraud.history.batch import Batch
 from fraud.history.files.at_once import AtOnce
 from fraud.history.files.filesystem import can_be_mapped
-from fraud.history.files.folder import LIMITS, Limits, Opening, folder_of
+from fraud.history.files.folder import Opening, folder_of
 from fraud.history.files.gate import Gate
-from fraud.history.files.ids import Ids, kind_of
+from fraud.history.files.ids import kind_of
 from fraud.history.files.journal import Change
+from fraud.history.files.place import LIMITS, Limits
 from fraud.history.files.slots import Slots
 from fraud.history.layout import Layout
 from fraud.schema import Schema
@@ -43,7 +44,7 @@ class Store:
         ends = np.cumsum([len(one.made) for one in layouts])
         self._cuts = [slice(int(end) - len(one.made), int(end)) for end, one in zip(ends, layouts, strict=True)]
         self.width = int(ends[-1])
-        self.ids = Ids(opening.folder, kind_of(layouts), 8 * self.width, limits.ids)
+        self.ids = opening.ids(kind_of(layouts), 8 * self.width, limits.ids)
         if self.ids.replaced or any(one.replaced for one in self._slots.values()):
             opening.renew()
         self.journal = opening.journal
@@ -224,8 +225,8 @@ class Store:
         return [*own, self.ids.descriptor, self._opening.descriptor]
 
     def is_there(self) -> bool:
-        """Whether the files still have a name: nobody deleted them."""
-        return all(os.fstat(number).st_nlink for number in self.descriptors())
+        """Whether the files still have their names: nobody deleted or moved them."""
+        return self._opening.is_there() and all(os.fstat(number).st_nlink for number in self.descriptors())
 
     def keys(self) -> dict[str, int]:
         """How many slots of each layout of the model were ever used, by the column of its keys."""
@@ -240,5 +241,4 @@ class Store:
         self.gate.close()
         if self._at_once is not None:
             self._at_once.close()
-        self.ids.close()
         self._opening.close()

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from fraud.atomic import replacing
 from fraud.errors import FraudError, ModelError, one_line
@@ -50,8 +50,8 @@ class Facts(StoredDocument):
     layouts: tuple[str, ...]
     """The fingerprint of each."""
     key_fingerprint: str
-    as_of_us: int | None
-    """Microseconds since 1970: the newest row; None where there was none."""
+    as_of_us: int | None = Field(ge=-62_135_596_800_000_000, lt=253_402_300_800_000_000)
+    """Microseconds since 1970, of the years 1 to 9999: the newest row; None where there was none."""
     rows: int
     """How many were counted."""
 

@@ -13,7 +13,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from fraud.errors import DamagedHistoryError, HistoryError
-from fraud.history.files.folder import Limits, default_url, folder_of
+from fraud.history import room
+from fraud.history.files.folder import default_url, folder_of
+from fraud.history.files.place import Limits
 from fraud.history.layout import Layout
 from fraud.history.store import Store
 from fraud.history.sweep import sweep
@@ -62,7 +64,7 @@ class Keeper:
 
     def failed(self, store: Store, error: HistoryError) -> None:
         """A call met an error: a damaged store is opened anew, any other is tried again by the next call."""
-        self._say(error)
+        self.say(error)
         if isinstance(error, DamagedHistoryError) and self.store is store:
             self.store, self._broken = None, store
             self._wake.set()
@@ -111,9 +113,11 @@ class Keeper:
             with store.gate.held(TICK_SECONDS):
                 began = time.monotonic()
                 before = store.added
-                store.add(batch)
+                full = room.add(store, self._layouts, batch).error
                 added = store.added - before
             self._waiting.done(added)
+            if full is not None:
+                self.say(full)
             time.sleep(time.monotonic() - began)  # calls want the gate, too
 
     def _open(self) -> None:
@@ -129,7 +133,7 @@ class Keeper:
                 self._url or default_url(), self._layouts, self._key_fingerprint, self._limits, TICK_SECONDS
             )
         except HistoryError as error:
-            self._say(HistoryError(f"{error}; meanwhile transactions are scored without their histories"))
+            self.say(HistoryError(f"{error}; meanwhile transactions are scored without their histories"))
             return
         for line in store.said:
             LOG.warning("%s", line)
@@ -142,7 +146,7 @@ class Keeper:
             return
         if damaged := store.newly_damaged():
             self._metrics.damaged(damaged)
-            self._say(HistoryError(f"the history store: {damaged} states were damaged, and their keys began anew"))
+            self.say(HistoryError(f"the history store: {damaged} states were damaged, and their keys began anew"))
         if now - self._synced < SYNC_SECONDS and self._sweep is None:
             return
         if not store.is_there():
@@ -170,7 +174,10 @@ class Keeper:
         """Whether it is this worker that looks after the store for all."""
         if self._held is None:
             path = folder_of(self._url or default_url()) / "keeper"
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise HistoryError.not_writable(path, error) from None
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -185,7 +192,7 @@ class Keeper:
             os.close(self._held)
             self._held = None
 
-    def _say(self, error: HistoryError) -> None:
+    def say(self, error: HistoryError) -> None:
         """In the log, each once a minute."""
         words, now = str(error), time.monotonic()
         if now - self._told.get(words, -_TOLD_SECONDS) >= _TOLD_SECONDS:

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.errors import HistoryError
+from fraud.history import room
 from fraud.history.batch import Batch, reader
-from fraud.history.files.folder import Limits
+from fraud.history.files.place import Limits
 from fraud.history.layout import MICROSECONDS, layouts
 from fraud.rows import Decoded, Model, ScoredRow, Texts, by_model, each, unpack
 from fraud.schema import Schema
@@ -34,7 +35,7 @@ class Online:
     """Of one worker and ``schema``. ``key_fingerprint``: of the secret of keys. For the thread of the event loop."""
 
     def __init__(self, schema: Schema, key_fingerprint: str, read: Settings, metrics: HistoryMetrics) -> None:
-        own = layouts(schema)
+        self._layouts = own = layouts(schema)
         self._read, self._schema = reader(schema, own), schema
         self._no_texts: Texts = (None,) * len(schema.of_kind("category", "key"))
         self._width = len(schema.histories)
@@ -135,13 +136,16 @@ class Online:
             return None
         self._patient, before = True, store.added
         try:
-            found = store.add(batch)
+            found, left_out, full = room.add(store, self._layouts, batch)
         except HistoryError as error:
             self.keeper.failed(store, error)
             return self._missed(batch, "broken")
         finally:
             self._waiting.added(store.added - before)
             store.gate.give()
+        if full is not None:
+            self.keeper.say(full)
+            self._waiting.missing("full", left_out)
         return found
 
     def _missed(self, batch: Batch, reason: str) -> NDArray[np.float64]:

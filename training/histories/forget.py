@@ -58,6 +58,8 @@ def left(online_gone: int | None, published: dict[str, int] | None) -> Iterator[
             f"{online.url(settings)} still holds the keys: it takes FRAUD_KEY_SECRET and a local model with histories "
             "to open it"
         )
+    if aside := online.set_aside(settings):
+        yield f"{online.url(settings)}: files that were set aside may hold the keys: delete {', '.join(aside)}"
     if published is None:
         yield "FRAUD_S3_URI is not set: states that were published still hold the keys"
     elif any(published.values()):

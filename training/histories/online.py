@@ -1,5 +1,6 @@
 """The online store of this machine, beside a service that may run: begun from a saved state, read, and erased from."""
 
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fraud.errors import FraudError
+from fraud.errors import FraudError, ModelError
 from fraud.history.files import folder
-from fraud.history.files.folder import Limits
-from fraud.history.layout import Layout
+from fraud.history.files.place import Limits
+from fraud.history.layout import MICROSECONDS, Layout
 from fraud.history.store import Store
 from fraud.replay import readable
 from fraud.replay.state_file import StateFile
@@ -19,6 +20,8 @@ from fraud.settings import Settings
 _AT_ONCE = 64
 """States that are put while the gate is held: about a millisecond."""
 _WAIT_SECONDS = 10.0
+_AHEAD_US = 86_400 * MICROSECONDS
+"""How far clocks of others may be ahead."""
 
 
 class Warmed(NamedTuple):
@@ -50,21 +53,37 @@ def opened(layouts: Sequence[Layout], key_fingerprint: str, settings: Settings) 
 
 
 def warm(store: Store, saved: StateFile) -> Warmed:
-    """Put the states of keys that the store does not have; those it has are newer, and stay. Raises HistoryError."""
+    """Put the states of keys that the store does not have; those it has are newer, and stay.
+
+    Raises HistoryError; ModelError where states are of the future: theirs would be the newest transactions for years.
+    """
+    latest = int(time.time() * MICROSECONDS) + _AHEAD_US
+    if (saved.facts.as_of_us or 0) > latest:
+        raise _future(saved)
     added = there = 0
     for number, keys, states in saved.parts():
         layout = saved.layouts[number]
+        if len(states) and states[:, 8:16].copy().view("<i8").max() > latest:
+            raise _future(saved)
         for low in range(0, len(keys), _AT_ONCE):
             names = [*map(bytes, keys[low : low + _AT_ONCE])]
             with store.gate.held(_WAIT_SECONDS):
                 known = store.states(layout, names)
-                new = [place for place, state in enumerate(known) if not state]
+                first = {name: place for place, name in reversed([*enumerate(names)])}
+                new = [place for name, place in first.items() if not known[place]]
                 if new:
                     content = [states[low + place].tobytes() for place in new]
                     store.put(layout, [names[place] for place in new], content, int(saved.facts.as_of_us or 0))
             added, there = added + len(new), there + len(names) - len(new)
     store.sync()
     return Warmed(added, there)
+
+
+def _future(saved: StateFile) -> ModelError:
+    return ModelError(
+        f"{saved.path}: holds transactions of the future, by the clock of this machine: set it, or correct the times "
+        "of the rows and build it again with `python -m training history build`"
+    )
 
 
 def known(store: Store, layouts: Sequence[Layout], key: bytes) -> list[dict[str, Any]]:
@@ -77,7 +96,15 @@ def known(store: Store, layouts: Sequence[Layout], key: bytes) -> list[dict[str,
 def forget(store: Store, keys: Collection[bytes]) -> int:
     """Erase keys from the states of all models; how many states went. A transaction that comes later begins anew."""
     with store.gate.held(_WAIT_SECONDS):
-        return sum(store.free(slots, [*keys]) for slots in store.everything())
+        gone = sum(store.free(slots, [*keys]) for slots in store.everything())
+        store.journal.wipe()
+    store.sync()
+    return gone
+
+
+def set_aside(settings: Settings) -> list[str]:
+    """Names of files that a damaged store left, which may hold keys still."""
+    return sorted(path.name for path in Path(url(settings).removeprefix(folder.SCHEME)).glob("*.damaged-*"))
 
 
 def nowhere(settings: Settings) -> FraudError:

@@ -3,16 +3,19 @@
 import json
 import os
 import re
+import stat
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from fraud import home
 from fraud.atomic import replacing
 from fraud.errors import DamagedHistoryError, HistoryError
 from fraud.history.files.filesystem import check_local
+from fraud.history.files.ids import Ids
 from fraud.history.files.journal import Journal
 from fraud.history.files.place import FORMAT, open_file
 from fraud.history.files.slots import Slots
@@ -25,16 +28,6 @@ _SET_ASIDE = ".damaged-"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-class Limits(NamedTuple):
-    """Most keys of one history, and most ids of transactions, that are kept."""
-
-    keys: int = 1_000_000
-    ids: int = 200_000
-
-
-LIMITS = Limits()
-
-
 def default_url() -> str:
     """Where the store is unless somebody says otherwise."""
     return f"{SCHEME}{(home.folder() / 'fraud_history' / 'store').absolute()}"
@@ -45,12 +38,12 @@ def folder_of(url: str) -> Path:
     folder = Path(url.removeprefix(SCHEME))
     if not url.startswith(SCHEME) or not folder.is_absolute():
         raise HistoryError(f"FRAUD_HISTORY_URL={url!r}: expected file:///FOLDER")
-    check_local(folder)
     try:
+        check_local(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise HistoryError.not_writable(folder, error) from None
+    except (OSError, RuntimeError) as error:  # the second for links in a circle
+        raise HistoryError.not_writable(folder, OSError(*error.args)) from None
     return folder
 
 
@@ -63,10 +56,10 @@ class Opening:
 
     def __init__(self, folder: Path, key_fingerprint: str) -> None:
         self.folder, self.said, self.damaged = folder, list[str](), 0
+        self._set_aside(*(path.name for path in folder.iterdir() if _is_ours(path.name) and not _is_file(path)))
         self.facts = self._facts(key_fingerprint)
         boot = boot_number()
-        self._doubtful = False
-        self.opened = list[Slots]()
+        self.opened = list[Slots | Ids]()
         try:
             self.descriptor = open_file(folder / JOURNAL)
             self.journal = Journal(self.descriptor, str(folder), self._file)
@@ -74,6 +67,7 @@ class Opening:
         except (FileNotFoundError, DamagedHistoryError) as error:
             if isinstance(error, DamagedHistoryError):
                 os.close(self.descriptor)
+            self._doubt()
             self._begin_journal(boot)
         except HistoryError:
             os.close(self.descriptor)
@@ -83,10 +77,17 @@ class Opening:
                 f"{folder}: the machine was started anew since the history store was written: states are checked; if "
                 "it went down without a word, transactions of its last seconds may be missing"
             )
-            self._doubtful = True
-            self.journal.reborn(boot)
-        if self._doubtful:
-            for path in folder.glob("index-*"):
+            try:
+                self._doubt()
+                self.journal.reborn(boot)
+            except OSError:
+                os.close(self.descriptor)
+                raise
+
+    def _doubt(self) -> None:
+        """Have every index made anew; before anything says that there is no doubt any more."""
+        for path in self.folder.glob("index-*"):
+            if _is_ours(path.name):
                 path.unlink()
 
     def _facts(self, key_fingerprint: str) -> dict[str, Any]:
@@ -98,7 +99,8 @@ class Opening:
                 )
             found = facts["key_fingerprint"]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
-            self._set_aside(*(path.name for path in self.folder.iterdir() if _SET_ASIDE not in path.name))
+            self._stop_others()
+            self._set_aside(*(path.name for path in self.folder.iterdir() if _is_ours(path.name)))
             found = facts = None
         if facts is None:
             facts = {"format": FORMAT, "key_fingerprint": key_fingerprint}
@@ -109,6 +111,15 @@ class Opening:
                 f"that of {key_fingerprint} is set: set that one, or name another folder in FRAUD_HISTORY_URL"
             )
         return dict(facts)
+
+    def _stop_others(self) -> None:
+        """Have who has the files open that are set aside open the store anew: nobody else would see what they add."""
+        with suppress(OSError):
+            descriptor = open_file(self.folder / JOURNAL)
+            try:
+                Journal(descriptor, str(self.folder), self._file).kill()
+            finally:
+                os.close(descriptor)
 
     def note(self, facts: Mapping[str, object]) -> None:
         """Keep facts about the store."""
@@ -128,7 +139,6 @@ class Opening:
         self.descriptor = open_file(path)
         self.journal = Journal(self.descriptor, str(self.folder), self._file)
         self.journal.begin()
-        self._doubtful = True
 
     def _file(self, name: str) -> int:
         path = self.folder / name
@@ -145,11 +155,20 @@ class Opening:
                 self.said.append(f"{self.folder}: {name} is gone: histories begin anew")
             Slots.make(self.folder, layout)
         try:
-            return self.others(layout.fingerprint, most)
+            found = self.others(layout.fingerprint, most)
+            if found.size == layout.size:
+                return found
+            raise DamagedHistoryError(f"{name}: states of {found.size} bytes, and {layout.size} are expected")
         except DamagedHistoryError:
             self._set_aside(name)
             Slots.make(self.folder, layout)
             return self.others(layout.fingerprint, most)
+
+    def ids(self, kind: str, width: int, most: int) -> Ids:
+        """Those of transactions with features of one kind."""
+        found = Ids(self.folder, kind, width, most)
+        self.opened.append(found)
+        return found
 
     def others(self, fingerprint: str, most: int) -> Slots:
         """The states of a layout that may be another model's. Raises DamagedHistoryError."""
@@ -166,18 +185,28 @@ class Opening:
 
     def renew(self) -> None:
         """Have everybody else open the store anew: a file was replaced that they have open."""
+        before = self.descriptor
         self.journal.kill()
-        os.close(self.descriptor)
         self._begin_journal(self.journal.boot)
+        os.close(before)
+
+    def is_there(self) -> bool:
+        """Whether it is this store that the folder holds: nobody moved it, or set it aside."""
+        try:
+            return os.path.samestat((self.folder / JOURNAL).stat(), os.fstat(self.descriptor))
+        except OSError:
+            return False
 
     def suspect(self) -> None:
         """Have everybody open the store anew, and check it."""
         self.journal.kill()
 
     def _set_aside(self, *names: str) -> None:
-        ending = time.strftime(f"{_SET_ASIDE}%Y%m%dT%H%M%SZ", time.gmtime())
         if not names:
             return
+        ending = time.strftime(f"{_SET_ASIDE}%Y%m%dT%H%M%SZ", time.gmtime())
+        while any(self.folder.glob(f"*{ending}")):
+            ending += "+"
         for name in names:
             (self.folder / name).rename(self.folder / f"{name}{ending}")
         self.damaged += 1
@@ -191,6 +220,16 @@ class Opening:
         for one in self.opened:
             one.close()
         os.close(self.descriptor)
+
+
+def _is_file(path: Path) -> bool:
+    """And no folder, or link to elsewhere."""
+    return stat.S_ISREG(path.lstat().st_mode)
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a file is one of the store: whatever else is in the folder is none of its business."""
+    return name in (FACTS, JOURNAL) or _FILE.fullmatch(name) is not None
 
 
 def boot_number() -> int:

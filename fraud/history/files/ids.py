@@ -41,7 +41,11 @@ class Ids:
         facts = {"kind": kind, "width": width, "buckets": self.buckets, "format": place.FORMAT}
         try:
             self.descriptor = place.open_file(path)
-            if place.facts_of(self.descriptor, path) == facts and os.fstat(self.descriptor).st_size >= size:
+            found = place.facts_of(self.descriptor, path)
+            places = max(self.buckets, found.get("buckets", 0))  # others may have a higher limit
+            whole = place.HEADER + places * self.bucket_size
+            if found == facts | {"buckets": places} and os.fstat(self.descriptor).st_size >= whole:
+                self.buckets = places
                 return
         except FileNotFoundError:
             pass

@@ -5,7 +5,7 @@ search goes on to the next bucket only where one has no free entry; one that was
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from struct import Struct
 from zlib import crc32
 
@@ -19,6 +19,7 @@ _FILL = 0.6
 _ENTRY = Struct("<8sQ")
 _FREE, _GONE = bytes(ENTRY), _ENTRY.pack(bytes(8), 2**64 - 1)
 _TAGS = 16
+_NONE: Mapping[int, bytes] = {}
 
 
 def buckets_for(keys: int) -> int:
@@ -32,11 +33,11 @@ class Index:
     def __init__(self, descriptor: int, buckets: int) -> None:
         self._descriptor, self._buckets = descriptor, buckets
 
-    def slots(self, key: bytes) -> Iterator[int]:
+    def slots(self, key: bytes, changed: Mapping[int, bytes] = _NONE) -> Iterator[int]:
         """Slots that may be the key's: all but the first time in 2**64 there is at most one."""
         tag = key[:8]
         for at in self._chain(key):
-            bucket = self.bucket(at)
+            bucket = changed.get(at) or self.bucket(at)
             found = bucket.find(tag, _TAGS)
             while found >= 0:
                 if found % ENTRY == 0 and (slot := _ENTRY.unpack_from(bucket, found)[1]) not in (0, 2**64 - 1):

@@ -81,6 +81,10 @@ class Journal:
         """Tell whoever has the store open that it is set aside."""
         _write(self.descriptor, _HEAD.pack(DEAD, 0, self.newest, self.boot), 0)
 
+    def wipe(self) -> None:
+        """Leave nothing of changes that were made: of a key that was forgotten, for one."""
+        _write(self.descriptor, bytes(os.fstat(self.descriptor).st_size - _HEAD.size), _HEAD.size)
+
     def _clear(self, newest: int) -> None:
         _write(self.descriptor, _HEAD.pack(0, 0, newest, self.boot), 0)
 

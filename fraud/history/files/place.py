@@ -4,7 +4,7 @@ import errno
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -19,6 +19,16 @@ FORMAT = 1
 _CHUNK = 1 << 20
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FACTORS = [(np.arange(1024, dtype=np.uint64) * np.uint64(2) + np.uint64(1)) * _STEP]
+
+
+class Limits(NamedTuple):
+    """Most keys of one history, and most ids of transactions, that are kept."""
+
+    keys: int = 1_000_000
+    ids: int = 200_000
+
+
+LIMITS = Limits()
 
 
 def checksum(data: bytes | bytearray) -> int:

@@ -1,8 +1,10 @@
 """An index made anew from the slots, and which slots are free: whatever was damaged but the states themselves."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from struct import Struct
+from typing import Any
 from zlib import crc32
 
 from fraud.history.files import place
@@ -25,23 +27,37 @@ def is_whole(slot: bytes, size: int) -> bool:
     return len(slot) == size and place.checksum(slot[:-4]) == int.from_bytes(slot[-4:], "little")
 
 
-def rebuild(descriptor: int, size: int, path: Path, buckets: int) -> int:
+def free_slot(following: int, size: int) -> bytes:
+    """A slot that is free; ``following``: the number of the next one plus one."""
+    body = (NO_KEY + following.to_bytes(8, "little")).ljust(size - 4, b"\0")
+    return body + place.checksum(body).to_bytes(4, "little")
+
+
+def rebuild(descriptor: int, size: int, path: Path, facts: dict[str, Any]) -> int:
     """Make the index at ``path``; returns how many states were not what was written, or are gone from the end.
 
-    ``descriptor``: of the states, whose slots take ``size`` bytes.
+    ``descriptor``: of the states, whose slots take ``size`` bytes. There is no index until it is whole.
     """
-    place.make(path, {"buckets": buckets}, offset(buckets))
-    index_descriptor = place.open_file(path)
+    path.unlink(missing_ok=True)
+    part, buckets = path.with_name(f".{path.name}.part"), int(facts["buckets"])
+    place.make(part, facts, offset(buckets))
+    index_descriptor = place.open_file(part)
+    before = os.pread(descriptor, COUNTS.size, place.COUNTS)
+    used, was_free, _ = COUNTS.unpack(before)
+    is_known = before == packed_counts(used, was_free)
     try:
         index, changed = Index(index_descriptor, buckets), dict[int, bytes]()
         slot = free = damaged = 0
         while chunk := os.pread(descriptor, max(1, _CHUNK // size) * size, place.HEADER + slot * size):
             for at in range(0, len(chunk) - size + 1, size):
                 one = chunk[at : at + size]
-                if one.startswith(NO_KEY) or not is_whole(one, size) or not index.added(one[:KEY], slot, changed):
-                    damaged += not one.startswith(NO_KEY)
-                    empty = (NO_KEY + free.to_bytes(8, "little")).ljust(size, b"\0")
-                    os.pwrite(descriptor, empty, place.HEADER + slot * size)
+                whole, no_key = is_whole(one, size), one.startswith(NO_KEY)
+                if whole and not no_key:
+                    whole = not _stands_before(descriptor, one, index.slots(one[:KEY], changed))
+                if no_key or not whole or not index.added(one[:KEY], slot, changed):
+                    was_never_used = is_known and slot >= used and not any(one)
+                    damaged += not (no_key and whole) and not was_never_used
+                    os.pwrite(descriptor, free_slot(free, size), place.HEADER + slot * size)
                     free = slot + 1
                 slot += 1
             if len(chunk) % size:
@@ -50,10 +66,25 @@ def rebuild(descriptor: int, size: int, path: Path, buckets: int) -> int:
             os.pwrite(index_descriptor, bucket, offset(at))
     finally:
         os.close(index_descriptor)
-    before = os.pread(descriptor, COUNTS.size, place.COUNTS)
-    used, was_free, _ = COUNTS.unpack(before)
-    if before == packed_counts(used, was_free):
+    if is_known:
         damaged += max(0, used - slot)
     os.ftruncate(descriptor, place.HEADER + slot * size)
     os.pwrite(descriptor, packed_counts(slot, free), place.COUNTS)
+    part.replace(path)
     return damaged
+
+
+def _stands_before(descriptor: int, one: bytes, slots: Iterator[int]) -> bool:
+    """Whether one of ``slots`` is of the same key, since a damaged index did not find it; it gets the later state."""
+    for slot in slots:
+        at = place.HEADER + slot * len(one)
+        other = os.pread(descriptor, len(one), at)
+        if other.startswith(one[:KEY]):
+            if _latest(one) > _latest(other):
+                os.pwrite(descriptor, one, at)
+            return True
+    return False
+
+
+def _latest(slot: bytes) -> int:
+    return int.from_bytes(slot[KEY + 8 : KEY + 16], "little", signed=True)

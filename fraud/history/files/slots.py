@@ -1,7 +1,7 @@
 """The states of one layout's keys in a file: slots of one size behind one another, each with its key and a checksum.
 
-A slot is ``key (16) | state | checksum of both``; one whose key left is all zero but for the number of the next free
-one. Behind the header's text stand how many slots were ever used, and the first free one.
+A slot is ``key (16) | state | checksum of both``; one whose key left is zero but for the number of the next free one.
+Behind the header's text stand how many slots were ever used, and the first free one.
 """
 
 import os
@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.errors import DamagedHistoryError, HistoryError
+from fraud.errors import DamagedHistoryError, FullHistoryError
 from fraud.history.files import place
 from fraud.history.files.index import BUCKET, Index, buckets_for, offset
 from fraud.history.files.journal import Change, label
-from fraud.history.files.rebuild import COUNTS, KEY, NO_KEY, packed_counts, rebuild
+from fraud.history.files.rebuild import COUNTS, KEY, NO_KEY, free_slot, is_whole, packed_counts, rebuild
 from fraud.history.layout import Layout
 
 _REMEMBERED = 200_000
@@ -34,6 +34,8 @@ class Slots:
         self.index_descriptor = -1
         try:
             facts = place.facts_of(self.descriptor, path)
+            if facts.get("layout") != fingerprint:
+                raise DamagedHistoryError(f"{path}: it is another file's")
         except DamagedHistoryError:
             os.close(self.descriptor)
             raise
@@ -55,20 +57,27 @@ class Slots:
         place.make(folder / f"states-{layout.fingerprint}", facts)
 
     def open_index(self, *, anew: bool) -> None:
-        """Open the index; make it where it is not there, is of another size, or is to be made ``anew``."""
-        path, buckets = self._folder / self.index_name, buckets_for(self.most)
+        """Open the index; make it where it is not there, is too small, or is to be made ``anew``.
+
+        A larger one than ``most`` keys need stays: others may have a higher limit.
+        """
+        path, held = self._folder / self.index_name, (os.fstat(self.descriptor).st_size - place.HEADER) // self.slot
+        buckets = buckets_for(max(self.most, held))
         anew |= not self._is_long_enough()
         try:
             self.index_descriptor = place.open_file(path)
             facts = place.facts_of(self.index_descriptor, path)
-            self.replaced = facts["buckets"] != buckets
+            if facts.get("index") != self.name:
+                raise DamagedHistoryError(f"{path}: it is another file's")
+            self.replaced = facts["buckets"] < buckets
+            buckets = max(buckets, facts["buckets"])
             anew |= self.replaced or os.fstat(self.index_descriptor).st_size < offset(buckets)
         except (FileNotFoundError, DamagedHistoryError):
             anew = True
         if anew:
             if self.index_descriptor >= 0:
                 os.close(self.index_descriptor)
-            self.damaged += rebuild(self.descriptor, self.slot, path, buckets)
+            self.damaged += rebuild(self.descriptor, self.slot, path, {"index": self.name, "buckets": buckets})
             self.index_descriptor = place.open_file(path)
         self._index = Index(self.index_descriptor, buckets)
 
@@ -120,7 +129,7 @@ class Slots:
             return found[KEY:-4] if found.startswith(key) else None
         if len(found) < self.slot:
             raise DamagedHistoryError(f"{self.name} is cut off")
-        return None if found[:KEY] == NO_KEY else b""
+        return b""
 
     def _find(self, key: bytes) -> tuple[int, bytes]:
         for slot in self._index.slots(key):
@@ -136,7 +145,7 @@ class Slots:
     def put(self, keys: Sequence[bytes], where: Sequence[int], states: bytes | bytearray) -> list[Change]:
         """The changes that give keys these states, in the slots that ``read`` named.
 
-        Raises HistoryError when there is no room for those that were never seen.
+        Raises FullHistoryError when there is no room for those that were never seen.
         """
         changes, size = list[Change](), self.size
         if -1 in where:
@@ -158,10 +167,7 @@ class Slots:
                 continue
             slot, used, free = (free - 1, used, self._next_free(free - 1)) if free else (used, used + 1, 0)
             if used > self.most or not self._index.added(key, slot, buckets):
-                raise HistoryError(
-                    f"the history store holds {self.most:,} keys of one history, which is all it may: raise "
-                    "FRAUD_HISTORY_MAX_KEYS"
-                )
+                raise FullHistoryError.of(self.most)
             place.reserve(self.descriptor, self._at(slot), self.slot)
             found[number] = slot
         self._and_counts(changes, buckets, used, free)
@@ -181,8 +187,7 @@ class Slots:
             self._index.removed(key, slot, buckets)
             self._remembered.pop(key, None)
             self._known.pop(f"h1:{key.hex()}", None)
-            empty = NO_KEY + free.to_bytes(8, "little")
-            changes.append((self.descriptor, self.label, self._at(slot), empty.ljust(self.slot, b"\0")))
+            changes.append((self.descriptor, self.label, self._at(slot), free_slot(free, self.slot)))
             free = slot + 1
         self._and_counts(changes, buckets, used, free)
         return changes
@@ -205,8 +210,9 @@ class Slots:
 
     def _next_free(self, slot: int) -> int:
         """Of a free slot the number of the next one plus one; none where it is no free one."""
-        found = os.pread(self.descriptor, KEY + 8, self._at(slot))
-        return int.from_bytes(found[KEY:], "little") if found[:KEY] == NO_KEY else 0
+        found = os.pread(self.descriptor, self.slot, self._at(slot))
+        is_free = found[:KEY] == NO_KEY and is_whole(found, self.slot)
+        return int.from_bytes(found[KEY : KEY + 8], "little") if is_free else 0
 
     def _at(self, slot: int) -> int:
         return place.HEADER + slot * self.slot

@@ -13,8 +13,7 @@ from fraud.errors import DamagedHistoryError, HistoryError
 from fraud.history import engine
 from fraud.history.batch import reader
 from fraud.history.files import filesystem, folder
-from fraud.history.files.folder import Limits
-from fraud.history.files.place import HEADER
+from fraud.history.files.place import HEADER, Limits
 from fraud.history.layout import layouts
 from fraud.history.store import Store
 from fraud.inputs.keys import KeyHasher

@@ -13,6 +13,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from fraud import schema
+from fraud.history.files.gate import Gate
+from fraud.history.layout import layouts
 from fraud.history.store import Store
 from fraud.inputs.keys import KeyHasher
 from fraud.replay.states import States
@@ -259,11 +261,38 @@ def test_a_full_store_is_scored_without(tmp_path):
     """Those of known keys go on: nothing is half added."""
     worker = Worker(tmp_path / "store", history_max_keys=3)
     assert np.isnan(worker.score(decoded(100))).all()
-    assert worker.count("missing_total", reason="broken") == 100
-    assert worker.keeper.store is not None
-    worker.keeper._waiting = worker.online._waiting = type(worker.online._waiting)(
-        HistoryMetrics(CollectorRegistry()), 0
-    )
+    assert worker.count("missing_total", reason="full") == 100
+    assert (worker.keeper.store is not None, worker.count("pending")) == (True, 0)
+    worker.close()
+
+
+def test_keys_without_room_take_nothing_from_those_that_are_known(tmp_path):
+    """Made-up card numbers that fill the store: a known card keeps its history, in one batch with new ones too."""
+    rows = decoded(60)
+    card = [row.texts[CARD] == rows[0].texts[CARD] for row in rows]
+    ours = [row for row, own in zip(rows, card, strict=True) if own]
+    worker = Worker(tmp_path / "store", history_max_keys=1)
+    worker.score(ours[:1])
+    found = worker.score([row for row in rows if row is not ours[0]])
+    width = len(layouts(SCHEMA)[0].made)
+    expected = offline(ours)[1:, :width]
+    assert len(expected) > 0
+    assert same(found[card[1:], :width], expected)
+    assert np.isnan(found[~np.array(card[1:]), :width]).all()
+    assert worker.count("pending") == 0
+    worker.close()
+
+
+def test_what_waits_is_added_to_a_full_store(tmp_path):
+    """What waits behind keys without room does not wait for ever."""
+    worker = Worker(tmp_path / "store", history_max_keys=1, history_deadline_ms=0)
+    gate = Gate(tmp_path / "store")
+    with gate.held(1):
+        worker.score(decoded(60))
+    gate.close()
+    assert worker.count("pending") == 60
+    worker.keeper._open_and_add()
+    assert worker.count("pending") == 0
     worker.close()
 
 
@@ -313,3 +342,15 @@ def test_a_clock_that_jumps_ahead_forgets_nothing(tmp_path, monkeypatch):
             worker.keeper._look_after()
     assert same(worker.score(rows[50:]), offline(rows)[50:])
     worker.close()
+
+
+def test_who_looks_after_the_store_is_said_once_where_it_cannot_be_settled(worker, tmp_path, caplog):
+    """And with one line: it is asked again several times a second."""
+    worker.score(decoded(10))
+    (tmp_path / "store" / "keeper").mkdir()
+    for _ in range(3):
+        worker.keeper._guarded(worker.keeper._look_after)
+    assert [record.message for record in caplog.records] == [
+        f"{tmp_path / 'store' / 'keeper'}: cannot be written (Is a directory)"
+    ]
+    (tmp_path / "store" / "keeper").rmdir()
