@@ -11,7 +11,7 @@
 enum { DONE, ASIDE };
 enum { KEY = 16, TEXT = 35, PREFIX = 3, CHECK = 4, CHANGE = 12, JOURNAL_HEAD = 24, BUCKET_HEAD = 8 };
 #define MISSING INT64_MIN
-#define MOST 1e13
+#define MOST 1e12
 #define STEP 0x9e3779b97f4a7c15u
 
 /* One file, as the journal names it, and where it is in memory: `size` bytes of it are there. */

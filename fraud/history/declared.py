@@ -15,6 +15,8 @@ _OF_COLUMN = ("sum", "mean", "ratio")
 _OF_LABELS = ("fraud_count", "fraud_share")
 _PLAIN = ("count", "seconds_since_last", *_OF_LABELS)
 LONGEST_SECONDS = 400 * 86_400
+MOST_FEATURES = 120
+"""Of all histories: each may be missing, and takes two of a forest's 256 cells."""
 MOST_BUCKETS = 4_096
 """Of one window, those of its label delay included: each takes 4 bytes or more of every key."""
 
@@ -118,6 +120,11 @@ def check(
 ) -> None:
     """Raise ValueError unless they fit the columns: ``decimals`` are those of each number, ``keys`` those of kind key,
     ``time`` the column of the role."""
+    if (features := sum(len(one.made) for one in histories)) > MOST_FEATURES:
+        raise ValueError(
+            f"[[history]] makes {features:,} features of its windows, and {MOST_FEATURES} are the most that a forest "
+            "takes: leave windows out, or some of what is made of them"
+        )
     if histories and time is None:
         raise ValueError("[[history]] needs to know when: name the time in [roles]")
     for one in histories:

@@ -32,8 +32,8 @@ OPS = ("count", "sum", "mean", "ratio", "seconds_since_last", "fraud_count", "fr
 """In the order of their numbers in ``windows.c``."""
 HEADER = 16
 MICROSECONDS = 1_000_000
-MOST = 10**13
-"""Of a summed value, in its smallest unit: more counts as this much, so that sums stay whole numbers of 64 bits."""
+MOST = 10**12
+"""Of a summed value, in its smallest unit: more counts as this much, so that 9 million of them are a sum of 64 bits."""
 MISSING = -(2**63)
 """Of a summed value: there is none."""
 

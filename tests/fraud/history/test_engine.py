@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from fraud.errors import SchemaError
 from fraud.history import engine, plain
 from fraud.history.amounts import times_of, values_of
 from fraud.history.layout import MICROSECONDS, MISSING, layouts
@@ -174,7 +175,14 @@ def test_rows_become_whole_numbers():
     (layout,) = layouts(schema)
     rows = np.array([[1.5, 0.125], [-1.0, np.nan], [2e9, 1e300], [0.0, 19.99]])
     assert times_of(rows, schema).tolist() == [1_500_000, -1_000_000, 2_000_000_000_000_000, 0]
-    assert values_of(rows, schema, layout).ravel().tolist() == [12, MISSING, 10**13, 1999]
+    assert values_of(rows, schema, layout).ravel().tolist() == [12, MISSING, 10**12, 1999]
+
+
+def test_more_features_than_a_forest_takes_are_refused():
+    spans = [f"{minutes}m" for minutes in range(10, 26)]
+    one = CARD | {"windows": spans, "of": ["count", "sum:amount", "mean:amount", "ratio:amount"]}
+    with pytest.raises(SchemaError, match="makes 128 features of its windows, and 120 are the most"):
+        schema_of(one, one | {"key": "shop"})
 
 
 @pytest.mark.parametrize(

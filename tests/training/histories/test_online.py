@@ -71,7 +71,7 @@ def test_files_that_were_set_aside_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("FRAUD_HISTORY_URL", f"file://{tmp_path}")
     assert not any("set aside" in line for line in forget.left(0, {}))
     (tmp_path / "states-1.damaged-20200101T000000Z").touch()
-    assert "delete states-1.damaged-20200101T000000Z" in next(forget.left(0, {}))
+    assert any("delete states-1.damaged-20200101T000000Z" in line for line in forget.left(0, {}))
 
 
 def test_a_time_that_no_calendar_has_is_damage(tmp_path, monkeypatch):
