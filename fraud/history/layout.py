@@ -34,6 +34,8 @@ HEADER = 16
 MICROSECONDS = 1_000_000
 MOST = 10**13
 """Of a summed value, in its smallest unit: more counts as this much, so that sums stay whole numbers of 64 bits."""
+FURTHEST = 4 * 10**18
+"""Of a time, in microseconds from 1970: one further away counts as this, so that differences are of 64 bits too."""
 MISSING = -(2**63)
 """Of a summed value: there is none."""
 
