@@ -14,6 +14,7 @@ from struct import pack
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.history.amounts import times_of
 from fraud.history.files import journal as journals
 from fraud.history.files import place
 from fraud.history.files.ids import WAYS, Ids
@@ -76,7 +77,7 @@ class AtOnce:
     """For the files of one store, which ``can_be_mapped``; whoever has the gate calls."""
 
     def __init__(self, schema: Schema, slots: Sequence[Slots], ids: Ids, journal: Journal) -> None:
-        layouts = layouts_of(schema)
+        self._schema, layouts = schema, layouts_of(schema)
         binary = kernel.load(kernel.FOLDER)
         self._call = None if binary is None else binary.fraud_add
         self._slots, self._ids, self._journal = slots, ids, journal
@@ -119,6 +120,8 @@ class AtOnce:
             of_row = [-1 if (key := one[at]) is None else order.setdefault(key, len(order)) for one in texts]
             slots = own.where(order, self._journal.begin)
             if -1 in slots:
+                if self._latest_of(rows) > latest:
+                    return None  # it is never added, and its key gets no slot
                 self._make_room(own, [text for text, slot in zip(order, slots, strict=True) if slot < 0])
                 slots = own.where(order, self._journal.begin)
             keys = asked.keys[number]
@@ -137,6 +140,9 @@ class AtOnce:
         for own, at in zip(self._slots, self._keys, strict=True):
             own.look_again(one[at] for one in texts)
         return None
+
+    def _latest_of(self, rows: NDArray[np.float64]) -> int:
+        return int(times_of(rows, self._schema).max())
 
     def _make_room(self, own: Slots, texts: Sequence[str]) -> None:
         """Slots for keys that were never seen, with states that say just that. Raises HistoryError."""
