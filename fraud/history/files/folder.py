@@ -4,10 +4,9 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fraud import home
 from fraud.atomic import replacing
@@ -63,7 +62,7 @@ class Opening:
 
     def __init__(self, folder: Path, key_fingerprint: str) -> None:
         self.folder, self.said, self.damaged = folder, list[str](), 0
-        self.facts = self._facts(key_fingerprint)
+        self._check_facts(key_fingerprint)
         boot = boot_number()
         self._doubtful = False
         self.opened = list[Slots]()
@@ -89,36 +88,24 @@ class Opening:
             for path in folder.glob("index-*"):
                 path.unlink()
 
-    def _facts(self, key_fingerprint: str) -> dict[str, Any]:
+    def _check_facts(self, key_fingerprint: str) -> None:
+        """Raise HistoryError unless the store is of this format and secret; begin one where there is none."""
         try:
             facts = json.loads((self.folder / FACTS).read_text())
-            if facts["format"] != FORMAT:
-                raise HistoryError(
-                    f"{self.folder}: a history store of format {facts['format']}, this code has {FORMAT}"
-                )
-            found = facts["key_fingerprint"]
+            found, theirs = facts["format"], facts["key_fingerprint"]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             self._set_aside(*(path.name for path in self.folder.iterdir() if _SET_ASIDE not in path.name))
-            found = facts = None
-        if facts is None:
-            facts = {"format": FORMAT, "key_fingerprint": key_fingerprint}
-            self._write(facts)
-        elif found != key_fingerprint:
+            with replacing(self.folder / FACTS) as part:
+                part.touch(mode=0o600)
+                part.write_text(json.dumps({"format": FORMAT, "key_fingerprint": key_fingerprint}) + "\n")
+            return
+        if found != FORMAT:
+            raise HistoryError(f"{self.folder}: a history store of format {found}, this code has {FORMAT}")
+        if theirs != key_fingerprint:
             raise HistoryError(
-                f"{self.folder} holds histories of keys hashed with the FRAUD_KEY_SECRET of fingerprint {found}, and "
+                f"{self.folder} holds histories of keys hashed with the FRAUD_KEY_SECRET of fingerprint {theirs}, and "
                 f"that of {key_fingerprint} is set: set that one, or name another folder in FRAUD_HISTORY_URL"
             )
-        return dict(facts)
-
-    def note(self, facts: Mapping[str, object]) -> None:
-        """Keep facts about the store."""
-        self.facts |= facts
-        self._write(self.facts)
-
-    def _write(self, facts: Mapping[str, Any]) -> None:
-        with replacing(self.folder / FACTS) as part:
-            part.touch(mode=0o600)
-            part.write_text(json.dumps(facts) + "\n")
 
     def _begin_journal(self, boot: int) -> None:
         path = self.folder / JOURNAL
