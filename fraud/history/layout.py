@@ -18,17 +18,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.history.declared import History, Made, width_us
+from fraud.history.declared import History, Made, Op, width_us
 
 if TYPE_CHECKING:
     from fraud.schema import Schema
 
-OPS = ("count", "sum", "mean", "ratio", "seconds_since_last", "fraud_count", "fraud_share")
+OPS: tuple[Op, ...] = get_args(Op)
 """In the order of their numbers in ``windows.c``."""
 HEADER = 16
 MICROSECONDS = 1_000_000

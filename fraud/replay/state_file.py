@@ -18,10 +18,11 @@ from pydantic import ValidationError
 
 from fraud.atomic import replacing
 from fraud.errors import FraudError, ModelError, one_line
+from fraud.history.keys import KEY_BYTES
 from fraud.history.layout import MICROSECONDS, Layout, layouts
 from fraud.manifest import StoredDocument
 from fraud.replay.grouped import StatesOf
-from fraud.replay.keyed import KEY_BYTES, Keys
+from fraud.replay.keyed import Keys
 from fraud.replay.states import States
 from fraud.schema import Schema
 

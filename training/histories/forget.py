@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fraud import home, store
+from fraud.history.files.folder import url_of
 from fraud.history.layout import layouts
 from fraud.inputs.keys import KeyHasher
 from fraud.remote import published_states
@@ -55,7 +56,7 @@ def left(online_gone: int | None, published: dict[str, int] | None) -> Iterator[
     settings = Settings.from_env()
     if online_gone is None and online.is_there(settings):
         yield (
-            f"{online.url(settings)} still holds the keys: it takes FRAUD_KEY_SECRET and a local model with histories "
+            f"{url_of(settings)} still holds the keys: it takes FRAUD_KEY_SECRET and a local model with histories "
             "to open it"
         )
     if published is None:

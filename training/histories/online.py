@@ -9,7 +9,7 @@ import numpy as np
 
 from fraud.errors import FraudError
 from fraud.history.files import folder
-from fraud.history.files.folder import Limits
+from fraud.history.files.folder import Limits, url_of
 from fraud.history.layout import Layout
 from fraud.history.store import Store
 from fraud.replay import readable
@@ -28,21 +28,15 @@ class Warmed(NamedTuple):
     there: int
 
 
-def url(settings: Settings) -> str:
-    """Where the store is."""
-    return settings.history_url or folder.default_url()
-
-
 def is_there(settings: Settings) -> bool:
     """Whether anybody began it; opening it would."""
-    return (Path(url(settings).removeprefix(folder.SCHEME)) / folder.FACTS).is_file()
+    return (Path(url_of(settings).removeprefix(folder.SCHEME)) / folder.FACTS).is_file()
 
 
 @contextmanager
 def opened(layouts: Sequence[Layout], key_fingerprint: str, settings: Settings) -> Iterator[Store]:
     """The store, open. Raises HistoryError where it cannot be used."""
-    limits = Limits(settings.history_max_keys, settings.history_max_ids)
-    store = Store.open(url(settings), layouts, key_fingerprint, limits)
+    store = Store.open(url_of(settings), layouts, key_fingerprint, Limits.of(settings))
     try:
         yield store
     finally:
@@ -82,4 +76,4 @@ def forget(store: Store, keys: Collection[bytes]) -> int:
 
 def nowhere(settings: Settings) -> FraudError:
     """There is no store to look into."""
-    return FraudError(f"{url(settings)}: there is no online store; a service makes one, or `history warm`")
+    return FraudError(f"{url_of(settings)}: there is no online store; a service makes one, or `history warm`")

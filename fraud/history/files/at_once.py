@@ -20,6 +20,7 @@ from fraud.history.files import place
 from fraud.history.files.ids import WAYS, Ids
 from fraud.history.files.journal import Journal
 from fraud.history.files.slots import Slots
+from fraud.history.keys import bytes_of
 from fraud.history.layout import layouts as layouts_of
 from fraud.rows import Texts
 from fraud.schema import Schema
@@ -147,7 +148,7 @@ class AtOnce:
     def _make_room(self, own: Slots, texts: Sequence[str]) -> None:
         """Slots for keys that were never seen, with states that say just that. Raises HistoryError."""
         self._journal.begin()
-        keys = [bytes.fromhex(text[3:]) for text in texts]
+        keys = [*map(bytes_of, texts)]
         changes = own.put(keys, own.read(keys)[0], bytes(own.size * len(keys)))
         self._journal.commit(changes, self._journal.newest)
 

@@ -6,7 +6,7 @@ import re
 import time
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from fraud import home
 from fraud.atomic import replacing
@@ -16,6 +16,7 @@ from fraud.history.files.journal import Journal
 from fraud.history.files.place import FORMAT, open_file
 from fraud.history.files.slots import Slots
 from fraud.history.layout import Layout
+from fraud.settings import Settings
 
 SCHEME = "file://"
 FACTS, JOURNAL = "facts.json", "journal"
@@ -30,13 +31,18 @@ class Limits(NamedTuple):
     keys: int = 1_000_000
     ids: int = 200_000
 
+    @classmethod
+    def of(cls, read: Settings) -> Self:
+        """Those that are set."""
+        return cls(read.history_max_keys, read.history_max_ids)
+
 
 LIMITS = Limits()
 
 
-def default_url() -> str:
-    """Where the store is unless somebody says otherwise."""
-    return f"{SCHEME}{(home.folder() / 'fraud_history' / 'store').absolute()}"
+def url_of(read: Settings) -> str:
+    """Where the store is: as it is set, else in ``BENTOML_HOME``."""
+    return read.history_url or f"{SCHEME}{(home.folder() / 'fraud_history' / 'store').absolute()}"
 
 
 def folder_of(url: str) -> Path:

@@ -7,9 +7,9 @@ from zlib import crc32
 
 from fraud.history.files import place
 from fraud.history.files.index import Index, offset
+from fraud.history.keys import KEY_BYTES
 
-KEY = 16
-NO_KEY = bytes(KEY)
+NO_KEY = bytes(KEY_BYTES)
 COUNTS = Struct("<QQQ")
 _CHUNK = 1 << 20
 
@@ -38,7 +38,7 @@ def rebuild(descriptor: int, size: int, path: Path, buckets: int) -> int:
         while chunk := os.pread(descriptor, max(1, _CHUNK // size) * size, place.HEADER + slot * size):
             for at in range(0, len(chunk) - size + 1, size):
                 one = chunk[at : at + size]
-                if one.startswith(NO_KEY) or not is_whole(one, size) or not index.added(one[:KEY], slot, changed):
+                if one.startswith(NO_KEY) or not is_whole(one, size) or not index.added(one[:KEY_BYTES], slot, changed):
                     damaged += not one.startswith(NO_KEY)
                     empty = (NO_KEY + free.to_bytes(8, "little")).ljust(size, b"\0")
                     os.pwrite(descriptor, empty, place.HEADER + slot * size)

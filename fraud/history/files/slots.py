@@ -15,7 +15,8 @@ from fraud.errors import DamagedHistoryError, HistoryError
 from fraud.history.files import place
 from fraud.history.files.index import BUCKET, Index, buckets_for, offset
 from fraud.history.files.journal import Change, label
-from fraud.history.files.rebuild import COUNTS, KEY, NO_KEY, packed_counts, rebuild
+from fraud.history.files.rebuild import COUNTS, NO_KEY, packed_counts, rebuild
+from fraud.history.keys import KEY_BYTES, bytes_of, text_of
 from fraud.history.layout import Layout
 
 _REMEMBERED = 200_000
@@ -38,7 +39,7 @@ class Slots:
             os.close(self.descriptor)
             raise
         self.size, self.keep_us = int(facts["size"]), int(facts["keep_us"])
-        self.slot = KEY + self.size + 4
+        self.slot = KEY_BYTES + self.size + 4
         self.most, self._folder = most, folder
         self._remembered: dict[bytes, int] = {}
         self._known: dict[str, int] = {}
@@ -100,7 +101,7 @@ class Slots:
             slot = known.get(text, -1)
             if slot < 0:
                 begin()
-                slot = next(self._index.slots(bytes.fromhex(text[3:])), -1)
+                slot = next(self._index.slots(bytes_of(text)), -1)
                 if slot >= 0:
                     if len(known) >= _REMEMBERED:
                         known.clear()
@@ -117,10 +118,10 @@ class Slots:
         """The state in a slot; no bytes where it is damaged, None where it is another key's."""
         found = os.pread(self.descriptor, self.slot, self._at(slot))
         if place.checksum(found[:-4]) == int.from_bytes(found[-4:], "little") and len(found) == self.slot:
-            return found[KEY:-4] if found.startswith(key) else None
+            return found[KEY_BYTES:-4] if found.startswith(key) else None
         if len(found) < self.slot:
             raise DamagedHistoryError(f"{self.name} is cut off")
-        return None if found[:KEY] == NO_KEY else b""
+        return None if found[:KEY_BYTES] == NO_KEY else b""
 
     def _find(self, key: bytes) -> tuple[int, bytes]:
         for slot in self._index.slots(key):
@@ -180,7 +181,7 @@ class Slots:
         for key, slot in zip(keys, where, strict=True):
             self._index.removed(key, slot, buckets)
             self._remembered.pop(key, None)
-            self._known.pop(f"h1:{key.hex()}", None)
+            self._known.pop(text_of(key), None)
             empty = NO_KEY + free.to_bytes(8, "little")
             changes.append((self.descriptor, self.label, self._at(slot), empty.ljust(self.slot, b"\0")))
             free = slot + 1
@@ -200,13 +201,13 @@ class Slots:
         wanted = max(1, _CHUNK // self.slot)
         found = os.pread(self.descriptor, wanted * self.slot, self._at(first))
         rows = np.frombuffer(found, np.uint8, len(found) // self.slot * self.slot).reshape(-1, self.slot)
-        latest = rows[:, KEY + 8 : KEY + 16].copy().view("<i8").ravel()
-        return [row.tobytes() for row in rows[:, :KEY]], latest
+        latest = rows[:, KEY_BYTES + 8 : KEY_BYTES + 16].copy().view("<i8").ravel()
+        return [row.tobytes() for row in rows[:, :KEY_BYTES]], latest
 
     def _next_free(self, slot: int) -> int:
         """Of a free slot the number of the next one plus one; none where it is no free one."""
-        found = os.pread(self.descriptor, KEY + 8, self._at(slot))
-        return int.from_bytes(found[KEY:], "little") if found[:KEY] == NO_KEY else 0
+        found = os.pread(self.descriptor, KEY_BYTES + 8, self._at(slot))
+        return int.from_bytes(found[KEY_BYTES:], "little") if found[:KEY_BYTES] == NO_KEY else 0
 
     def _at(self, slot: int) -> int:
         return place.HEADER + slot * self.slot
