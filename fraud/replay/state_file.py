@@ -6,7 +6,6 @@ Its pages carry checksums.
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,11 @@ from pydantic import ValidationError
 from fraud.atomic import replacing
 from fraud.errors import FraudError, ModelError, one_line
 from fraud.history.keys import KEY_BYTES
-from fraud.history.layout import MICROSECONDS, Layout, layouts
+from fraud.history.layout import Layout, layouts
 from fraud.manifest import StoredDocument
 from fraud.replay.grouped import StatesOf
 from fraud.replay.keyed import Keys
+from fraud.replay.readable import instant
 from fraud.replay.states import States
 from fraud.schema import Schema
 
@@ -59,9 +59,7 @@ class Facts(StoredDocument):
     @property
     def as_of(self) -> str:
         """In words, ISO 8601."""
-        if self.as_of_us is None:
-            return "no row"
-        return datetime.fromtimestamp(self.as_of_us / MICROSECONDS, UTC).isoformat().replace("+00:00", "Z")
+        return "no row" if self.as_of_us is None else instant(self.as_of_us)
 
 
 class StateFile:

@@ -15,7 +15,7 @@ from fraud.errors import DamagedHistoryError, HistoryError
 from fraud.history.files import place
 from fraud.history.files.index import BUCKET, Index, buckets_for, offset
 from fraud.history.files.journal import Change, label
-from fraud.history.files.rebuild import COUNTS, NO_KEY, packed_counts, rebuild
+from fraud.history.files.rebuild import COUNTS, NO_KEY, is_whole, packed_counts, rebuild
 from fraud.history.keys import KEY_BYTES, bytes_of, text_of
 from fraud.history.layout import Layout
 
@@ -117,7 +117,7 @@ class Slots:
     def _body(self, slot: int, key: bytes) -> bytes | None:
         """The state in a slot; no bytes where it is damaged, None where it is another key's."""
         found = os.pread(self.descriptor, self.slot, self._at(slot))
-        if place.checksum(found[:-4]) == int.from_bytes(found[-4:], "little") and len(found) == self.slot:
+        if is_whole(found, self.slot):
             return found[KEY_BYTES:-4] if found.startswith(key) else None
         if len(found) < self.slot:
             raise DamagedHistoryError(f"{self.name} is cut off")
