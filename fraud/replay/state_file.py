@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from fraud.atomic import replacing
 from fraud.errors import FraudError, ModelError, one_line
 from fraud.history.keys import KEY_BYTES
-from fraud.history.layout import Layout, layouts
+from fraud.history.layout import FURTHEST, Layout, layouts
 from fraud.manifest import StoredDocument
 from fraud.replay.grouped import StatesOf
 from fraud.replay.keyed import Keys
@@ -51,7 +51,7 @@ class Facts(StoredDocument):
     layouts: tuple[str, ...]
     """The fingerprint of each."""
     key_fingerprint: str
-    as_of_us: int | None
+    as_of_us: int | None = Field(ge=-FURTHEST, le=FURTHEST)
     """Microseconds since 1970: the newest row; None where there was none."""
     rows: int
     """How many were counted."""

@@ -1,5 +1,6 @@
 """The online store of this machine, beside a service that may run: begun from a saved state, read, and erased from."""
 
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 from fraud.errors import FraudError
 from fraud.history.files import folder
 from fraud.history.files.folder import Limits, url_of
-from fraud.history.layout import Layout
+from fraud.history.layout import MICROSECONDS, Layout
 from fraud.history.store import Store
 from fraud.replay import readable
 from fraud.replay.state_file import StateFile
@@ -44,8 +45,12 @@ def opened(layouts: Sequence[Layout], key_fingerprint: str, settings: Settings) 
 
 
 def warm(store: Store, saved: StateFile) -> Warmed:
-    """Put the states of keys that the store does not have; those it has are newer, and stay. Raises HistoryError."""
+    """Put the states of keys that the store does not have; those it has are newer, and stay. Raises HistoryError.
+
+    A row of the future, which no service adds, is not the newest: states would never leave again.
+    """
     added = there = 0
+    newest = min(saved.facts.as_of_us or 0, int(time.time() * MICROSECONDS))
     for number, keys, states in saved.parts():
         layout = saved.layouts[number]
         for low in range(0, len(keys), _AT_ONCE):
@@ -55,7 +60,7 @@ def warm(store: Store, saved: StateFile) -> Warmed:
                 new = [place for place, state in enumerate(known) if not state]
                 if new:
                     content = [states[low + place].tobytes() for place in new]
-                    store.put(layout, [names[place] for place in new], content, int(saved.facts.as_of_us or 0))
+                    store.put(layout, [names[place] for place in new], content, newest)
             added, there = added + len(new), there + len(names) - len(new)
     store.sync()
     return Warmed(added, there)

@@ -253,7 +253,7 @@ def test_an_empty_store_is_said_once(tmp_path, caplog):
 
 
 def test_a_full_store_is_scored_without(tmp_path):
-    """Those of known keys go on: nothing is half added."""
+    """Nothing is half added, and the store stays open."""
     worker = Worker(tmp_path / "store", history_max_keys=3)
     assert np.isnan(worker.score(decoded(100))).all()
     assert worker.count("missing_total", reason="broken") == 100

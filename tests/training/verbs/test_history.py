@@ -1,6 +1,7 @@
 """``python -m training history``: what is built, shown and forgotten, as a person sees it."""
 
 import json
+import time
 
 import numpy as np
 import pandas as pd
@@ -130,6 +131,19 @@ def test_a_store_is_warmed_once(said, data, version, online):
     [kept] = said("show", "card 7", "--model", version, "--store")[1]["histories"]
     [saved] = said("show", "card 7", "--model", version)[1]["histories"]
     assert kept["latest"] == saved["latest"]
+
+
+def test_a_saved_state_of_the_future_is_not_the_newest(said, version, online):
+    """Or states would never leave the store again: the newest transaction would be far from the clock."""
+    own = layouts(SCHEMA)
+    with state_file.writing(home.history_path(version), SCHEMA, HASHER.fingerprint) as file:
+        file.put(0, np.ones((1, 16), np.uint8), np.ones((1, own[0].size), np.uint8))
+        file.saw(1, 2**62 // 2)
+    code, _, words = said("warm", "--model", version)
+    assert code == 0, words
+    store = Store.open(online, own, HASHER.fingerprint)
+    assert store.journal.newest <= time.time() * 1e6
+    store.close()
 
 
 def test_a_store_that_went_on_keeps_what_it_has(said, data, version, online):
