@@ -168,7 +168,6 @@ def _checked(frame: pd.DataFrame, schema: Schema, name: str, hasher: KeyHasher |
         checked = table.check(frame, schema, labelled=True)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
-    absent = [one.key for one in schema.history if one.key not in checked and not schema.columns[one.key].missing]
-    if absent:
-        raise DataError(f"{name}: has no column {absent[0]}, whose history the schema declares")
+    if absent := keys.absent(checked, schema):
+        raise DataError(f"{name}: {keys.no_history_of(absent, schema)}")
     return keys.hashed(checked, schema, hasher) if hasher else checked

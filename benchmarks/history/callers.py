@@ -82,10 +82,7 @@ class _Connection:
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
-        head = (
-            b"POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-        )
-        writer.write(head % len(body) + body)
+        writer.write(_HEAD % len(body) + body)
         answered = (await reader.readuntil(b"\r\n\r\n")).lower()
         status = int(answered.split(None, 2)[1])
         size = int(answered.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])

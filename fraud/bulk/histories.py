@@ -133,7 +133,7 @@ def stamp_of(schema: Schema, version: str, choice: Choice) -> str | None:
 def facts(schema: Schema, version: str, choice: Choice) -> dict[str, Any]:
     """What pieces of an output depend on."""
     stamp = stamp_of(schema, version, choice)
-    return {} if stamp is None else {"history": stamp}
+    return {} if stamp is None else {COLUMN: stamp}
 
 
 def _stamp(version: str) -> str:

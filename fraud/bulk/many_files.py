@@ -68,7 +68,7 @@ def score_files(
         observer(result)
         results.append(result)
     summaries = [result.summary for result in results if result.summary]
-    told = sorted({summary["history"] for summary in summaries if "history" in summary})
+    told = sorted({summary[histories.COLUMN] for summary in summaries if histories.COLUMN in summary})
     return {
         "output": str(folder),
         "files": len(summaries),
@@ -77,7 +77,7 @@ def score_files(
         "rows": sum(summary["rows"] for summary in summaries),
         "flagged": sum(summary["flagged"] for summary in summaries),
         "model_version": version,
-        **({"history": " or ".join(told)} if told else {}),
+        **({histories.COLUMN: " or ".join(told)} if told else {}),
         **{name: rows for name in histories.ODD if (rows := sum(one.get(name, 0) for one in summaries))},
     }
 

@@ -3,14 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.history.layout import MICROSECONDS, MISSING, MOST, Layout
+from fraud.history.layout import FURTHEST, MICROSECONDS, MISSING, MOST, Layout
 from fraud.schema import Schema
 
 
 def times_of(rows: NDArray[np.float64], schema: Schema) -> NDArray[np.int64]:
     """Microseconds since 1970 of rows ``(n, inputs)``, int64 ``(n,)``."""
     seconds = rows[:, schema.inputs.index(str(schema.roles.time))]
-    return np.rint(seconds * MICROSECONDS).astype(np.int64)
+    return np.rint(np.clip(seconds * MICROSECONDS, -FURTHEST, FURTHEST)).astype(np.int64)
 
 
 def values_of(rows: NDArray[np.float64], schema: Schema, layout: Layout) -> NDArray[np.int64]:

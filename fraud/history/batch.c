@@ -12,6 +12,7 @@ enum { DONE, ASIDE };
 enum { KEY = 16, TEXT = 35, PREFIX = 3, CHECK = 4, CHANGE = 12, JOURNAL_HEAD = 24, BUCKET_HEAD = 8 };
 #define MISSING INT64_MIN
 #define MOST 1e12
+#define FURTHEST 4e18
 #define STEP 0x9e3779b97f4a7c15u
 
 /* One file, as the journal names it, and where it is in memory: `size` bytes of it are there. */
@@ -110,6 +111,12 @@ static int64_t amount(double value, double scale) {
     if (value != value) return MISSING;
     value *= scale;
     return whole(value > MOST ? MOST : value < -MOST ? -MOST : value);
+}
+
+/* Microseconds since 1970 (amounts.py). */
+static int64_t moment(double seconds) {
+    double value = seconds * 1e6;
+    return whole(value > FURTHEST ? FURTHEST : value < -FURTHEST ? -FURTHEST : value);
 }
 
 static uint8_t digit(uint8_t text) { return (uint8_t)(text <= '9' ? text - '0' : text - 'a' + 10); }
@@ -218,7 +225,7 @@ EXPORT int32_t fraud_add(const Store *store, const Batch *batch) {
     if (store->journal.size < JOURNAL_HEAD || little(head, 4)) return ASIDE;
     int64_t before = (int64_t)little(head + 8, 8), newest = before;
     for (int64_t row = 0; row < batch->rows; row++) {
-        int64_t time = batch->times[row] = whole(batch->inputs[row * store->inputs + store->time] * 1e6);
+        int64_t time = batch->times[row] = moment(batch->inputs[row * store->inputs + store->time]);
         if (time > batch->latest) return ASIDE;
         if (time > newest) newest = time;
     }

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.history.amounts import times_of, values_of
+from fraud.history.keys import bytes_of
 from fraud.history.layout import MOST, Layout
 from fraud.rows import Texts
 from fraud.schema import Schema
@@ -44,7 +45,7 @@ def reader(
     cuts = [slice(int(end) - len(own), int(end)) for end, own in zip(ends, columns, strict=True)]
 
     def read(rows: NDArray[np.float64], texts: Sequence[Texts], names: Sequence[str]) -> Batch:
-        keys = [[_key(own[place]) for own in texts] for place in places]
+        keys = [[None if (key := own[place]) is None else bytes_of(key) for own in texts] for place in places]
         scaled = np.maximum(np.minimum(rows[:, wanted] * scales, MOST), -MOST)
         if np.isnan(scaled.sum()):
             values = [values_of(rows, schema, one) for one in layouts]
@@ -54,8 +55,3 @@ def reader(
         return Batch(names, times_of(rows, schema), keys, values)
 
     return read
-
-
-def _key(text: str | None) -> bytes | None:
-    """The 16 bytes of ``h1:`` and 32 digits."""
-    return None if text is None else bytes.fromhex(text[3:])

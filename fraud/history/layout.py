@@ -18,22 +18,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.history.declared import History, Made, width_us
+from fraud.history.declared import History, Made, Op, width_us
 
 if TYPE_CHECKING:
     from fraud.schema import Schema
 
-OPS = ("count", "sum", "mean", "ratio", "seconds_since_last", "fraud_count", "fraud_share")
+OPS: tuple[Op, ...] = get_args(Op)
 """In the order of their numbers in ``windows.c``."""
 HEADER = 16
 MICROSECONDS = 1_000_000
 MOST = 10**12
 """Of a summed value, in its smallest unit: more counts as this much, so that 9 million of them are a sum of 64 bits."""
+FURTHEST = 4 * 10**18
+"""Of a time, in microseconds from 1970: one further away counts as this, so that differences are of 64 bits too."""
 MISSING = -(2**63)
 """Of a summed value: there is none."""
 

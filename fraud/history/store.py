@@ -5,9 +5,9 @@ leaves each batch added whole or not at all; what a crash of the machine tore is
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +109,7 @@ class Store:
     def at_once(self, schema: Schema) -> AtOnce | None:
         """What adds usual batches of ``schema``, whose layouts these are, by one call; None where that cannot be."""
         if self._at_once is None and self._can_be_mapped:
+            self._can_be_mapped = False  # unless it is done now: there may be no room for it in memory
             self._at_once = AtOnce(schema, [one for one, *_ in self._layouts], self.ids, self.journal)
         return self._at_once
 
@@ -154,7 +155,7 @@ class Store:
         """The states of keys, no bytes for one that was never seen."""
         with self._watched():
             self.journal.begin()
-            return self._slots[layout.fingerprint].read(keys)[1]
+            return [state if any(state[:8]) else b"" for state in self._slots[layout.fingerprint].read(keys)[1]]
 
     def put(self, layout: Layout, keys: Sequence[bytes], states: Sequence[bytes], newest: int) -> None:
         """Replace the states of different keys, some hundreds at a time; ``newest``: the latest time in them."""
@@ -184,18 +185,12 @@ class Store:
 
     def everything(self) -> list[Slots]:
         """The files of all layouts that are here, also of models that are served no more."""
-        for fingerprint in self._opening.fingerprints():
-            if fingerprint not in self._slots:
-                self._slots[fingerprint] = self._opening.others(fingerprint, self._limits.keys)
-        return list(self._slots.values())
-
-    def facts(self) -> Mapping[str, Any]:
-        """What was noted about the store: of which models states it was begun, for one."""
-        return self._opening.facts
-
-    def note(self, **facts: object) -> None:
-        """Note facts about it."""
-        self._opening.note(facts)
+        with self._watched():
+            self.journal.begin()
+            for fingerprint in self._opening.fingerprints():
+                if fingerprint not in self._slots:
+                    self._slots[fingerprint] = self._opening.others(fingerprint, self._limits.keys)
+            return list(self._slots.values())
 
     def newly_damaged(self) -> int:
         """States and buckets of ids that were not what was written, since the last call."""

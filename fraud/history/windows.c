@@ -69,10 +69,10 @@ static void advance_one(const Layout *layout, const double *scales, uint8_t *sta
     const int64_t *windows = (const int64_t *)(const void *)(layout + 1);
     Header *header = (Header *)(void *)state;
     int64_t before = header->seen ? header->latest : time, stride = 4 + 2 * layout->sums;
-    int64_t since = header->seen ? (time > before ? time - before : 0) : layout->cap;
+    uint64_t gap = time > before ? (uint64_t)time - (uint64_t)before : 0, cap = (uint64_t)layout->cap;
+    uint64_t since = !header->seen || gap > cap ? cap : gap;
     int64_t latest = header->seen && before > time ? before : time;
     const int64_t *made = windows + layout->windows * stride;
-    if (since > layout->cap) since = layout->cap;
     for (int64_t at = 0; at < layout->windows; at++) {
         const Window *window = (const Window *)(const void *)(windows + at * stride);
         const int64_t *sums = windows + at * stride + 4, *values = sums + layout->sums;

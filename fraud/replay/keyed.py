@@ -8,9 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fraud.errors import DataError
-from fraud.inputs.keys import PREFIX, is_hashed
+from fraud.history.keys import KEY_BYTES, bytes_of
+from fraud.inputs.keys import is_hashed
 
-KEY_BYTES = 16
 Keys = NDArray[np.uint8]
 """``(k, 16)``."""
 
@@ -47,7 +47,7 @@ def packed(hashes: Iterable[str]) -> Keys:
     found = [*hashes]
     if not all(map(is_hashed, found)):
         raise DataError("a key is in plain, and histories are kept by hashes alone: set FRAUD_KEY_SECRET")
-    return _array(bytes.fromhex(text.strip().removeprefix(PREFIX)) for text in found)
+    return _array(bytes_of(text.strip()) for text in found)
 
 
 def _array(keys: Iterable[bytes]) -> Keys:

@@ -35,8 +35,11 @@ def words(known: dict[str, Any]) -> str:
 
 
 def instant(time_us: int) -> str:
-    """Microseconds since 1970 as ISO 8601."""
-    return datetime.fromtimestamp(time_us / MICROSECONDS, UTC).isoformat().replace("+00:00", "Z")
+    """Microseconds since 1970 as ISO 8601; in seconds what no calendar has."""
+    try:
+        return datetime.fromtimestamp(time_us / MICROSECONDS, UTC).isoformat().replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        return f"{time_us / MICROSECONDS:.0f} seconds since 1970"
 
 
 def _window(layout: Layout, state: NDArray[np.uint8], window: Window, latest: int, at: int) -> dict[str, float]:

@@ -6,7 +6,6 @@ Its pages carry checksums.
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,12 @@ from pydantic import Field, ValidationError
 
 from fraud.atomic import replacing
 from fraud.errors import FraudError, ModelError, one_line
-from fraud.history.layout import MICROSECONDS, Layout, layouts
+from fraud.history.keys import KEY_BYTES
+from fraud.history.layout import FURTHEST, Layout, layouts
 from fraud.manifest import StoredDocument
 from fraud.replay.grouped import StatesOf
-from fraud.replay.keyed import KEY_BYTES, Keys
+from fraud.replay.keyed import Keys
+from fraud.replay.readable import instant
 from fraud.replay.states import States
 from fraud.schema import Schema
 
@@ -50,17 +51,15 @@ class Facts(StoredDocument):
     layouts: tuple[str, ...]
     """The fingerprint of each."""
     key_fingerprint: str
-    as_of_us: int | None = Field(ge=-62_135_596_800_000_000, lt=253_402_300_800_000_000)
-    """Microseconds since 1970, of the years 1 to 9999: the newest row; None where there was none."""
+    as_of_us: int | None = Field(ge=-FURTHEST, le=FURTHEST)
+    """Microseconds since 1970: the newest row; None where there was none."""
     rows: int
     """How many were counted."""
 
     @property
     def as_of(self) -> str:
         """In words, ISO 8601."""
-        if self.as_of_us is None:
-            return "no row"
-        return datetime.fromtimestamp(self.as_of_us / MICROSECONDS, UTC).isoformat().replace("+00:00", "Z")
+        return "no row" if self.as_of_us is None else instant(self.as_of_us)
 
 
 class StateFile:

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from fraud.history import engine
 from fraud.history.amounts import times_of, values_of
+from fraud.history.keys import KEY_BYTES
 from fraud.history.layout import Layout, layouts
 from fraud.replay.grouped import StatesOf
-from fraud.replay.keyed import KEY_BYTES, Keyed, Keys
+from fraud.replay.keyed import Keyed, Keys
 from fraud.schema import Schema
 
 _FIRST, _GIVEN = 1_024, 4_096

@@ -1,6 +1,6 @@
 """The compiled walk (kernel.c): which binary fits this machine, whether it is the one that was built, how to call it.
 
-The binary holds ``fraud/history/windows.c`` too, which ``fraud.history.engine`` calls.
+The binary holds ``fraud/history/windows.c`` and ``batch.c`` too, which ``fraud.history`` calls.
 
 Where none fits, or one was changed, ``fraud.scorer.numpy_walk`` gives the same scores, slower. A changed binary is
 never loaded; going on without it is safe, because the fallback is exact too, and ``Forest.engine`` shows which scores.

@@ -9,12 +9,12 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from fraud.errors import DamagedHistoryError, HistoryError
 from fraud.history import room
-from fraud.history.files.folder import default_url, folder_of
+from fraud.history.files.folder import folder_of
 from fraud.history.files.place import Limits
 from fraud.history.layout import Layout
 from fraud.history.store import Store
@@ -37,7 +37,7 @@ class Keeper:
 
     def __init__(
         self,
-        url: str | None,
+        url: str,
         layouts: Sequence[Layout],
         key_fingerprint: str,
         limits: Limits,
@@ -95,14 +95,14 @@ class Keeper:
             self._wake.wait(TICK_SECONDS)
             self._wake.clear()
 
-    def _guarded(self, *works: object) -> None:
+    def _guarded(self, *works: Callable[[], None]) -> None:
         """Do it; the store may fail in any way, and the worker goes on."""
         try:
             for work in works:
-                work()  # type: ignore[operator]
+                work()
         except HistoryError as error:
-            if self.store is not None:
-                self.failed(self.store, error)
+            if (store := self.store) is not None:  # a call may find it broken meanwhile
+                self.failed(store, error)
         except Exception:  # a thread that ended would leave transactions waiting until the worker is restarted
             LOG.exception("the history store could not be looked after")
 
@@ -129,9 +129,7 @@ class Keeper:
         if self.store is not None:
             return
         try:
-            store = Store.open(
-                self._url or default_url(), self._layouts, self._key_fingerprint, self._limits, TICK_SECONDS
-            )
+            store = Store.open(self._url, self._layouts, self._key_fingerprint, self._limits, TICK_SECONDS)
         except HistoryError as error:
             self.say(HistoryError(f"{error}; meanwhile transactions are scored without their histories"))
             return
@@ -173,7 +171,7 @@ class Keeper:
     def _is_keeper(self) -> bool:
         """Whether it is this worker that looks after the store for all."""
         if self._held is None:
-            path = folder_of(self._url or default_url()) / "keeper"
+            path = folder_of(self._url) / "keeper"
             try:
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except OSError as error:

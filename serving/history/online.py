@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fraud.errors import HistoryError
 from fraud.history import room
 from fraud.history.batch import Batch, reader
+from fraud.history.files.folder import url_of
 from fraud.history.files.place import Limits
 from fraud.history.layout import MICROSECONDS, layouts
 from fraud.rows import Decoded, Model, ScoredRow, Texts, by_model, each, unpack
@@ -42,8 +43,8 @@ class Online:
         self._skew_us = int(read.history_skew_seconds * MICROSECONDS)
         self._deadline_seconds = read.history_deadline_ms / 1e3
         self._waiting = Waiting(metrics, read.history_max_pending)
-        limits = Limits(read.history_max_keys, read.history_max_ids)
-        self.keeper = Keeper(read.history_url, own, key_fingerprint, limits, self._skew_us, self._waiting, metrics)
+        url, limits = url_of(read), Limits.of(read)
+        self.keeper = Keeper(url, own, key_fingerprint, limits, self._skew_us, self._waiting, metrics)
         self._patient = True
         """Whether the gate was had when it was last tried."""
         self.publish = self._waiting.publish

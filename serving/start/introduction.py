@@ -19,9 +19,9 @@ def database(url: str) -> str:
 
 def histories(read: Settings) -> str:
     """Where they are kept."""
-    from fraud.history.files import folder
+    from fraud.history.files.folder import url_of
 
-    return read.history_url or folder.default_url()
+    return url_of(read)
 
 
 def introduction(read: Settings, model: bentoml.Model) -> str:

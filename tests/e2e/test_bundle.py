@@ -43,7 +43,7 @@ SHIPPED = {
     "rows schema settings store",
     "fraud/choice": "__init__ local",
     "fraud/environment": "__init__ history secret_files services",
-    "fraud/history": "__init__ amounts batch declared engine layout plain room store sweep",
+    "fraud/history": "__init__ amounts batch declared engine keys layout plain room store sweep",
     "fraud/history/files": "__init__ at_once filesystem folder gate ids index journal place rebuild slots",
     "fraud/inputs": "__init__ cuts derived encoding example keys levels times wording",
     "fraud/schemas": {"creditcard.toml"},

@@ -10,6 +10,7 @@ import numpy as np
 
 from fraud.errors import FraudError, ModelError
 from fraud.history.files import folder
+from fraud.history.files.folder import url_of
 from fraud.history.files.place import Limits
 from fraud.history.layout import MICROSECONDS, Layout
 from fraud.history.store import Store
@@ -31,21 +32,15 @@ class Warmed(NamedTuple):
     there: int
 
 
-def url(settings: Settings) -> str:
-    """Where the store is."""
-    return settings.history_url or folder.default_url()
-
-
 def is_there(settings: Settings) -> bool:
     """Whether anybody began it; opening it would."""
-    return (Path(url(settings).removeprefix(folder.SCHEME)) / folder.FACTS).is_file()
+    return (Path(url_of(settings).removeprefix(folder.SCHEME)) / folder.FACTS).is_file()
 
 
 @contextmanager
 def opened(layouts: Sequence[Layout], key_fingerprint: str, settings: Settings) -> Iterator[Store]:
     """The store, open. Raises HistoryError where it cannot be used."""
-    limits = Limits(settings.history_max_keys, settings.history_max_ids)
-    store = Store.open(url(settings), layouts, key_fingerprint, limits)
+    store = Store.open(url_of(settings), layouts, key_fingerprint, Limits.of(settings))
     try:
         yield store
     finally:
@@ -61,6 +56,7 @@ def warm(store: Store, saved: StateFile) -> Warmed:
     if (saved.facts.as_of_us or 0) > latest:
         raise _future(saved)
     added = there = 0
+    newest = min(saved.facts.as_of_us or 0, int(time.time() * MICROSECONDS))
     for number, keys, states in saved.parts():
         layout = saved.layouts[number]
         if len(states) and states[:, 8:16].copy().view("<i8").max() > latest:
@@ -73,7 +69,7 @@ def warm(store: Store, saved: StateFile) -> Warmed:
                 new = [place for name, place in first.items() if not known[place]]
                 if new:
                     content = [states[low + place].tobytes() for place in new]
-                    store.put(layout, [names[place] for place in new], content, int(saved.facts.as_of_us or 0))
+                    store.put(layout, [names[place] for place in new], content, newest)
             added, there = added + len(new), there + len(names) - len(new)
     store.sync()
     return Warmed(added, there)
@@ -104,9 +100,9 @@ def forget(store: Store, keys: Collection[bytes]) -> int:
 
 def set_aside(settings: Settings) -> list[str]:
     """Names of files that a damaged store left, which may hold keys still."""
-    return sorted(path.name for path in Path(url(settings).removeprefix(folder.SCHEME)).glob("*.damaged-*"))
+    return sorted(path.name for path in Path(url_of(settings).removeprefix(folder.SCHEME)).glob("*.damaged-*"))
 
 
 def nowhere(settings: Settings) -> FraudError:
     """There is no store to look into."""
-    return FraudError(f"{url(settings)}: there is no online store; a service makes one, or `history warm`")
+    return FraudError(f"{url_of(settings)}: there is no online store; a service makes one, or `history warm`")

@@ -124,20 +124,21 @@ def _publish(version: str, path: Path) -> str | None:
 
 
 def _warm(arguments: argparse.Namespace) -> dict[str, Any]:
+    from fraud.history.files.folder import url_of
     from fraud.settings import Settings
     from training.histories import online
 
     served = _served(arguments)
     hasher, settings, steps = _hasher(served.features.schema, served), Settings.from_env(), Steps()
     saved = _saved(served, hasher)
-    steps.start("history", f"Warming {online.url(settings)} from the state of {served.version}")
+    steps.start("history", f"Warming {url_of(settings)} from the state of {served.version}")
     with online.opened(saved.layouts, hasher.fingerprint, settings) as store:
         warmed = online.warm(store, saved)
     steps.done(f"{warmed.added} keys added, {warmed.there} were there already")
     return {
         "model_version": served.version,
         "state_as_of": saved.facts.as_of,
-        "store": online.url(settings),
+        "store": url_of(settings),
         "keys_added": warmed.added,
         "keys_there_already": warmed.there,
     }
@@ -173,6 +174,7 @@ def _in_file(served: "store.Served", hasher: "KeyHasher", key: bytes) -> _Known:
 
 
 def _in_store(served: "store.Served", hasher: "KeyHasher", key: bytes) -> _Known:
+    from fraud.history.files.folder import url_of
     from fraud.history.layout import layouts
     from fraud.settings import Settings
     from training.histories import online
@@ -181,7 +183,7 @@ def _in_store(served: "store.Served", hasher: "KeyHasher", key: bytes) -> _Known
     if not online.is_there(settings):
         raise online.nowhere(settings)
     with online.opened(own, hasher.fingerprint, settings) as store:
-        return {"store": online.url(settings)}, online.known(store, own, key)
+        return {"store": url_of(settings)}, online.known(store, own, key)
 
 
 def _saved(served: "store.Served", hasher: "KeyHasher") -> "StateFile":

@@ -14,11 +14,13 @@ from struct import pack
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.history.amounts import times_of
 from fraud.history.files import journal as journals
 from fraud.history.files import place
 from fraud.history.files.ids import WAYS, Ids
 from fraud.history.files.journal import Journal
 from fraud.history.files.slots import Slots
+from fraud.history.keys import bytes_of
 from fraud.history.layout import layouts as layouts_of
 from fraud.rows import Texts
 from fraud.schema import Schema
@@ -76,7 +78,7 @@ class AtOnce:
     """For the files of one store, which ``can_be_mapped``; whoever has the gate calls."""
 
     def __init__(self, schema: Schema, slots: Sequence[Slots], ids: Ids, journal: Journal) -> None:
-        layouts = layouts_of(schema)
+        self._schema, layouts = schema, layouts_of(schema)
         binary = kernel.load(kernel.FOLDER)
         self._call = None if binary is None else binary.fraud_add
         self._slots, self._ids, self._journal = slots, ids, journal
@@ -119,6 +121,8 @@ class AtOnce:
             of_row = [-1 if (key := one[at]) is None else order.setdefault(key, len(order)) for one in texts]
             slots = own.where(order, self._journal.begin)
             if -1 in slots:
+                if self._latest_of(rows) > latest:
+                    return None  # it is never added, and its key gets no slot
                 self._make_room(own, [text for text, slot in zip(order, slots, strict=True) if slot < 0])
                 slots = own.where(order, self._journal.begin)
             keys = asked.keys[number]
@@ -138,10 +142,13 @@ class AtOnce:
             own.look_again(one[at] for one in texts)
         return None
 
+    def _latest_of(self, rows: NDArray[np.float64]) -> int:
+        return int(times_of(rows, self._schema).max())
+
     def _make_room(self, own: Slots, texts: Sequence[str]) -> None:
         """Slots for keys that were never seen, with states that say just that. Raises HistoryError."""
         self._journal.begin()
-        keys = [bytes.fromhex(text[3:]) for text in texts]
+        keys = [*map(bytes_of, texts)]
         changes = own.put(keys, own.read(keys)[0], bytes(own.size * len(keys)))
         self._journal.commit(changes, self._journal.newest)
 

@@ -5,11 +5,9 @@ import os
 import re
 import stat
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from fraud import home
 from fraud.atomic import replacing
@@ -20,6 +18,7 @@ from fraud.history.files.journal import Journal
 from fraud.history.files.place import FORMAT, open_file
 from fraud.history.files.slots import Slots
 from fraud.history.layout import Layout
+from fraud.settings import Settings
 
 SCHEME = "file://"
 FACTS, JOURNAL = "facts.json", "journal"
@@ -28,9 +27,9 @@ _SET_ASIDE = ".damaged-"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-def default_url() -> str:
-    """Where the store is unless somebody says otherwise."""
-    return f"{SCHEME}{(home.folder() / 'fraud_history' / 'store').absolute()}"
+def url_of(read: Settings) -> str:
+    """Where the store is: as it is set, else in ``BENTOML_HOME``."""
+    return read.history_url or f"{SCHEME}{(home.folder() / 'fraud_history' / 'store').absolute()}"
 
 
 def folder_of(url: str) -> Path:
@@ -57,7 +56,7 @@ class Opening:
     def __init__(self, folder: Path, key_fingerprint: str) -> None:
         self.folder, self.said, self.damaged = folder, list[str](), 0
         self._set_aside(*(path.name for path in folder.iterdir() if _is_ours(path.name) and not _is_file(path)))
-        self.facts = self._facts(key_fingerprint)
+        self._check_facts(key_fingerprint)
         boot = boot_number()
         self.opened = list[Slots | Ids]()
         try:
@@ -90,27 +89,25 @@ class Opening:
             if _is_ours(path.name):
                 path.unlink()
 
-    def _facts(self, key_fingerprint: str) -> dict[str, Any]:
+    def _check_facts(self, key_fingerprint: str) -> None:
+        """Raise HistoryError unless the store is of this format and secret; begin one where there is none."""
         try:
             facts = json.loads((self.folder / FACTS).read_text())
-            if facts["format"] != FORMAT:
-                raise HistoryError(
-                    f"{self.folder}: a history store of format {facts['format']}, this code has {FORMAT}"
-                )
-            found = facts["key_fingerprint"]
+            found, theirs = facts["format"], facts["key_fingerprint"]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             self._stop_others()
             self._set_aside(*(path.name for path in self.folder.iterdir() if _is_ours(path.name)))
-            found = facts = None
-        if facts is None:
-            facts = {"format": FORMAT, "key_fingerprint": key_fingerprint}
-            self._write(facts)
-        elif found != key_fingerprint:
+            with replacing(self.folder / FACTS) as part:
+                part.touch(mode=0o600)
+                part.write_text(json.dumps({"format": FORMAT, "key_fingerprint": key_fingerprint}) + "\n")
+            return
+        if found != FORMAT:
+            raise HistoryError(f"{self.folder}: a history store of format {found}, this code has {FORMAT}")
+        if theirs != key_fingerprint:
             raise HistoryError(
-                f"{self.folder} holds histories of keys hashed with the FRAUD_KEY_SECRET of fingerprint {found}, and "
+                f"{self.folder} holds histories of keys hashed with the FRAUD_KEY_SECRET of fingerprint {theirs}, and "
                 f"that of {key_fingerprint} is set: set that one, or name another folder in FRAUD_HISTORY_URL"
             )
-        return dict(facts)
 
     def _stop_others(self) -> None:
         """Have who has the files open that are set aside open the store anew: nobody else would see what they add."""
@@ -120,16 +117,6 @@ class Opening:
                 Journal(descriptor, str(self.folder), self._file).kill()
             finally:
                 os.close(descriptor)
-
-    def note(self, facts: Mapping[str, object]) -> None:
-        """Keep facts about the store."""
-        self.facts |= facts
-        self._write(self.facts)
-
-    def _write(self, facts: Mapping[str, Any]) -> None:
-        with replacing(self.folder / FACTS) as part:
-            part.touch(mode=0o600)
-            part.write_text(json.dumps(facts) + "\n")
 
     def _begin_journal(self, boot: int) -> None:
         path = self.folder / JOURNAL

@@ -90,7 +90,8 @@ class Journal:
 
     def _recover(self, length: int, expected: int) -> None:
         """Whole: whoever wrote it was killed on the way. Not whole: nothing was changed yet."""
-        payload = os.pread(self.descriptor, length, _HEAD.size) if length < DEAD else b""
+        there = os.fstat(self.descriptor).st_size - _HEAD.size
+        payload = os.pread(self.descriptor, length, _HEAD.size) if length <= there else b""
         try:
             if len(payload) == length and checksum(payload) == expected:
                 self._make_again(_changes(payload))

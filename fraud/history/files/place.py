@@ -4,13 +4,14 @@ import errno
 import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from zlib import crc32
 
 import numpy as np
 
 from fraud.atomic import replacing
 from fraud.errors import DamagedHistoryError
+from fraud.settings import Settings
 
 HEADER = 4096
 COUNTS = HEADER - 32
@@ -26,6 +27,11 @@ class Limits(NamedTuple):
 
     keys: int = 1_000_000
     ids: int = 200_000
+
+    @classmethod
+    def of(cls, read: Settings) -> Self:
+        """Those that are set."""
+        return cls(read.history_max_keys, read.history_max_ids)
 
 
 LIMITS = Limits()

@@ -9,9 +9,9 @@ from zlib import crc32
 
 from fraud.history.files import place
 from fraud.history.files.index import Index, offset
+from fraud.history.keys import KEY_BYTES
 
-KEY = 16
-NO_KEY = bytes(KEY)
+NO_KEY = bytes(KEY_BYTES)
 COUNTS = Struct("<QQQ")
 _CHUNK = 1 << 20
 
@@ -53,8 +53,8 @@ def rebuild(descriptor: int, size: int, path: Path, facts: dict[str, Any]) -> in
                 one = chunk[at : at + size]
                 whole, no_key = is_whole(one, size), one.startswith(NO_KEY)
                 if whole and not no_key:
-                    whole = not _stands_before(descriptor, one, index.slots(one[:KEY], changed))
-                if no_key or not whole or not index.added(one[:KEY], slot, changed):
+                    whole = not _stands_before(descriptor, one, index.slots(one[:KEY_BYTES], changed))
+                if no_key or not whole or not index.added(one[:KEY_BYTES], slot, changed):
                     was_never_used = is_known and slot >= used and not any(one)
                     damaged += not (no_key and whole) and not was_never_used
                     os.pwrite(descriptor, free_slot(free, size), place.HEADER + slot * size)
@@ -79,7 +79,7 @@ def _stands_before(descriptor: int, one: bytes, slots: Iterator[int]) -> bool:
     for slot in slots:
         at = place.HEADER + slot * len(one)
         other = os.pread(descriptor, len(one), at)
-        if other.startswith(one[:KEY]):
+        if other.startswith(one[:KEY_BYTES]):
             if _latest(one) > _latest(other):
                 os.pwrite(descriptor, one, at)
             return True
@@ -87,4 +87,4 @@ def _stands_before(descriptor: int, one: bytes, slots: Iterator[int]) -> bool:
 
 
 def _latest(slot: bytes) -> int:
-    return int.from_bytes(slot[KEY + 8 : KEY + 16], "little", signed=True)
+    return int.from_bytes(slot[KEY_BYTES + 8 : KEY_BYTES + 16], "little", signed=True)

@@ -15,7 +15,8 @@ from fraud.errors import DamagedHistoryError, FullHistoryError
 from fraud.history.files import place
 from fraud.history.files.index import BUCKET, Index, buckets_for, offset
 from fraud.history.files.journal import Change, label
-from fraud.history.files.rebuild import COUNTS, KEY, NO_KEY, free_slot, is_whole, packed_counts, rebuild
+from fraud.history.files.rebuild import COUNTS, NO_KEY, free_slot, is_whole, packed_counts, rebuild
+from fraud.history.keys import KEY_BYTES, bytes_of, text_of
 from fraud.history.layout import Layout
 
 _REMEMBERED = 200_000
@@ -40,7 +41,7 @@ class Slots:
             os.close(self.descriptor)
             raise
         self.size, self.keep_us = int(facts["size"]), int(facts["keep_us"])
-        self.slot = KEY + self.size + 4
+        self.slot = KEY_BYTES + self.size + 4
         self.most, self._folder = most, folder
         self._remembered: dict[bytes, int] = {}
         self._known: dict[str, int] = {}
@@ -109,7 +110,7 @@ class Slots:
             slot = known.get(text, -1)
             if slot < 0:
                 begin()
-                slot = next(self._index.slots(bytes.fromhex(text[3:])), -1)
+                slot = next(self._index.slots(bytes_of(text)), -1)
                 if slot >= 0:
                     if len(known) >= _REMEMBERED:
                         known.clear()
@@ -125,8 +126,8 @@ class Slots:
     def _body(self, slot: int, key: bytes) -> bytes | None:
         """The state in a slot; no bytes where it is damaged, None where it is another key's."""
         found = os.pread(self.descriptor, self.slot, self._at(slot))
-        if place.checksum(found[:-4]) == int.from_bytes(found[-4:], "little") and len(found) == self.slot:
-            return found[KEY:-4] if found.startswith(key) else None
+        if is_whole(found, self.slot):
+            return found[KEY_BYTES:-4] if found.startswith(key) else None
         if len(found) < self.slot:
             raise DamagedHistoryError(f"{self.name} is cut off")
         return b""
@@ -186,7 +187,7 @@ class Slots:
         for key, slot in zip(keys, where, strict=True):
             self._index.removed(key, slot, buckets)
             self._remembered.pop(key, None)
-            self._known.pop(f"h1:{key.hex()}", None)
+            self._known.pop(text_of(key), None)
             changes.append((self.descriptor, self.label, self._at(slot), free_slot(free, self.slot)))
             free = slot + 1
         self._and_counts(changes, buckets, used, free)
@@ -205,14 +206,14 @@ class Slots:
         wanted = max(1, _CHUNK // self.slot)
         found = os.pread(self.descriptor, wanted * self.slot, self._at(first))
         rows = np.frombuffer(found, np.uint8, len(found) // self.slot * self.slot).reshape(-1, self.slot)
-        latest = rows[:, KEY + 8 : KEY + 16].copy().view("<i8").ravel()
-        return [row.tobytes() for row in rows[:, :KEY]], latest
+        latest = rows[:, KEY_BYTES + 8 : KEY_BYTES + 16].copy().view("<i8").ravel()
+        return [row.tobytes() for row in rows[:, :KEY_BYTES]], latest
 
     def _next_free(self, slot: int) -> int:
         """Of a free slot the number of the next one plus one; none where it is no free one."""
         found = os.pread(self.descriptor, self.slot, self._at(slot))
-        is_free = found[:KEY] == NO_KEY and is_whole(found, self.slot)
-        return int.from_bytes(found[KEY : KEY + 8], "little") if is_free else 0
+        is_free = found[:KEY_BYTES] == NO_KEY and is_whole(found, self.slot)
+        return int.from_bytes(found[KEY_BYTES : KEY_BYTES + 8], "little") if is_free else 0
 
     def _at(self, slot: int) -> int:
         return place.HEADER + slot * self.slot

@@ -1,6 +1,7 @@
 """One call for a batch leaves what the calls one after another leave, byte for byte."""
 
 import os
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -19,8 +20,8 @@ LATEST = 2**62
 
 
 def content(folder):
-    """All files but the noted facts, whose times differ; of the journal the head without its last checksum."""
-    files = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != "facts.json"}
+    """All files; of the journal the head without its last checksum."""
+    files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
     return files | {"journal": files["journal"][8:24]}
 
 
@@ -44,6 +45,7 @@ def test_files_and_features_are_the_same(tmp_path):
     begins = [1_700_000_000.25 - 9_000 * seed for seed in range(len(SIZES))]
     given = [payments(rows, seed=seed, keys=25, start=begins[seed]) for seed, rows in enumerate(SIZES)]
     given[2][0][5:9, 1] = -0.125, 1e300, -1e18, 0.005
+    given[2][0][9, 0] = -1e300
     with quick.gate.held(1), slow.gate.held(1):
         quick.add(batch(400, seed=99, keys=25))
         slow.add(batch(400, seed=99, keys=25))
@@ -86,7 +88,41 @@ def test_new_keys_are_usual(tmp_path):
     slow.close()
 
 
+def test_a_new_key_of_the_future_gets_no_slot(store):
+    """Nobody fills the store with transactions that are never added."""
+    used = store.keys()
+    assert store.at_once(SCHEMA).add(*payments(4, seed=5, keys=4_000, start=2_000_000_000), LATEST // 10**4) is None
+    assert store.keys() == used
+
+
+def test_a_key_that_only_has_a_slot_was_never_seen(store):
+    """A batch that another reason kept from being added left it."""
+    known, new = payments(1, seed=99, keys=25), payments(1, seed=5, keys=4_000)
+    odd = np.vstack([known[0], new[0]]), [*known[1], *new[1]], [known[2][0], "new"]
+    store.add(READ(*known))
+    assert store.at_once(SCHEMA).add(*odd, LATEST) is None
+    assert store.states(LAYOUTS[1], [READ(*new).keys[1][0]]) == [b""]
+
+
+def test_the_newest_time_is_known_to_who_looks_through_all_states(store):
+    """Usual batches note it in the journal alone."""
+    rows, texts, names = usual(seed=3, start=1_800_000_000)
+    store.at_once(SCHEMA).add(rows, texts, names, LATEST)
+    store.everything()
+    assert store.journal.newest == READ(rows, texts, names).times.max()
+
+
+def test_where_there_is_no_room_in_memory_all_goes_the_other_way(store, monkeypatch):
+    """It is tried once, not by each call."""
+    with monkeypatch.context() as full:
+        full.setattr("fraud.history.store.AtOnce", Mock(side_effect=OSError))
+        with pytest.raises(OSError):
+            store.at_once(SCHEMA)
+    assert store.at_once(SCHEMA) is None
+
+
 def test_a_key_that_another_let_go_is_looked_for_again(store, tmp_path):
+    """By the other way, then by this one again."""
     rows, texts, names = usual(seed=3)
     store.at_once(SCHEMA).add(rows, texts, names, LATEST)
     store.gate.give()
@@ -101,11 +137,13 @@ def test_a_key_that_another_let_go_is_looked_for_again(store, tmp_path):
 
 
 def test_rows_without_ids_are_usual(store):
+    """Where none has one."""
     rows, texts, _ = usual(seed=7)
     assert store.at_once(SCHEMA).add(rows, texts, [""] * 4, LATEST) is not None
 
 
 def test_a_damaged_state_is_left_to_the_other_way(store):
+    """Which counts it."""
     rows, texts, names = usual(seed=8)
     slots = store._layouts[0][0]
     (at,) = slots.where([next(own[0] for own in texts if own[0] is not None)], store.journal.begin)
@@ -129,6 +167,7 @@ def test_a_file_that_was_cut_off_is_not_looked_at(store, which):
 
 
 def test_where_files_cannot_be_mapped_all_goes_the_other_way(tmp_path, monkeypatch):
+    """With the same features."""
     monkeypatch.setattr(filesystem, "IN_PLACE", frozenset())
     store = opened(tmp_path / "store")
     batches = [batch(20, seed=1), batch(20, seed=2)]
@@ -152,7 +191,9 @@ def test_a_missing_amount_adds_nothing(tmp_path):
         with store.gate.held(1):
             read = reader(schema, own)
             store.add(read(rows, texts, [""] * 4))
-            quick = store.at_once(schema).add(rows, texts, names, LATEST) if name == "quick" else None
-            found.append(store.add(read(rows, texts, names)) if quick is None else quick)
+            if name == "quick":
+                found.append(store.at_once(schema).add(rows, texts, names, LATEST))
+            else:
+                found.append(store.add(read(rows, texts, names)))
         store.close()
     assert same(*found)

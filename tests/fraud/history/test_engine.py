@@ -9,7 +9,7 @@ import pytest
 from fraud.errors import SchemaError
 from fraud.history import engine, plain
 from fraud.history.amounts import times_of, values_of
-from fraud.history.layout import MICROSECONDS, MISSING, layouts
+from fraud.history.layout import FURTHEST, MICROSECONDS, MISSING, layouts
 from fraud.schema import of_document
 from fraud.scorer import kernel
 
@@ -129,6 +129,19 @@ def test_both_engines_agree_on_what_comes_late(declared, missing):
     assert np.isnan(found[slots < 0]).all()
 
 
+def test_both_engines_agree_on_times_that_are_far_away():
+    """A state may hold any time, also one from which 64 bits do not reach to now."""
+    (layout,) = layouts(schema_of(CARD))
+    times, slots = np.array([-(2**63), 50 * DAY, -FURTHEST, FURTHEST, 51 * DAY]), np.zeros(5, dtype=np.int64)
+    values = np.full((5, 1), 100)
+    one, other = (np.zeros(layout.size, dtype=np.uint8) for _ in range(2))
+    found = advance(layout, one, slots, times, values)
+    np.testing.assert_array_equal(found, advance(layout, other, slots, times, values, by=plain.advance))
+    np.testing.assert_array_equal(one, other)
+    since = next(place for place, made in enumerate(layout.made) if made.op == "seconds_since_last")
+    assert (found[:, since] >= 0).all()
+
+
 def test_the_compiled_engine_is_there():
     assert kernel.load(kernel.FOLDER) is not None
 
@@ -175,6 +188,7 @@ def test_rows_become_whole_numbers():
     (layout,) = layouts(schema)
     rows = np.array([[1.5, 0.125], [-1.0, np.nan], [2e9, 1e300], [0.0, 19.99]])
     assert times_of(rows, schema).tolist() == [1_500_000, -1_000_000, 2_000_000_000_000_000, 0]
+    assert times_of(np.array([[1e300, 0], [-1e300, 0]]), schema).tolist() == [FURTHEST, -FURTHEST]
     assert values_of(rows, schema, layout).ravel().tolist() == [12, MISSING, 10**12, 1999]
 
 

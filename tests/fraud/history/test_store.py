@@ -13,6 +13,7 @@ from fraud.errors import DamagedHistoryError, HistoryError
 from fraud.history import engine
 from fraud.history.batch import reader
 from fraud.history.files import filesystem, folder
+from fraud.history.files.journal import Journal, label
 from fraud.history.files.place import HEADER, Limits
 from fraud.history.layout import layouts
 from fraud.history.store import Store
@@ -195,49 +196,58 @@ def test_states_can_be_put(store):
 
 
 MANY = """
-import sys
+import os, sys
 from tests.fraud.history.test_store import *
-store = opened(sys.argv[1], Limits(2_000, 100_000))
-print("ready", flush=True)
-for seed in range(int(sys.argv[2]), 10**9):
-    one = batch(8, seed=seed, keys=300)
-    with store.gate.held(20):
-        store.add(one)
-    print(seed, flush=True)
+for line in sys.stdin:  # each in a process of its own, which need not be started anew
+    if child := os.fork():
+        print(child, flush=True)
+        os.waitpid(child, 0)
+        print("gone", flush=True)
+        continue
+    store = opened(sys.argv[1], Limits(2_000, 100_000))
+    for seed in range(int(line), 10**9):
+        one = batch(8, seed=seed, keys=300)
+        with store.gate.held(20):
+            store.add(one)
+        print(seed, flush=True)
 """
 
 
-def started(path, seed, code=MANY):
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, path, str(seed)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+def started(code, path):
+    return subprocess.Popen(
+        [sys.executable, "-c", code, path], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    assert process.stdout.readline() == "ready\n"
-    return process
+
+
+def killed_after(process, seed, seconds):
+    """What a writer said it had added until it was killed."""
+    print(seed, file=process.stdin, flush=True)
+    writer, first = int(process.stdout.readline()), process.stdout.readline()
+    time.sleep(seconds)
+    os.kill(writer, signal.SIGKILL)
+    return [int(line) for line in (first, *iter(process.stdout.readline, "gone\n"))]
 
 
 def test_killed_in_the_middle_of_writes_it_is_whole(tmp_path):
     """Each batch was added whole, states and ids, or not at all, at whichever moment the process was killed."""
     random, seed = np.random.default_rng(0), 0
     done = []
-    for _ in range(12):
-        process = started(tmp_path / "store", seed)
-        time.sleep(random.random() * 0.2)
-        process.kill()
-        printed = [int(line) for line in process.stdout.read().split()]
-        process.wait()
-        process.stdout.close()
-        done += [batch(8, seed=one, keys=300) for one in printed]
-        seed = (printed[-1] if printed else seed - 1) + 1
-        store = opened(tmp_path / "store", Limits(2_000, 100_000))
-        with store.gate.held(1):
-            store.journal.begin()
-            last = batch(8, seed=seed, keys=300)
-            if known := [store.ids.known(store.ids.hashed(name)) for name in last.names]:
+    with started(MANY, tmp_path / "store") as process:
+        for _ in range(12):
+            printed = killed_after(process, seed, random.random() * 0.1)
+            done += [batch(8, seed=one, keys=300) for one in printed]
+            seed = printed[-1] + 1
+            store = opened(tmp_path / "store", Limits(2_000, 100_000))
+            with store.gate.held(1):
+                store.journal.begin()
+                last = batch(8, seed=seed, keys=300)
+                known = [store.ids.known(store.ids.hashed(name)) for name in last.names]
                 assert len({one is None for one in known}) == 1
                 if known[0] is not None:  # added, and killed before it was said
                     done.append(last)
                     seed += 1
-        store.close()
+            store.close()
+        process.stdin.close()
     *_, features = offline([*done, batch(300, seed=10**6, keys=300)])
     store = opened(tmp_path / "store", Limits(2_000, 100_000))
     with store.gate.held(1):
@@ -246,7 +256,27 @@ def test_killed_in_the_middle_of_writes_it_is_whole(tmp_path):
     store.close()
 
 
-@pytest.mark.parametrize("bytes_kept", range(0, 6_000, 97))
+def test_a_journal_that_was_cut_off_is_no_change_wherever_it_ends(tmp_path):
+    """Where it is whole its changes are made."""
+    descriptor, file = (os.open(tmp_path / name, os.O_RDWR | os.O_CREAT) for name in ("journal", "file"))
+    os.write(descriptor, Journal.empty(7))
+    journal = Journal(descriptor, "here", lambda _: os.dup(file))
+    journal.begin()
+    changes = [(file, label("file"), at, os.urandom(100)) for at in (0, 50, 300)]
+    journal._clear = lambda _: None
+    journal.commit(changes, 5)
+    content, made = os.pread(descriptor, 2_000, 0), os.pread(file, 1_000, 0)
+    length = int.from_bytes(content[:4], "little")
+    for kept in range(length + 2):
+        os.ftruncate(file, 0)
+        os.pwrite(descriptor, (content[: 24 + kept]).ljust(2_000, b"\0"), 0)
+        Journal(descriptor, "here", lambda _: os.dup(file)).begin()
+        assert os.pread(file, 1_000, 0) == (made if kept >= length else b""), kept
+    os.close(descriptor)
+    os.close(file)
+
+
+@pytest.mark.parametrize("bytes_kept", [0, 1, 970, 5_900, 11_900, 10**5])
 def test_a_journal_that_was_cut_off_never_began(tmp_path, bytes_kept):
     """Where it is whole its changes are made; a shorter one changes nothing, wherever it ends."""
     store = opened(tmp_path / "store")
@@ -263,7 +293,7 @@ def test_a_journal_that_was_cut_off_never_began(tmp_path, bytes_kept):
     path = tmp_path / "store" / "journal"
     content = path.read_bytes()
     length = int.from_bytes(content[:4], "little")
-    path.write_bytes(content[: 24 + bytes_kept] + bytes(max(0, length - bytes_kept)))
+    path.write_bytes(content[: 24 + bytes_kept] + b"\xff" * max(0, length - bytes_kept))
     store = opened(tmp_path / "store")
     with store.gate.held(1):
         known = [store.ids.known(store.ids.hashed(name)) is not None for name in other.names]
@@ -337,18 +367,27 @@ with store.gate.held(1):
     assert done.returncode == 0, done.stderr
 
 
+HOLDER = """
+import sys
+from pathlib import Path
+from fraud.history.files.gate import Gate
+gate = Gate(Path(sys.argv[1]))
+assert gate.take()
+print("had", flush=True)
+sys.stdin.read()
+"""
+
+
 def test_a_stopped_holder_keeps_others_no_longer_than_told(tmp_path):
     """With SIGSTOP, while it holds the gate; when it is killed the gate is free at once."""
-    code = MANY.replace("        store.add(one)\n", "        store.add(one); print(seed, flush=True); time.sleep(60)\n")
-    process = started(tmp_path / "store", 0, code)
-    assert process.stdout.readline() == "0\n"
-    process.send_signal(signal.SIGSTOP)
-    with pytest.raises(HistoryError, match=r"another process has held the history store for 0\.1 s"):
-        opened(tmp_path / "store", Limits(2_000, 100_000), wait_seconds=0.1)
-    process.kill()
-    process.wait()
-    process.stdout.close()
-    opened(tmp_path / "store", Limits(2_000, 100_000)).close()
+    opened(tmp_path / "store").close()
+    with started(HOLDER, tmp_path / "store") as process:
+        assert process.stdout.readline() == "had\n"
+        process.send_signal(signal.SIGSTOP)
+        with pytest.raises(HistoryError, match=r"another process has held the history store for 0\.1 s"):
+            opened(tmp_path / "store", wait_seconds=0.1)
+        process.kill()
+    opened(tmp_path / "store", wait_seconds=0.1).close()
 
 
 def damaged(path, at, size=64):

@@ -4,8 +4,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 from fraud.errors import ModelError
+from fraud.history.layout import FURTHEST
 from fraud.replay import state_file, states
 from fraud.replay.states import States
 from fraud.schema import of_document
@@ -59,6 +61,17 @@ def test_states_of_another_layout_are_refused(built):
     document = {**DOCUMENT, "history": [DOCUMENT["history"][0] | {"buckets": 12}, DOCUMENT["history"][1]]}
     with pytest.raises(ModelError, match=r"of other .*history build"):
         state_file.StateFile(built[0], of_document(document, "test"), HASHER.fingerprint)
+
+
+def test_a_time_that_no_store_can_hold_is_refused(built):
+    """The file is not one that was written by us."""
+    path, _ = built
+    document = state_file.read_facts(path).model_dump_json().replace('"as_of_us":', '"as_of_us":9999')
+    table = parquet.read_table(path).replace_schema_metadata({"fraud_history": document})
+    parquet.write_table(table, path)
+    assert int(document.split('"as_of_us":')[1].split(",")[0]) > FURTHEST
+    with pytest.raises(ModelError, match="is no whole file of histories"):
+        state_file.read_facts(path)
 
 
 def test_states_of_another_secret_are_refused(built):

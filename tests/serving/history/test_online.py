@@ -25,6 +25,7 @@ from serving.contract.contract import Contract
 from serving.contract.quick import Quick
 from serving.history.online import Online
 from tests import histories
+from tests.fraud.history.test_store import HOLDER
 from tests.test_architecture import ROOT
 
 SCHEMA = schema.parse(histories.SCHEMA, "payments.toml")
@@ -124,27 +125,22 @@ def test_the_future_is_scored_without_and_never_added(worker):
     assert (worker.count("missing_total", reason="future"), worker.count("pending")) == (1, 0)
 
 
-HOLDER = """
-import sys, time
-from tests.serving.history.test_online import *
-worker = Worker(sys.argv[1])
-assert worker.keeper.store.gate.take()
-print("ready", flush=True)
-time.sleep(600)
-"""
-
-
 @pytest.fixture
 def stopped(worker, tmp_path):
-    """Another worker, stopped while it has the store."""
+    """Another process, stopped while it has the store."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, tmp_path / "store"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDER, tmp_path / "store"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    assert process.stdout.readline() == "ready\n"
+    assert process.stdout.readline() == "had\n"
     process.send_signal(signal.SIGSTOP)
     yield process
     process.kill()
     process.wait()
+    process.stdin.close()
     process.stdout.close()
 
 
@@ -200,6 +196,7 @@ def test_what_waits_is_bounded(tmp_path):
 def test_what_cannot_be_added_at_the_end_is_lost_and_counted(tmp_path, monkeypatch):
     """Within seconds."""
     monkeypatch.setattr("serving.history.keeper.DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr("serving.history.keeper.TICK_SECONDS", 0.05)
     other = Worker(tmp_path / "store")
     worker = Worker(tmp_path / "store")
     assert other.keeper.store.gate.take()
@@ -258,7 +255,7 @@ def test_an_empty_store_is_said_once(tmp_path, caplog):
 
 
 def test_a_full_store_is_scored_without(tmp_path):
-    """Those of known keys go on: nothing is half added."""
+    """Nothing is half added, and the store stays open."""
     worker = Worker(tmp_path / "store", history_max_keys=3)
     assert np.isnan(worker.score(decoded(100))).all()
     assert worker.count("missing_total", reason="full") == 100

@@ -132,6 +132,16 @@ def test_a_store_is_warmed_once(said, data, version, online):
     assert kept["latest"] == saved["latest"]
 
 
+def test_a_saved_state_of_the_future_is_refused(said, version, online):
+    """Or states would never leave the store again: the newest transaction would be far from the clock."""
+    own = layouts(SCHEMA)
+    with state_file.writing(home.history_path(version), SCHEMA, HASHER.fingerprint) as file:
+        file.put(0, np.ones((1, 16), np.uint8), np.ones((1, own[0].size), np.uint8))
+        file.saw(1, 2**62 // 2)
+    code, _, words = said("warm", "--model", version)
+    assert (code, "holds transactions of the future" in words) == (1, True)
+
+
 def test_a_store_that_went_on_keeps_what_it_has(said, data, version, online):
     """A key that the service counted since is left as it is: its state is the newer one."""
     said("build", "--model", version, data)
