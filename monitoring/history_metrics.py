@@ -5,8 +5,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 MISSING = ("future", "deadline", "broken", "full")
 """Why a transaction was scored without its history: it is from the future, the store was held, cannot be used, or has
 no room for a key that it does not hold yet."""
-DROPPED = ("full", "shutdown")
-"""Why one that had to wait was never added: too many waited, or the service ended."""
+DROPPED = ("full", "shutdown", "error")
+"""Why one that had to wait was never added: too many waited, the service ended, or it cannot be."""
 
 
 class HistoryMetrics:

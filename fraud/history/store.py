@@ -5,6 +5,7 @@ leaves each batch added whole or not at all; what a crash of the machine tore is
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Self
@@ -49,7 +50,8 @@ class Store:
             opening.renew()
         self.journal = opening.journal
         self._at_once: AtOnce | None = None
-        self._can_be_mapped = can_be_mapped(opening.folder)
+        self.is_quick = can_be_mapped(opening.folder)
+        """Whether usual batches can be added by one call."""
         self.added = 0
         """Transactions that ``add`` added; those whose ids were known are none of them."""
         self._damaged_told = 0
@@ -108,8 +110,8 @@ class Store:
 
     def at_once(self, schema: Schema) -> AtOnce | None:
         """What adds usual batches of ``schema``, whose layouts these are, by one call; None where that cannot be."""
-        if self._at_once is None and self._can_be_mapped:
-            self._can_be_mapped = False  # unless it is done now: there may be no room for it in memory
+        if self._at_once is None and self.is_quick:
+            self.is_quick = False  # unless it is done now: there may be no room for it in memory
             self._at_once = AtOnce(schema, [one for one, *_ in self._layouts], self.ids, self.journal)
         return self._at_once
 
@@ -225,7 +227,10 @@ class Store:
 
     def keys(self) -> dict[str, int]:
         """How many slots of each layout of the model were ever used, by the column of its keys."""
-        return {name: slots.counts()[0] for name, (slots, *_) in zip(self._names, self._layouts, strict=True)}
+        found = Counter[str]()
+        for name, (slots, *_) in zip(self._names, self._layouts, strict=True):
+            found[name] += slots.counts()[0]
+        return found
 
     def bytes(self) -> int:
         """Of disk that its files take."""

@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from fraud.errors import DamagedHistoryError, HistoryError
 from fraud.history import room
+from fraud.history.files.filesystem import IN_PLACE
 from fraud.history.files.folder import folder_of
 from fraud.history.files.place import Limits
 from fraud.history.layout import Layout
@@ -110,12 +111,17 @@ class Keeper:
         self._open()
         store = self.store
         while store is not None and (batch := self._waiting.first()) is not None:
+            full, before = None, store.added
             with store.gate.held(TICK_SECONDS):
                 began = time.monotonic()
-                before = store.added
-                full = room.add(store, self._layouts, batch).error
-                added = store.added - before
-            self._waiting.done(added)
+                try:
+                    full = room.add(store, self._layouts, batch).error
+                except HistoryError:
+                    raise
+                except Exception:  # it would fail again, and all that wait behind it would wait for good
+                    LOG.exception("%d transactions could not be added to histories", len(batch.times))
+                    self._metrics.dropped("error", len(batch.times))
+            self._waiting.done(store.added - before)
             if full is not None:
                 self.say(full)
             time.sleep(time.monotonic() - began)  # calls want the gate, too
@@ -135,6 +141,8 @@ class Keeper:
             return
         for line in store.said:
             LOG.warning("%s", line)
+        if not store.is_quick:
+            LOG.info("histories cost more here: the store is on no file system of %s", ", ".join(sorted(IN_PLACE)))
         store.said.clear()
         self.store = store
 

@@ -13,8 +13,8 @@ NETWORK = frozenset(
         *("ceph", "glusterfs", "lustre", "beegfs", "gpfs", "gfs2", "ocfs2", "orangefs", "pvfs2", "moosefs", "davfs"),
     }
 )
-IN_PLACE = frozenset({"ext2", "ext3", "ext4", "xfs", "tmpfs"})
-"""They write over what is there without new room."""
+IN_PLACE = frozenset({"ext2", "ext3", "ext4", "tmpfs"})
+"""They write over what is there without new room, always: xfs may share it with a copy."""
 NETWORK_FUSE = (
     *("sshfs", "s3fs", "rclone", "ceph", "gluster", "davfs", "gcsfuse", "mountpoint-s3", "blobfuse", "juicefs"),
     *("goofys", "mfs", "curlftpfs", "smbnetfs", "hdfs"),

@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from fraud import schema
+from fraud.history import room
 from fraud.history.files.gate import Gate
 from fraud.history.layout import layouts
 from fraud.history.store import Store
@@ -351,3 +352,24 @@ def test_who_looks_after_the_store_is_said_once_where_it_cannot_be_settled(worke
         f"{tmp_path / 'store' / 'keeper'}: cannot be written (Is a directory)"
     ]
     (tmp_path / "store" / "keeper").rmdir()
+
+
+def test_a_batch_that_cannot_be_added_holds_up_no_other(worker, monkeypatch):
+    """It is counted as dropped, and what waits behind it is added."""
+    rows, gate = decoded(6), Gate(worker.keeper.store._folder)
+    with gate.held(1):
+        worker.score(rows[:2])
+        worker.score(rows[2:])
+    gate.close()
+    add, seen = room.add, []
+
+    def fails_once(store, layouts, batch):
+        seen.append(batch)
+        if len(seen) == 1:
+            raise ZeroDivisionError
+        return add(store, layouts, batch)
+
+    monkeypatch.setattr(room, "add", fails_once)
+    worker.keeper._open_and_add()
+    assert (worker.count("dropped_total", reason="error"), worker.count("added_total")) == (2, 4)
+    assert worker.count("pending") == 0
