@@ -171,6 +171,8 @@ def test_many_callers_leave_the_state_of_one(served, tmp_path):
     for name, row in zip(frame["payment_id"][350:], expected[350:], strict=True):
         assert found[name].tobytes() == row.tobytes()
 
+    wait_until(lambda: metric(served, "fraud_history_keys") > 0 and metric(served, "fraud_history_bytes") > 0)
+
 
 @pytest.mark.parametrize("served", ["20"], indirect=True)
 def test_a_store_that_is_held_holds_up_no_call(served, tmp_path):
