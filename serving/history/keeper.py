@@ -25,7 +25,8 @@ from serving.history.waiting import Waiting
 
 LOG = logging.getLogger("bentoml.fraud")
 TICK_SECONDS = 0.25
-SYNC_SECONDS = 2.0
+SYNC_SECONDS = 10.0
+"""Pages that the disk is being given wait for it when they are written to."""
 SWEEP_SECONDS = 3600.0
 DRAIN_SECONDS = 3.0
 _TOLD_SECONDS = 60.0

@@ -9,6 +9,7 @@ import ctypes
 import mmap
 import os
 from collections.abc import Sequence
+from os import SEEK_END, lseek
 from struct import pack
 
 import numpy as np
@@ -102,7 +103,8 @@ class AtOnce:
         self._tables = [(one.table, one.scale_table, own) for one, own in zip(layouts, columns, strict=True)]
         for number, (tables, mapped) in enumerate(zip(self._tables, self._files[2:], strict=True)):
             held.part[number] = _Part(mapped.file, *(table.ctypes.data for table in tables))
-        self._sized = [held.journal, held.ids, *(held.part[number].file for number in range(len(layouts)))]
+        files = [held.journal, held.ids, *(held.part[number].file for number in range(len(layouts)))]
+        self._sized = [(file, one.descriptor, one.most) for file, one in zip(files, self._files, strict=True)]
         self._asked = _Batch()
 
     def add(
@@ -134,8 +136,8 @@ class AtOnce:
         asked.features = ctypes.addressof(ctypes.c_char.from_buffer(features))  # type: ignore[arg-type]
         asked.states, asked.values = self._states.of(count * self._largest), self._values.of(8 * count * self._sums)
         asked.offsets, asked.times = self._offsets.of(8 * count), self._times.of(8 * count)
-        for file, mapped in zip(self._sized, self._files, strict=True):
-            file.size = mapped.size()  # what was cut off is never looked at: that would end the process
+        for file, descriptor, most in self._sized:  # what was cut off is never looked at: that would end the process
+            file.size = min(lseek(descriptor, 0, SEEK_END), most)
         if self._call(ctypes.byref(self._held), ctypes.byref(asked)) == 0:
             return features
         for own, at in zip(self._slots, self._keys, strict=True):
@@ -163,7 +165,7 @@ class _Mapped:
     """A file in memory, as long as it may ever be."""
 
     def __init__(self, descriptor: int, label: bytes, most: int) -> None:
-        self._descriptor, self._most, self._label = descriptor, most, label
+        self.descriptor, self.most, self._label = descriptor, most, label
         self._system = ctypes.CDLL(None, use_errno=True)
         self._system.mmap.restype = _PLACE
         self._system.mmap.argtypes = (_PLACE, ctypes.c_size_t, *(ctypes.c_int,) * 3, ctypes.c_int64)
@@ -175,9 +177,5 @@ class _Mapped:
         self._base = base
         self.file = _File(label, len(label), base, 0)
 
-    def size(self) -> int:
-        """How many bytes are there."""
-        return min(os.lseek(self._descriptor, 0, os.SEEK_END), self._most)
-
     def close(self) -> None:
-        self._system.munmap(self._base, self._most)
+        self._system.munmap(self._base, self.most)
