@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -27,6 +28,10 @@ from benchmarks.history.service import SECRET, serving
 from benchmarks.serving.load import wrk
 from benchmarks.serving.measure import Tree
 from fraud import schema
+from fraud.history.files.place import Limits
+from fraud.history.keys import bytes_of
+from fraud.history.layout import layouts
+from fraud.history.store import Store
 from fraud.inputs.keys import KeyHasher
 from fraud.schema import Schema
 from training import data
@@ -35,6 +40,7 @@ from training.dataset import Dataset, select
 START = datetime(2018, 7, 1, tzinfo=UTC)
 SIX = ["1h", "6h", "1d", "3d", "7d", "30d"]
 _WITH, _WITHOUT = "with", "without"
+IDS = 200_000
 
 
 class Seen(NamedTuple):
@@ -58,14 +64,30 @@ def schemas(windows: list[str] | None) -> dict[str, Schema]:
     return {_WITH: schema.of_document(document, "with"), _WITHOUT: schema.of_document(plain, "without")}
 
 
+def fill(folder: Path, own: Schema, customers: int, terminals: int) -> None:
+    """Put a state of yesterday into the store for each key that the load names."""
+    hasher, latest = KeyHasher(SECRET), int((time.time() - 86_400) * 1e6)
+    store = Store.open(f"file://{folder}/history", layouts(own), hasher.fingerprint, Limits(2_000_000, IDS))
+    for layout, mark, count in zip(layouts(own), "ct", (customers, terminals), strict=True):
+        state = (1).to_bytes(8, "little") + latest.to_bytes(8, "little") + bytes(layout.size - 16)
+        for first in range(1, count + 1, 256):
+            keys = [bytes_of(hasher(f"{mark}{number}")) for number in range(first, min(first + 256, count + 1))]
+            with store.gate.held(10):
+                store.put(layout, keys, [state] * len(keys), latest)
+    store.sync()
+    store.close()
+
+
 @contextmanager
-def started(version: str, ids: int) -> Iterator[tuple["subprocess.Popen[bytes]", int, Path]]:
-    """A service of its own folder and port."""
+def started(version: str, own: Schema, keys: int) -> Iterator[tuple["subprocess.Popen[bytes]", int, Path]]:
+    """A service of its own folder and port, whose store knows the keys."""
     with tempfile.TemporaryDirectory() as made, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
         probe.close()
-        env = {"FRAUD_WORKERS": "1", "FRAUD_HISTORY_MAX_IDS": str(ids), "FRAUD_HISTORY_MAX_KEYS": "2000000"}
+        if own.history:
+            fill(Path(made), own, keys, max(keys // 5, 1))
+        env = {"FRAUD_WORKERS": "1", "FRAUD_HISTORY_MAX_IDS": str(IDS), "FRAUD_HISTORY_MAX_KEYS": "2000000"}
         with serving(version, Path(made), port, env) as server:
             yield server, port, Path(made)
 
@@ -85,14 +107,14 @@ def load(server: "subprocess.Popen[bytes]", port: int, callers: int, seconds: in
 
 
 def one_round(
-    versions: dict[str, str], callers: list[int], pairs: int, seconds: int, keys: int
+    versions: dict[str, str], own: dict[str, Schema], callers: list[int], pairs: int, seconds: int, keys: int
 ) -> list[dict[str, Any]]:
     """Both services side by side, under each load in turn."""
     found = []
     with ExitStack() as stack:
-        there = {name: stack.enter_context(started(version, 200_000)) for name, version in versions.items()}
+        there = {name: stack.enter_context(started(version, own[name], keys)) for name, version in versions.items()}
         for name in there:
-            load(*there[name][:2], 64, 20 if keys > 100_000 else 3, keys)  # so that there are keys
+            load(*there[name][:2], 64, 3, keys)
         for count in callers:
             for pair in range(pairs):
                 order = list(there) if pair % 2 else list(there)[::-1]
@@ -151,7 +173,7 @@ def main() -> None:
     result = []
     for keys in arguments.keys:
         rounds = [
-            one_round(versions, arguments.callers, arguments.pairs, arguments.seconds, keys)
+            one_round(versions, own, arguments.callers, arguments.pairs, arguments.seconds, keys)
             for _ in range(arguments.rounds)
         ]
         figures = told(rounds, arguments.callers)
