@@ -114,15 +114,22 @@ def work(name: str, folder: Path, most: int, batch: int, seconds: float, done: A
     done.put((rows, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
 
 
+def fill(name: str, folder: Path, most: int) -> None:
+    """Put a state of each key into a store."""
+    add = STORES[name](folder, most)
+    for start in range(0, most, 64):
+        keys = [(_key(key),) * 2 for key in range(start, min(start + 64, most))]
+        add(keys, [os.urandom(16) for _ in keys])
+
+
 def measure(name: str, most: int, batch: int, processes: int, seconds: float) -> float:
     """CPU microseconds a transaction, in a store that holds the keys."""
     context = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as made, closing(context.Queue()) as done:
         folder = Path(made)
-        fill, left = STORES[name](folder, most), range(most)
-        for start in range(0, most, 64):
-            keys = [(_key(key),) * 2 for key in left[start : start + 64]]
-            fill(keys, [os.urandom(16) for _ in keys])
+        filler = context.Process(target=fill, args=(name, folder, most))  # no store may be open where one is forked
+        filler.start()
+        filler.join()
         workers = [
             context.Process(target=work, args=(name, folder, most, batch, seconds, done)) for _ in range(processes)
         ]
