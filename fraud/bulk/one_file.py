@@ -5,7 +5,6 @@ The file is read, checked, scored and written a chunk at a time; see ``fraud.tab
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from fraud.bulk.pieces import Pieces, beside
 from fraud.bulk.seen import Seen
 from fraud.errors import DataError
 from fraud.remote.sources import Source
+from fraud.replay.ahead import one_ahead
 from fraud.rows import ID_COLUMN
 from fraud.tables import chunks, table
 from fraud.tables.chunks import Chunk
@@ -70,7 +70,7 @@ def score_file(
     try:
         with beside(target, facts, lambda piece: _fits(piece, served.manifest.threshold, aside.kept)) as pieces:
             resumed, seen = pieces.rows, Seen(served.features)
-            for chunk, rows, is_new in _told(_ahead(_chunks(source, served, resumed, aside, past)), past, resumed):
+            for chunk, rows, is_new in _told(one_ahead(_chunks(source, served, resumed, aside, past)), past, resumed):
                 if not is_new:
                     continue
                 seen.add(chunk.rows)
@@ -138,15 +138,6 @@ def _told(
     for chunk in items:
         row += len(chunk.rows)
         yield chunk, past.rows(chunk) if past else chunk.rows, past is None or row > resumed
-
-
-def _ahead(items: Iterator[Chunk]) -> Iterator[Chunk]:
-    """The items; the next one is made in another thread while one is used."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = pool.submit(next, items, None)
-            yield item
 
 
 def _chunks(source: Path, served: store.Served, start: int, aside: Aside, past: Histories | None) -> Iterator[Chunk]:

@@ -113,6 +113,7 @@ class Store:
         if self._at_once is None and self.is_quick:
             self.is_quick = False  # unless it is done now: there may be no room for it in memory
             self._at_once = AtOnce(schema, [one for one, *_ in self._layouts], self.ids, self.journal)
+            self.is_quick = True
         return self._at_once
 
     def _new(self, batch: Batch, features: NDArray[np.float64]) -> tuple[list[int], list[bytes], list[tuple[int, int]]]:
