@@ -2,18 +2,20 @@
  * after another.
  *
  * Only the usual is done here: every key has a slot, every id is new, nothing is damaged, the journal is empty. Anything
- * else is left to store.py (ASIDE), which finds the files as they were. Whoever calls has the gate, and has looked how
- * long the files are; what is written to has its place on the disk.
+ * else is left to store.py (ASIDE; NEW where a key is not found), which finds the files as they were. Whoever calls has
+ * the gate, and has looked how long the files are; what is written to has its place on the disk.
  */
 
+#include "bytes.h"
 #include "windows.h"
 
-enum { DONE, ASIDE };
+enum { DONE, ASIDE, NEW };
 enum { KEY = 16, TEXT = 35, PREFIX = 3, CHECK = 4, CHANGE = 12, JOURNAL_HEAD = 24, BUCKET_HEAD = 8 };
+enum { INDEX_HEAD = 16, INDEX_ENTRY = 16, INDEX_BUCKET = 512 };
+#define GONE UINT64_MAX
 #define MISSING INT64_MIN
 #define MOST 1e12
 #define FURTHEST 4e18
-#define STEP 0x9e3779b97f4a7c15u
 
 /* One file, as the journal names it, and where it is in memory: `size` bytes of it are there. */
 typedef struct {
@@ -23,9 +25,10 @@ typedef struct {
     int64_t size;
 } File;
 
-/* The states of one history. */
+/* The states of one history, and where that of a key stands (index.py). */
 typedef struct {
-    File file;
+    File file, index;
+    int64_t buckets;
     const Layout *layout;
     const double *scales;
     const int64_t *columns; /* of a row, that are summed */
@@ -40,64 +43,16 @@ typedef struct {
     Part part[16];
 } Store;
 
-/* What one history has of a batch. */
-typedef struct {
-    const int64_t *place; /* of each row, which of the keys it has; -1 for none */
-    const int64_t *slots; /* of each different key */
-    const uint8_t *texts; /* of each `h1:` and 32 digits */
-    int64_t count;
-} Keys;
-
 typedef struct {
     int64_t rows, named; /* named: as many, or none of them has an id */
     int64_t latest; /* a later time is not the usual */
     const double *inputs;
     const uint8_t *hashes; /* of ids, 16 bytes each */
     double *features;
-    uint8_t *states;  /* room for those of one history */
-    int64_t *offsets, *times, *values; /* room for `rows` numbers each, of values for all sums of a history */
-    Keys keys[16];
+    uint8_t *states, *keys; /* room for those of one history */
+    int64_t *offsets, *times, *place, *values; /* room for `rows` numbers each, of values for all sums of a history */
+    const uint8_t *texts[16]; /* of each history the rows' keys, `h1:` and 32 digits each, or anything else for none */
 } Batch;
-
-static uint64_t little(const uint8_t *from, int bytes) {
-    uint64_t value = 0;
-    while (bytes--) value = value << 8 | from[bytes];
-    return value;
-}
-
-static uint8_t *put(uint8_t *to, uint64_t value, int bytes) {
-    for (; bytes; bytes--, value >>= 8) *to++ = (uint8_t)value;
-    return to;
-}
-
-static uint64_t eight(const uint8_t *from) { /* in the machine's order, wherever they lie */
-    uint64_t value;
-    __builtin_memcpy(&value, from, 8);
-    return value;
-}
-
-static void copy(uint8_t *to, const uint8_t *from, int64_t size) {
-    for (; size >= 8; size -= 8, to += 8, from += 8) {
-        uint64_t value = eight(from);
-        __builtin_memcpy(to, &value, 8);
-    }
-    while (size--) *to++ = *from++;
-}
-
-static int same(const uint8_t *one, const uint8_t *other, int64_t size) {
-    for (; size >= 8; size -= 8, one += 8, other += 8)
-        if (eight(one) != eight(other)) return 0;
-    while (size && *one == *other) one++, other++, size--;
-    return !size;
-}
-
-/* `place.checksum`: words times odd numbers, each another, so that any changed word changes the sum. */
-static uint32_t checksum(const uint8_t *from, int64_t size) {
-    uint64_t sum = (uint64_t)size * STEP, factor = STEP;
-    for (; size >= 8; size -= 8, from += 8, factor += 2 * STEP) sum += eight(from) * factor;
-    sum += little(from, (int)size) * factor;
-    return (uint32_t)(sum ^ sum >> 32);
-}
 
 /* The nearest whole number, of two the even one. */
 static int64_t whole(double value) {
@@ -121,11 +76,10 @@ static int64_t moment(double seconds) {
 
 static uint8_t digit(uint8_t text) { return (uint8_t)(text <= '9' ? text - '0' : text - 'a' + 10); }
 
-/* Whether `key` is that of `text`. */
-static int is_key(const uint8_t *key, const uint8_t *text) {
+/* The key of `text`. */
+static void read_key(uint8_t *key, const uint8_t *text) {
     for (int at = 0; at < KEY; at++)
-        if (key[at] != (digit(text[PREFIX + 2 * at]) << 4 | digit(text[PREFIX + 2 * at + 1]))) return 0;
-    return 1;
+        key[at] = (uint8_t)(digit(text[PREFIX + 2 * at]) << 4 | digit(text[PREFIX + 2 * at + 1]));
 }
 
 /* The head of a change; its bytes follow. */
@@ -171,19 +125,57 @@ static uint8_t *put_ids(const Store *store, const Batch *batch, uint8_t *to, con
     return first + changed * step;
 }
 
-/* Count one history of the batch: its changed slots behind one another, null where it is not the usual. */
-static uint8_t *put_states(const Store *store, const Part *part, const Keys *keys, const Batch *batch, double *features,
-                           uint8_t *to, const uint8_t *end) {
-    int64_t size = part->layout->size, slot = KEY + size + CHECK;
+/* The slot of a key, -1 where none is found. */
+static int64_t slot_of(const Store *store, const Part *part, const uint8_t *key) {
+    uint64_t tag = eight(key), start = little(key + 8, 8) % (uint64_t)part->buckets;
+    for (int64_t step = 0; step < part->buckets; step++) {
+        int64_t at = store->header + (int64_t)((start + (uint64_t)step) % (uint64_t)part->buckets) * INDEX_BUCKET;
+        if (!holds(&part->index, at, INDEX_BUCKET)) return -1;
+        int has_room = 0;
+        for (const uint8_t *entry = part->index.base + at + INDEX_HEAD, *end = entry + INDEX_BUCKET - INDEX_HEAD;
+             entry < end; entry += INDEX_ENTRY) {
+            uint64_t number = little(entry + 8, 8);
+            if (eight(entry) == tag && number && number != GONE) return (int64_t)(number - 1);
+            has_room |= !number;
+        }
+        if (has_room) break;
+    }
+    return -1;
+}
+
+/* Which of its different keys each row has: how many there are. */
+static int64_t keys_of(const Batch *batch, const uint8_t *text) {
+    int64_t count = 0;
+    for (int64_t row = 0; row < batch->rows; row++, text += TEXT) {
+        uint8_t *own = batch->keys + count * KEY;
+        int64_t number = 0;
+        batch->place[row] = -1;
+        if (*text != 'h') continue;
+        read_key(own, text);
+        while (!same(batch->keys + number * KEY, own, KEY)) number++;
+        batch->place[row] = number;
+        count += number == count;
+    }
+    return count;
+}
+
+/* Count one history of the batch: its changed slots go to `*to`, which is then where they end. */
+static int32_t put_states(const Store *store, const Part *part, const uint8_t *texts, const Batch *batch,
+                          double *features, uint8_t **to, const uint8_t *end) {
+    int64_t size = part->layout->size, slot = KEY + size + CHECK, count = keys_of(batch, texts);
     int64_t step = part->file.label_size + CHANGE + slot;
-    if (end - to < keys->count * step) return 0;
-    for (int64_t number = 0; number < keys->count; number++) {
-        int64_t at = store->header + keys->slots[number] * slot;
-        if (!holds(&part->file, at, slot)) return 0;
-        uint8_t *body = change(to + number * step, &part->file, at, slot);
+    if (end - *to < count * step) return ASIDE;
+    for (int64_t number = 0; number < count; number++) {
+        const uint8_t *key = batch->keys + number * KEY;
+        int64_t found = slot_of(store, part, key);
+        if (found < 0) return NEW;
+        if (found > part->file.size / slot) return ASIDE;
+        int64_t at = store->header + found * slot;
+        if (!holds(&part->file, at, slot)) return ASIDE;
+        uint8_t *body = change(*to + number * step, &part->file, at, slot);
         copy(body, part->file.base + at, slot);
-        if (!is_key(body, keys->texts + number * TEXT)) return 0;
-        if (checksum(body, KEY + size) != (uint32_t)little(body + KEY + size, 4)) return 0;
+        if (!same(body, key, KEY)) return ASIDE;
+        if (checksum(body, KEY + size) != (uint32_t)little(body + KEY + size, 4)) return ASIDE;
         copy(batch->states + number * size, body + KEY, size);
     }
     int64_t sums = part->layout->sums;
@@ -191,14 +183,15 @@ static uint8_t *put_states(const Store *store, const Part *part, const Keys *key
         for (int64_t sum = 0; sum < sums; sum++)
             batch->values[row * sums + sum] =
                 amount(batch->inputs[row * store->inputs + part->columns[sum]], part->scales[sum]);
-    advance_rows(part->layout, part->scales, batch->states, keys->place, batch->times, batch->values, 0,
+    advance_rows(part->layout, part->scales, batch->states, batch->place, batch->times, batch->values, 0,
                  (uint64_t)batch->rows, features, (uint64_t)store->width);
-    for (int64_t number = 0; number < keys->count; number++) {
-        uint8_t *body = to + number * step + part->file.label_size + CHANGE;
+    for (int64_t number = 0; number < count; number++) {
+        uint8_t *body = *to + number * step + part->file.label_size + CHANGE;
         copy(body + KEY, batch->states + number * size, size);
         put(body + KEY + size, checksum(body, KEY + size), 4);
     }
-    return to + keys->count * step;
+    *to += count * step;
+    return DONE;
 }
 
 /* Make the changes of a payload. */
@@ -218,7 +211,7 @@ static void make(const Store *store, const uint8_t *from, const uint8_t *end) {
 /* What was written stands before what is written next, for whoever finds it when this process was killed in between. */
 #define THEN __asm__ volatile("" ::: "memory")
 
-/* Add a batch, and give its features: DONE; ASIDE where nothing was changed. */
+/* Add a batch, and give its features: DONE; anything else where nothing was changed. */
 EXPORT int32_t fraud_add(const Store *store, const Batch *batch) {
     uint8_t *head = store->journal.base, *start = head + JOURNAL_HEAD, *to = start;
     const uint8_t *end = head + store->journal.size;
@@ -230,8 +223,9 @@ EXPORT int32_t fraud_add(const Store *store, const Batch *batch) {
         if (time > newest) newest = time;
     }
     double *features = batch->features;
+    int32_t found;
     for (int64_t part = 0; part < store->parts; features += store->part[part++].layout->features)
-        if (!(to = put_states(store, &store->part[part], &batch->keys[part], batch, features, to, end))) return ASIDE;
+        if ((found = put_states(store, &store->part[part], batch->texts[part], batch, features, &to, end))) return found;
     if (!(to = put_ids(store, batch, to, end))) return ASIDE;
     put(head + 4, checksum(start, to - start), 4);
     if (newest != before) put(head + 8, (uint64_t)newest, 8);

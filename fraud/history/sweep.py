@@ -27,13 +27,13 @@ def sweep(store: Store, skew_us: int) -> Iterator[int]:
         first = 0
         while True:
             keys, latest = slots.chunk(first)
-            if not keys:
+            if not len(keys):
                 break
             newest, now = store.journal.newest, int(time.time() * MICROSECONDS)
             if abs(now - newest) > NOW_US:
                 return
             until = min(newest, now) - NOW_US - slots.keep_us - skew_us
-            old = [key for key, last in zip(keys, latest.tolist(), strict=True) if last < until and key != NO_KEY]
+            old = [key for key in map(bytes, keys[latest < until]) if key != NO_KEY]
             gone = 0
             for start in range(0, len(old), AT_ONCE):
                 with store.gate.held(_WAIT_SECONDS):

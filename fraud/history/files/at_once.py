@@ -10,24 +10,25 @@ import mmap
 import os
 from collections.abc import Sequence
 from os import SEEK_END, lseek
-from struct import pack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.history.amounts import times_of
 from fraud.history.files import journal as journals
 from fraud.history.files import place
 from fraud.history.files.ids import WAYS, Ids
+from fraud.history.files.index import offset
 from fraud.history.files.journal import Journal
 from fraud.history.files.slots import Slots
-from fraud.history.keys import bytes_of
+from fraud.history.keys import KEY_BYTES, bytes_of, text_of
 from fraud.history.layout import layouts as layouts_of
 from fraud.rows import Texts
 from fraud.schema import Schema
 from fraud.scorer import kernel
 
 MOST_HISTORIES = 16
+_DONE, _NEW = 0, 2
+_NO_KEY = "-" * len(text_of(bytes(KEY_BYTES)))
 _FAILED = ctypes.c_void_p(-1).value
 _NUMBER, _PLACE, _BYTES = ctypes.c_int64, ctypes.c_void_p, ctypes.c_char_p
 
@@ -37,7 +38,10 @@ class _File(ctypes.Structure):
 
 
 class _Part(ctypes.Structure):
-    _fields_ = (("file", _File), ("layout", _PLACE), ("scales", _PLACE), ("columns", _PLACE))
+    _fields_ = (
+        *(("file", _File), ("index", _File), ("buckets", _NUMBER)),
+        *(("layout", _PLACE), ("scales", _PLACE), ("columns", _PLACE)),
+    )
 
 
 class _Store(ctypes.Structure):
@@ -49,15 +53,11 @@ class _Store(ctypes.Structure):
     )
 
 
-class _Keys(ctypes.Structure):
-    _fields_ = (*((name, _BYTES) for name in ("place", "slots", "texts")), ("count", _NUMBER))
-
-
 class _Batch(ctypes.Structure):
     _fields_ = (
         *(("rows", _NUMBER), ("named", _NUMBER), ("latest", _NUMBER), ("inputs", _BYTES), ("hashes", _BYTES)),
-        *((name, _PLACE) for name in ("features", "states", "offsets", "times", "values")),
-        ("keys", _Keys * MOST_HISTORIES),
+        *((name, _PLACE) for name in ("features", "states", "keys", "offsets", "times", "place", "values")),
+        ("texts", _BYTES * MOST_HISTORIES),
     )
 
 
@@ -87,11 +87,12 @@ class AtOnce:
         self._keys = [texts.index(one.declared.key) for one in layouts]
         self._width = sum(len(one.made) for one in layouts)
         self._largest, self._sums = max(one.size for one in layouts), max(len(one.scales) for one in layouts)
-        self._states, self._offsets, self._times, self._values = _Room(), _Room(), _Room(), _Room()
+        self._rooms = [_Room() for _ in range(6)]
         self._files = [
             _Mapped(journal.descriptor, b"", journals.SIZE),
             _Mapped(ids.descriptor, ids.label, place.HEADER + ids.buckets * ids.bucket_size),
             *(_Mapped(own.descriptor, own.label, place.HEADER + own.most * own.slot) for own in slots),
+            *(_Mapped(own.index_descriptor, b"", offset(own.buckets)) for own in slots),
         ]
         held = self._held = _Store(place.HEADER, self._files[0].file, self._files[1].file)
         held.buckets, held.bucket_size, held.way_size, held.ways = ids.buckets, ids.bucket_size, ids.way_size, WAYS
@@ -101,10 +102,13 @@ class AtOnce:
             np.array([schema.inputs.index(name) for name in one.declared.columns] or [0], np.int64) for one in layouts
         ]
         self._tables = [(one.table, one.scale_table, own) for one, own in zip(layouts, columns, strict=True)]
-        for number, (tables, mapped) in enumerate(zip(self._tables, self._files[2:], strict=True)):
-            held.part[number] = _Part(mapped.file, *(table.ctypes.data for table in tables))
-        files = [held.journal, held.ids, *(held.part[number].file for number in range(len(layouts)))]
-        self._sized = [(file, one.descriptor, one.most) for file, one in zip(files, self._files, strict=True)]
+        states, indexes = self._files[2 : 2 + len(slots)], self._files[2 + len(slots) :]
+        for number, (own, tables) in enumerate(zip(slots, self._tables, strict=True)):
+            files = states[number].file, indexes[number].file
+            held.part[number] = _Part(*files, own.buckets, *(table.ctypes.data for table in tables))
+        of_parts = [held.part[number] for number in range(len(slots))]
+        sized = [held.journal, held.ids, *(one.file for one in of_parts), *(one.index for one in of_parts)]
+        self._sized = [(file, one.descriptor, one.most) for file, one in zip(sized, self._files, strict=True)]
         self._asked = _Batch()
 
     def add(
@@ -115,44 +119,38 @@ class AtOnce:
         ``rows``: float64 ``(n, inputs)``. ``latest``: microseconds since 1970; one that is later is not of the usual
         kind.
         """
-        asked, count = self._asked, len(rows)
-        if self._call is None or (not all(names) and any(names)):
+        asked, count, call = self._asked, len(rows), self._call
+        if call is None or (not all(names) and any(names)):
             return None
-        for number, (own, at) in enumerate(zip(self._slots, self._keys, strict=True)):
-            order = dict[str, int]()
-            of_row = [-1 if (key := one[at]) is None else order.setdefault(key, len(order)) for one in texts]
-            slots = own.where(order, self._journal.begin)
-            if -1 in slots:
-                if self._latest_of(rows) > latest:
-                    return None  # it is never added, and its key gets no slot
-                self._make_room(own, [text for text, slot in zip(order, slots, strict=True) if slot < 0])
-                slots = own.where(order, self._journal.begin)
-            keys = asked.keys[number]
-            keys.place, keys.slots = pack(f"{count}q", *of_row), pack(f"{len(slots)}q", *slots)
-            keys.texts, keys.count = "".join(order).encode(), len(slots)
+        for number, at in enumerate(self._keys):
+            asked.texts[number] = "".join([own[at] or _NO_KEY for own in texts]).encode()
         features = np.empty((count, self._width))
         asked.rows, asked.latest, asked.inputs = count, latest, rows.tobytes()
         asked.named, asked.hashes = (count, b"".join(map(self._ids.hashed, names))) if names[0] else (0, None)
         asked.features = ctypes.addressof(ctypes.c_char.from_buffer(features))  # type: ignore[arg-type]
-        asked.states, asked.values = self._states.of(count * self._largest), self._values.of(8 * count * self._sums)
-        asked.offsets, asked.times = self._offsets.of(8 * count), self._times.of(8 * count)
+        sizes = self._largest, KEY_BYTES, *(8,) * 3, 8 * self._sums
+        places = [room.of((count + 1) * size) for room, size in zip(self._rooms, sizes, strict=True)]
+        asked.states, asked.keys, asked.offsets, asked.times, asked.place, asked.values = places
+        self._look_how_long()
+        found = call(ctypes.byref(self._held), ctypes.byref(asked))
+        if found == _NEW:
+            self._make_room(texts)
+            self._look_how_long()
+            found = call(ctypes.byref(self._held), ctypes.byref(asked))
+        return features if found == _DONE else None
+
+    def _look_how_long(self) -> None:
         for file, descriptor, most in self._sized:  # what was cut off is never looked at: that would end the process
             file.size = min(lseek(descriptor, 0, SEEK_END), most)
-        if self._call(ctypes.byref(self._held), ctypes.byref(asked)) == 0:
-            return features
-        for own, at in zip(self._slots, self._keys, strict=True):
-            own.look_again(one[at] for one in texts)
-        return None
 
-    def _latest_of(self, rows: NDArray[np.float64]) -> int:
-        return int(times_of(rows, self._schema).max())
-
-    def _make_room(self, own: Slots, texts: Sequence[str]) -> None:
+    def _make_room(self, texts: Sequence[Texts]) -> None:
         """Slots for keys that were never seen, with states that say just that. Raises HistoryError."""
-        self._journal.begin()
-        keys = [*map(bytes_of, texts)]
-        changes = own.put(keys, own.read(keys)[0], bytes(own.size * len(keys)))
-        self._journal.commit(changes, self._journal.newest)
+        for own, at in zip(self._slots, self._keys, strict=True):
+            self._journal.begin()
+            keys = [bytes_of(text) for text in dict.fromkeys(one[at] for one in texts) if text]
+            new = [key for key, slot in zip(keys, own.read(keys)[0], strict=True) if slot < 0]
+            if new:
+                self._journal.commit(own.put(new, [-1] * len(new), bytes(own.size * len(new))), self._journal.newest)
 
     def close(self) -> None:
         """Take the files out of memory."""

@@ -5,7 +5,7 @@ Behind the header's text stand how many slots were ever used, and the first free
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from fraud.history.files import place
 from fraud.history.files.index import BUCKET, Index, buckets_for, offset
 from fraud.history.files.journal import Change, label
 from fraud.history.files.rebuild import COUNTS, NO_KEY, free_slot, is_whole, packed_counts, rebuild
-from fraud.history.keys import KEY_BYTES, bytes_of, text_of
+from fraud.history.keys import KEY_BYTES
 from fraud.history.layout import Layout
 
 _REMEMBERED = 200_000
@@ -44,7 +44,6 @@ class Slots:
         self.slot = KEY_BYTES + self.size + 4
         self.most, self._folder = most, folder
         self._remembered: dict[bytes, int] = {}
-        self._known: dict[str, int] = {}
         self.replaced = False
         """Whether the index was one of another size, which others may have open."""
         self.damaged = 0
@@ -80,6 +79,7 @@ class Slots:
                 os.close(self.index_descriptor)
             self.damaged += rebuild(self.descriptor, self.slot, path, {"index": self.name, "buckets": buckets})
             self.index_descriptor = place.open_file(path)
+        self.buckets = buckets
         self._index = Index(self.index_descriptor, buckets)
 
     def _is_long_enough(self) -> bool:
@@ -101,27 +101,6 @@ class Slots:
             where.append(slot)
             states.append(body)
         return where, states
-
-    def where(self, texts: Iterable[str], begin: Callable[[], None]) -> list[int]:
-        """Slots where keys are, given as ``h1:`` and 32 digits, or where no longer; -1 for one that was never seen.
-        ``begin``: called before files are read."""
-        found, known = [], self._known
-        for text in texts:
-            slot = known.get(text, -1)
-            if slot < 0:
-                begin()
-                slot = next(self._index.slots(bytes_of(text)), -1)
-                if slot >= 0:
-                    if len(known) >= _REMEMBERED:
-                        known.clear()
-                    known[text] = slot
-            found.append(slot)
-        return found
-
-    def look_again(self, texts: Iterable[str | None]) -> None:
-        """Where these keys are may have changed: somebody else let them go."""
-        for text in texts:
-            self._known.pop(text or "", None)
 
     def _body(self, slot: int, key: bytes) -> bytes | None:
         """The state in a slot; no bytes where it is damaged, None where it is another key's."""
@@ -187,7 +166,6 @@ class Slots:
         for key, slot in zip(keys, where, strict=True):
             self._index.removed(key, slot, buckets)
             self._remembered.pop(key, None)
-            self._known.pop(text_of(key), None)
             changes.append((self.descriptor, self.label, self._at(slot), free_slot(free, self.slot)))
             free = slot + 1
         self._and_counts(changes, buckets, used, free)
@@ -201,13 +179,13 @@ class Slots:
             raise DamagedHistoryError(f"{self.name}: what it says of its slots is not what was written")
         return int(used), int(free)
 
-    def chunk(self, first: int) -> tuple[list[bytes], NDArray[np.int64]]:
-        """Keys and latest times of slots from ``first`` on, without the gate: only to look which to look at."""
+    def chunk(self, first: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Keys, a row of bytes each, and latest times from slot ``first`` on: without the gate, to choose with."""
         wanted = max(1, _CHUNK // self.slot)
         found = os.pread(self.descriptor, wanted * self.slot, self._at(first))
         rows = np.frombuffer(found, np.uint8, len(found) // self.slot * self.slot).reshape(-1, self.slot)
         latest = rows[:, KEY_BYTES + 8 : KEY_BYTES + 16].copy().view("<i8").ravel()
-        return [row.tobytes() for row in rows[:, :KEY_BYTES]], latest
+        return rows[:, :KEY_BYTES], latest
 
     def _next_free(self, slot: int) -> int:
         """Of a free slot the number of the next one plus one; none where it is no free one."""

@@ -9,11 +9,24 @@ import pytest
 from fraud.errors import DamagedHistoryError
 from fraud.history.batch import reader
 from fraud.history.files import filesystem
+from fraud.history.files.index import WAYS
 from fraud.history.files.place import HEADER
+from fraud.history.keys import bytes_of
 from fraud.history.layout import layouts
 from fraud.history.store import Store
 from tests.fraud.history.test_engine import CARD, schema_of
-from tests.fraud.history.test_store import LAYOUTS, READ, SCHEMA, batch, offline, opened, payments, same
+from tests.fraud.history.test_store import (
+    HASHED,
+    LAYOUTS,
+    READ,
+    SCHEMA,
+    batch,
+    offline,
+    opened,
+    opened_beside,
+    payments,
+    same,
+)
 
 SIZES = (1, 7, 64, 2, 200, 1, 33)
 LATEST = 2**62
@@ -121,19 +134,36 @@ def test_where_there_is_no_room_in_memory_all_goes_the_other_way(store, monkeypa
     assert store.at_once(SCHEMA) is None
 
 
-def test_a_key_that_another_let_go_is_looked_for_again(store, tmp_path):
-    """By the other way, then by this one again."""
+def test_a_key_that_another_let_go_begins_anew(store, tmp_path):
+    """In whichever slot."""
     rows, texts, names = usual(seed=3)
     store.at_once(SCHEMA).add(rows, texts, names, LATEST)
-    store.gate.give()
-    other = opened(tmp_path / "store")
-    assert store.gate.take()
-    other.forget(LAYOUTS[1], READ(rows, texts, names).keys[1])
+    keys = READ(rows, texts, names).keys[1]
+    other = opened_beside(store, tmp_path)
+    other.journal.begin()
+    other.forget(LAYOUTS[1], keys)
     other.close()
-    odd = (rows, texts, [f"more-{name}" for name in names])
-    assert store.at_once(SCHEMA).add(*odd, LATEST) is None
-    store.add(READ(*odd))
-    assert store.at_once(SCHEMA).add(rows, texts, [f"most-{name}" for name in names], LATEST) is not None
+    found = store.at_once(SCHEMA).add(rows, texts, [f"more-{name}" for name in names], LATEST)
+    assert found[0, len(LAYOUTS[0].made)] == 1
+    assert all(store.states(LAYOUTS[1], keys))
+
+
+def test_a_key_is_found_behind_a_full_bucket_of_the_index(store):
+    """Also after keys of that bucket were forgotten."""
+    slots = store._layouts[1][0]
+    hashed = [HASHED(f"s{number}") for number in range(40 * slots.buckets)]
+    shops = [one for one in hashed if int.from_bytes(bytes_of(one)[8:], "little") % slots.buckets == 0]
+    assert len(shops) > WAYS
+
+    def counts():
+        rows = np.column_stack([np.full(len(shops), 1_700_000_000), np.ones(len(shops))])
+        found = store.at_once(SCHEMA).add(rows, [(None, shop) for shop in shops], [""] * len(shops), LATEST)
+        return found[:, len(LAYOUTS[0].made)].tolist()
+
+    assert counts() == [1] * len(shops)
+    store.forget(LAYOUTS[1], [bytes_of(shop) for shop in shops[:3]])
+    assert counts() == [1] * 3 + [2] * (len(shops) - 3)
+    assert counts() == [2] * 3 + [3] * (len(shops) - 3)
 
 
 def test_rows_without_ids_are_usual(store):
@@ -146,11 +176,24 @@ def test_a_damaged_state_is_left_to_the_other_way(store):
     """Which counts it."""
     rows, texts, names = usual(seed=8)
     slots = store._layouts[0][0]
-    (at,) = slots.where([next(own[0] for own in texts if own[0] is not None)], store.journal.begin)
+    (at,), _ = slots.read([next(key for key in READ(rows, texts, names).keys[0] if key is not None)])
     os.pwrite(slots.descriptor, b"\xff" * 8, HEADER + at * slots.slot + 100)
     assert store.at_once(SCHEMA).add(rows, texts, names, LATEST) is None
     store.add(READ(rows, texts, names))
     assert store.newly_damaged() == 1
+
+
+@pytest.mark.parametrize("size", [10, None])
+def test_a_damaged_index_is_no_new_key(tmp_path, size):
+    """Whoever opens the store next makes it anew."""
+    opened(tmp_path / "store").close()
+    store = opened(tmp_path / "store")
+    slots = store._layouts[1][0]
+    whole = os.fstat(slots.index_descriptor).st_size
+    os.pwrite(slots.index_descriptor, b"\xff" * (whole - HEADER), HEADER)
+    os.ftruncate(slots.index_descriptor, size or whole)
+    with store.gate.held(1), pytest.raises(DamagedHistoryError):
+        store.at_once(SCHEMA).add(*usual(seed=8), LATEST)
 
 
 @pytest.mark.parametrize("which", ["states", "ids", "journal"])

@@ -249,7 +249,7 @@ def test_an_empty_store_is_said_once(tmp_path, caplog):
         worker = Worker(tmp_path / "store")
         worker.keeper._look_after()
         worker.score(decoded(10))
-        worker.keeper._synced -= 10
+        worker.keeper._looked -= 10
         worker.keeper._look_after()
         worker.close()
     assert caplog.text.count("history warm") == 1
