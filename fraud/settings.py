@@ -19,6 +19,9 @@ BARE = ("RETRAIN_APPROVAL",)
 """Also taken without it, as the variables of a repository are called: who sets it so means it."""
 MODEL_NAME = "fraud_detector"
 DATABASE_URL_FORM = "sqlite:////folder/fraud.sqlite or postgresql://user@host/name"
+HISTORY_URL_FORM = (
+    "file:///FOLDER on a disk of this machine, redis://USER:PASSWORD@HOST:6379/0, rediss:// with TLS, or unix:///SOCKET"
+)
 INDEX_VARIABLES = (
     *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX"),
     *("UV_EXTRA_INDEX_URL", "UV_INSECURE_HOST"),
@@ -31,10 +34,10 @@ SECRETS = {
     "FRAUD_METRICS_KEYS": keys.FORM,
     "FRAUD_KEY_SECRET": "at least 32 characters, as `python -m fraud key --secret` prints them",
     "FRAUD_DATABASE_URL": DATABASE_URL_FORM,
+    "FRAUD_HISTORY_URL": HISTORY_URL_FORM,
 }
 """What is expected of variables whose value is never shown, and which may stand in a file: ``NAME_FILE`` names it."""
 _WORDS = {
-    "FRAUD_HISTORY_URL": "file:///FOLDER, on a disk of this machine",
     "FRAUD_MODEL": f"{MODEL_NAME}:VERSION in lower case, such as {MODEL_NAME}:latest",
     "FRAUD_S3_URI": "s3://bucket/prefix, such as s3://my-bucket/fraud; a bucket's name has 3 to 63 lower-case letters, "
     "digits, dots, hyphens and underscores, and begins and ends with a letter or digit",

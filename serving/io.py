@@ -6,7 +6,7 @@ BentoML calls ``from_http_request`` before a method and ``to_http_response`` aft
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ClassVar, TypeVar
@@ -64,7 +64,7 @@ def _refusing(request: Request) -> Iterator[None]:
 
 def in_slices(
     rows: Rows, score: Callable[[Model, NDArray[np.float64]], list[ScoredRow]]
-) -> Generator[None, None, list[ScoredRow]]:
+) -> Generator[Awaitable[object] | None, None, list[ScoredRow]]:
     """Scores of rows, in steps of as many as the steps before found time for."""
     scored, size = list[ScoredRow](), _FIRST_ROWS
     while True:
@@ -81,14 +81,14 @@ def in_slices(
         yield
 
 
-async def in_steps(steps: Generator[None, None, T]) -> T:
-    """What ``steps`` return; other calls are answered in between."""
+async def in_steps(steps: Generator[Awaitable[object] | None, None, T]) -> T:
+    """What ``steps`` return; other calls are answered in between, and while what they yield is waited for."""
     try:
-        next(steps)
+        step = next(steps)
         async with _turn:
             while True:
-                await asyncio.sleep(0)
-                next(steps)
+                await (step or asyncio.sleep(0))
+                step = next(steps)
     except StopIteration as end:
         result: T = end.value
         return result

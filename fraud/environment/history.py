@@ -10,8 +10,9 @@ class HistorySettings(BaseModel):
 
     history_url: str | None = Field(
         None,
-        pattern=r"^file:///.+$",
-        description="Where histories are kept, file:///FOLDER on a disk of this machine; by default in BENTOML_HOME.",
+        pattern=r"^(file:///|rediss?://|unix:///).+$",
+        description="Where histories are kept: file:///FOLDER on a disk of this machine (by default in BENTOML_HOME), "
+        "or redis://HOST:PORT/NUMBER, which replicas share.",
     )
     history_deadline_ms: float = Field(
         20.0, ge=0, le=10_000, description="A transaction waits no longer for its history: it is scored without."
@@ -22,6 +23,9 @@ class HistorySettings(BaseModel):
     history_max_keys: int = Field(1_000_000, ge=1, le=1_000_000_000, description="Most keys kept of each history.")
     history_max_ids: int = Field(
         200_000, ge=1, le=1_000_000_000, description="Most transaction ids kept, to tell what was sent again."
+    )
+    history_ids_seconds: float = Field(
+        600.0, gt=0, le=31_536_000, description="How long Redis keeps transaction ids, to tell what was sent again."
     )
     history_max_pending: int = Field(
         100_000, ge=1, le=10_000_000, description="Most transactions a worker keeps waiting for the store."

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fraud.errors import FullHistoryError
 from fraud.history.batch import Batch
 from fraud.history.layout import Layout
-from fraud.history.store import Store
+from fraud.history.stores import AnyStore
 
 
 class Added(NamedTuple):
@@ -20,7 +20,7 @@ class Added(NamedTuple):
     error: FullHistoryError | None = None
 
 
-def add(store: Store, layouts: Sequence[Layout], batch: Batch) -> Added:
+def add(store: AnyStore, layouts: Sequence[Layout], batch: Batch) -> Added:
     """Add transactions, with the gate held; where there is no room for new keys, to the histories of all others.
 
     Who makes up card numbers may fill the store: the cards that it knows keep their histories. Raises HistoryError.
@@ -34,7 +34,7 @@ def add(store: Store, layouts: Sequence[Layout], batch: Batch) -> Added:
         return Added(store.add(batch._replace(keys=keys)), left_out, error)
 
 
-def _known(store: Store, layout: Layout, keys: Sequence[bytes | None]) -> list[bytes | None]:
+def _known(store: AnyStore, layout: Layout, keys: Sequence[bytes | None]) -> list[bytes | None]:
     """Without those that were never seen."""
     distinct = [key for key in dict.fromkeys(keys) if key is not None]
     there = {key for key, state in zip(distinct, store.states(layout, distinct), strict=True) if state}

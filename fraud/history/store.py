@@ -222,6 +222,10 @@ class Store:
         own = [number for one in self._slots.values() for number in (one.descriptor, one.index_descriptor)]
         return [*own, self.ids.descriptor, self._opening.descriptor]
 
+    def lead(self) -> bool:
+        """Whether it is this one that looks after the store for all, from now on until it is closed."""
+        return self._opening.lead()
+
     def is_there(self) -> bool:
         """Whether the files still have their names: nobody deleted or moved them."""
         return self._opening.is_there() and all(os.fstat(number).st_nlink for number in self.descriptors())

@@ -18,11 +18,17 @@ def made(contract: Contract, read: Settings, metrics: FraudMetrics) -> "Online |
     """What a contract's transactions need; ends the process with one line where the secret of keys is not set."""
     if not contract.schema.history:
         return None
+    from fraud.history.stores import is_remote
     from serving.history.online import Online
 
     if contract.hash_key is None:
         sys.exit(f"error: {DataError.no_secret(contract.schema.name)}")
-    own = Online(contract.schema, contract.hash_key.fingerprint, read, metrics.history)
+    kind: type[Online] = Online
+    if is_remote(read.history_url or ""):
+        from serving.history import remote
+
+        kind = remote.OnlineRemote
+    own = kind(contract.schema, contract.hash_key.fingerprint, read, metrics.history)
     metrics.flush_with(own.publish)
     return own
 

@@ -4,23 +4,23 @@ Of what a worker that is killed had waiting nothing is kept. What was written th
 fit (Linux: after half a minute): syncing took as long as all else with a million keys, and calls waited for it.
 """
 
-import fcntl
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from fraud.errors import DamagedHistoryError, HistoryError
 from fraud.history import room
 from fraud.history.files.filesystem import IN_PLACE
-from fraud.history.files.folder import folder_of
-from fraud.history.files.place import Limits
 from fraud.history.layout import Layout
 from fraud.history.store import Store
 from fraud.history.sweep import sweep
 from monitoring.history_metrics import HistoryMetrics
 from serving.history.waiting import Waiting
+
+if TYPE_CHECKING:
+    from fraud.history.stores import AnyStore
 
 LOG = logging.getLogger("bentoml.fraud")
 TICK_SECONDS = 0.25
@@ -37,20 +37,17 @@ class Keeper:
 
     def __init__(
         self,
-        url: str,
+        open_store: "Callable[[], AnyStore]",
         layouts: Sequence[Layout],
-        key_fingerprint: str,
-        limits: Limits,
         skew_us: int,
         waiting: Waiting,
         metrics: HistoryMetrics,
     ) -> None:
-        self.store: Store | None = None
+        self.store: AnyStore | None = None
         """None while it cannot be used."""
-        self._url, self._layouts, self._key_fingerprint, self._limits = url, layouts, key_fingerprint, limits
+        self._open_store, self._layouts = open_store, layouts
         self._skew_us, self._waiting, self._metrics = skew_us, waiting, metrics
-        self._broken: Store | None = None
-        self._held: int | None = None
+        self._broken: AnyStore | None = None
         self._told: dict[str, float] = {}
         self._looked = self._swept = 0.0
         self._sweep: Iterator[int] | None = None
@@ -62,7 +59,7 @@ class Keeper:
         self._open()
         self._thread.start()
 
-    def failed(self, store: Store, error: HistoryError) -> None:
+    def failed(self, store: "AnyStore", error: HistoryError) -> None:
         """A call met an error: a damaged store is opened anew, any other is tried again by the next call."""
         self.say(error)
         if isinstance(error, DamagedHistoryError) and self.store is store:
@@ -84,8 +81,6 @@ class Keeper:
         if (store := self.store) is not None:
             self.store = None
             store.close()
-        if self._held is not None:
-            os.close(self._held)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -126,13 +121,13 @@ class Keeper:
     def _open(self) -> None:
         if (broken := self._broken) is not None:
             self._broken = None
-            self._let_go()
+            self._sweep = None
             self._metrics.damaged(broken.newly_damaged())
             broken.close()
         if self.store is not None:
             return
         try:
-            store = Store.open(self._url, self._layouts, self._key_fingerprint, self._limits, TICK_SECONDS)
+            store = self._open_store()
         except HistoryError as error:
             self.say(HistoryError(f"{error}; meanwhile transactions are scored without their histories"))
             return
@@ -155,15 +150,18 @@ class Keeper:
         if not store.is_there():
             self.failed(store, DamagedHistoryError("the files of the history store were deleted: it is begun anew"))
             return
-        if self._is_keeper():
+        if not store.lead():
+            self._looked = now
+        else:
             if now - self._looked >= LOOK_SECONDS:
                 with store.gate.held(TICK_SECONDS):
                     keys = store.keys()
-                if not (self._looked or any(keys.values())):
+                if keys and not (self._looked or any(keys.values())):
                     LOG.warning("%s", _EMPTY)
                 self._looked = now
                 self._metrics.describe(keys, store.bytes())
-            self._sweep_some(store, now)
+            if isinstance(store, Store):  # in Redis states leave by themselves
+                self._sweep_some(store, now)
 
     def _sweep_some(self, store: Store, now: float) -> None:
         if self._sweep is None and (not self._swept or now - self._swept >= SWEEP_SECONDS):
@@ -171,28 +169,6 @@ class Keeper:
             self._sweep = sweep(store, self._skew_us)
         if self._sweep is not None and next(self._sweep, None) is None:
             self._sweep = None
-
-    def _is_keeper(self) -> bool:
-        """Whether it is this worker that looks after the store for all."""
-        if self._held is None:
-            path = folder_of(self._url) / "keeper"
-            try:
-                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            except OSError as error:
-                raise HistoryError.not_writable(path, error) from None
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(descriptor)
-                return False
-            self._held = descriptor
-        return True
-
-    def _let_go(self) -> None:
-        self._sweep = None
-        if self._held is not None:
-            os.close(self._held)
-            self._held = None
 
     def say(self, error: HistoryError) -> None:
         """In the log, each once a minute."""

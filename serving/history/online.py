@@ -10,6 +10,7 @@ until the gate was had again.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,23 +18,26 @@ from numpy.typing import NDArray
 from fraud.errors import HistoryError
 from fraud.history import room
 from fraud.history.batch import Batch, reader
-from fraud.history.files.folder import url_of
-from fraud.history.files.place import Limits
 from fraud.history.layout import MICROSECONDS, layouts
+from fraud.history.store import Store
+from fraud.history.stores import open_store
 from fraud.rows import Decoded, Model, ScoredRow, Texts, by_model, each, unpack
 from fraud.schema import Schema
 from fraud.settings import Settings
 from monitoring.history_metrics import HistoryMetrics
-from serving.history.keeper import Keeper
+from serving.history.keeper import TICK_SECONDS, Keeper
 from serving.history.waiting import Waiting
 
 _POLL_SECONDS = 0.0005
 Score = Callable[[Model, NDArray[np.float64]], list[ScoredRow]]
-Steps = Generator[None, None, NDArray[np.float64]]
+Steps = Generator[Awaitable[object] | None, None, NDArray[np.float64]]
+"""What is yielded is waited for; None: for others."""
 
 
 class Online:
     """Of one worker and ``schema``. ``key_fingerprint``: of the secret of keys. For the thread of the event loop."""
+
+    _WAIT_SECONDS = TICK_SECONDS
 
     def __init__(self, schema: Schema, key_fingerprint: str, read: Settings, metrics: HistoryMetrics) -> None:
         self._layouts = own = layouts(schema)
@@ -43,8 +47,8 @@ class Online:
         self._skew_us = int(read.history_skew_seconds * MICROSECONDS)
         self._deadline_seconds = read.history_deadline_ms / 1e3
         self._waiting = Waiting(metrics, read.history_max_pending)
-        url, limits = url_of(read), Limits.of(read)
-        self.keeper = Keeper(url, own, key_fingerprint, limits, self._skew_us, self._waiting, metrics)
+        opening = partial(open_store, own, key_fingerprint, read, self._WAIT_SECONDS)
+        self.keeper = Keeper(opening, own, self._skew_us, self._waiting, metrics)
         self._patient = True
         """Whether the gate was had when it was last tried."""
         self.publish = self._waiting.publish
@@ -58,18 +62,23 @@ class Online:
             return _scored(decoded, values, found, score)
         steps = self._steps(values, texts, names)
         try:
-            next(steps)
+            step = next(steps)
         except StopIteration as end:
             return _scored(decoded, values, end.value, score)
-        return self._later(steps, decoded, values, score)
+        return self._later(steps, step, decoded, values, score)
 
     async def _later(
-        self, steps: Steps, decoded: list[Decoded], values: NDArray[np.float64], score: Score
+        self,
+        steps: Steps,
+        step: Awaitable[object] | None,
+        decoded: list[Decoded],
+        values: NDArray[np.float64],
+        score: Score,
     ) -> list[ScoredRow]:
         while True:
-            await asyncio.sleep(_POLL_SECONDS)
+            await (step or asyncio.sleep(_POLL_SECONDS))
             try:
-                next(steps)
+                step = next(steps)
             except StopIteration as end:
                 return _scored(decoded, values, end.value, score)
 
@@ -102,7 +111,7 @@ class Online:
     ) -> NDArray[np.float64] | None:
         """The features of a usual batch, where the store is free; None where anything is not so."""
         store = self.keeper.store
-        if store is None or not store.gate.take():
+        if not isinstance(store, Store) or not store.gate.take():
             return None
         try:
             quick = store.at_once(self._schema)
@@ -121,7 +130,7 @@ class Online:
         if found is None and self._patient:
             until = time.monotonic() + self._deadline_seconds
             while found is None and time.monotonic() < until:
-                yield
+                yield None
                 found = self._try(batch)
         if found is None:
             self._patient = False

@@ -6,6 +6,7 @@ import re
 import stat
 import time
 from contextlib import suppress
+from fcntl import LOCK_EX, LOCK_NB, flock
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from fraud.history.layout import Layout
 from fraud.settings import Settings
 
 SCHEME = "file://"
-FACTS, JOURNAL = "facts.json", "journal"
+FACTS, JOURNAL, LEADER = "facts.json", "journal", "keeper"
 _FILE = re.compile(r"(states|index|ids)-[0-9a-f]{16}")
 _SET_ASIDE = ".damaged-"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -59,6 +60,7 @@ class Opening:
         self._check_facts(key_fingerprint)
         boot = boot_number()
         self.opened = list[Slots | Ids]()
+        self._led: int | None = None
         try:
             self.descriptor = open_file(folder / JOURNAL)
             self.journal = Journal(self.descriptor, str(folder), self._file)
@@ -177,6 +179,22 @@ class Opening:
         self._begin_journal(self.journal.boot)
         os.close(before)
 
+    def lead(self) -> bool:
+        """Whether nobody else looks after the store; nobody else will, until this is closed. Raises HistoryError."""
+        if self._led is None:
+            path = self.folder / LEADER
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise HistoryError.not_writable(path, error) from None
+            try:
+                flock(descriptor, LOCK_EX | LOCK_NB)
+            except OSError:
+                os.close(descriptor)
+                return False
+            self._led = descriptor
+        return True
+
     def is_there(self) -> bool:
         """Whether it is this store that the folder holds: nobody moved it, or set it aside."""
         try:
@@ -207,6 +225,8 @@ class Opening:
         for one in self.opened:
             one.close()
         os.close(self.descriptor)
+        if self._led is not None:
+            os.close(self._led)
 
 
 def _is_file(path: Path) -> bool:

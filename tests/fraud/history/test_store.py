@@ -262,7 +262,7 @@ def test_a_journal_that_was_cut_off_is_no_change_wherever_it_ends(tmp_path):
     os.write(descriptor, Journal.empty(7))
     journal = Journal(descriptor, "here", lambda _: os.dup(file))
     journal.begin()
-    changes = [(file, label("file"), at, os.urandom(100)) for at in (0, 50, 300)]
+    changes = [(file, label("file"), at, os.urandom(99) + b"\1") for at in (0, 50, 300)]
     journal._clear = lambda _: None
     journal.commit(changes, 5)
     content, made = os.pread(descriptor, 2_000, 0), os.pread(file, 1_000, 0)

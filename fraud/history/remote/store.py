@@ -1,0 +1,229 @@
+"""What keys did before, kept in Redis for all replicas: the same as ``fraud.history.store`` keeps on one machine.
+
+A batch is one round trip: a script reads and adds in one step. Nothing here waits longer than it is told.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import Any, Self
+
+import numpy as np
+import redis
+from numpy.typing import NDArray
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from fraud.errors import DamagedHistoryError, HistoryError
+from fraud.history.batch import Batch
+from fraud.history.layout import Layout
+from fraud.history.remote import names
+from fraud.history.remote.address import options, shown, worded
+from fraud.history.remote.wire import Told, Wire, big_endian
+
+FORMAT = 1
+_DAY_MS = 86_400_000
+MARGIN_MS = 2 * _DAY_MS
+"""A state stays this much longer than it says anything: clocks differ, and rows come late."""
+_AT_ONCE = 500
+_LEAD_MS = 60_000
+
+
+class NoGate:
+    """Nobody excludes anybody: a script is one step."""
+
+    def take(self) -> bool:
+        """Always had."""
+        return True
+
+    def give(self) -> None:
+        """Nothing to do."""
+
+    @contextmanager
+    def held(self, seconds: float) -> Iterator[None]:  # noqa: ARG002 - as the other has it
+        """Always had."""
+        yield
+
+
+class RemoteStore:
+    """An open store. Each method raises HistoryError where Redis cannot be had or refuses; DamagedHistoryError where it
+    was emptied: open another one."""
+
+    is_quick = True
+
+    def __init__(
+        self, url: str, layouts: Sequence[Layout], key_fingerprint: str, ids_seconds: float, wait_seconds: float
+    ) -> None:
+        self.gate, self.said, self.added = NoGate(), list[str](), 0
+        self.url, self._layouts = url, layouts
+        self.wire = Wire(layouts, [one.keep_us // 1000 + MARGIN_MS for one in layouts], int(ids_seconds * 1000))
+        self.width, self._token = self.wire.width, os.urandom(16)
+        self.facts = json.dumps({"format": FORMAT, "key_fingerprint": key_fingerprint}).encode()
+        self.client: Any = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), **options(wait_seconds))
+        """Of the ``redis`` library, whose types say less than they mean."""
+        self._add, self._remember, self._label = (self.client.register_script(text(name)) for name in SCRIPTS)
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        layouts: Sequence[Layout],
+        key_fingerprint: str,
+        ids_seconds: float = 600.0,
+        wait_seconds: float = 10.0,
+    ) -> Self:
+        """Open the store at ``url``, or begin one. Raises HistoryError: of another secret, a cluster, not reachable."""
+        try:
+            store = cls(url, layouts, key_fingerprint, ids_seconds, wait_seconds)
+        except (ValueError, RedisError) as error:
+            raise HistoryError(f"FRAUD_HISTORY_URL: {error}") from None
+        try:
+            with worded(url):
+                store._begin()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def _begin(self) -> None:
+        """Say what is odd about the server, and whose the store is."""
+        where = shown(self.url)
+        about = self.client.info()
+        if about.get("cluster_enabled"):
+            raise HistoryError(
+                f"{where} is a Redis Cluster, where a batch would be of several servers: name one server"
+            )
+        policy = about.get("maxmemory_policy", "noeviction")
+        if about.get("maxmemory") and policy != "noeviction":
+            self.said.append(
+                f"{where}: maxmemory-policy is {policy}: when memory is short, histories leave without a word; with "
+                "noeviction transactions are scored without theirs, and counted"
+            )
+        if self.client.set(names.FACTS, self.facts, nx=True):
+            self.said.append(f"{where} holds no histories, and every key looks new: `python -m training history warm`")
+        found = self.client.get(names.FACTS)
+        if found != self.facts:
+            self._refuse(json.loads(found or b"{}"))
+        self.client.sadd(names.LAYOUTS, *(one.fingerprint for one in self._layouts))
+
+    def _refuse(self, found: dict[str, Any]) -> None:
+        where, ours = shown(self.url), json.loads(self.facts)
+        if found.get("format") != FORMAT:
+            raise HistoryError(f"{where}: histories of format {found.get('format')}, this code has {FORMAT}")
+        raise HistoryError(
+            f"{where} has histories of keys hashed with a FRAUD_KEY_SECRET of fingerprint {found['key_fingerprint']}, "
+            f"and that of {ours['key_fingerprint']} is set: set the other, or name another database of Redis"
+        )
+
+    def add(self, batch: Batch) -> NDArray[np.float64]:
+        """Add transactions, and say what their windows hold then: float64 ``(n, width)``; as ``Store.add``."""
+        with self._watched():
+            asked = self.wire.asked(batch)
+            told = self.wire.told(asked, self._add(keys=asked.names, args=[self.facts, asked.plan]))
+            self.remember(told)
+        self.added += told.added
+        return told.features
+
+    def remember(self, told: Told) -> None:
+        """Note what transactions got."""
+        if told.remember:
+            ids, features = zip(*told.remember, strict=True)
+            self._remember(keys=ids, args=features)
+
+    def label(self, batch: Batch, frauds: Sequence[bool]) -> int:
+        """Apply labels of transactions with ids, each once; how many changed something."""
+        with self._watched():
+            return sum(self._label(keys=(asked := self.wire.labels(batch, frauds))[0], args=[self.facts, asked[1]]))
+
+    def labels_until(self) -> float:
+        """Seconds since 1970 of labels that were applied; 0 for none."""
+        with self._watched():
+            return float(self.client.get(names.LABELS) or 0.0)
+
+    def note_labels(self, until: float) -> None:
+        """Have those until then count as applied."""
+        with self._watched():
+            self.client.set(names.LABELS, repr(until))
+
+    def states(self, layout: Layout, keys: Sequence[bytes]) -> list[bytes]:
+        """The states of keys, no bytes for one that was never seen."""
+        with self._watched():
+            found = self.client.mget([names.state_name(layout, key) for key in keys]) if keys else []
+        return [bytes(big_endian(layout, one)) if one and len(one) == layout.size else b"" for one in found]
+
+    def begin(self, layout: Layout, keys: Sequence[bytes], states: Sequence[bytes], newest: int) -> int:  # noqa: ARG002
+        """Put the states of keys that have none; how many had none."""
+        keep = layout.keep_us // 1000 + MARGIN_MS
+        with self._watched(), self.client.pipeline(transaction=False) as many:
+            for key, state in zip(keys, states, strict=True):
+                many.set(names.state_name(layout, key), bytes(big_endian(layout, state)), nx=True, px=keep)
+            return sum(map(bool, many.execute()))
+
+    def forget(self, keys: Sequence[bytes]) -> int:
+        """Have keys never seen, by any layout; how many states went."""
+        gone = 0
+        with self._watched():
+            for fingerprint in sorted(self.client.smembers(names.LAYOUTS)):
+                start = names.of_layout(fingerprint.decode())
+                for low in range(0, len(keys), _AT_ONCE):
+                    gone += int(self.client.unlink(*(start + key for key in keys[low : low + _AT_ONCE])))
+        return gone
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        with worded(self.url):
+            try:
+                yield
+            except redis.exceptions.ResponseError as error:
+                raise self.emptied(error) from None
+
+    def emptied(self, error: RedisError) -> Exception:
+        """What a script's error means."""
+        if "NOFACTS" not in str(error):
+            return error
+        return DamagedHistoryError(
+            f"{shown(self.url)} was emptied: histories begin anew; `python -m training history warm` fills them"
+        )
+
+    def lead(self) -> bool:
+        """Whether it is this one that does for all what one is to do; for as long as it asks every few seconds."""
+        with self._watched():
+            client, own = self.client, self._token
+            if client.set(names.LEADER, own, nx=True, px=_LEAD_MS):
+                return True
+            return client.get(names.LEADER) == own and bool(client.set(names.LEADER, own, xx=True, px=_LEAD_MS))
+
+    def newly_damaged(self) -> int:
+        """None: Redis answers for its memory."""
+        return 0
+
+    def is_there(self) -> bool:
+        """Where it was emptied, the next call says so."""
+        return True
+
+    def keys(self) -> dict[str, int]:
+        """How many are of which history, only a look at all would tell."""
+        return {}
+
+    def bytes(self) -> int:
+        """Of memory that Redis takes, with whatever else it holds."""
+        with self._watched():
+            return int(self.client.info("memory")["used_memory"])
+
+    def sync(self) -> None:
+        """Nothing to do: what Redis answered it has."""
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.client.close()
+
+
+SCRIPTS = ("add.lua", "remember.lua", "label.lua")
+
+
+def text(script: str) -> str:
+    """Of a script of this folder."""
+    return (files(__package__) / script).read_text("utf-8")
