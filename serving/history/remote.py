@@ -7,6 +7,7 @@ waits. So a connection is never given up in the middle, and one that takes long 
 import asyncio
 import os
 from itertools import count
+from typing import Any
 
 import numpy as np
 import redis.asyncio
@@ -38,10 +39,8 @@ class OnlineRemote(Online):
 
     def __init__(self, schema: Schema, key_fingerprint: str, read: Settings, metrics: HistoryMetrics) -> None:
         super().__init__(schema, key_fingerprint, read, metrics)
-        pool = redis.asyncio.ConnectionPool.from_url(
-            str(read.history_url), max_connections=_CONNECTIONS, retry=Retry(NoBackoff(), 1), **options(_SECONDS)
-        )
-        self._client = redis.asyncio.Redis(connection_pool=pool)
+        how = {"max_connections": _CONNECTIONS, "retry": Retry(NoBackoff(), 1), **options(_SECONDS)}
+        self._client: Any = redis.asyncio.Redis.from_url(str(read.history_url), **how)
         self._scripts = {name: self._client.register_script(text(name)) for name in ("add.lua", "remember.lua")}
         self._late, self._noting = set[asyncio.Task[NDArray[np.float64]]](), set[asyncio.Task[None]]()
         self._own = f"\0{os.urandom(8).hex()}-"

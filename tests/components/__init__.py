@@ -9,9 +9,11 @@ from tests.components.pgbouncer import PgBouncer
 from tests.components.postgres import Postgres
 from tests.components.process import ComponentError, Process, answers, free_port, free_ports, wait_until
 from tests.components.prometheus import Prometheus
+from tests.components.redis import Redis
 from tests.components.require import missing, require, require_browser, require_engine
 from tests.components.s3 import SeaweedFS
 from tests.components.server import BentoServer
+from tests.components.wire import Wire
 
 __all__ = [
     "Alertmanager",
@@ -26,7 +28,9 @@ __all__ = [
     "Postgres",
     "Process",
     "Prometheus",
+    "Redis",
     "SeaweedFS",
+    "Wire",
     "answers",
     "container_engine",
     "free_port",

