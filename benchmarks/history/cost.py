@@ -13,27 +13,31 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from statistics import mean, median
 from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 
+from benchmarks.history.redis_server import memory, redis_server
 from benchmarks.history.rows import parts, trained
-from benchmarks.history.service import SECRET, serving
+from benchmarks.history.service import SECRET, missing_by_reason, serving
+from benchmarks.history.wire import Wire
 from benchmarks.serving.load import wrk
 from benchmarks.serving.measure import Tree
 from fraud import schema
-from fraud.history.files.place import Limits
 from fraud.history.keys import bytes_of
 from fraud.history.layout import layouts
-from fraud.history.store import Store
+from fraud.history.stores import open_store
 from fraud.inputs.keys import KeyHasher
 from fraud.schema import Schema
+from fraud.settings import Settings
 from training import data
 from training.dataset import Dataset, select
 
@@ -44,11 +48,12 @@ IDS = 200_000
 
 
 class Seen(NamedTuple):
-    """What one load saw of one service."""
+    """What one load saw of one service; ``redis_us``: CPU of its store's server."""
 
     cpu_us: float
     p50_us: float
     p99_us: float
+    redis_us: float
 
 
 def schemas(windows: list[str] | None) -> dict[str, Schema]:
@@ -64,66 +69,97 @@ def schemas(windows: list[str] | None) -> dict[str, Schema]:
     return {_WITH: schema.of_document(document, "with"), _WITHOUT: schema.of_document(plain, "without")}
 
 
-def fill(folder: Path, own: Schema, customers: int, terminals: int) -> None:
+def fill(url: str, own: Schema, customers: int, terminals: int) -> None:
     """Put a state of yesterday into the store for each key that the load names."""
     hasher, latest = KeyHasher(SECRET), int((time.time() - 86_400) * 1e6)
-    store = Store.open(f"file://{folder}/history", layouts(own), hasher.fingerprint, Limits(2_000_000, IDS))
+    read = Settings(history_url=url, history_max_keys=2_000_000, history_max_ids=IDS)
+    store = open_store(layouts(own), hasher.fingerprint, read)
     for layout, mark, count in zip(layouts(own), "ct", (customers, terminals), strict=True):
         state = (1).to_bytes(8, "little") + latest.to_bytes(8, "little") + bytes(layout.size - 16)
         for first in range(1, count + 1, 256):
             keys = [bytes_of(hasher(f"{mark}{number}")) for number in range(first, min(first + 256, count + 1))]
             with store.gate.held(10):
-                store.put(layout, keys, [state] * len(keys), latest)
+                store.begin(layout, keys, [state] * len(keys), latest)
     store.sync()
     store.close()
 
 
+class Started(NamedTuple):
+    """A service, where it listens, its store's server if it has one, and the bytes that its store takes."""
+
+    server: "subprocess.Popen[bytes]"
+    port: int
+    redis: "subprocess.Popen[bytes] | None"
+    held: Callable[[], int]
+
+
 @contextmanager
-def started(version: str, own: Schema, keys: int) -> Iterator[tuple["subprocess.Popen[bytes]", int, Path]]:
+def started(version: str, own: Schema, keys: int, kind: str, delay: float) -> Iterator[Started]:
     """A service of its own folder and port, whose store knows the keys."""
-    with tempfile.TemporaryDirectory() as made, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        if own.history:
-            fill(Path(made), own, keys, max(keys // 5, 1))
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        url, redis, held = f"file://{folder}/history", None, lambda: _disk(folder / "history")
+        if kind == "redis" and own.history:
+            redis, direct = stack.enter_context(redis_server(folder))
+            fill(f"redis://127.0.0.1:{direct}/0", own, keys, max(keys // 5, 1))
+            wire = stack.enter_context(Wire(direct)) if delay else None
+            if wire:
+                wire.seconds = delay / 2
+            url, held = f"redis://127.0.0.1:{wire.port if wire else direct}/0", partial(memory, direct)
+        elif own.history:
+            fill(url, own, keys, max(keys // 5, 1))
         env = {"FRAUD_WORKERS": "1", "FRAUD_HISTORY_MAX_IDS": str(IDS), "FRAUD_HISTORY_MAX_KEYS": "2000000"}
-        with serving(version, Path(made), port, env) as server:
-            yield server, port, Path(made)
+        env |= {"FRAUD_HISTORY_URL": url}
+        yield Started(stack.enter_context(serving(version, folder, port, env)), port, redis, held)
 
 
-def load(server: "subprocess.Popen[bytes]", port: int, callers: int, seconds: int, keys: int) -> Seen:
+def _disk(folder: Path) -> int:
+    return sum(512 * one.stat().st_blocks for one in folder.rglob("*") if one.is_file())
+
+
+def load(one: Started, callers: int, seconds: int, keys: int) -> Seen:
     """One load; raises RuntimeError where a call was not answered."""
-    tree, name = Tree(server.pid), f"r{random.getrandbits(40):x}"
-    before = tree.settle()
+    tree, name = Tree(one.server.pid), f"r{random.getrandbits(40):x}"
+    before, before_redis = tree.settle(), _cpu(one.redis)
     options = ["-t1", f"-c{callers}", f"-d{seconds}s", "-s", str(Path(__file__).with_name("pay.lua"))]
     arguments = ["--", str(keys), str(max(keys // 5, 1)), name]
-    url = f"http://127.0.0.1:{port}/predict"
+    url = f"http://127.0.0.1:{one.port}/predict"
     done = subprocess.run([wrk(), *options, url, *arguments], capture_output=True, text=True, check=True)
-    found = json.loads(next(one for one in done.stdout.splitlines() if one.startswith("RESULT "))[7:])
+    found = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))[7:])
     if found["errors"]:
         raise RuntimeError(f"{found['errors']} of {found['requests']} calls were not answered")
-    return Seen((tree.settle() - before) / found["requests"] * 1e6, found["p50"], found["p99"])
+    spent, spent_redis = tree.settle() - before, _cpu(one.redis) - before_redis
+    calls = found["requests"] / 1e6
+    return Seen(spent / calls, found["p50"], found["p99"], spent_redis / calls)
+
+
+def _cpu(process: "subprocess.Popen[bytes] | None") -> float:
+    return sum(psutil.Process(process.pid).cpu_times()[:2]) if process else 0.0
 
 
 def one_round(
-    versions: dict[str, str], own: dict[str, Schema], callers: list[int], pairs: int, seconds: int, keys: int
+    versions: dict[str, str], own: dict[str, Schema], asked: argparse.Namespace, keys: int
 ) -> list[dict[str, Any]]:
     """Both services side by side, under each load in turn."""
     found = []
     with ExitStack() as stack:
-        there = {name: stack.enter_context(started(version, own[name], keys)) for name, version in versions.items()}
-        for name in there:
-            load(*there[name][:2], 64, 3, keys)
-        for count in callers:
-            for pair in range(pairs):
+        there = {
+            name: stack.enter_context(started(version, own[name], keys, asked.store, asked.delay_ms / 1e3))
+            for name, version in versions.items()
+        }
+        for one in there.values():
+            load(one, 64, 3, keys)
+        for count in asked.callers:
+            for pair in range(asked.pairs):
                 order = list(there) if pair % 2 else list(there)[::-1]
-                seen = {name: load(*there[name][:2], count, seconds, keys) for name in order}
+                seen = {name: load(there[name], count, asked.seconds, keys) for name in order}
                 found.append({"callers": count, **{name: one._asdict() for name, one in seen.items()}})
                 print(found[-1], file=sys.stderr, flush=True)
-        folder = there[_WITH][2] / "history"
-        held = sum(512 * one.stat().st_blocks for one in folder.rglob("*") if one.is_file())
-    return [one | {"store_bytes": held} for one in found]
+        missing = missing_by_reason(there[_WITH].port)
+        facts = {"store_bytes": there[_WITH].held(), "scored_with_histories_missing": missing}
+    return [one | facts for one in found]
 
 
 def told(rounds: list[list[dict[str, Any]]], callers: list[int]) -> list[dict[str, Any]]:
@@ -164,6 +200,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--store", choices=["files", "redis"], default="files")
+    parser.add_argument("--delay-ms", type=float, default=0.0, help="how far away Redis is, there and back")
     parser.add_argument("--six-windows", action="store_true")
     arguments = parser.parse_args()
     hasher = KeyHasher(SECRET)
@@ -172,12 +210,10 @@ def main() -> None:
     versions = models(dataset, own, arguments.data, hasher)
     result = []
     for keys in arguments.keys:
-        rounds = [
-            one_round(versions, own, arguments.callers, arguments.pairs, arguments.seconds, keys)
-            for _ in range(arguments.rounds)
-        ]
+        rounds = [one_round(versions, own, arguments, keys) for _ in range(arguments.rounds)]
         figures = told(rounds, arguments.callers)
-        result.append({"customers": keys, "store_bytes": rounds[-1][0]["store_bytes"], "loads": figures})
+        facts = {name: rounds[-1][0][name] for name in ("store_bytes", "scored_with_histories_missing")}
+        result.append({"customers": keys, **facts, "loads": figures})
     print(json.dumps({"features": len(own[_WITH].histories), "keys": result}, indent=2))
 
 

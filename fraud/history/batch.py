@@ -32,6 +32,18 @@ class Batch(NamedTuple):
         )
 
 
+def joined(batches: Sequence[Batch]) -> Batch:
+    """All of them as one; at least one."""
+    if len(batches) == 1:
+        return batches[0]
+    return Batch(
+        [name for one in batches for name in one.names],
+        np.concatenate([one.times for one in batches]),
+        [[key for own in keys for key in own] for keys in zip(*[one.keys for one in batches], strict=True)],
+        [np.concatenate(own) for own in zip(*[one.values for one in batches], strict=True)],
+    )
+
+
 def reader(
     schema: Schema, layouts: Sequence[Layout]
 ) -> Callable[[NDArray[np.float64], Sequence[Texts], Sequence[str]], Batch]:

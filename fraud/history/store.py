@@ -168,9 +168,25 @@ class Store:
             where, _ = slots.read(keys)
             self._commit(slots.put(keys, where, b"".join(states)), max(self.journal.newest, newest))
 
+    def begin(self, layout: Layout, keys: Sequence[bytes], states: Sequence[bytes], newest: int) -> int:
+        """Put the states of keys that have none, some hundreds at a time; how many had none."""
+        new = dict[bytes, bytes]()
+        for key, state, known in zip(keys, states, self.states(layout, keys), strict=True):
+            if not known:
+                new.setdefault(key, state)
+        if new:
+            self.put(layout, list(new), list(new.values()), newest)
+        return len(new)
+
     def forget(self, layout: Layout, keys: Sequence[bytes]) -> int:
         """Have keys never seen; how many were."""
         return self.free(self._slots[layout.fingerprint], [*dict.fromkeys(keys)])
+
+    def forget_everywhere(self, keys: Sequence[bytes]) -> int:
+        """Have keys never seen by any layout, and leave nothing of them; how many states went. Raises HistoryError."""
+        gone = sum(self.free(slots, keys) for slots in self.everything())
+        self.journal.wipe()
+        return gone
 
     def free(self, slots: Slots, keys: Sequence[bytes], until_us: int | None = None) -> int:
         """The same of different keys, in one file; only those whose latest transaction is before ``until_us``."""

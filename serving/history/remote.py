@@ -1,4 +1,5 @@
-"""Histories that replicas share, in Redis: one round trip a batch, and the event loop waits for nothing.
+"""Histories that replicas share, in Redis: one round trip for all that came since the last, and the event loop waits
+for nothing.
 
 A call that is late is scored without, and waits to be added; the command itself goes on, and until it ended nobody else
 waits. So a connection is never given up in the middle, and one that takes long to be made is made.
@@ -7,29 +8,35 @@ waits. So a connection is never given up in the middle, and one that takes long 
 import asyncio
 import os
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import redis.asyncio
 from numpy.typing import NDArray
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 from fraud.errors import FullHistoryError, HistoryError
-from fraud.history.batch import Batch
+from fraud.history.batch import Batch, joined
 from fraud.history.remote.address import options, worded
 from fraud.history.remote.store import RemoteStore, text
-from fraud.history.remote.wire import Told
 from fraud.schema import Schema
 from fraud.settings import Settings
 from monitoring.history_metrics import HistoryMetrics
 from serving.history.online import Online, Steps
 
-_CONNECTIONS = 16
-"""Batches of one worker that may be on their way."""
+if TYPE_CHECKING:
+    from fraud.history.remote.wire import Told
+
+_ROWS = 512
+"""Of one round trip, unless one batch has more."""
+_SOON_SECONDS = 0.005
 _SECONDS = 5.0
 """After which a command has failed; it is tried again once, as it may be: ids tell."""
+
+_Features = NDArray[np.float64]
+_Asked = tuple[Batch, "asyncio.Future[_Features]"]
 
 
 class OnlineRemote(Online):
@@ -39,10 +46,16 @@ class OnlineRemote(Online):
 
     def __init__(self, schema: Schema, key_fingerprint: str, read: Settings, metrics: HistoryMetrics) -> None:
         super().__init__(schema, key_fingerprint, read, metrics)
-        how = {"max_connections": _CONNECTIONS, "retry": Retry(NoBackoff(), 1), **options(_SECONDS)}
+        how = {"retry": Retry(NoBackoff(), 1), **options(_SECONDS)}
         self._client: Any = redis.asyncio.Redis.from_url(str(read.history_url), **how)
-        self._scripts = {name: self._client.register_script(text(name)) for name in ("add.lua", "remember.lua")}
-        self._late, self._noting = set[asyncio.Task[NDArray[np.float64]]](), set[asyncio.Task[None]]()
+        self._scripts = [self._client.register_script(text(name)) for name in ("add.lua", "remember.lua")]
+        self._asked = list[_Asked]()
+        self._told: Told | None = None
+        """What Redis is yet to be told: what transactions of the last round trip got."""
+        self._going: asyncio.Task[None] | None = None
+        self._came: asyncio.Future[None] | None = None
+        self._is_late = False
+        """Whether a call gave up on the round trip at hand."""
         self._own = f"\0{os.urandom(8).hex()}-"
         self._numbers = count()
 
@@ -52,45 +65,87 @@ class OnlineRemote(Online):
         store = self.keeper.store
         if not isinstance(store, RemoteStore):
             return self._missed(batch, "broken")
-        if self._late:
+        if self._is_late:
             return self._missed(batch, "deadline")
-        task = asyncio.ensure_future(self._added(store, batch))
-        yield asyncio.wait([task], timeout=self._deadline_seconds)
-        if not task.done():
-            self._late.add(task)
-            task.add_done_callback(self._came)
+        future = asyncio.get_running_loop().create_future()
+        self._asked.append((batch, future))
+        if self._came is not None and not self._came.done():
+            self._came.set_result(None)
+        if self._going is None:
+            self._going = asyncio.ensure_future(self._go_on(store))
+        yield asyncio.wait([future], timeout=self._deadline_seconds)
+        if not future.done():
+            self._is_late = True
+            future.cancel()
             return self._missed(batch, "deadline")
         try:
-            return task.result()
+            found: _Features = future.result()
         except HistoryError as error:
             self.keeper.failed(store, error)
             return self._missed(batch, "full" if isinstance(error, FullHistoryError) else "broken")
+        return found
 
-    def _came(self, task: asyncio.Task[NDArray[np.float64]]) -> None:
-        self._late.discard(task)
-        if not task.cancelled():
-            task.exception()  # it is looked at, and was counted
+    async def _go_on(self, store: RemoteStore) -> None:
+        """Round trips, until there is nothing to ask and nothing to tell."""
+        try:
+            while self._asked or self._told:
+                if not self._asked:  # the next that ask are told with it, if they come soon
+                    self._came = asyncio.get_running_loop().create_future()
+                    await asyncio.wait([self._came], timeout=_SOON_SECONDS)
+                    self._came = None
+                taken = self._taken()
+                try:
+                    features = await self._round_trip(store, [batch for batch, _ in taken])
+                except HistoryError as error:
+                    for _, future in taken:
+                        if not future.done():
+                            future.set_exception(error)
+                else:
+                    start = 0
+                    for batch, future in taken:
+                        start, end = start + len(batch.times), start
+                        if not future.done():
+                            future.set_result(features[end:start])
+                self._is_late = False
+        finally:
+            self._going = None
 
-    async def _added(self, store: RemoteStore, batch: Batch) -> NDArray[np.float64]:
-        """Add a batch; its features. Raises HistoryError."""
-        asked = store.wire.asked(batch)
+    def _taken(self) -> list[_Asked]:
+        """Of those that were asked and did not give up, as many as one round trip takes."""
+        asked = [one for one in self._asked if not one[1].done()]
+        ends = np.cumsum([len(batch.times) for batch, _ in asked])
+        taken = max(1, int(np.searchsorted(ends, _ROWS, side="right")))
+        self._asked = asked[taken:]
+        return asked[:taken]
+
+    async def _round_trip(self, store: RemoteStore, batches: list[Batch]) -> _Features:
+        """Add batches, and have what the last ones got noted; their features. Raises HistoryError."""
+        told, self._told = self._told, None
+        asked = store.wire.asked(joined(batches)) if batches else None
         with worded(store.url):
             try:
-                reply = await self._scripts["add.lua"](keys=asked.names, args=[store.facts, asked.plan])
+                reply = await self._sent(
+                    [] if asked is None else [asked.names, [store.facts, asked.plan]],
+                    [] if told is None else [*zip(*told.remember, strict=True)],
+                )
             except RedisError as error:
                 raise store.emptied(error) from None
-        told = store.wire.told(asked, reply)
-        self._waiting.added(told.added)
-        noting = asyncio.ensure_future(self._note(told))
-        self._noting.add(noting)
-        noting.add_done_callback(self._noting.discard)
-        return told.features
+        if asked is None or reply is None:
+            return np.empty((0, self._width))
+        found = store.wire.told(asked, reply)
+        self._told = found if found.remember else None
+        self._waiting.added(found.added)
+        return found.features
 
-    async def _note(self, told: Told) -> None:
-        """What transactions got, beside the answer; where that fails, it is counted again when they are sent again."""
-        if told.remember:
-            ids, features = zip(*told.remember, strict=True)
+    async def _sent(self, *calls: list[Any]) -> Any:  # noqa: ANN401 - what the first script says
+        """Call the scripts of which there are keys and arguments, in one piece."""
+        async with self._client.pipeline(transaction=False) as piece:
+            for script, call in zip(self._scripts, calls, strict=True):
+                if call:
+                    piece.evalsha(script.sha, len(call[0]), *call[0], *call[1])
             try:
-                await self._scripts["remember.lua"](keys=ids, args=features)
-            except (RedisError, OSError):
-                return
+                return (await piece.execute())[0] if calls[0] else await piece.execute()
+            except NoScriptError:
+                for script in self._scripts:
+                    await self._client.script_load(script.script)
+        return await self._sent(*calls)

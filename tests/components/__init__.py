@@ -13,7 +13,6 @@ from tests.components.redis import Redis
 from tests.components.require import missing, require, require_browser, require_engine
 from tests.components.s3 import SeaweedFS
 from tests.components.server import BentoServer
-from tests.components.wire import Wire
 
 __all__ = [
     "Alertmanager",
@@ -30,7 +29,6 @@ __all__ = [
     "Prometheus",
     "Redis",
     "SeaweedFS",
-    "Wire",
     "answers",
     "container_engine",
     "free_port",

@@ -11,9 +11,8 @@ import numpy as np
 from fraud.errors import FraudError, ModelError
 from fraud.history.files import folder
 from fraud.history.files.folder import url_of
-from fraud.history.files.place import Limits
 from fraud.history.layout import MICROSECONDS, Layout
-from fraud.history.store import Store
+from fraud.history.stores import AnyStore, is_remote, open_store
 from fraud.replay import readable
 from fraud.replay.state_file import StateFile
 from fraud.settings import Settings
@@ -33,21 +32,21 @@ class Warmed(NamedTuple):
 
 
 def is_there(settings: Settings) -> bool:
-    """Whether anybody began it; opening it would."""
-    return (Path(url_of(settings).removeprefix(folder.SCHEME)) / folder.FACTS).is_file()
+    """Whether anybody began it; opening it would. In Redis it is taken to be there."""
+    return is_remote(url_of(settings)) or (Path(url_of(settings).removeprefix(folder.SCHEME)) / folder.FACTS).is_file()
 
 
 @contextmanager
-def opened(layouts: Sequence[Layout], key_fingerprint: str, settings: Settings) -> Iterator[Store]:
+def opened(layouts: Sequence[Layout], key_fingerprint: str, settings: Settings) -> Iterator[AnyStore]:
     """The store, open. Raises HistoryError where it cannot be used."""
-    store = Store.open(url_of(settings), layouts, key_fingerprint, Limits.of(settings))
+    store = open_store(layouts, key_fingerprint, settings)
     try:
         yield store
     finally:
         store.close()
 
 
-def warm(store: Store, saved: StateFile) -> Warmed:
+def warm(store: AnyStore, saved: StateFile) -> Warmed:
     """Put the states of keys that the store does not have; those it has are newer, and stay.
 
     Raises HistoryError; ModelError where states are of the future: theirs would be the newest transactions for years.
@@ -63,14 +62,10 @@ def warm(store: Store, saved: StateFile) -> Warmed:
             raise _future(saved)
         for low in range(0, len(keys), _AT_ONCE):
             names = [*map(bytes, keys[low : low + _AT_ONCE])]
+            content = [one.tobytes() for one in states[low : low + len(names)]]
             with store.gate.held(_WAIT_SECONDS):
-                known = store.states(layout, names)
-                first = {name: place for place, name in reversed([*enumerate(names)])}
-                new = [place for name, place in first.items() if not known[place]]
-                if new:
-                    content = [states[low + place].tobytes() for place in new]
-                    store.put(layout, [names[place] for place in new], content, newest)
-            added, there = added + len(new), there + len(names) - len(new)
+                begun = store.begin(layout, names, content, newest)
+            added, there = added + begun, there + len(names) - begun
     store.sync()
     return Warmed(added, there)
 
@@ -82,24 +77,25 @@ def _future(saved: StateFile) -> ModelError:
     )
 
 
-def known(store: Store, layouts: Sequence[Layout], key: bytes) -> list[dict[str, Any]]:
+def known(store: AnyStore, layouts: Sequence[Layout], key: bytes) -> list[dict[str, Any]]:
     """What it knows of a key, as of the key's latest transaction."""
     with store.gate.held(_WAIT_SECONDS):
         found = [(layout, store.states(layout, [key])[0]) for layout in layouts]
     return [readable.document(layout, np.frombuffer(state, np.uint8)) for layout, state in found if state]
 
 
-def forget(store: Store, keys: Collection[bytes]) -> int:
+def forget(store: AnyStore, keys: Collection[bytes]) -> int:
     """Erase keys from the states of all models; how many states went. A transaction that comes later begins anew."""
     with store.gate.held(_WAIT_SECONDS):
-        gone = sum(store.free(slots, [*keys]) for slots in store.everything())
-        store.journal.wipe()
+        gone = store.forget_everywhere([*keys])
     store.sync()
     return gone
 
 
 def set_aside(settings: Settings) -> list[str]:
     """Names of files that a damaged store left, which may hold keys still."""
+    if is_remote(url_of(settings)):
+        return []
     return sorted(path.name for path in Path(url_of(settings).removeprefix(folder.SCHEME)).glob("*.damaged-*"))
 
 

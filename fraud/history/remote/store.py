@@ -162,7 +162,7 @@ class RemoteStore:
                 many.set(names.state_name(layout, key), bytes(big_endian(layout, state)), nx=True, px=keep)
             return sum(map(bool, many.execute()))
 
-    def forget(self, keys: Sequence[bytes]) -> int:
+    def forget_everywhere(self, keys: Sequence[bytes]) -> int:
         """Have keys never seen, by any layout; how many states went."""
         gone = 0
         with self._watched():

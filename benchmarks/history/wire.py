@@ -1,12 +1,11 @@
 """A way to a server that is slow, or cut: what goes through it waits ``seconds``, or nothing goes through at all."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Self, TypeVar
-
-from tests.components.process import free_port
 
 T = TypeVar("T")
 
@@ -15,8 +14,9 @@ class Wire:
     """Passes bytes on to ``port`` of this machine, in each direction ``seconds`` later; ``cut`` holds them back."""
 
     def __init__(self, port: int) -> None:
-        self.port, self.seconds, self.cut = free_port(), 0.0, False
-        self._to = port
+        self.seconds, self.cut = 0.0, False
+        self._to, self._socket = port, socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -43,7 +43,7 @@ class Wire:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._server = self._run(asyncio.start_server(self._connected, "127.0.0.1", self.port))
+        self._server = self._run(asyncio.start_server(self._connected, sock=self._socket))
         return self
 
     def _run(self, what: Coroutine[Any, Any, T]) -> T:
