@@ -27,6 +27,8 @@ from fraud.history.files.slots import Slots
 from fraud.history.layout import Layout
 from fraud.schema import Schema
 
+_WAIT_SECONDS = 10.0
+
 
 class Store:
     """An open store. All but ``gate`` and ``sync`` are for who has the gate.
@@ -201,6 +203,18 @@ class Store:
             if gone:
                 self._commit(slots.free(*zip(*gone, strict=True)), self.journal.newest)
             return len(gone)
+
+    def parts(self, layout: Layout) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """Keys and states of a layout, some at a time, each time with the gate taken. Raises HistoryError."""
+        slots, first = self._slots[layout.fingerprint], 0
+        while len(keys := slots.chunk(first)[0]):
+            first += len(keys)
+            with self.gate.held(_WAIT_SECONDS):
+                known = [key for key in map(bytes, keys) if any(key)]
+                found = [(key, state) for key, state in zip(known, self.states(layout, known), strict=True) if state]
+            if found:
+                names, states = zip(*found, strict=True)
+                yield [*names], [*states]
 
     def everything(self) -> list[Slots]:
         """The files of all layouts that are here, also of models that are served no more."""

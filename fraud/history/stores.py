@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from fraud.history.address import is_remote
 from fraud.history.files.folder import url_of
 from fraud.history.files.place import Limits
 from fraud.history.layout import Layout
@@ -13,12 +14,6 @@ if TYPE_CHECKING:
     from fraud.history.remote.store import RemoteStore
 
 AnyStore: TypeAlias = "Store | RemoteStore"
-REMOTE = ("redis://", "rediss://", "unix://")
-
-
-def is_remote(url: str) -> bool:
-    """Whether it is that of a store in Redis."""
-    return url.startswith(REMOTE)
 
 
 def open_store(layouts: Sequence[Layout], key_fingerprint: str, read: Settings, wait_seconds: float = 10.0) -> AnyStore:

@@ -18,7 +18,7 @@ def made(contract: Contract, read: Settings, metrics: FraudMetrics) -> "Online |
     """What a contract's transactions need; ends the process with one line where the secret of keys is not set."""
     if not contract.schema.history:
         return None
-    from fraud.history.stores import is_remote
+    from fraud.history.address import is_remote
     from serving.history.online import Online
 
     if contract.hash_key is None:

@@ -19,7 +19,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from fraud.errors import FullHistoryError, HistoryError
 from fraud.history.batch import Batch, joined
-from fraud.history.remote.address import options, worded
+from fraud.history.remote.client import options, worded
 from fraud.history.remote.store import RemoteStore, text
 from fraud.schema import Schema
 from fraud.settings import Settings

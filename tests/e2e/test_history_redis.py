@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from fraud.history import engine
 from fraud.history.layout import layouts
 from fraud.history.remote import names
 from fraud.history.remote.store import RemoteStore
+from fraud.history.store import Store
 from fraud.settings import Settings
 from monitoring.history_metrics import HistoryMetrics
 from serving.history.remote import OnlineRemote
@@ -22,6 +24,7 @@ from tests.fraud.history.test_store import LAYOUTS, SCHEMA, batch, offline, same
 from tests.serving.history.test_online import HASHER, decoded, echo
 from tests.serving.history.test_online import SCHEMA as PAYMENTS
 from tests.serving.history.test_online import offline as of_payments
+from training.histories import copying
 
 pytestmark = pytest.mark.e2e
 
@@ -189,6 +192,25 @@ def store_changes(given, frauds):
     """All frauds: none of the rows is older than the ring."""
     assert layouts(SCHEMA)[1].delay_us >= 0
     return sum(frauds)
+
+
+def test_a_store_moves_to_redis_and_back(store, tmp_path):
+    """Byte for byte; what the other has already stays."""
+    pairs = copying.pairs(LAYOUTS, LAYOUTS)
+    with (
+        closing(Store.open(f"file://{tmp_path / 'one'}", LAYOUTS, "ours")) as one,
+        closing(Store.open(f"file://{tmp_path / 'other'}", LAYOUTS, "ours")) as other,
+    ):
+        given = batch(300, seed=1, keys=400)
+        with one.gate.held(1):
+            one.add(given)
+        keys = sorted({key for key in given.keys[0] if key}), sorted({key for key in given.keys[1] if key})
+        assert copying.copy(one, store, pairs).added == sum(map(len, keys))
+        assert copying.copy(one, store, pairs).added == 0
+        assert copying.copy(store, other, pairs).added == sum(map(len, keys))
+        with one.gate.held(1), other.gate.held(1):
+            for layout, own in zip(LAYOUTS, keys, strict=True):
+                assert other.states(layout, own) == one.states(layout, own) == store.states(layout, own)
 
 
 def test_a_forgotten_key_was_never_seen(store):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fraud import home, store
+from fraud.history.address import shown
 from fraud.history.files.folder import url_of
 from fraud.history.layout import layouts
 from fraud.inputs.keys import KeyHasher
@@ -56,8 +57,8 @@ def left(online_gone: int | None, published: dict[str, int] | None) -> Iterator[
     settings = Settings.from_env()
     if online_gone is None and online.is_there(settings):
         yield (
-            f"{url_of(settings)} still holds the keys: it takes FRAUD_KEY_SECRET and a local model with histories "
-            "to open it"
+            f"{shown(url_of(settings))} still holds the keys: it takes FRAUD_KEY_SECRET and a local model with "
+            "histories to open it"
         )
     if aside := online.set_aside(settings):
         yield f"{url_of(settings)}: files that were set aside may hold the keys: delete {', '.join(aside)}"

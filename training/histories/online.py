@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fraud.errors import FraudError, ModelError
+from fraud.history.address import is_remote, shown
 from fraud.history.files import folder
 from fraud.history.files.folder import url_of
 from fraud.history.layout import MICROSECONDS, Layout
-from fraud.history.stores import AnyStore, is_remote, open_store
+from fraud.history.stores import AnyStore, open_store
 from fraud.replay import readable
 from fraud.replay.state_file import StateFile
 from fraud.settings import Settings
@@ -101,4 +102,4 @@ def set_aside(settings: Settings) -> list[str]:
 
 def nowhere(settings: Settings) -> FraudError:
     """There is no store to look into."""
-    return FraudError(f"{url_of(settings)}: there is no online store; a service makes one, or `history warm`")
+    return FraudError(f"{shown(url_of(settings))}: there is no online store; a service makes one, or `history warm`")

@@ -1,6 +1,7 @@
-"""Verbs on what keys did before: history build, warm, show and forget."""
+"""Verbs on what keys did before: history build, warm, copy, show and forget."""
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,9 @@ _OF_MODEL = f"{MODEL_NAMES} (default: FRAUD_MODEL, else the chosen one, else the
 def add_to(verbs: Verbs) -> None:
     """Register the verbs."""
     group = verbs.add_parser(
-        "history", help="What cards, customers or terminals did before: build, warm, show, forget."
+        "history", help="What cards, customers or terminals did before: build, warm, copy, show, forget."
     )
-    history = group.add_subparsers(required=True, metavar="build|warm|show|forget")
+    history = group.add_subparsers(required=True, metavar="build|warm|copy|show|forget")
     build = command.subcommand(
         history,
         "build",
@@ -56,6 +57,19 @@ def add_to(verbs: Verbs) -> None:
         f"{PROGRAM} history warm --model champion",
     )
     warm.add_argument("--model", metavar="MODEL", help=_OF_MODEL)
+    copy = command.subcommand(
+        history,
+        "copy",
+        _copy,
+        "Put the states of another store, or of a model whose schema had fewer windows, into the store that "
+        "FRAUD_HISTORY_URL names: the keys that it does not have. Windows that both have keep what they hold; of "
+        "others it says from when they are whole. Do it before the service is told of the new store, or model.",
+        f"{PROGRAM} history copy --from file:///var/lib/fraud/history",
+        f"{PROGRAM} history copy --from-model champion --model fraud_detector:latest",
+    )
+    copy.add_argument("--from", dest="source", metavar="URL", help="the other store (default: the same)")
+    copy.add_argument("--from-model", metavar="MODEL", help="whose windows it has (default: the same)")
+    copy.add_argument("--model", metavar="MODEL", help=_OF_MODEL)
     show = command.subcommand(
         history,
         "show",
@@ -124,6 +138,7 @@ def _publish(version: str, path: Path) -> str | None:
 
 
 def _warm(arguments: argparse.Namespace) -> dict[str, Any]:
+    from fraud.history.address import shown
     from fraud.history.files.folder import url_of
     from fraud.settings import Settings
     from training.histories import online
@@ -131,16 +146,55 @@ def _warm(arguments: argparse.Namespace) -> dict[str, Any]:
     served = _served(arguments)
     hasher, settings, steps = _hasher(served.features.schema, served), Settings.from_env(), Steps()
     saved = _saved(served, hasher)
-    steps.start("history", f"Warming {url_of(settings)} from the state of {served.version}")
+    steps.start("history", f"Warming {shown(url_of(settings))} from the state of {served.version}")
     with online.opened(saved.layouts, hasher.fingerprint, settings) as store:
         warmed = online.warm(store, saved)
     steps.done(f"{warmed.added} keys added, {warmed.there} were there already")
     return {
         "model_version": served.version,
         "state_as_of": saved.facts.as_of,
-        "store": url_of(settings),
+        "store": shown(url_of(settings)),
         "keys_added": warmed.added,
         "keys_there_already": warmed.there,
+    }
+
+
+def _copy(arguments: argparse.Namespace) -> dict[str, Any]:
+    from fraud.history.address import shown
+    from fraud.history.files.folder import url_of
+    from fraud.history.layout import layouts
+    from fraud.history.stores import open_store
+    from fraud.settings import Settings
+    from training.histories import copying, online
+
+    settings, served = Settings.from_env(), _served(arguments)
+    before = served if arguments.from_model is None else _served(argparse.Namespace(model=arguments.from_model))
+    if arguments.source is None and before.version == served.version:
+        raise DataError("say where from: --from URL, --from-model MODEL, or both")
+    hasher, steps = _hasher(served.features.schema, served), Steps()
+    _hasher(before.features.schema, before)
+    source = settings.model_copy(update={"history_url": arguments.source}) if arguments.source else settings
+    if not online.is_there(source):
+        raise online.nowhere(source)
+    own = layouts(before.features.schema)
+    pairs = copying.pairs(own, layouts(served.features.schema))
+    steps.start("history", f"Copying {shown(url_of(source))} to {shown(url_of(settings))}")
+    with (
+        closing(open_store(own, hasher.fingerprint, source)) as old,
+        online.opened([new for _, new in pairs], hasher.fingerprint, settings) as new,
+    ):
+        copied = copying.copy(old, new, pairs)
+    steps.done(f"{copied.added} states copied, {copied.there} were there already")
+    for window, moment in copied.whole_from.items():
+        steps.say(f"{window} is whole from {moment}")
+    return {
+        "model_version": served.version,
+        "from_model": before.version,
+        "from": shown(url_of(source)),
+        "store": shown(url_of(settings)),
+        "states_copied": copied.added,
+        "states_there_already": copied.there,
+        "whole_from": copied.whole_from,
     }
 
 
@@ -174,6 +228,7 @@ def _in_file(served: "store.Served", hasher: "KeyHasher", key: bytes) -> _Known:
 
 
 def _in_store(served: "store.Served", hasher: "KeyHasher", key: bytes) -> _Known:
+    from fraud.history.address import shown
     from fraud.history.files.folder import url_of
     from fraud.history.layout import layouts
     from fraud.settings import Settings
@@ -183,7 +238,7 @@ def _in_store(served: "store.Served", hasher: "KeyHasher", key: bytes) -> _Known
     if not online.is_there(settings):
         raise online.nowhere(settings)
     with online.opened(own, hasher.fingerprint, settings) as store:
-        return {"store": url_of(settings)}, online.known(store, own, key)
+        return {"store": shown(url_of(settings))}, online.known(store, own, key)
 
 
 def _saved(served: "store.Served", hasher: "KeyHasher") -> "StateFile":

@@ -5,9 +5,11 @@ A batch is one round trip: a script reads and adds in one step. Nothing here wai
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
+from itertools import islice
 from typing import Any, Self
 
 import numpy as np
@@ -18,10 +20,11 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from fraud.errors import DamagedHistoryError, HistoryError
+from fraud.history.address import shown
 from fraud.history.batch import Batch
 from fraud.history.layout import Layout
 from fraud.history.remote import names
-from fraud.history.remote.address import options, shown, worded
+from fraud.history.remote.client import options, worded
 from fraud.history.remote.wire import Told, Wire, big_endian
 
 FORMAT = 1
@@ -153,6 +156,22 @@ class RemoteStore:
         with self._watched():
             found = self.client.mget([names.state_name(layout, key) for key in keys]) if keys else []
         return [bytes(big_endian(layout, one)) if one and len(one) == layout.size else b"" for one in found]
+
+    def parts(self, layout: Layout) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """Keys and states of a layout, some at a time; a state that changes meanwhile is as it was or as it is."""
+        start = names.of_layout(layout.fingerprint)
+        with self._watched():
+            pattern = re.sub(rb"([*?\[\]\\])", rb"\\\1", start) + b"*"
+            scan = self.client.scan_iter(match=pattern, count=_AT_ONCE)
+        while True:
+            with self._watched():
+                keys = [name[len(start) :] for name in islice(scan, _AT_ONCE)]
+            if not keys:
+                return
+            found = [(key, state) for key, state in zip(keys, self.states(layout, keys), strict=True) if state]
+            if found:
+                given, states = zip(*found, strict=True)
+                yield [*given], [*states]
 
     def begin(self, layout: Layout, keys: Sequence[bytes], states: Sequence[bytes], newest: int) -> int:  # noqa: ARG002
         """Put the states of keys that have none; how many had none."""

@@ -156,6 +156,21 @@ def test_a_store_that_went_on_keeps_what_it_has(said, data, version, online):
     store.close()
 
 
+def test_a_store_is_copied(said, data, version, online, tmp_path, monkeypatch):
+    """All that it knows, once; where from has to be said."""
+    keys = said("build", "--model", version, data)[1]["keys"]
+    said("warm", "--model", version)
+    known = said("show", "card 7", "--model", version, "--store")[1]["histories"]
+    assert "say where from" in said("copy", "--model", version)[2]
+    monkeypatch.setenv("FRAUD_HISTORY_URL", f"file://{tmp_path}/other")
+    assert "there is no online store" in said("copy", "--from", f"file://{tmp_path}/none", "--model", version)[2]
+    code, document, words = said("copy", "--from", online, "--model", version)
+    assert code == 0, words
+    assert (document["states_copied"], document["states_there_already"], document["whole_from"]) == (keys, 0, {})
+    assert said("show", "card 7", "--model", version, "--store")[1]["histories"] == known
+    assert said("copy", "--from", online, "--model", version)[1]["states_copied"] == 0
+
+
 def test_a_key_is_forgotten_online_too(said, data, version, online):
     """The file and the store, and it is said how many."""
     said("build", "--model", version, data)

@@ -1,27 +1,14 @@
-"""Where a store in Redis is, and how to get there: by ``FRAUD_HISTORY_URL``, which may hold a password."""
+"""How to reach a store in Redis by its URL, which may hold a password, and what it means when that fails."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis
 from redis.exceptions import RedisError
 
 from fraud.errors import FullHistoryError, HistoryError, one_line
-
-SCHEMES = ("redis://", "rediss://", "unix://")
-
-
-def is_remote(url: str) -> bool:
-    """Whether a URL of a store is one of Redis."""
-    return url.startswith(SCHEMES)
-
-
-def shown(url: str) -> str:
-    """Without user and password, for messages."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+from fraud.history.address import shown
 
 
 def options(seconds: float) -> dict[str, Any]:
