@@ -200,10 +200,10 @@ import os, sys
 from tests.fraud.history.test_store import *
 for line in sys.stdin:  # each in a process of its own, which need not be started anew
     if child := os.fork():
-        print(child, flush=True)
         os.waitpid(child, 0)
         print("gone", flush=True)
         continue
+    print(os.getpid(), flush=True)
     store = opened(sys.argv[1], Limits(2_000, 100_000))
     for seed in range(int(line), 10**9):
         one = batch(8, seed=seed, keys=300)
