@@ -119,7 +119,7 @@ class FraudDetector:
         if records := process.records():
             records.start()
         if self.served is not None and (history := process.history()):
-            history.keeper.start()
+            history.start()
         # what was made until now stays: going through it again at each full collection would take 60 ms
         gc.collect()
         gc.freeze()
@@ -129,7 +129,7 @@ class FraudDetector:
     def stop(self) -> None:
         """Write and publish what is left."""
         if self.served is not None and (history := process.history()):
-            history.keeper.close()
+            history.close()
         if records := process.records():
             records.close()
         tracing.close(tracer_provider())

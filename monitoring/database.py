@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, exc
+from sqlalchemy import Connection, Engine, case, create_engine, exc
 
 from fraud.errors import FraudError, SettingsError
 from fraud.schema import Schema
@@ -218,7 +218,7 @@ def put_labels(
 ) -> int:
     """Keep labels ``(transaction_id, is_fraud)`` in one transaction; a later one replaces an earlier one. How many.
 
-    ``key_name``: whose API key wrote them.
+    ``key_name``: whose API key wrote them. One that says what was known keeps the time at which that was known.
 
     In the order of the ids: two writers of the same ids in different orders would deadlock in Postgres.
     """
@@ -227,7 +227,9 @@ def put_labels(
     of_all = {"labelled_at": now, "source": source, "key_name": key_name}
     with writing(engine) as connection:
         statement = origins.dialect(connection).insert(LABELS)
-        changed = {name: statement.excluded[name] for name in ("is_fraud", "labelled_at", "source", "key_name")}
+        new = statement.excluded
+        changed = {name: new[name] for name in ("is_fraud", "source", "key_name")}
+        changed["labelled_at"] = case((LABELS.c.is_fraud == new.is_fraud, LABELS.c.labelled_at), else_=new.labelled_at)
         statement = statement.on_conflict_do_update(index_elements=["transaction_id"], set_=changed)
         connection.execute(
             statement,

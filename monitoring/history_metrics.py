@@ -1,12 +1,20 @@
 """What became of histories of keys: ``FraudMetrics.history``."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 MISSING = ("future", "deadline", "broken", "full")
 """Why a transaction was scored without its history: it is from the future, the store was held, cannot be used, or has
 no room for a key that it does not hold yet."""
 DROPPED = ("full", "shutdown", "error")
 """Why one that had to wait was never added: too many waited, the service ended, or it cannot be."""
+
+LABELS = ("applied", "taken_back", "late", "unknown", "other_schema")
+"""What became of a label: it was counted, or is no more; no window reaches back to its transaction; nobody knows the
+transaction, or not yet; it was logged by a schema with other keys."""
+_DAY = 86_400.0
+LABEL_BUCKETS = tuple(days * _DAY for days in (0.04, 0.25, 1, 2, 3, 5, 7, 8, 10, 14, 21, 30, 45, 60, 90, 180))
 
 
 class HistoryMetrics:
@@ -24,6 +32,17 @@ class HistoryMetrics:
         self._added = Counter("fraud_history_added", "Transactions added to histories.", registry=registry)
         self._damaged = Counter(
             "fraud_history_damaged", "States of keys that were not what was written, and began anew.", registry=registry
+        )
+        labels = Counter("fraud_history_labels", "Labels for histories, by outcome.", ["outcome"], registry=registry)
+        self._labels = {outcome: labels.labels(outcome) for outcome in LABELS}
+        self._label_seconds = Histogram(
+            "fraud_history_label_seconds",
+            "How long after a fraud its label came.",
+            buckets=LABEL_BUCKETS,
+            registry=registry,
+        )
+        self._overdue = Counter(
+            "fraud_history_labels_overdue", "Labels of frauds that came after the label delay.", registry=registry
         )
         self._pending = Gauge(
             "fraud_history_pending",
@@ -60,6 +79,16 @@ class HistoryMetrics:
     def damaged(self, states: int) -> None:
         """Count states that were not what was written."""
         self._damaged.inc(states)
+
+    def labelled(self, outcome: str, labels: int = 1) -> None:
+        """Count labels; ``outcome`` is one of LABELS."""
+        self._labels[outcome].inc(labels)
+
+    def labels_came(self, seconds: Sequence[float], delay: float) -> None:
+        """Count labels of frauds by how long after these they came, and those that took more than ``delay``."""
+        for one in seconds:
+            self._label_seconds.observe(one)
+        self._overdue.inc(sum(one > delay for one in seconds))
 
     def pending(self, rows: int) -> None:
         """Publish how many transactions of this worker wait."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from fraud.schema import Schema
+    from monitoring.storage.labelled import Labelled
     from monitoring.storage.tables import LoggedPrediction
 
 LOG = logging.getLogger("bentoml.fraud")
@@ -201,6 +202,12 @@ class Records:
         """Write what waits and end."""
         self._publisher.close()
         self.log.close()
+
+    def labelled(self) -> "Labelled":
+        """What reads labels, with the transactions that they are of."""
+        from monitoring.storage.labelled import Labelled
+
+        return Labelled(self._engine, self._metrics.reopened)
 
     def put_label(self, transaction_id: str, *, is_fraud: bool, key_name: str | None = None) -> bool:
         """Keep a label at once, in the caller's thread, with whose key it came; whether the database took it."""

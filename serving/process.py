@@ -82,7 +82,7 @@ def records() -> Records | None:
 @cache
 def history() -> "Online | None":
     """What the keys of transactions did before; None where the served schema has no ``[[history]]``."""
-    return calls.made(decoder().contract, settings(), metrics())
+    return calls.made(decoder().contract, settings(), metrics(), records())
 
 
 @cache

@@ -24,6 +24,7 @@ SHIPS = (
     *("monitoring.metrics", "monitoring.log", "monitoring.pending", "monitoring.multiprocess", "monitoring.workers"),
     "monitoring.storage.address",
     "monitoring.history_metrics",
+    "monitoring.storage.labelled",
 )
 MAY_IMPORT = {
     "fraud": ("fraud.scorer", "fraud.estimator", "fraud.history", "fraud.inputs", "fraud.environment", *CORE),
@@ -70,6 +71,7 @@ NOT_WHEN_SERVING = (
     "fraud.history.batch",
     "serving.history.online",
     "serving.history.keeper",
+    "serving.history.labels",
 )
 MAX_LINES = 250
 LONGER = {

@@ -1,9 +1,10 @@
 """A month over HTTP beside the offline pass: ``python -m benchmarks.history FILE``, the Handbook's transactions.
 
 Trains a small forest on the weeks before the month, begins the service's store with what keys did until then, and sends
-the month: two workers, many callers, each key's transactions in their order and everything else in any order, one in a
-hundred sent twice, one worker killed on the way and what it had in hand sent again. Then features and scores of every
-transaction are held against those of the offline pass, and the states of all keys at the end.
+the month, day by day: two workers, many callers, each key's transactions in their order and everything else in any
+order, one in a hundred sent twice, one worker killed on the way and what it had in hand sent again. Before each day
+``/feedback`` is told the frauds of the day seven days before. Then features and scores of every transaction are held
+against those of the offline pass, which knows all labels, and the states of all keys at the end.
 """
 
 import argparse
@@ -26,11 +27,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.history.callers import Callers
-from benchmarks.history.order import Order
+from benchmarks.history.days import Days
 from benchmarks.history.rows import begun, counted, differing_states, others_of, parts, trained
-from benchmarks.history.service import SECRET, kill_one_worker, missing_by_reason, serving, wait_until_logged
+from benchmarks.history.service import (
+    SECRET,
+    kill_one_worker,
+    labels_by_outcome,
+    missing_by_reason,
+    serving,
+    wait_until_logged,
+)
 from benchmarks.replay.requests import requests
-from fraud import schema, store
+from fraud import keys, schema, store
 from fraud.inputs.keys import KeyHasher
 from fraud.replay.states import States
 from fraud.schema import Schema
@@ -74,22 +82,26 @@ def replayed(
     own = dataset.schema
     before, month = parts(dataset, start, days)
     served = trained(dataset, start, hasher)
-    states = States(own)
-    counted(states, dataset, before, labelled=True)
+    states, without = States(own), States(own)
+    for one in (states, without):
+        counted(one, dataset, before, labelled=True)
     with tempfile.TemporaryDirectory() as made, socket.socket() as probe:
         folder = Path(made)
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
         probe.close()
-        url = f"file://{folder}/history"
+        url, path = f"file://{folder}/history", folder / "fraud.sqlite"
+        key, digest = keys.make()
         begun(url, own, hasher, states, int(start.timestamp() * 1e6))
-        expected = counted(states, dataset, month, labelled=False)
+        expected = counted(states, dataset, month, labelled=True)
+        unlabelled = counted(without, dataset, month, labelled=False)
         bodies = [json.dumps(one).encode() for one in requests(dataset, month.tolist(), "t")]
         columns = [pd.factorize(column[month])[0] for column in keys_of(others_of(dataset), own).values()]
         env = {
             "FRAUD_HISTORY_DEADLINE_MS": "10000",
             "FRAUD_HISTORY_MAX_IDS": "1000000",
             "FRAUD_DATABASE_URL": f"sqlite:///{folder}/fraud.sqlite",
+            "FRAUD_API_KEYS": digest,
         }
         twice = frozenset(random.Random(seed).sample(range(len(month)), len(month) // 100))  # noqa: S311
         with serving(served.version, folder, port, env) as server:
@@ -101,26 +113,31 @@ def replayed(
                 if answered % 20_000 == 0:
                     print(f"{answered:,} of {len(month):,} answered", file=sys.stderr, flush=True)
 
-            sender = Callers(port, bodies, Order(columns, seed), twice, progress)
+            sender = Callers(port, key, bodies, twice, progress)
+            names = [f"t-{row}" for row in month.tolist()]
+            sent = Days(np.asarray(dataset.times)[month], dataset.labels[month] > 0, columns, names)
             began = time.perf_counter()
-            asyncio.run(sender.run(callers))
+            sent.send(sender, callers, seed, port, path)
             seconds = time.perf_counter() - began
-            path = folder / "fraud.sqlite"
             wait_until_logged(port)
             held = logged(path, own)
             lost = [place for place, row in enumerate(month.tolist()) if f"t-{row}" not in held]
             asyncio.run(sender.ask_again(lost))
-            missing = missing_by_reason(port)
+            missing, labels = missing_by_reason(port), labels_by_outcome(port)
         found = compared(dataset, month, served, expected, sender)
         features = found.pop("features")
         held = logged(path, own)
-        names = [f"t-{row}" for row in month.tolist()]
         own_bytes = [row.tobytes() for row in features.astype("<f4")]
         return {
             **found,
             "in_the_log": sum(name in held for name in names),
             "features_that_differ": sum(
                 held[name] != {one} for name, one in zip(names, own_bytes, strict=True) if name in held
+            ),
+            "labels_sent": sent.labels,
+            "labels": labels,
+            "with_other_features_without_labels": int(
+                (np.nan_to_num(expected) != np.nan_to_num(unlabelled)).any(axis=1).sum()
             ),
             "lost_from_the_log_and_asked_again": len(lost),
             "calls_cut_off_and_sent_again": sender.resent,

@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 
 
 class Order:
-    """Of transactions ``0`` to ``n - 1`` in time order; ``keys``: of each key column int64 ``(n,)``, -1 for no key.
+    """Of ``n`` transactions in time order from number ``first`` on; ``keys``: of each key column int64 ``(n,)``, -1 for
+    no key.
 
     A transaction may be sent when the one before it of each of its keys was answered. Of those that may, ``take``
     gives one at random.
     """
 
-    def __init__(self, keys: Sequence[NDArray[np.int64]], seed: int) -> None:
+    def __init__(self, keys: Sequence[NDArray[np.int64]], seed: int, first: int = 0) -> None:
+        self._first = first
         count = len(keys[0])
         self._followers: list[list[int]] = [[] for _ in range(count)]
         self._waits_for = [0] * count
@@ -37,12 +39,12 @@ class Order:
             return None
         place = self._random.randrange(len(self._may))
         self._may[place], self._may[-1] = self._may[-1], self._may[place]
-        return self._may.pop()
+        return self._first + self._may.pop()
 
     def answered(self, row: int) -> None:
         """It was, and those that waited for it alone may be sent."""
         self.left -= 1
-        for follower in self._followers[row]:
+        for follower in self._followers[row - self._first]:
             self._waits_for[follower] -= 1
             if not self._waits_for[follower]:
                 self._may.append(follower)

@@ -19,6 +19,7 @@ from benchmarks.replay.service import wait_until_ready
 from fraud import store
 from fraud.settings import MODEL_NAME
 
+_PATIENCE_SECONDS = 120.0
 SECRET = "of no secret: these customers are made up"  # noqa: S105
 
 
@@ -66,6 +67,21 @@ def wait_until_logged(port: int) -> None:
     time.sleep(2)  # what is published is a second old
     while sum(sample.value for sample in _samples(port, "fraud_log_pending")):
         time.sleep(0.5)
+
+
+def labels_by_outcome(port: int) -> dict[str, float]:
+    """What became of labels."""
+    found = {sample.labels["outcome"]: sample.value for sample in _samples(port, "fraud_history_labels_total")}
+    return {outcome: value for outcome, value in found.items() if value}
+
+
+def wait_until_applied(port: int, labels: int) -> None:
+    """Return when so many labels of frauds were counted in histories."""
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while (found := labels_by_outcome(port)).get("applied", 0) < labels:
+        if time.monotonic() > until:
+            raise RuntimeError(f"{labels} labels were sent, and became {found}")
+        time.sleep(0.1)
 
 
 def _samples(port: int, name: str) -> list[Sample]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 AnyStore: TypeAlias = "Store | RemoteStore"
 
+_NETWORK_SECONDS = 2.0
+
 
 def open_store(layouts: Sequence[Layout], key_fingerprint: str, read: Settings, wait_seconds: float = 10.0) -> AnyStore:
     """Open it, or begin one: a ``Store``, or a ``RemoteStore`` of the same methods. Raises HistoryError."""
@@ -23,4 +25,6 @@ def open_store(layouts: Sequence[Layout], key_fingerprint: str, read: Settings, 
         return Store.open(url, layouts, key_fingerprint, Limits.of(read), wait_seconds)
     from fraud.history.remote.store import RemoteStore
 
-    return RemoteStore.open(url, layouts, key_fingerprint, read.history_ids_seconds, wait_seconds)
+    return RemoteStore.open(
+        url, layouts, key_fingerprint, read.history_ids_seconds, max(wait_seconds, _NETWORK_SECONDS)
+    )

@@ -4,6 +4,7 @@ The file says what its states are of: the layouts, the secret that keys were has
 Its pages carry checksums.
 """
 
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,8 @@ class Facts(StoredDocument):
     """Microseconds since 1970: the newest row; None where there was none."""
     rows: int
     """How many were counted."""
+    built_at: float | None = None
+    """Seconds since 1970: when it was begun to count them, with the labels of then; older files do not say."""
 
     @property
     def as_of(self) -> str:
@@ -143,6 +146,7 @@ class Writer:
 @contextmanager
 def writing(target: Path, schema: Schema, key_fingerprint: str) -> Iterator[Writer]:
     """A new file of states; it appears whole, when the block ends, or not at all. Raises FraudError."""
+    built_at = time.time()
     with _new(target) as file:
         writer = Writer(file)
         yield writer
@@ -152,6 +156,7 @@ def writing(target: Path, schema: Schema, key_fingerprint: str) -> Iterator[Writ
             key_fingerprint=key_fingerprint,
             as_of_us=writer.as_of_us,
             rows=writer.rows,
+            built_at=built_at,
         )
         _note(file, facts)
 

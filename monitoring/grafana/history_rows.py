@@ -3,6 +3,8 @@
 from monitoring.grafana.panels import Query, series
 from monitoring.grafana.service_rows import Row
 
+_LATE = "histogram_quantile({}, sum by (le) (increase(fraud_history_label_seconds_bucket[$window])))"
+
 
 def histories() -> Row:
     """Empty where the model's schema has no ``[[history]]``."""
@@ -28,5 +30,32 @@ def histories() -> Row:
             Query("max(fraud_history_bytes) / 1000000", "MB"),
             Query("sum(increase(fraud_history_damaged_total[$window]))", "damaged"),
             width=12,
+        ),
+        series(
+            "Labels of histories",
+            "Labels a second that changed histories, and those that did not: late (no window reaches back to the "
+            "transaction), unknown (nobody knows it, or not yet), other_schema (logged with other keys). Bad: unknown "
+            "or late for long, where this service scored the transactions.",
+            "short",
+            Query("sum by (outcome) (rate(fraud_history_labels_total[$window]))", "{{outcome}}"),
+        ),
+        series(
+            "Labels after their delay",
+            "Share of the labels of frauds in the chosen window that came after the label_delay of the schema. Bad: "
+            "most of them.",
+            "percentunit",
+            Query(
+                "sum(increase(fraud_history_labels_overdue_total[$window])) / "
+                "sum(increase(fraud_history_label_seconds_count[$window]))",
+                "after the delay",
+            ),
+            alert="FraudHistoryLabelsLate",
+        ),
+        series(
+            "How late labels are",
+            "Time from a fraud to its label, of those that came in the chosen window: half of them had come by then, "
+            "and nine in ten. Bad: longer than the label_delay of the schema.",
+            "s",
+            *(Query(_LATE.format(share), words) for share, words in (("0.5", "half"), ("0.9", "nine in ten"))),
         ),
     ]

@@ -37,6 +37,7 @@ ALERT_AT = {
     "FraudScoreDrift": 0.2,
     "FraudFeatureDrift": 0.2,
     "FraudModelTooOld": 35 * 86_400,
+    "FraudHistoryLabelsLate": 0.5,
     "FraudLivePrecisionFell": 0.8,
 }
 """The thresholds that prometheus/rules/alerts.yml has; a test compares."""

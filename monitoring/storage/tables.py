@@ -78,6 +78,7 @@ LABELS = Table(
     Column("source", String(16), nullable=False),
     Column("key_name", String(64)),  # whose API key wrote it; NULL of a file
 )
+Index("ix_labels_labelled_at", LABELS.c.labelled_at, LABELS.c.transaction_id)
 
 SUMS = Table(
     "fraud_live_sums",

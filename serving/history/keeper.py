@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("bentoml.fraud")
 TICK_SECONDS = 0.25
+START_SECONDS = 10.0
+"""Another worker may be making the store, or its index."""
 LOOK_SECONDS = 10.0
 SWEEP_SECONDS = 3600.0
 DRAIN_SECONDS = 3.0
@@ -37,7 +39,7 @@ class Keeper:
 
     def __init__(
         self,
-        open_store: "Callable[[], AnyStore]",
+        open_store: "Callable[[float], AnyStore]",
         layouts: Sequence[Layout],
         skew_us: int,
         waiting: Waiting,
@@ -48,6 +50,8 @@ class Keeper:
         self._open_store, self._layouts = open_store, layouts
         self._skew_us, self._waiting, self._metrics = skew_us, waiting, metrics
         self._broken: AnyStore | None = None
+        self.leads = False
+        """Whether this worker looks after the store for all."""
         self._told: dict[str, float] = {}
         self._looked = self._swept = 0.0
         self._sweep: Iterator[int] | None = None
@@ -55,8 +59,8 @@ class Keeper:
         self._thread = threading.Thread(target=self._run, name="fraud-history", daemon=True)
 
     def start(self) -> None:
-        """Open the store; where it cannot be opened, try again beside the calls."""
-        self._open()
+        """Open the store; where it cannot be opened, try again beside the calls. Nobody calls yet: it may take long."""
+        self._open(START_SECONDS)
         self._thread.start()
 
     def failed(self, store: "AnyStore", error: HistoryError) -> None:
@@ -118,16 +122,16 @@ class Keeper:
                 self.say(full)
             time.sleep(time.monotonic() - began)  # calls want the gate, too
 
-    def _open(self) -> None:
+    def _open(self, wait_seconds: float = TICK_SECONDS) -> None:
         if (broken := self._broken) is not None:
             self._broken = None
-            self._sweep = None
+            self._sweep, self.leads = None, False
             self._metrics.damaged(broken.newly_damaged())
             broken.close()
         if self.store is not None:
             return
         try:
-            store = self._open_store()
+            store = self._open_store(wait_seconds)
         except HistoryError as error:
             self.say(HistoryError(f"{error}; meanwhile transactions are scored without their histories"))
             return
@@ -150,7 +154,8 @@ class Keeper:
         if not store.is_there():
             self.failed(store, DamagedHistoryError("the files of the history store were deleted: it is begun anew"))
             return
-        if not store.lead():
+        self.leads = store.lead()
+        if not self.leads:
             self._looked = now
         else:
             if now - self._looked >= LOOK_SECONDS:

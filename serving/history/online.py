@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,11 @@ from fraud.rows import Decoded, Model, ScoredRow, Texts, by_model, each, unpack
 from fraud.schema import Schema
 from fraud.settings import Settings
 from monitoring.history_metrics import HistoryMetrics
-from serving.history.keeper import TICK_SECONDS, Keeper
+from serving.history.keeper import Keeper
 from serving.history.waiting import Waiting
+
+if TYPE_CHECKING:
+    from monitoring.storage.labelled import Labelled
 
 _POLL_SECONDS = 0.0005
 Score = Callable[[Model, NDArray[np.float64]], list[ScoredRow]]
@@ -35,11 +39,19 @@ Steps = Generator[Awaitable[object] | None, None, NDArray[np.float64]]
 
 
 class Online:
-    """Of one worker and ``schema``. ``key_fingerprint``: of the secret of keys. For the thread of the event loop."""
+    """Of one worker and ``schema``. ``key_fingerprint``: of the secret of keys. For the thread of the event loop.
 
-    _WAIT_SECONDS = TICK_SECONDS
+    ``labelled``: where labels come from, if any do.
+    """
 
-    def __init__(self, schema: Schema, key_fingerprint: str, read: Settings, metrics: HistoryMetrics) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        key_fingerprint: str,
+        read: Settings,
+        metrics: HistoryMetrics,
+        labelled: "Labelled | None" = None,
+    ) -> None:
         self._layouts = own = layouts(schema)
         self._read, self._schema = reader(schema, own), schema
         self._no_texts: Texts = (None,) * len(schema.of_kind("category", "key"))
@@ -47,11 +59,29 @@ class Online:
         self._skew_us = int(read.history_skew_seconds * MICROSECONDS)
         self._deadline_seconds = read.history_deadline_ms / 1e3
         self._waiting = Waiting(metrics, read.history_max_pending)
-        opening = partial(open_store, own, key_fingerprint, read, self._WAIT_SECONDS)
+        opening = partial(open_store, own, key_fingerprint, read)
         self.keeper = Keeper(opening, own, self._skew_us, self._waiting, metrics)
+        self._labels = None
+        if labelled is not None:
+            from serving.history.labels import LabelsToStore
+
+            time_column = str(schema.roles.time)
+            self._labels = LabelsToStore(own, time_column, key_fingerprint, labelled, self.keeper, metrics)
         self._patient = True
         """Whether the gate was had when it was last tried."""
         self.publish = self._waiting.publish
+
+    def start(self) -> None:
+        """Open the store, and look after it beside the calls."""
+        self.keeper.start()
+        if self._labels is not None:
+            self._labels.start()
+
+    def close(self) -> None:
+        """Add what waits, and end."""
+        if self._labels is not None:
+            self._labels.close()
+        self.keeper.close()
 
     def score(self, decoded: list[Decoded], score: Score) -> list[ScoredRow] | Awaitable[list[ScoredRow]]:
         """What ``score`` says of transactions with their histories: at once, where nobody else has the store."""

@@ -28,6 +28,7 @@ from serving.history.online import Online, Steps
 
 if TYPE_CHECKING:
     from fraud.history.remote.wire import Told
+    from monitoring.storage.labelled import Labelled
 
 _ROWS = 512
 """Of one round trip, unless one batch has more."""
@@ -42,10 +43,15 @@ _Asked = tuple[Batch, "asyncio.Future[_Features]"]
 class OnlineRemote(Online):
     """``Online`` whose store is in Redis."""
 
-    _WAIT_SECONDS = 2.0
-
-    def __init__(self, schema: Schema, key_fingerprint: str, read: Settings, metrics: HistoryMetrics) -> None:
-        super().__init__(schema, key_fingerprint, read, metrics)
+    def __init__(
+        self,
+        schema: Schema,
+        key_fingerprint: str,
+        read: Settings,
+        metrics: HistoryMetrics,
+        labelled: "Labelled | None" = None,
+    ) -> None:
+        super().__init__(schema, key_fingerprint, read, metrics, labelled)
         how = {"retry": Retry(NoBackoff(), 1), **options(_SECONDS)}
         self._client: Any = redis.asyncio.Redis.from_url(str(read.history_url), **how)
         self._scripts = [self._client.register_script(text(name)) for name in ("add.lua", "remember.lua")]

@@ -35,7 +35,7 @@ SHIPPED = {
     "shortcut",
     "serving/connection": "__init__ bounds closing door protocol turnable",
     "serving/contract": "__init__ contract models quick wire",
-    "serving/history": "__init__ calls keeper online waiting",
+    "serving/history": "__init__ calls keeper labels online waiting",
     "serving/life": "__init__ parent worker",
     "serving/start": "__init__ introduction key_secret model transactions",
     "serving/telemetry": "__init__ log_lines printed refused_calls request_id tracing",
@@ -43,7 +43,7 @@ SHIPPED = {
     "rows schema settings store",
     "fraud/choice": "__init__ local",
     "fraud/environment": "__init__ history secret_files services",
-    "fraud/history": "__init__ amounts batch declared engine keys layout plain room store sweep",
+    "fraud/history": "__init__ amounts batch declared engine keys labels layout plain room store sweep",
     "fraud/history/files": "__init__ at_once filesystem folder gate ids index journal place rebuild slots",
     "fraud/inputs": "__init__ cuts derived encoding example keys levels times wording",
     "fraud/schemas": {"creditcard.toml"},
@@ -56,9 +56,9 @@ SHIPPED = {
     "pending quality record_metrics ticker window workers",
     "monitoring/bins": "__init__ metrics series",
     "monitoring/receiver": "__init__ github memory webhook",
-    "monitoring/storage": "__init__ address judged moving origins revisions sent sqlite_engine sqlite_file "
+    "monitoring/storage": "__init__ address judged labelled moving origins revisions sent sqlite_engine sqlite_file "
     "sums tables turns writer",
-    "monitoring/storage/migrations/versions": "0001_as_before 0002_decisions 0003_live",
+    "monitoring/storage/migrations/versions": "0001_as_before 0002_decisions 0003_live 0004_labels_in_time",
     "monitoring/verbs": "__init__ database drift labels webhook",
 }
 """By folder, every file; what ends in .py without its ending."""

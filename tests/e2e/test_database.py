@@ -72,7 +72,7 @@ def test_an_old_file_is_waited_for_and_its_rows_are_moved(start, tmp_path):
     code, document, error = command(url, "status")
     assert (code, document["predictions_to_move"], words in error) == (1, 4, True)
     code, document, error = command(url, "upgrade")
-    assert (code, document) == (0, {"revision": "0003", "before": None, "moved_predictions": 4}), error
+    assert (code, document) == (0, {"revision": "0004", "before": None, "moved_predictions": 4}), error
     wait_until(lambda: metric(server, "fraud_log_written_total") == 50, seconds=30)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute(HOW_MANY).fetchone() == (54,)

@@ -3,18 +3,25 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
 import sqlalchemy
 
+from fraud import keys as api_keys
 from fraud import schema
 from fraud.history.files.gate import Gate
 from fraud.inputs.keys import KeyHasher
 from fraud.replay.states import States
+from monitoring import history_metrics
 from monitoring.storage.sent import RowKind
 from tests import histories
 from tests.components import BentoServer, free_port, wait_until
@@ -43,8 +50,8 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def served(folder, tmp_path, request):
+@contextmanager
+def running(folder, tmp_path, deadline_ms="5000", **more):
     """Two workers with a store and a log of their own."""
     port = free_port()
     env = {
@@ -54,10 +61,18 @@ def served(folder, tmp_path, request):
         "FRAUD_KEY_SECRET": histories.SECRET,
         "FRAUD_WORKERS": "2",
         "FRAUD_HISTORY_URL": f"file://{tmp_path / 'store'}",
-        "FRAUD_HISTORY_DEADLINE_MS": getattr(request, "param", "5000"),
+        "FRAUD_HISTORY_DEADLINE_MS": deadline_ms,
         "FRAUD_DATABASE_URL": f"sqlite:///{tmp_path / 'log.sqlite'}",
+        **more,
     }
     with BentoServer(serve_command(port), env, REPOSITORY, port, tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def served(folder, tmp_path, request):
+    """The same, for the test."""
+    with running(folder, tmp_path, getattr(request, "param", "5000")) as server:
         yield server
 
 
@@ -95,12 +110,12 @@ def scores(folder, frame):
     return json.loads(done.stdout)
 
 
-def offline(frame):
+def offline(frame, frauds=None):
     """The histories of each payment, by the offline pass."""
     keys = {
         name: [HASHER(key) if isinstance(key, str) else None for key in frame[name]] for name in ("card_id", "shop_id")
     }
-    return States(SCHEMA).advance(rows_of(frame), keys)
+    return States(SCHEMA).advance(rows_of(frame), keys, frauds)
 
 
 def logged(path):
@@ -222,3 +237,60 @@ def test_a_start_without_the_secret_is_refused(folder, tmp_path):
     done = command.python("-m", "bentoml", "serve", "service:FraudDetector", "--port", str(free_port()))
     assert done.returncode != 0
     assert "FRAUD_KEY_SECRET is not set" in done.stdout + done.stderr
+
+
+def labels_counted(server):
+    """By outcome."""
+    return {name: metric(server, f'fraud_history_labels_total{{outcome="{name}"}}') for name in history_metrics.LABELS}
+
+
+def test_labels_count_as_in_the_offline_pass(folder, tmp_path):
+    """By ``/feedback`` and by file, reversed, by whichever of two workers is left: payments that come then see them."""
+    frame = histories.payments(500, seed=7, days=14)
+    frame["at"] += pd.Timestamp(time.time() - 600, unit="s", tz="UTC").floor("ms") - frame["at"].iloc[-1]
+    random = np.random.default_rng(7)
+    frauds = random.random(500) < 0.4
+    key, digest = api_keys.make()
+    log, has_shop = tmp_path / "log.sqlite", frame["shop_id"].notna().to_numpy()
+    given = (frauds | (random.random(500) < 0.2)) & (np.arange(500) < 300)  # some are told as fraud first
+    with running(folder, tmp_path, FRAUD_API_KEYS=digest) as server:
+        bearer = {"Authorization": f"Bearer {key}"}
+        with httpx.Client(base_url=server.url, trust_env=False, timeout=30, headers=bearer) as client:
+            for low in range(0, 450, 50):
+                batch = client.post("/predict_batch", json={"transactions": calls(frame)[low : low + 50]})
+                assert batch.status_code == 200
+
+            logged_to(log, "p-7-449")
+
+            def feedback(name, is_fraud):
+                told = client.post("/feedback", json={"transaction_id": name, "is_fraud": is_fraud})
+                assert told.status_code == 200
+
+            for name in frame["payment_id"][given]:
+                feedback(name, True)
+            wait_until(lambda: sum(labels_counted(server).values()) == (given & has_shop).sum())
+            before = labels_counted(server)
+            assert before["applied"] > 50 and before["late"] > 10 and not before["unknown"]
+            os.kill(server.worker_pids()[0], signal.SIGKILL)
+            for name in frame["payment_id"][given & ~frauds]:
+                feedback(name, False)
+            file = tmp_path / "labels.csv"
+            rest = frame.assign(is_fraud=frauds.astype(int))[300:450]
+            rest.rename(columns={"payment_id": "transaction_id"})[["transaction_id", "is_fraud"]].to_csv(
+                file, index=False
+            )
+            imported = [sys.executable, "-m", "monitoring", "labels", "import", file]
+            env = {**os.environ, "FRAUD_DATABASE_URL": f"sqlite:///{log}"}
+            subprocess.run(imported, cwd=REPOSITORY, env=env, check=True, capture_output=True)
+
+            came_first, came_later = np.arange(500) < 300, (np.arange(500) >= 300) & (np.arange(500) < 450)
+            told = given, given & ~frauds & came_first, frauds & came_later
+            wait_until(lambda: sum(labels_counted(server).values()) == sum((one & has_shop).sum() for one in told))
+            assert labels_counted(server)["taken_back"] > 20
+            last = client.post("/predict_batch", json={"transactions": calls(frame)[450:]})
+            assert last.status_code == 200
+        found = logged_to(log, "p-7-499")
+    expected = offline(frame, frauds & (np.arange(500) < 450)).astype(np.float32)[450:]
+    assert (expected != offline(frame).astype(np.float32)[450:]).any(axis=1).sum() > 30
+    for name, row in zip(frame["payment_id"][450:], expected, strict=True):
+        assert found[name].tobytes() == row.tobytes()

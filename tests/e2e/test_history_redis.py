@@ -12,7 +12,6 @@ from prometheus_client import CollectorRegistry
 from benchmarks.history.wire import Wire
 from fraud.errors import DamagedHistoryError, FullHistoryError, HistoryError
 from fraud.history import engine
-from fraud.history.layout import layouts
 from fraud.history.remote import names
 from fraud.history.remote.store import RemoteStore
 from fraud.history.store import Store
@@ -20,7 +19,7 @@ from fraud.settings import Settings
 from monitoring.history_metrics import HistoryMetrics
 from serving.history.remote import OnlineRemote
 from tests.components import Redis, free_port, wait_until
-from tests.fraud.history.test_store import LAYOUTS, SCHEMA, batch, offline, same
+from tests.fraud.history.test_store import LAYOUTS, batch, offline, same
 from tests.serving.history.test_online import HASHER, decoded, echo
 from tests.serving.history.test_online import SCHEMA as PAYMENTS
 from tests.serving.history.test_online import offline as of_payments
@@ -175,7 +174,7 @@ def test_labels_are_applied_once(store):
     given = batch(40, seed=1, keys=10)
     frauds = [number % 3 == 0 for number in range(40)]
     store.add(given)
-    assert store.label(given, frauds) == store_changes(given, frauds)
+    assert store.label(given, frauds) == sum(frauds)
     assert store.label(given, frauds) == 0
     layout, keys = LAYOUTS[1], sorted({key for key in given.keys[1] if key})
     states = np.zeros(len(keys) * layout.size, np.uint8)
@@ -188,10 +187,19 @@ def test_labels_are_applied_once(store):
     assert b"".join(store.states(layout, keys)) == states.tobytes()
 
 
-def store_changes(given, frauds):
-    """All frauds: none of the rows is older than the ring."""
-    assert layouts(SCHEMA)[1].delay_us >= 0
-    return sum(frauds)
+def test_outcomes_of_labels_are_those_of_the_files(store, tmp_path):
+    """Of transactions that are there, that are not, of old ones, and taken back; told again and again."""
+    random = np.random.default_rng(1)
+    given, strangers = odd(batch(80, seed=1, keys=10)), batch(20, seed=2, keys=30)
+    with closing(Store.open(f"file://{tmp_path / 'files'}", LAYOUTS, "ours")) as other, other.gate.held(1):
+        for one in (store, other):
+            one.add(given)
+        for named in [given, strangers] * 4:
+            frauds = (random.random(len(named.times)) < 0.4).tolist()
+            assert store.label(named, frauds) == other.label(named, frauds)
+            assert store.outcomes == other.outcomes
+        keys = sorted({key for one in (given, strangers) for key in one.keys[1] if key})
+        assert store.states(LAYOUTS[1], keys) == other.states(LAYOUTS[1], keys)
 
 
 def test_a_store_moves_to_redis_and_back(store, tmp_path):

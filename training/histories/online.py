@@ -12,6 +12,7 @@ from fraud.errors import FraudError, ModelError
 from fraud.history.address import is_remote, shown
 from fraud.history.files import folder
 from fraud.history.files.folder import url_of
+from fraud.history.labels import OVERLAP_SECONDS
 from fraud.history.layout import MICROSECONDS, Layout
 from fraud.history.stores import AnyStore, open_store
 from fraud.replay import readable
@@ -50,7 +51,8 @@ def opened(layouts: Sequence[Layout], key_fingerprint: str, settings: Settings) 
 def warm(store: AnyStore, saved: StateFile) -> Warmed:
     """Put the states of keys that the store does not have; those it has are newer, and stay.
 
-    Raises HistoryError; ModelError where states are of the future: theirs would be the newest transactions for years.
+    The service then applies the labels that came since the states were built: those of before are in them. Raises
+    HistoryError; ModelError where states are of the future: theirs would be the newest transactions for years.
     """
     latest = int(time.time() * MICROSECONDS) + _AHEAD_US
     if (saved.facts.as_of_us or 0) > latest:
@@ -67,8 +69,17 @@ def warm(store: AnyStore, saved: StateFile) -> Warmed:
             with store.gate.held(_WAIT_SECONDS):
                 begun = store.begin(layout, names, content, newest)
             added, there = added + begun, there + len(names) - begun
+    _note_labels(store, saved, added)
     store.sync()
     return Warmed(added, there)
+
+
+def _note_labels(store: AnyStore, saved: StateFile, added: int) -> None:
+    """Have labels read from when the states were built, and not before."""
+    built = saved.facts.built_at or saved.path.stat().st_mtime
+    since = store.labels_until() - OVERLAP_SECONDS
+    if since < 0 or (added and built < since):
+        store.note_labels(built + OVERLAP_SECONDS)
 
 
 def _future(saved: StateFile) -> ModelError:

@@ -23,7 +23,7 @@ from fraud.settings import Settings
 
 SCHEME = "file://"
 FACTS, JOURNAL, LEADER = "facts.json", "journal", "keeper"
-_FILE = re.compile(r"(states|index|ids)-[0-9a-f]{16}")
+_FILE = re.compile(r"(states|index|ids|labels)-[0-9a-f]{16}")
 _SET_ASIDE = ".damaged-"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 

@@ -10,6 +10,10 @@ from collections.abc import Sequence
 from hashlib import blake2b, sha256
 from pathlib import Path
 from struct import Struct
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fraud.errors import DamagedHistoryError
 from fraud.history.files import place
@@ -19,6 +23,15 @@ from fraud.history.layout import Layout
 WAYS = 8
 HASH = 16
 _HEAD = Struct("<II")
+
+
+class New(NamedTuple):
+    """Rows that are to be added, the hash of the id of each (none without one), and rows that stand in a batch before,
+    each with its first."""
+
+    rows: list[int]
+    hashes: list[bytes]
+    repeated: list[tuple[int, int]]
 
 
 class Ids:
@@ -68,23 +81,47 @@ class Ids:
     def known(self, one: bytes) -> bytes | None:
         """The features that an id got; None for one that is not known."""
         bucket = self._read[one] = self._bucket_of(one)
-        at = bucket.find(one, _HEAD.size)
-        while at >= 0 and (at - _HEAD.size) % self.way_size:
-            at = bucket.find(one, at + 1)
+        at = self._place(bucket, one)
         return None if at < 0 else bucket[at + HASH : at + self.way_size]
 
+    def new(self, names: Sequence[str], features: NDArray[np.float64]) -> New:
+        """Which rows are to be added; fills in the features of those whose ids are known."""
+        found, first = New([], [], []), dict[str, int]()
+        for row, name in enumerate(names):
+            if not name:
+                found.rows.append(row)
+                found.hashes.append(b"")
+            elif (before := first.setdefault(name, row)) != row:
+                found.repeated.append((row, before))
+            else:
+                one = self.hashed(name)
+                if (known := self.known(one)) is None:
+                    found.rows.append(row)
+                    found.hashes.append(one)
+                else:
+                    features[row] = np.frombuffer(known, "<f8")
+        return found
+
     def put(self, hashes: Sequence[bytes], features: Sequence[bytes]) -> list[Change]:
-        """The changes after which ids are known. Raises OSError when the disk is full."""
+        """The changes after which ids are known, one that was known before by what it gets now."""
         buckets, read, self._read = dict[int, bytes](), self._read, {}
         for one, own in zip(hashes, features, strict=True):
             at = self._at(one)
             bucket = buckets.get(at) or read.get(one) or self._bucket_of(one)
-            came = int.from_bytes(bucket[4:8], "little")
-            start = _HEAD.size + came % WAYS * self.way_size
-            count = came + 1 if came < 2**31 else came - WAYS * 2**24
+            count, start = int.from_bytes(bucket[4:8], "little"), self._place(bucket, one)
+            if start < 0:
+                start = _HEAD.size + count % WAYS * self.way_size
+                count += 1 if count < 2**31 else -WAYS * 2**24
             body = count.to_bytes(4, "little") + bucket[8:start] + one + own + bucket[start + self.way_size :]
             buckets[at] = place.checksum(body).to_bytes(4, "little") + body
         return [(self.descriptor, self.label, at, bucket) for at, bucket in buckets.items()]
+
+    def _place(self, bucket: bytes, one: bytes) -> int:
+        """Where an id stands, -1 for nowhere."""
+        at = bucket.find(one, _HEAD.size)
+        while at >= 0 and (at - _HEAD.size) % self.way_size:
+            at = bucket.find(one, at + 1)
+        return at
 
     def _bucket_of(self, one: bytes) -> bytes:
         bucket = os.pread(self.descriptor, self.bucket_size, self._at(one))

@@ -1,7 +1,8 @@
--- Apply labels to the frauds of states, each once. KEYS: facts | states | labels. ARGV: facts, the plan (MessagePack):
+-- Apply labels to the frauds of states, each once: as labels.py does. KEYS: facts | states | labels. ARGV: facts, the
+-- plan (MessagePack):
 --   {layouts {size, keep, windows {width, ring, counts, frauds, ...}}, the layout of each state's key,
---    rows {time, whether it is fraud, number of its label, numbers of its states or 0}, milliseconds labels stay}
--- What was applied is remembered by the transaction's id. Gives of each row 1 where it changed something.
+--    rows {time, whether it is fraud, its labels and the states of them {number, number or 0}}, milliseconds they stay}
+-- What was applied is remembered by the transaction's id, of each layout apart. Gives what became of each row's labels.
 
 local plan = cmsgpack.unpack(ARGV[2])
 local layouts, of_key, rows, stay = plan[1], plan[2], plan[3], plan[4]
@@ -15,37 +16,42 @@ local function bucket(time, width)
 end
 
 local function apply(name, layout, time, by)
-  local header, applied = redis.call('GETRANGE', name, 0, 15), 0
-  if #header < 16 then return 0 end
+  local header, changes = redis.call('GETRANGE', name, 0, 15), {}
+  if #header < 16 then return 'unknown' end
   local latest = struct.unpack('>i8', string.sub(header, 9, 16))
   for _, window in ipairs(layout[3]) do
-    local width, ring, _, frauds = unpack(window)
+    local width, ring, counts, frauds = unpack(window)
     local newest, now = bucket(latest, width), bucket(time, width)
-    if frauds >= 0 and now > newest - ring and now <= newest then
-      redis.call('BITFIELD', name, 'OVERFLOW', 'SAT', 'INCRBY', 'u32', (frauds + 4 * (now % ring)) * 8, by)
-      applied = 1
+    if now > newest - ring then
+      local at = 32 * (now % ring)
+      local found = redis.call('BITFIELD', name, 'GET', 'u32', 8 * counts + at, 'GET', 'u32', 8 * frauds + at)
+      local after = found[2] + by
+      if now > newest or after < 0 or after > found[1] then return 'unknown' end
+      changes[#changes + 1] = 8 * frauds + at
     end
   end
-  return applied
+  for _, at in ipairs(changes) do redis.call('BITFIELD', name, 'INCRBY', 'u32', at, by) end
+  if #changes == 0 then return 'late' end
+  return by > 0 and 'applied' or 'taken_back'
 end
 
-local changed = {}
+local said = {}
 for place, row in ipairs(rows) do
-  local time, fraud, id, of_row = unpack(row)
-  local name = KEYS[1 + #of_key + id]
-  changed[place] = 0
-  if (redis.call('EXISTS', name) == 1) ~= fraud then
-    for _, number in ipairs(of_row) do
-      if number > 0 then
-        changed[place] = math.max(changed[place],
-          apply(KEYS[1 + number], layouts[of_key[number]], time, fraud and 1 or -1))
+  local time, fraud, labels = unpack(row)
+  local own = {}
+  for part, pair in ipairs(labels) do
+    local label, state = KEYS[1 + #of_key + pair[1]], pair[2]
+    own[part] = 'unchanged'
+    if state > 0 and (redis.call('EXISTS', label) == 1) ~= fraud then
+      local by = fraud and 1 or -1
+      own[part] = apply(KEYS[1 + state], layouts[of_key[state]], time, by)
+      if by < 0 then
+        redis.call('DEL', label)
+      elseif own[part] ~= 'unknown' then
+        redis.call('SET', label, '', 'PX', stay)
       end
     end
-    if not fraud then
-      redis.call('DEL', name)
-    elseif changed[place] == 1 then
-      redis.call('SET', name, '', 'PX', stay)
-    end
   end
+  said[place] = own
 end
-return changed
+return said

@@ -27,6 +27,6 @@ def id_name(hashed: bytes) -> bytes:
     return b"fi:" + hashed
 
 
-def label_name(id_name: bytes) -> bytes:
-    """Of the label of a transaction, by the name of its id."""
-    return b"fl:" + id_name[3:]
+def label_name(layout: Layout, id_name: bytes) -> bytes:
+    """Of the label of a transaction, which a layout counted, by the name of its id."""
+    return b"fl:" + bytes.fromhex(layout.fingerprint) + id_name[3:]

@@ -22,6 +22,7 @@ from redis.retry import Retry
 from fraud.errors import DamagedHistoryError, HistoryError
 from fraud.history.address import shown
 from fraud.history.batch import Batch
+from fraud.history.labels import CHANGED, Outcome, first_of
 from fraud.history.layout import Layout
 from fraud.history.remote import names
 from fraud.history.remote.client import options, worded
@@ -61,6 +62,7 @@ class RemoteStore:
         self, url: str, layouts: Sequence[Layout], key_fingerprint: str, ids_seconds: float, wait_seconds: float
     ) -> None:
         self.gate, self.said, self.added = NoGate(), list[str](), 0
+        self.outcomes = list[Outcome]()
         self.url, self._layouts = url, layouts
         self.wire = Wire(layouts, [one.keep_us // 1000 + MARGIN_MS for one in layouts], int(ids_seconds * 1000))
         self.width, self._token = self.wire.width, os.urandom(16)
@@ -137,9 +139,12 @@ class RemoteStore:
             self._remember(keys=ids, args=features)
 
     def label(self, batch: Batch, frauds: Sequence[bool]) -> int:
-        """Apply labels of transactions with ids, each once; how many changed something."""
+        """Say which transactions were fraud, as ``Store.label``; ``outcomes``: what became of each label."""
         with self._watched():
-            return sum(self._label(keys=(asked := self.wire.labels(batch, frauds))[0], args=[self.facts, asked[1]]))
+            keys, plan = self.wire.labels(batch, frauds)
+            said = self._label(keys=keys, args=[self.facts, plan])
+        self.outcomes = [first_of([one.decode() for one in own]) for own in said]
+        return sum(one in CHANGED for one in self.outcomes)
 
     def labels_until(self) -> float:
         """Seconds since 1970 of labels that were applied; 0 for none."""

@@ -95,18 +95,21 @@ class Wire:
         return Asked(batch._replace(times=times), names + given, plan, of_row, ids, repeated)
 
     def labels(self, batch: Batch, frauds: Sequence[bool]) -> tuple[list[bytes], bytes]:
-        """The names that ``label.lua`` may touch, and its plan, for labelled transactions with ids."""
-        names, of_key, of_row = [FACTS], list[int](), list[list[int]]()
+        """The names that ``label.lua`` may touch, and its plan; one without an id has no label."""
+        states, of_key, of_row, labels = list[bytes](), list[int](), [list[tuple[int, int]]() for _ in frauds], [b""]
         for number, (layout, keys) in enumerate(zip(self._layouts, batch.keys, strict=True), 1):
+            if layout.delay_us < 0:
+                continue
             order, start = dict[bytes, int](), len(of_key) + 1
-            known = [key if layout.delay_us >= 0 else None for key in keys]
-            of_row.append([0 if key is None else order.setdefault(key, start + len(order)) for key in known])
-            names += [state_name(layout, key) for key in order]
+            for row, (key, name) in enumerate(zip(keys, batch.names, strict=True)):
+                if key is not None and name:
+                    labels.append(label_name(layout, self.id_of(name)))
+                    of_row[row].append((len(labels) - 1, order.setdefault(key, start + len(order))))
+            states += [state_name(layout, key) for key in order]
             of_key += [number] * len(order)
         times = np.clip(batch.times, -FURTHEST_US, FURTHEST_US).tolist()
-        rows = [[times[row], bool(fraud), row + 1, [own[row] for own in of_row]] for row, fraud in enumerate(frauds)]
-        labels = [label_name(self.id_of(name)) for name in batch.names]
-        return names + labels, msgpack.encode([self._plans, of_key, rows, self._keep_ms])
+        rows = [[time, bool(fraud), own] for time, fraud, own in zip(times, frauds, of_row, strict=True)]
+        return [FACTS, *states, *labels[1:]], msgpack.encode([self._plans, of_key, rows, self._keep_ms])
 
     def told(self, asked: Asked, reply: Sequence[bytes]) -> Told:
         """What the script's reply means."""

@@ -286,9 +286,9 @@ def test_the_command_makes_what_is_missing_and_looks_without_touching(tmp_path, 
         code = command.main(program.parser(), ["database", verb])
         return code, json.loads(capsys.readouterr().out)
 
-    assert call("status") == (0, {"revision": None, "newest": "0003", "problem": None, "predictions_to_move": 0})
+    assert call("status") == (0, {"revision": None, "newest": "0004", "problem": None, "predictions_to_move": 0})
     assert not path.parent.exists()
-    assert call("upgrade") == (0, {"revision": "0003", "before": None, "moved_predictions": 0})
+    assert call("upgrade") == (0, {"revision": "0004", "before": None, "moved_predictions": 0})
     assert call("status")[1]["problem"] is None
 
 
@@ -315,6 +315,7 @@ def at_0002(path):
     with engine.begin() as connection:
         for table in ("fraud_live_sums", "fraud_live_state"):
             connection.exec_driver_sql(f"DROP TABLE {table}")
+        connection.exec_driver_sql("DROP INDEX ix_labels_labelled_at")
         connection.exec_driver_sql("ALTER TABLE labels DROP COLUMN key_name")
         connection.exec_driver_sql("INSERT INTO labels VALUES ('a', 1, 5.0, 'import')")
         connection.exec_driver_sql("UPDATE fraud_version SET version_num = '0002'")
@@ -344,7 +345,7 @@ def test_every_table_may_have_more_than_this_code_knows(engine):
     """Code is rolled back by a version: predictions, labels and live quality go on."""
     revisions.upgrade(engine)
     with engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE fraud_version SET version_num = '0004'")
+        connection.exec_driver_sql("UPDATE fraud_version SET version_num = '0005'")
         for table in METADATA.tables:
             connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN to_come INTEGER")
         connection.exec_driver_sql("CREATE TABLE fraud_to_come (id INTEGER)")

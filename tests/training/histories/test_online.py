@@ -7,6 +7,7 @@ import pytest
 
 from fraud import schema
 from fraud.errors import ModelError
+from fraud.history.labels import OVERLAP_SECONDS
 from fraud.history.layout import layouts
 from fraud.history.store import Limits, Store
 from fraud.replay.state_file import Facts, StateFile, writing
@@ -80,3 +81,27 @@ def test_a_time_that_no_calendar_has_is_damage(tmp_path, monkeypatch):
     monkeypatch.setattr(Facts, "model_dump_json", lambda facts: document(facts.model_copy(update={"as_of_us": 2**62})))
     with pytest.raises(ModelError, match="is no whole file of histories"):
         saved(tmp_path / "states.parquet", 1, 1)
+
+
+def test_labels_count_from_when_the_states_were_built(store, tmp_path):
+    """Those of before are in them. Keys that come later bring the service back to their time; nothing else does."""
+    before = time.time()
+    first = saved(tmp_path / "states.parquet", before, before)
+    assert before <= first.facts.built_at <= time.time()
+    online.warm(store, first)
+    assert store.labels_until() - OVERLAP_SECONDS == pytest.approx(first.facts.built_at)
+    store.note_labels(before + 1000)
+    online.warm(store, first)
+    assert store.labels_until() == before + 1000
+    online.forget(store, [KEY])
+    online.warm(store, first)
+    assert store.labels_until() - OVERLAP_SECONDS == pytest.approx(first.facts.built_at)
+
+
+def test_states_of_before_say_no_time_and_their_file_does(store, tmp_path):
+    """Which is no earlier than when they were built: nothing counts twice."""
+    path = tmp_path / "states.parquet"
+    file = saved(path, time.time(), time.time())
+    file.facts = Facts.model_validate_json(file.facts.model_dump_json(exclude={"built_at"}))
+    online.warm(store, file)
+    assert store.labels_until() - OVERLAP_SECONDS == pytest.approx(path.stat().st_mtime)
