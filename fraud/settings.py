@@ -20,7 +20,8 @@ BARE = ("RETRAIN_APPROVAL",)
 MODEL_NAME = "fraud_detector"
 DATABASE_URL_FORM = "sqlite:////folder/fraud.sqlite or postgresql://user@host/name"
 HISTORY_URL_FORM = (
-    "file:///FOLDER on a disk of this machine, redis://USER:PASSWORD@HOST:6379/0, rediss:// with TLS, or unix:///SOCKET"
+    "file:///FOLDER on a disk of this machine, redis://USER:PASSWORD@HOST:6379/0, the same with rediss:// for TLS and "
+    "perhaps ?ssl_ca_certs=FILE, or unix:///SOCKET; each of @ : / ? # % of a user or password in percent (%40 is @)"
 )
 INDEX_VARIABLES = (
     *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX"),

@@ -59,7 +59,13 @@ class HistoryMetrics:
         )
         self._bytes = Gauge(
             "fraud_history_bytes",
-            "Disk that histories take.",
+            "Disk that histories take; in Redis the memory that it uses, with whatever else it holds.",
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self._bytes_limit = Gauge(
+            "fraud_history_bytes_limit",
+            "Memory that Redis may use for histories and whatever else it holds (maxmemory); 0 without a limit.",
             registry=registry,
             multiprocess_mode="livemostrecent",
         )
@@ -94,8 +100,9 @@ class HistoryMetrics:
         """Publish how many transactions of this worker wait."""
         self._pending.set(rows)
 
-    def describe(self, keys: dict[str, int], size: int) -> None:
-        """Publish how much the store holds."""
+    def describe(self, keys: dict[str, int], size: int, limit: int = 0) -> None:
+        """Publish how much the store holds; ``size`` and ``limit`` in bytes, 0 for no limit."""
         for key, count in keys.items():
             self._keys.labels(key).set(count)
         self._bytes.set(size)
+        self._bytes_limit.set(limit)

@@ -2,6 +2,20 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+_USER = r"([^/?#\s]*@)?"
+_HOST = r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?/?\d*"
+_TLS = (
+    r"ssl_((ca_certs|ca_path|certfile|keyfile)=[^&@#]+|cert_reqs=(none|optional|required)|check_hostname=(true|false))"
+)
+STORE_URL = (
+    r"^(file:///.+"
+    rf"|redis://{_USER}{_HOST}"
+    rf"|rediss://{_USER}{_HOST}(\?{_TLS}(&{_TLS})*)?"
+    rf"|unix://{_USER}/[^?@#]+(\?db=\d+)?)$"
+)
+"""Nothing that Redis' library would refuse later, and no password whose signs could end it: a part of it would be taken
+for a host, stand in the log, and be asked for in the DNS."""
+
 
 class HistorySettings(BaseModel):
     """Each ``x`` is the environment variable ``FRAUD_X``; of no effect where the schema has no ``[[history]]``."""
@@ -10,7 +24,8 @@ class HistorySettings(BaseModel):
 
     history_url: str | None = Field(
         None,
-        pattern=r"^(file:///|rediss?://|unix:///).+$",
+        repr=False,
+        pattern=STORE_URL,
         description="Where histories are kept: file:///FOLDER on a disk of this machine (by default in BENTOML_HOME), "
         "or redis://HOST:PORT/NUMBER, which replicas share.",
     )

@@ -154,19 +154,27 @@ class Keeper:
         if not store.is_there():
             self.failed(store, DamagedHistoryError("the files of the history store were deleted: it is begun anew"))
             return
+        if not isinstance(store, Store):
+            # by every replica: what one said while it led would stand for good. Leading takes memory, and comes after
+            self._looked = now
+            self._metrics.describe({}, store.bytes(), store.bytes_limit())
+            self.leads = store.lead()
+            return
         self.leads = store.lead()
         if not self.leads:
             self._looked = now
         else:
             if now - self._looked >= LOOK_SECONDS:
-                with store.gate.held(TICK_SECONDS):
-                    keys = store.keys()
-                if keys and not (self._looked or any(keys.values())):
-                    LOG.warning("%s", _EMPTY)
+                self._describe(store)
                 self._looked = now
-                self._metrics.describe(keys, store.bytes())
-            if isinstance(store, Store):  # in Redis states leave by themselves
-                self._sweep_some(store, now)
+            self._sweep_some(store, now)
+
+    def _describe(self, store: Store) -> None:
+        with store.gate.held(TICK_SECONDS):
+            keys = store.keys()
+        if not (self._looked or any(keys.values())):
+            LOG.warning("%s", _EMPTY)
+        self._metrics.describe(keys, store.bytes())
 
     def _sweep_some(self, store: Store, now: float) -> None:
         if self._sweep is None and (not self._swept or now - self._swept >= SWEEP_SECONDS):

@@ -18,10 +18,11 @@ def database(url: str) -> str:
 
 
 def histories(read: Settings) -> str:
-    """Where they are kept."""
+    """Where they are kept, without user and password."""
+    from fraud.history.address import shown
     from fraud.history.files.folder import url_of
 
-    return url_of(read)
+    return shown(url_of(read))
 
 
 def introduction(read: Settings, model: bentoml.Model) -> str:

@@ -13,6 +13,7 @@ OTHER = {
     "FRAUD_HISTORY_SKEW_SECONDS": ("60", 60.0),
     "FRAUD_HISTORY_MAX_KEYS": ("5000", 5_000),
     "FRAUD_HISTORY_MAX_IDS": ("4000", 4_000),
+    "FRAUD_HISTORY_IDS_SECONDS": ("30", 30.0),
     "FRAUD_HISTORY_MAX_PENDING": ("300", 300),
     "FRAUD_MODEL": ("fraud_detector:abc123", "fraud_detector:abc123"),
     "FRAUD_S3_URI": ("s3://bucket/some/prefix", "s3://bucket/some/prefix"),
@@ -207,8 +208,7 @@ BAD = [
     ("FRAUD_REQUEST_TIMEOUT_SECONDS", "inf"),
     ("FRAUD_RATE_WINDOW_SECONDS", "1"),
     ("FRAUD_RATE_WINDOW_SECONDS", "-300"),
-    ("FRAUD_HISTORY_URL", "redis://host"),
-    ("FRAUD_HISTORY_URL", "/data/history"),
+    ("FRAUD_HISTORY_IDS_SECONDS", "0"),
     ("FRAUD_HISTORY_DEADLINE_MS", "-1"),
     ("FRAUD_HISTORY_SKEW_SECONDS", "nan"),
     ("FRAUD_HISTORY_MAX_KEYS", "0"),
@@ -231,6 +231,18 @@ SECRET = [
     ("FRAUD_METRICS_KEYS", f"{'a' * 64},{'b' * 63}"),
     ("FRAUD_DATABASE_URL", "user:password@host/name"),
     ("FRAUD_DATABASE_URL", "/data/fraud.sqlite"),
+    ("FRAUD_HISTORY_URL", "/data/history"),
+    ("FRAUD_HISTORY_URL", "http://host"),
+    ("FRAUD_HISTORY_URL", "rediss:///0"),
+    ("FRAUD_HISTORY_URL", "redis://me:pass/word@host"),
+    ("FRAUD_HISTORY_URL", "redis://me:12/34@host"),
+    ("FRAUD_HISTORY_URL", "redis://me:12?34@host"),
+    ("FRAUD_HISTORY_URL", "redis://me:12#34@host"),
+    ("FRAUD_HISTORY_URL", "redis://host/name"),
+    ("FRAUD_HISTORY_URL", "redis://host/0?socket_timeout=60"),
+    ("FRAUD_HISTORY_URL", "redis://host/0?ssl_ca_certs=/ca.crt"),
+    ("FRAUD_HISTORY_URL", "rediss://host/0?ssl_cert_reqs=perhaps"),
+    ("FRAUD_HISTORY_URL", "rediss://host/0?ssl_ca_cert=/ca.crt"),
 ]
 
 
@@ -257,6 +269,23 @@ def test_words_and_an_example_are_said_in_place_of_a_pattern():
                 Settings.from_env({name: value})
             assert "pattern" not in str(caught.value)
             assert not {"^", "$", "[", "\\"} & set(str(caught.value).partition("expected")[2])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://host",
+        "redis://:password@127.0.0.1:6379/0",
+        "redis://me:p%40s%2Fs@cache.example:6379/15",
+        "rediss://me:password@[fd00::1]:6380/0?ssl_ca_certs=/etc/ca.crt&ssl_check_hostname=false",
+        "rediss://host?ssl_certfile=/a.crt&ssl_keyfile=/a.key&ssl_cert_reqs=none",
+        "unix:///run/redis.sock?db=1",
+        "unix://me:password@/run/redis.sock",
+    ],
+)
+def test_addresses_of_redis_are_taken(url):
+    """With a user and a password or without, by name or number, with what TLS needs."""
+    assert Settings.from_env({"FRAUD_HISTORY_URL": url}).history_url == url
 
 
 def test_a_bucket_with_an_underscore_is_taken():

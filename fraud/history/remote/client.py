@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import redis
 from redis.exceptions import RedisError
 
 from fraud.errors import FullHistoryError, HistoryError, one_line
 from fraud.history.address import shown
+
+_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 
 def options(seconds: float) -> dict[str, Any]:
@@ -26,4 +30,18 @@ def worded(url: str) -> Iterator[None]:
             f"{shown(url)}: Redis has no memory left for histories ({one_line(error)}): raise its maxmemory"
         ) from None
     except (RedisError, OSError) as error:
-        raise HistoryError(f"{shown(url)}: {one_line(error) or type(error).__name__}") from None
+        raise HistoryError(f"{shown(url)}: {_said(url, error)}") from None
+
+
+def _said(url: str, error: Exception) -> str:
+    """What the library said, and what it does not say: which file it could not read, and what to do about a CA."""
+    said = one_line(error)
+    for name, value in parse_qsl(urlsplit(url).query):
+        try:
+            if name in _FILES:
+                Path(value).open("rb").close()
+        except OSError as unreadable:
+            return f"{name}={value} in its URL: cannot be read ({unreadable.strerror})"
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        return f"{said}: name the file of the CA that signed it, ?ssl_ca_certs=FILE at the end of its URL"
+    return said

@@ -237,6 +237,11 @@ class RemoteStore:
         with self._watched():
             return int(self.client.info("memory")["used_memory"])
 
+    def bytes_limit(self) -> int:
+        """Of memory that Redis may take; 0 where nothing limits it."""
+        with self._watched():
+            return int(self.client.info("memory")["maxmemory"])
+
     def sync(self) -> None:
         """Nothing to do: what Redis answered it has."""
 

@@ -41,11 +41,20 @@ def test_a_start_says_what_is_served_to_whom(given, words):
     assert "hidden" not in said
 
 
-@pytest.mark.parametrize("url", ["file:///data/histories", None])
-def test_a_start_says_where_histories_are(monkeypatch, tmp_path, url):
-    """By the setting, or where they are without it: a wrong folder is an empty store."""
+@pytest.mark.parametrize(
+    ("url", "said_of_it"),
+    [
+        ("file:///data/histories", "file:///data/histories"),
+        (None, "file://{}/fraud_history/store"),
+        ("rediss://me:secret@cache.example:6380/2?ssl_keyfile=/hidden", "rediss://cache.example:6380/2"),
+        ("unix://me:secret@/run/redis.sock?db=1", "unix:///run/redis.sock"),
+    ],
+)
+def test_a_start_says_where_histories_are(monkeypatch, tmp_path, url, said_of_it):
+    """By the setting, or where they are without it: a wrong folder is an empty store. A password is not said."""
     monkeypatch.setenv("BENTOML_HOME", str(tmp_path))
     own = Manifest(**document(transaction_schema=parse(histories.SCHEMA, "payments.toml").document()))
     monkeypatch.setattr(store, "read_manifest", lambda _: own)
     said = introduction(Settings(history_url=url, key_secret=histories.SECRET), Model())
-    assert f", histories in {url or f'file://{tmp_path}/fraud_history/store'}, " in said
+    assert f", histories in {said_of_it.format(tmp_path)}, " in said
+    assert not any(one in said for one in ("secret@", "hidden"))
