@@ -11,25 +11,42 @@ def histories() -> Row:
     return "Histories of keys", [
         series(
             "Histories missing",
-            "Transactions per second scored without their history: from the future, the store was held beyond the "
-            "deadline, or is broken; and those that wait to be added, or never will be. Bad: any for long.",
+            "Transactions per second scored without their history: from the future, the store did not answer within "
+            "the deadline, cannot be used, or is full; those added, and those that never will be. Bad: any for long.",
             "short",
             Query("sum by (reason) (rate(fraud_history_missing_total[$window]))", "missing: {{reason}}"),
             Query("sum(rate(fraud_history_added_total[$window]))", "added"),
-            Query("sum(fraud_history_pending)", "waiting"),
             Query("sum by (reason) (rate(fraud_history_dropped_total[$window]))", "lost: {{reason}}"),
-            width=12,
+            also=("FraudHistoryMissing",),
+        ),
+        series(
+            "Histories behind",
+            "Transactions that wait to be added to histories, in all workers: the store is away, full or slow. Bad: "
+            "what grows; beyond FRAUD_HISTORY_MAX_PENDING a worker they are lost.",
+            "short",
+            Query("sum(fraud_history_pending)", "waiting"),
+            width=4,
             also=("FraudHistoryMissing",),
         ),
         series(
             "Histories kept",
-            "Keys of each history, those included whose place is free again, and the disk that the store takes in "
-            "MB. Damaged: states that were not what was written, in the chosen window. Bad: any.",
+            "Of files: keys of each history, those included whose place is free again, and the disk that they take in "
+            "MB; of a Redis the memory that it uses. Damaged: states that were not what was written, in the chosen "
+            "window. Bad: any.",
             "short",
             Query("max by (key) (fraud_history_keys)", "{{key}}"),
             Query("max(fraud_history_bytes) / 1000000", "MB"),
             Query("sum(increase(fraud_history_damaged_total[$window]))", "damaged"),
-            width=12,
+        ),
+        series(
+            "Memory of histories",
+            "Of a Redis that has a limit (maxmemory): the share of it that is used, with whatever else it holds. Bad: "
+            "towards 100 %, where every transaction is scored without its history.",
+            "percentunit",
+            Query("max(fraud_history_bytes / (fraud_history_bytes_limit > 0))", "used"),
+            alert="FraudHistoryMemory",
+            warn_at=0.7,
+            width=4,
         ),
         series(
             "Labels of histories",

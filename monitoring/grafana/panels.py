@@ -36,6 +36,7 @@ ALERT_AT = {
     "FraudUnauthorizedCalls": 20,
     "FraudScoreDrift": 0.2,
     "FraudFeatureDrift": 0.2,
+    "FraudHistoryMemory": 0.85,
     "FraudModelTooOld": 35 * 86_400,
     "FraudHistoryLabelsLate": 0.5,
     "FraudLivePrecisionFell": 0.8,

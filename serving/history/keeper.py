@@ -93,15 +93,15 @@ class Keeper:
             self._wake.clear()
 
     def _guarded(self, *works: Callable[[], None]) -> None:
-        """Do it; the store may fail in any way, and the worker goes on."""
-        try:
-            for work in works:
+        """Do each; the store may fail in any way, and the worker goes on: a full one is to be described, too."""
+        for work in works:
+            try:
                 work()
-        except HistoryError as error:
-            if (store := self.store) is not None:  # a call may find it broken meanwhile
-                self.failed(store, error)
-        except Exception:  # a thread that ended would leave transactions waiting until the worker is restarted
-            LOG.exception("the history store could not be looked after")
+            except HistoryError as error:
+                if (store := self.store) is not None:  # a call may find it broken meanwhile
+                    self.failed(store, error)
+            except Exception:  # a thread that ended would leave transactions waiting until the worker is restarted
+                LOG.exception("the history store could not be looked after")
 
     def _open_and_add(self) -> None:
         self._open()

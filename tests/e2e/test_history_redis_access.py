@@ -22,9 +22,10 @@ from tests import histories
 from tests.components import BentoServer, Redis, free_port, require, wait_until
 from tests.e2e.conftest import PATIENT, REPOSITORY, serve_command
 from tests.e2e.test_history import calls
+from tests.e2e.test_history_redis import Worker
 from tests.e2e.test_registry import Commands
 from tests.fraud.history.test_store import LAYOUTS, batch, offline, same
-from tests.serving.history.test_online import HASHER
+from tests.serving.history.test_online import HASHER, decoded
 from tests.serving.history.test_online import SCHEMA as PAYMENTS
 
 pytestmark = pytest.mark.e2e
@@ -205,6 +206,20 @@ def test_every_worker_says_what_memory_there_is(server):
         worker.keeper.store.close()
 
 
+@pytest.fixture
+def worker_of():
+    """Makes workers, and ends them."""
+    made = []
+
+    def make(url):
+        made.append(Worker(url))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """With a model that looks at histories."""
@@ -294,3 +309,47 @@ def test_a_password_of_any_signs_opens_it(tmp_path):
         store = RemoteStore.open(url, LAYOUTS, "ours")
         assert np.isfinite(store.add(batch(3))).any()
         store.close()
+
+
+def cli(server, *words):
+    """What ``redis-cli`` says to people, who have a user of their own."""
+    told = [require("redis-cli"), "-p", str(server.port), "-e", "--user", "operator", "--no-auth-warning"]
+    env = {**os.environ, "REDISCLI_AUTH": PASSWORDS["operator"]}
+    done = subprocess.run([*told, *words], env=env, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_steps_of_the_runbook_for_a_full_redis(tmp_path, worker_of):
+    """More memory is had at once and what waited is added; a forgotten key frees its state; a restart loses nothing."""
+    options = ("--appendonly", "yes", "--appendfsync", "always", *users(tmp_path))
+    rows = decoded(400)
+    with Redis(tmp_path, *options) as own:
+        worker = worker_of(as_user(own))
+        limit = worker.keeper.store.bytes() + 50_000
+        cli(own, "CONFIG", "SET", "maxmemory", str(limit))
+        for start in range(0, 400, 20):
+            worker.score(rows[start : start + 20])
+            if worker.count("missing_total", reason="full"):
+                break
+        waiting = worker.count("pending")
+        assert waiting == worker.count("missing_total", reason="full") == 20
+        worker.kept()
+        assert worker.count("bytes") > 0.85 * worker.count("bytes_limit") == 0.85 * limit
+        assert "maxmemory_policy:noeviction" in cli(own, "INFO", "memory")
+        cli(own, "CONFIG", "SET", "maxmemory", "64mb")
+        worker.kept()
+        worker.keeper._looked = 0.0  # ten seconds later
+        worker.kept()
+        assert worker.count("pending") == 0
+        assert worker.count("bytes_limit") == 64 * 1024**2
+        assert worker.count("added_total") == start + 20
+        store = worker.keeper.store
+        (layout, *_), held = store._layouts, [*store.parts(store._layouts[0])]
+        keys, states = [key for part, _ in held for key in part], [state for _, part in held for state in part]
+        assert store.forget_everywhere(keys[:1]) == 1
+        own.kill()
+        own.start()
+        assert store.states(layout, keys) == [b"", *states[1:]]
+        worker.kept()
+        assert np.isfinite(worker.score(rows[start + 20 : start + 40] or rows[:20])).any()

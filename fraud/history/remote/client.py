@@ -1,5 +1,6 @@
 """How to reach a store in Redis by its URL, which may hold a password, and what it means when that fails."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from redis.exceptions import RedisError
 from fraud.errors import FullHistoryError, HistoryError, one_line
 from fraud.history.address import shown
 
+_OF_PIPELINE = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: \(?['\"]?(.*?)['\"]?,?\)?", re.DOTALL)
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 
@@ -27,15 +29,22 @@ def worded(url: str) -> Iterator[None]:
         yield
     except redis.exceptions.OutOfMemoryError as error:
         raise FullHistoryError(
-            f"{shown(url)}: Redis has no memory left for histories ({one_line(error)}): raise its maxmemory"
+            f"{shown(url)}: Redis has no memory left for histories ({_alone(error)}): raise its maxmemory"
         ) from None
     except (RedisError, OSError) as error:
         raise HistoryError(f"{shown(url)}: {_said(url, error)}") from None
 
 
+def _alone(error: Exception) -> str:
+    """What Redis said, without the command: it holds names of keys, and whatever bytes these are."""
+    said = one_line(error)
+    found = _OF_PIPELINE.fullmatch(said)
+    return found[1] if found else said
+
+
 def _said(url: str, error: Exception) -> str:
     """What the library said, and what it does not say: which file it could not read, and what to do about a CA."""
-    said = one_line(error)
+    said = _alone(error)
     for name, value in parse_qsl(urlsplit(url).query):
         try:
             if name in _FILES:
