@@ -25,6 +25,7 @@ pytestmark = pytest.mark.e2e
 STACK = REPOSITORY / "monitoring" / "compose.yaml"
 TOKEN = REPOSITORY / "monitoring" / "compose.token.yaml"
 METRICS_KEY = REPOSITORY / "monitoring" / "compose.metrics-key.yaml"
+REDIS = REPOSITORY / "monitoring" / "compose.redis.yaml"
 BASE = "python:3.11-slim"  # what the service's image is made from, so it is there
 SAMPLE = json.loads((REPOSITORY / "sample_transaction.json").read_text())
 
@@ -105,6 +106,22 @@ def test_with_a_metrics_key_prometheus_gets_the_file_and_the_service_the_hash(tm
     asked = compose("config", check=False, **given)
     assert asked.returncode != 0
     assert "set FRAUD_METRICS_KEYS to the SHA-256 of the key" in asked.stderr
+
+
+@pytest.mark.parametrize("beside", [STACK, REPOSITORY / "deploy" / "compose.yaml"], ids=["stack", "service alone"])
+def test_with_a_redis_its_address_is_in_a_file(beside, tmp_path):
+    """Both files together are accepted; neither file's content is shown, and each must be named."""
+    for name in ("url", "users"):
+        (tmp_path / name).write_text("in-the-file")
+    given = {"IMAGE": "x:1", "HISTORY_URL_FILE": str(tmp_path / "url"), "files": (beside, REDIS)}
+    said = compose("config", REDIS_USERS_FILE=str(tmp_path / "users"), **given).stdout
+    environment = yaml.safe_load(said)["services"]["fraud-detector"]["environment"]
+    assert environment["FRAUD_HISTORY_URL_FILE"] == "/run/secrets/history-url"
+    assert not environment["FRAUD_HISTORY_URL"]
+    assert "in-the-file" not in said
+    asked = compose("config", check=False, **given)
+    assert asked.returncode != 0
+    assert "set REDIS_USERS_FILE to the absolute path" in asked.stderr
 
 
 def stand_in(binary, *more):

@@ -26,6 +26,8 @@ VALUES = {
     ("fraud-detector", "key-secret"): FORM,
     ("fraud-detector-database", "url"): "postgresql://service:secret@database/fraud\n",
     ("fraud-detector-database", "owner-url"): "postgresql://owner:secret@database/fraud\n",
+    ("fraud-detector-history", "url"): "redis://fraud:secret@fraud-detector-redis:6379/0\n",
+    ("fraud-detector-history", "ca"): "a certificate",
 }
 """What the Secrets hold that the pods read as files."""
 DOCUMENTED = {
@@ -155,6 +157,7 @@ def test_the_service_reads_its_secrets_from_files(everything, tmp_path):
     assert settings.require_keys
     assert (settings.api_keys, settings.metrics_keys, settings.key_secret) == (f"shop:{FORM}", FORM, FORM)
     assert settings.database_url == "postgresql://service:secret@database/fraud"
+    assert settings.history_url == "redis://fraud:secret@fraud-detector-redis:6379/0"
     assert [one for one in service(everything)["env"] if "valueFrom" in one] == []
 
 
@@ -176,7 +179,8 @@ def test_no_secret_is_in_the_manifests_and_the_text_makes_each(everything):
         for name, words in re.findall(r"kubectl create secret \w+ (\S+)((?:[^\n]*\\\n)*[^\n]*)", README)
         for key in re.findall(r"--from-\w+=([\w-]+)=", words) or ["tls.crt"]
     }
-    secrets = [volume["secret"] for volume in pod(everything)["volumes"] if "secret" in volume]
+    pods = [one["spec"]["template"]["spec"] for one in everything.values() if "template" in one["spec"]]
+    secrets = [volume["secret"] for pod in pods for volume in pod["volumes"] if "secret" in volume]
     used = {(secret["secretName"], item["key"]) for secret in secrets for item in secret["items"]}
     [endpoint] = everything["PodMonitor"]["spec"]["podMetricsEndpoints"]
     credentials = endpoint["authorization"]["credentials"]
@@ -218,7 +222,7 @@ def test_the_network_policy_lets_calls_in_and_the_log_out(everything):
     labels = everything["Deployment"]["spec"]["template"]["metadata"]["labels"]
     assert spec["podSelector"]["matchLabels"] == labels
     assert {port["port"] for rule in spec["ingress"] for port in rule["ports"]} == {"http"}
-    assert {53, 5432} <= {port["port"] for rule in spec["egress"] for port in rule["ports"]}
+    assert {53, 5432, 6379} <= {port["port"] for rule in spec["egress"] for port in rule["ports"]}
     [label] = spec["ingress"][0]["from"][1]["namespaceSelector"]["matchLabels"].items()
     assert f"kubectl label namespace ingress-nginx monitoring {'='.join(label)}" in README
 

@@ -168,6 +168,8 @@ def test_the_services_settings_are_settings():
     given = SERVICES["fraud-detector"]["environment"]
     names = {name.removeprefix(PREFIX).lower() for name in given}
     assert names <= set(Settings.model_fields)
+    [place] = [target for source, target, _ in mounts("fraud-detector") if source == "data"]
+    assert given["FRAUD_HISTORY_URL"].startswith(f"file://{place}/")
     settings = Settings.from_env({name: value for name, value in given.items() if value is not None})
     assert settings.database_url == "sqlite:////data/fraud.sqlite"
     assert given["FRAUD_API_KEYS"] is given["FRAUD_KEY_SECRET"] is None
@@ -224,3 +226,20 @@ def test_a_checkout_that_others_can_read_is_started(tmp_path):
     done = stack(tmp_path, 0o644)
     assert done.returncode == 0, done.stderr
     assert "up --wait" in done.stdout
+
+
+def test_histories_may_be_in_a_redis():
+    """The overlay brings it as hardened as the others, to no port of this machine; what each reads is in a file."""
+    overlay = yaml_of("compose.redis.yaml")
+    service, redis = overlay["services"]["fraud-detector"], overlay["services"]["redis"]
+    assert service["environment"]["FRAUD_HISTORY_URL"] == ""
+    [secret] = service["secrets"]
+    assert service["environment"]["FRAUD_HISTORY_URL_FILE"] == f"/run/secrets/{secret}"
+    assert all(re.match(r"\$\{[A-Z]\w+_FILE:\?set ", one["file"]) for one in overlay["secrets"].values())
+    assert redis["secrets"] == [one for one in overlay["secrets"] if one != secret]
+    assert re.fullmatch(r"redis:7\.\d+\.\d+", redis["image"])
+    assert redis["read_only"] is True
+    assert redis["cap_drop"] == ["ALL"]
+    assert redis["security_opt"] == ["no-new-privileges:true"]
+    assert "ports" not in redis
+    assert {source.partition(":")[0] for source in redis["volumes"]} == set(overlay["volumes"])
