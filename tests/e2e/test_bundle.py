@@ -35,7 +35,7 @@ SHIPPED = {
     "shortcut",
     "serving/connection": "__init__ bounds closing door protocol turnable",
     "serving/contract": "__init__ contract models quick wire",
-    "serving/history": "__init__ calls keeper labels online waiting",
+    "serving/history": "__init__ calls keeper labels online remote waiting",
     "serving/life": "__init__ parent worker",
     "serving/start": "__init__ introduction key_secret model transactions",
     "serving/telemetry": "__init__ log_lines printed refused_calls request_id tracing",
@@ -43,8 +43,12 @@ SHIPPED = {
     "rows schema settings store",
     "fraud/choice": "__init__ local",
     "fraud/environment": "__init__ history secret_files services",
-    "fraud/history": "__init__ amounts batch declared engine keys labels layout plain room store sweep",
+    "fraud/history": "__init__ address amounts batch carried declared engine keys labels layout plain room store "
+    "stores sweep",
     "fraud/history/files": "__init__ at_once filesystem folder gate ids index journal place rebuild slots",
+    "fraud/history/remote": {
+        *("__init__.py", "client.py", "names.py", "store.py", "wire.py", "add.lua", "label.lua", "remember.lua"),
+    },
     "fraud/inputs": "__init__ cuts derived encoding example keys levels times wording",
     "fraud/schemas": {"creditcard.toml"},
     "fraud/verbs": "__init__ key schema_option score",
