@@ -157,7 +157,7 @@ class Keeper:
         if not isinstance(store, Store):
             # by every replica: what one said while it led would stand for good. Leading takes memory, and comes after
             self._looked = now
-            self._metrics.describe({}, store.bytes(), store.bytes_limit())
+            self._metrics.describe({}, *store.memory())
             self.leads = store.lead()
             return
         self.leads = store.lead()

@@ -131,7 +131,8 @@ def everything(url):
         states = store.states(LAYOUTS[0], keys)
         assert store.begin(LAYOUTS[0], [b"\7" * 16, keys[0]], [states[0]] * 2, 0) == 1
         assert sum(len(held) for held, _ in store.parts(LAYOUTS[0])) == len(keys) + 1
-        assert 0 < store.bytes() < store.bytes_limit() == int(AMPLE)
+        used, limit = store.memory()
+        assert 0 < used < limit == int(AMPLE)
         assert store.forget_everywhere(keys) == len(keys)
     finally:
         store.close()
@@ -326,7 +327,7 @@ def test_the_steps_of_the_runbook_for_a_full_redis(tmp_path, worker_of):
     rows = decoded(400)
     with Redis(tmp_path, *options) as own:
         worker = worker_of(as_user(own))
-        limit = worker.keeper.store.bytes() + 50_000
+        limit = worker.keeper.store.memory()[0] + 50_000
         cli(own, "CONFIG", "SET", "maxmemory", str(limit))
         for start in range(0, 400, 20):
             worker.score(rows[start : start + 20])

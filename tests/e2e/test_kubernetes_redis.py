@@ -77,7 +77,7 @@ def test_the_service_reaches_it_by_the_mounted_file(resources, secret, server, t
     store = RemoteStore.open(url.replace(f"{REDIS}:{port['port']}", f"127.0.0.1:{server}"), LAYOUTS, "ours")
     assert store.add(batch(5)).shape == (5, store.width)
     assert store.said == [one for one in store.said if "history warm" in one]  # it is new, and nothing else is odd
-    assert store.bytes_limit() == 1024**3
+    assert store.memory()[1] == 1024**3
     store.close()
 
 

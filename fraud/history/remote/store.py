@@ -232,15 +232,11 @@ class RemoteStore:
         """How many are of which history, only a look at all would tell."""
         return {}
 
-    def bytes(self) -> int:
-        """Of memory that Redis takes, with whatever else it holds."""
+    def memory(self) -> tuple[int, int]:
+        """Bytes that Redis takes, with whatever else it holds, and may take; 0 where nothing limits it."""
         with self._watched():
-            return int(self.client.info("memory")["used_memory"])
-
-    def bytes_limit(self) -> int:
-        """Of memory that Redis may take; 0 where nothing limits it."""
-        with self._watched():
-            return int(self.client.info("memory")["maxmemory"])
+            about = self.client.info("memory")
+        return int(about["used_memory"]), int(about["maxmemory"])
 
     def sync(self) -> None:
         """Nothing to do: what Redis answered it has."""
