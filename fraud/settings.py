@@ -19,7 +19,9 @@ BARE = ("RETRAIN_APPROVAL",)
 """Also taken without it, as the variables of a repository are called: who sets it so means it."""
 MODEL_NAME = "fraud_detector"
 DATABASE_URL_FORM = "sqlite:////folder/fraud.sqlite or postgresql://user@host/name"
-HISTORY_URL_FORM = "file:///FOLDER, redis://USER:PASSWORD@HOST:6379/0 (rediss:// for TLS) or unix:///SOCKET, with @ : / ? # % in percent"
+HISTORY_URL_FORM = (
+    "file:///FOLDER, redis://USER:PASSWORD@HOST:6379/0 (rediss: TLS) or unix:///SOCKET, with @ : / ? # % in percent"
+)
 INDEX_VARIABLES = (
     *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX"),
     *("UV_EXTRA_INDEX_URL", "UV_INSECURE_HOST"),
