@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from fraud.errors import DataError
-from fraud.history import carried
 from fraud.history.layout import Layout
 from fraud.history.stores import AnyStore
 from fraud.replay.readable import instant
+from training.histories import carried
 
 _AT_ONCE = 64
 _WAIT_SECONDS = 10.0

@@ -1,24 +1,23 @@
 """Verbs on what keys did before: history build, warm, copy, show and forget."""
 
 import argparse
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fraud import command
 from fraud.argument_types import MODEL_NAMES, TABLES, local_path
 from fraud.command import Verbs
-from fraud.errors import DataError, ModelError, SettingsError
-from fraud.remote.resolve import registry_if_set, resolve
+from fraud.errors import DataError, ModelError
+from fraud.remote.resolve import registry_if_set
 from fraud.verbs import schema_option
 from training.console import Steps
 from training.verbs import PROGRAM, options
+from training.verbs.histories import copying, models_of
 
 if TYPE_CHECKING:
     from fraud import store
     from fraud.inputs.keys import KeyHasher
     from fraud.replay.state_file import StateFile
-    from fraud.schema import Schema
 
 _OF_MODEL = f"{MODEL_NAMES} (default: FRAUD_MODEL, else the chosen one, else the newest)"
 
@@ -57,19 +56,7 @@ def add_to(verbs: Verbs) -> None:
         f"{PROGRAM} history warm --model champion",
     )
     warm.add_argument("--model", metavar="MODEL", help=_OF_MODEL)
-    copy = command.subcommand(
-        history,
-        "copy",
-        _copy,
-        "Put the states of another store, or of a model whose schema had fewer windows, into the store that "
-        "FRAUD_HISTORY_URL names: the keys that it does not have. Windows that both have keep what they hold; of "
-        "others it says from when they are whole. Do it before the service is told of the new store, or model.",
-        f"{PROGRAM} history copy --from file:///var/lib/fraud/history",
-        f"{PROGRAM} history copy --from-model champion --model fraud_detector:latest",
-    )
-    copy.add_argument("--from", dest="source", metavar="URL", help="the other store (default: the same)")
-    copy.add_argument("--from-model", metavar="MODEL", help="whose windows it has (default: the same)")
-    copy.add_argument("--model", metavar="MODEL", help=_OF_MODEL)
+    copying.add_to(history)
     show = command.subcommand(
         history,
         "show",
@@ -101,11 +88,11 @@ def _build(arguments: argparse.Namespace) -> dict[str, Any]:
 
     if arguments.features is not None:
         _check_output(arguments.features, table.PARQUET_SUFFIXES)
-    served = _served(arguments)
+    served = models_of.served(arguments.model)
     given = schema_option.schema_given(arguments)
     served.check_schema(given)
     schema, version = given or served.features.schema, served.version
-    hasher, steps = _hasher(schema, served), Steps()
+    hasher, steps = models_of.hasher(served), Steps()
     target = history_path(version)
     steps.start("history", f"Counting {', '.join(arguments.data)} for {version}")
     with building.bar(steps.console) as observer:
@@ -143,8 +130,8 @@ def _warm(arguments: argparse.Namespace) -> dict[str, Any]:
     from fraud.settings import Settings
     from training.histories import online
 
-    served = _served(arguments)
-    hasher, settings, steps = _hasher(served.features.schema, served), Settings.from_env(), Steps()
+    served = models_of.served(arguments.model)
+    hasher, settings, steps = models_of.hasher(served), Settings.from_env(), Steps()
     saved = _saved(served, hasher)
     steps.start("history", f"Warming {shown(url_of(settings))} from the state of {served.version}")
     with online.opened(saved.layouts, hasher.fingerprint, settings) as store:
@@ -159,51 +146,12 @@ def _warm(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _copy(arguments: argparse.Namespace) -> dict[str, Any]:
-    from fraud.history.address import shown
-    from fraud.history.files.folder import url_of
-    from fraud.history.layout import layouts
-    from fraud.history.stores import open_store
-    from fraud.settings import Settings
-    from training.histories import copying, online
-
-    settings, served = Settings.from_env(), _served(arguments)
-    before = served if arguments.from_model is None else _served(argparse.Namespace(model=arguments.from_model))
-    if arguments.source is None and before.version == served.version:
-        raise DataError("say where from: --from URL, --from-model MODEL, or both")
-    hasher, steps = _hasher(served.features.schema, served), Steps()
-    _hasher(before.features.schema, before)
-    source = settings.model_copy(update={"history_url": arguments.source}) if arguments.source else settings
-    if not online.is_there(source):
-        raise online.nowhere(source)
-    own = layouts(before.features.schema)
-    pairs = copying.pairs(own, layouts(served.features.schema))
-    steps.start("history", f"Copying {shown(url_of(source))} to {shown(url_of(settings))}")
-    with (
-        closing(open_store(own, hasher.fingerprint, source)) as old,
-        online.opened([new for _, new in pairs], hasher.fingerprint, settings) as new,
-    ):
-        copied = copying.copy(old, new, pairs)
-    steps.done(f"{copied.added} states copied, {copied.there} were there already")
-    for window, moment in copied.whole_from.items():
-        steps.say(f"{window} is whole from {moment}")
-    return {
-        "model_version": served.version,
-        "from_model": before.version,
-        "from": shown(url_of(source)),
-        "store": shown(url_of(settings)),
-        "states_copied": copied.added,
-        "states_there_already": copied.there,
-        "whole_from": copied.whole_from,
-    }
-
-
 def _show(arguments: argparse.Namespace) -> dict[str, Any]:
     from fraud.replay import readable
     from fraud.replay.keyed import packed
 
-    served = _served(arguments)
-    hasher = _hasher(served.features.schema, served)
+    served = models_of.served(arguments.model)
+    hasher = models_of.hasher(served)
     hashed = hasher(arguments.key)
     key = bytes(packed([hashed])[0])
     where, known = (_in_store if arguments.store else _in_file)(served, hasher, key)
@@ -266,25 +214,6 @@ def _forget(arguments: argparse.Namespace) -> dict[str, Any]:
     for line in forget.left(online, published):
         steps.say(line)
     return gone
-
-
-def _served(arguments: argparse.Namespace) -> "store.Served":
-    from fraud import store
-
-    return store.open_served(store.get(resolve(arguments.model, registry_if_set(), pull=True).tag))
-
-
-def _hasher(schema: "Schema", served: "store.Served") -> "KeyHasher":
-    """Of the secret that the model's keys were hashed with. Raises DataError, SettingsError."""
-    from fraud.tables import keys
-
-    if not schema.history:
-        raise DataError(f"{served.version}: its schema {schema.name} declares no [[history]]")
-    hasher = options.hasher()
-    if hasher is None:
-        raise SettingsError.no_secret(schema.name, served.manifest.key_fingerprint)
-    keys.check_secret(served.version, served.manifest.key_fingerprint, hasher)
-    return hasher
 
 
 def _check_output(path: Path, suffixes: tuple[str, ...]) -> None:

@@ -26,6 +26,7 @@ from fraud.history.labels import CHANGED, Outcome, first_of
 from fraud.history.layout import Layout
 from fraud.history.remote import names
 from fraud.history.remote.client import options, worded
+from fraud.history.remote.no_gate import NoGate
 from fraud.history.remote.wire import Told, Wire, big_endian
 
 FORMAT = 1
@@ -34,22 +35,6 @@ MARGIN_MS = 2 * _DAY_MS
 """A state stays this much longer than it says anything: clocks differ, and rows come late."""
 _AT_ONCE = 500
 _LEAD_MS = 60_000
-
-
-class NoGate:
-    """Nobody excludes anybody: a script is one step."""
-
-    def take(self) -> bool:
-        """Always had."""
-        return True
-
-    def give(self) -> None:
-        """Nothing to do."""
-
-    @contextmanager
-    def held(self, seconds: float) -> Iterator[None]:  # noqa: ARG002 - as the other has it
-        """Always had."""
-        yield
 
 
 class RemoteStore:
