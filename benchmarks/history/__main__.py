@@ -13,10 +13,12 @@ import json
 import random
 import socket
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -28,7 +30,8 @@ from numpy.typing import NDArray
 
 from benchmarks.history.callers import Callers
 from benchmarks.history.days import Days
-from benchmarks.history.rows import begun, counted, differing_states, others_of, parts, trained
+from benchmarks.history.redis_server import redis_server
+from benchmarks.history.rows import IDS, begun, counted, differing_states, others_of, parts, trained
 from benchmarks.history.service import (
     SECRET,
     kill_one_worker,
@@ -45,6 +48,8 @@ from fraud.schema import Schema
 from monitoring.storage.sent import RowKind
 from training import data, encode
 from training.dataset import Dataset, keys_of
+
+Serving = Callable[[], "subprocess.Popen[bytes]"]
 
 
 def logged(path: Path, own: Schema) -> dict[str, set[bytes]]:
@@ -75,8 +80,38 @@ def compared(
     }
 
 
+@contextmanager
+def services(version: str, folder: Path, kind: str, digest: str) -> Iterator[tuple[str, list[int], Serving]]:
+    """Where histories are, on which ports they are served, and what starts that: one service of two workers that share
+    files, or two of one worker each that share Redis."""
+    with ExitStack() as stack:
+        url, ports = f"file://{folder}/history", [_free_port()]
+        if kind == "redis":
+            url = f"redis://127.0.0.1:{stack.enter_context(redis_server(folder))[1]}/0"
+            ports.append(_free_port())
+        env = {
+            "FRAUD_HISTORY_URL": url,
+            "FRAUD_HISTORY_DEADLINE_MS": "10000",
+            "FRAUD_HISTORY_MAX_IDS": str(IDS),
+            "FRAUD_DATABASE_URL": f"sqlite:///{folder}/fraud.sqlite",
+            "FRAUD_API_KEYS": digest,
+            "FRAUD_WORKERS": str(2 // len(ports)),
+        }
+
+        def start() -> "subprocess.Popen[bytes]":
+            servers = [stack.enter_context(serving(version, folder, port, env)) for port in ports]
+            return servers[0]
+
+        yield url, ports, start
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
 def replayed(
-    dataset: Dataset, start: datetime, days: int, callers: int, seed: int, hasher: KeyHasher
+    dataset: Dataset, start: datetime, days: int, callers: int, seed: int, hasher: KeyHasher, kind: str
 ) -> dict[str, Any]:
     """The whole: train, begin, send, compare."""
     own = dataset.schema
@@ -85,45 +120,36 @@ def replayed(
     states, without = States(own), States(own)
     for one in (states, without):
         counted(one, dataset, before, labelled=True)
-    with tempfile.TemporaryDirectory() as made, socket.socket() as probe:
+    key, digest = keys.make()
+    with tempfile.TemporaryDirectory() as made, services(served.version, Path(made), kind, digest) as (url, ports, go):
         folder = Path(made)
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        url, path = f"file://{folder}/history", folder / "fraud.sqlite"
-        key, digest = keys.make()
+        path = folder / "fraud.sqlite"
         begun(url, own, hasher, states, int(start.timestamp() * 1e6))
         expected = counted(states, dataset, month, labelled=True)
         unlabelled = counted(without, dataset, month, labelled=False)
         bodies = [json.dumps(one).encode() for one in requests(dataset, month.tolist(), "t")]
         columns = [pd.factorize(column[month])[0] for column in keys_of(others_of(dataset), own).values()]
-        env = {
-            "FRAUD_HISTORY_DEADLINE_MS": "10000",
-            "FRAUD_HISTORY_MAX_IDS": "1000000",
-            "FRAUD_DATABASE_URL": f"sqlite:///{folder}/fraud.sqlite",
-            "FRAUD_API_KEYS": digest,
-        }
         twice = frozenset(random.Random(seed).sample(range(len(month)), len(month) // 100))  # noqa: S311
-        with serving(served.version, folder, port, env) as server:
-            killed: list[int] = []
+        server = go()
+        killed: list[int] = []
 
-            def progress(answered: int) -> None:
-                if answered >= 0.4 * len(month) and not killed:
-                    killed.append(kill_one_worker(server))
-                if answered % 20_000 == 0:
-                    print(f"{answered:,} of {len(month):,} answered", file=sys.stderr, flush=True)
+        def progress(answered: int) -> None:
+            if answered >= 0.4 * len(month) and not killed:
+                killed.append(kill_one_worker(server))
+            if answered % 20_000 == 0:
+                print(f"{answered:,} of {len(month):,} answered", file=sys.stderr, flush=True)
 
-            sender = Callers(port, key, bodies, twice, progress)
-            names = [f"t-{row}" for row in month.tolist()]
-            sent = Days(np.asarray(dataset.times)[month], dataset.labels[month] > 0, columns, names)
-            began = time.perf_counter()
-            sent.send(sender, callers, seed, port, path)
-            seconds = time.perf_counter() - began
-            wait_until_logged(port)
-            held = logged(path, own)
-            lost = [place for place, row in enumerate(month.tolist()) if f"t-{row}" not in held]
-            asyncio.run(sender.ask_again(lost))
-            missing, labels = missing_by_reason(port), labels_by_outcome(port)
+        sender = Callers(ports, key, bodies, twice, progress)
+        names = [f"t-{row}" for row in month.tolist()]
+        sent = Days(np.asarray(dataset.times)[month], dataset.labels[month] > 0, columns, names)
+        began = time.perf_counter()
+        sent.send(sender, callers, seed, ports, path)
+        seconds = time.perf_counter() - began
+        wait_until_logged(*ports)
+        held = logged(path, own)
+        lost = [place for place, row in enumerate(month.tolist()) if f"t-{row}" not in held]
+        asyncio.run(sender.ask_again(lost))
+        missing, labels = missing_by_reason(*ports), labels_by_outcome(*ports)
         found = compared(dataset, month, served, expected, sender)
         features = found.pop("features")
         held = logged(path, own)
@@ -155,13 +181,15 @@ def main() -> None:
     parser.add_argument("--from", dest="start", type=datetime.fromisoformat, default=datetime(2018, 7, 1))
     parser.add_argument("--days", type=int, default=31)
     parser.add_argument("--callers", type=int, default=32)
+    parser.add_argument("--store", choices=["files", "redis"], default="files", help="redis: two replicas share one")
     parser.add_argument("--seed", type=int, default=0, help="of the order, and of what is sent twice")
     arguments = parser.parse_args()
     text = (files("benchmarks.handbook") / "handbook.toml").read_text("utf-8")
     hasher = KeyHasher(SECRET)
     dataset = data.load([arguments.data], schema.parse(text, "handbook.toml"), hasher)
     start = arguments.start.replace(tzinfo=UTC)
-    print(json.dumps(replayed(dataset, start, arguments.days, arguments.callers, arguments.seed, hasher), indent=2))
+    how = arguments.days, arguments.callers, arguments.seed
+    print(json.dumps(replayed(dataset, start, *how, hasher, arguments.store), indent=2))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import Any
 
 from benchmarks.history.order import Order
@@ -17,15 +18,20 @@ PREDICT, FEEDBACK = b"/predict", b"/feedback"
 
 
 class Callers:
-    """Send ``bodies`` to ``port`` with an API ``key``, and keep the answers.
+    """Send ``bodies`` to ``ports`` in turn with an API ``key``, and keep the answers.
 
     ``twice``: which of them are sent again once they were answered. ``progress`` is told how many were.
     """
 
     def __init__(
-        self, port: int, key: str, bodies: Sequence[bytes], twice: frozenset[int], progress: Callable[[int], object]
+        self,
+        ports: Sequence[int],
+        key: str,
+        bodies: Sequence[bytes],
+        twice: frozenset[int],
+        progress: Callable[[int], object],
     ) -> None:
-        self._port, self._bodies, self._twice, self._progress = port, bodies, twice, progress
+        self._ports, self._bodies, self._twice, self._progress = cycle(ports), bodies, twice, progress
         self._key = key.encode()
         self.answers: dict[int, Answer] = {}
         self.again: dict[int, Answer] = {}
@@ -40,20 +46,20 @@ class Callers:
 
     async def label(self, names: Sequence[str]) -> None:
         """Tell that these transactions were fraud, one after another."""
-        connection = _Connection(self._port, self._key)
+        connection = _Connection(next(self._ports), self._key)
         for name in names:
             await self._sent(connection, FEEDBACK, json.dumps({"transaction_id": name, "is_fraud": True}).encode())
         connection.close()
 
     async def ask_again(self, rows: Sequence[int]) -> None:
         """Send some once more, one after another."""
-        connection = _Connection(self._port, self._key)
+        connection = _Connection(next(self._ports), self._key)
         for row in rows:
             self.again[row] = await self._sent(connection, PREDICT, self._bodies[row])
         connection.close()
 
     async def _call(self, order: Order) -> None:
-        connection = _Connection(self._port, self._key)
+        connection = _Connection(next(self._ports), self._key)
         while order.left:
             row = order.take()
             if row is None:

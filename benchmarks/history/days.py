@@ -32,18 +32,18 @@ class Days:
         self.labels = 0
         """How many were sent."""
 
-    def send(self, sender: Callers, callers: int, seed: int, port: int, log: Path) -> None:
+    def send(self, sender: Callers, callers: int, seed: int, ports: Sequence[int], log: Path) -> None:
         """The whole month; at its end also the labels that are still to come."""
         count = len(self._starts) - 1
         for day in range(count + DELAY_DAYS):
             if day >= DELAY_DAYS:
-                self._label(sender, day - DELAY_DAYS, port, log)
+                self._label(sender, day - DELAY_DAYS, ports, log)
             if day < count:
                 rows = slice(int(self._starts[day]), int(self._starts[day + 1]))
                 order = Order([column[rows] for column in self._keys], seed, rows.start)
                 asyncio.run(sender.run(order, callers))
 
-    def _label(self, sender: Callers, day: int, port: int, log: Path) -> None:
+    def _label(self, sender: Callers, day: int, ports: Sequence[int], log: Path) -> None:
         """Send labels, and return when they were counted; what a killed worker did not log is asked for again."""
         first, end = map(int, self._starts[day : day + 2])
         rows = (first + np.flatnonzero(self._fraud[first:end])).tolist()
@@ -52,8 +52,8 @@ class Days:
         asyncio.run(sender.label([self._names[row] for row in rows]))
         self.labels += len(rows)
         if lost:
-            wait_until_logged(port)
-        wait_until_applied(port, self.labels)
+            wait_until_logged(*ports)
+        wait_until_applied(self.labels, *ports)
 
 
 def _is_logged(log: Path, name: str) -> bool:

@@ -8,16 +8,18 @@ from numpy.typing import NDArray
 
 from fraud import store
 from fraud.history.layout import layouts
-from fraud.history.store import Store
+from fraud.history.stores import AnyStore, open_store
 from fraud.inputs.keys import KeyHasher
 from fraud.replay.states import States
 from fraud.schema import Schema
+from fraud.settings import Settings
 from training.console import Steps
 from training.dataset import Dataset, keys_of
 from training.run import TrainingPlan, judge, save
 from training.train import DEFAULTS
 
 _WEEK = timedelta(days=7)
+IDS = 1_000_000
 
 
 def parts(dataset: Dataset, start: datetime, days: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -52,15 +54,20 @@ def counted(states: States, dataset: Dataset, rows: NDArray[np.int64], *, labell
     return np.vstack(found)
 
 
+def opened(url: str, own: Schema, hasher: KeyHasher) -> AnyStore:
+    """The service's store."""
+    return open_store(layouts(own), hasher.fingerprint, Settings(history_url=url, history_max_ids=IDS))
+
+
 def begun(url: str, own: Schema, hasher: KeyHasher, states: States, newest: int) -> None:
     """Put the states of all keys into the service's store."""
-    opened = Store.open(url, layouts(own), hasher.fingerprint)
-    with opened.gate.held(10):
+    held = opened(url, own, hasher)
+    with held.gate.held(10):
         for number, keys, found in states.given():
             for low in range(0, len(keys), 256):
                 some = slice(low, low + 256)
-                opened.put(layouts(own)[number], [*map(bytes, keys[some])], [*map(bytes, found[some])], newest)
-    opened.close()
+                held.begin(layouts(own)[number], [*map(bytes, keys[some])], [*map(bytes, found[some])], newest)
+    held.close()
 
 
 def differing_states(url: str, own: Schema, hasher: KeyHasher, states: States) -> dict[str, int]:
@@ -68,16 +75,16 @@ def differing_states(url: str, own: Schema, hasher: KeyHasher, states: States) -
 
     A state leaves when nothing in it is within the windows any more.
     """
-    opened = Store.open(url, layouts(own), hasher.fingerprint)
+    store, given = opened(url, own, hasher), list(states.given())
+    newest = max(int(found[:, 8:16].copy().view("<i8").max()) for _, _, found in given)
     total = differing = left = 0
-    with opened.gate.held(10):
-        for number, keys, found in states.given():
+    with store.gate.held(10):
+        for number, keys, found in given:
             layout = layouts(own)[number]
-            held = opened.states(layout, [*map(bytes, keys)])
-            until = opened.journal.newest - layout.keep_us
-            for one, other in zip(held, found, strict=True):
+            until = newest - layout.keep_us
+            for one, other in zip(store.states(layout, [*map(bytes, keys)]), found, strict=True):
                 is_old = int(other[8:16].view("<i8")[0]) < until
                 total, left = total + 1, left + (is_old and not one)
                 differing += one != bytes(other) and not (is_old and not one)
-    opened.close()
+    store.close()
     return {"keys": total, "differing": differing, "left_for_age": left}

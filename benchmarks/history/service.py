@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import copytree
@@ -25,8 +26,8 @@ SECRET = "of no secret: these customers are made up"  # noqa: S105
 
 @contextmanager
 def serving(version: str, folder: Path, port: int, env: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
-    """The service of a model of this store, with a model store of its own; what it says goes to ``folder/log``."""
-    home = folder / "bentoml"
+    """The service of a model of this store, with a model store of its own; what it says goes to ``folder/PORT.log``."""
+    home = folder / f"bentoml-{port}"
     copytree(store.get(f"{MODEL_NAME}:{version}").path, home / "models" / MODEL_NAME / version)
     known = {
         "BENTOML_HOME": str(home),
@@ -35,7 +36,7 @@ def serving(version: str, folder: Path, port: int, env: Mapping[str, str]) -> It
         "FRAUD_HISTORY_URL": f"file://{folder}/history",
     }
     command = [sys.executable, "-m", "bentoml", "serve", "service:FraudDetector", "--host", "127.0.0.1"]
-    with (folder / "log").open("w") as log:
+    with (folder / f"{port}.log").open("w") as log:
         server = subprocess.Popen(
             [*command, "--port", str(port)], env={**os.environ, **known, **env}, stdout=log, stderr=log
         )
@@ -56,32 +57,38 @@ def kill_one_worker(server: "subprocess.Popen[bytes]") -> int:
     return workers[0].pid
 
 
-def missing_by_reason(port: int) -> dict[str, float]:
+def missing_by_reason(*ports: int) -> dict[str, float]:
     """Transactions that were scored without their histories."""
-    found = {sample.labels["reason"]: sample.value for sample in _samples(port, "fraud_history_missing_total")}
-    return {reason: value for reason, value in found.items() if value}
+    return _by_label(ports, "fraud_history_missing_total", "reason")
 
 
-def wait_until_logged(port: int) -> None:
+def labels_by_outcome(*ports: int) -> dict[str, float]:
+    """What became of labels."""
+    return _by_label(ports, "fraud_history_labels_total", "outcome")
+
+
+def wait_until_logged(*ports: int) -> None:
     """Return when nothing waits for the prediction log."""
     time.sleep(2)  # what is published is a second old
-    while sum(sample.value for sample in _samples(port, "fraud_log_pending")):
+    while sum(sample.value for port in ports for sample in _samples(port, "fraud_log_pending")):
         time.sleep(0.5)
 
 
-def labels_by_outcome(port: int) -> dict[str, float]:
-    """What became of labels."""
-    found = {sample.labels["outcome"]: sample.value for sample in _samples(port, "fraud_history_labels_total")}
-    return {outcome: value for outcome, value in found.items() if value}
-
-
-def wait_until_applied(port: int, labels: int) -> None:
+def wait_until_applied(labels: int, *ports: int) -> None:
     """Return when so many labels of frauds were counted in histories."""
     until = time.monotonic() + _PATIENCE_SECONDS
-    while (found := labels_by_outcome(port)).get("applied", 0) < labels:
+    while (found := labels_by_outcome(*ports)).get("applied", 0) < labels:
         if time.monotonic() > until:
             raise RuntimeError(f"{labels} labels were sent, and became {found}")
         time.sleep(0.1)
+
+
+def _by_label(ports: Sequence[int], name: str, label: str) -> dict[str, float]:
+    found = Counter[str]()
+    for port in ports:
+        for sample in _samples(port, name):
+            found[sample.labels[label]] += sample.value  # type: ignore[assignment] # of whole numbers, as floats
+    return {one: float(value) for one, value in found.items() if value}
 
 
 def _samples(port: int, name: str) -> list[Sample]:
