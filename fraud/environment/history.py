@@ -40,7 +40,7 @@ class HistorySettings(BaseModel):
         200_000, ge=1, le=1_000_000_000, description="Most transaction ids kept, to tell what was sent again."
     )
     history_ids_seconds: float = Field(
-        600.0, gt=0, le=31_536_000, description="How long Redis keeps transaction ids, to tell what was sent again."
+        600.0, ge=1, le=31_536_000, description="How long Redis keeps transaction ids, to tell what was sent again."
     )
     history_max_pending: int = Field(
         100_000, ge=1, le=10_000_000, description="Most transactions a worker keeps waiting for the store."

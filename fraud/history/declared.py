@@ -109,6 +109,11 @@ class History(BaseModel):
         late = 0 if self.delay is None else -(-self.delay * 1_000_000 // width)
         return self.buckets + late + 1
 
+    def holds_the_same_as(self, other: Self) -> bool:
+        """Whether states of both are the same, whatever is made of them."""
+        facts = [(one.model_dump(exclude={"of"}), one.columns) for one in (self, other)]
+        return facts[0] == facts[1]
+
 
 def width_us(length: int, buckets: int) -> int:
     """Microseconds of a bucket."""
@@ -127,7 +132,9 @@ def check(
         )
     if histories and time is None:
         raise ValueError("[[history]] needs to know when: name the time in [roles]")
-    for one in histories:
+    for number, one in enumerate(histories):
+        if any(one.holds_the_same_as(other) for other in histories[:number]):
+            raise ValueError(f"[[history]] of {one.key} stands twice with the same windows: put what is made into one")
         if one.key not in keys:
             raise ValueError(f"[[history]] key = {one.key!r} should be a column of kind key")
         for column in one.columns:

@@ -25,6 +25,4 @@ def open_store(layouts: Sequence[Layout], key_fingerprint: str, read: Settings, 
         return Store.open(url, layouts, key_fingerprint, Limits.of(read), wait_seconds)
     from fraud.history.remote.store import RemoteStore
 
-    return RemoteStore.open(
-        url, layouts, key_fingerprint, read.history_ids_seconds, max(wait_seconds, _NETWORK_SECONDS)
-    )
+    return RemoteStore.open(url, layouts, key_fingerprint, read.history_ids_seconds, _NETWORK_SECONDS)

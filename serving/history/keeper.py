@@ -105,8 +105,8 @@ class Keeper:
 
     def _open_and_add(self) -> None:
         self._open()
-        store = self.store
-        while store is not None and (batch := self._waiting.first()) is not None:
+        store, until = self.store, time.monotonic() + DRAIN_SECONDS
+        while store is not None and time.monotonic() < until and (batch := self._waiting.first()) is not None:
             full, before = None, store.added
             with store.gate.held(TICK_SECONDS):
                 began = time.monotonic()

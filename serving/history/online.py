@@ -44,6 +44,9 @@ class Online:
     ``labelled``: where labels come from, if any do.
     """
 
+    ROWS_AT_ONCE = 0
+    """Of a large batch; 0: as many as a step of the event loop has time for."""
+
     def __init__(
         self,
         schema: Schema,

@@ -6,6 +6,7 @@ waits. So a connection is never given up in the middle, and one that takes long 
 """
 
 import asyncio
+import logging
 import os
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from fraud.history.remote.wire import Told
     from monitoring.storage.labelled import Labelled
 
+LOG = logging.getLogger("bentoml.fraud")
 _ROWS = 512
 """Of one round trip, unless one batch has more."""
 _SOON_SECONDS = 0.005
@@ -43,6 +45,8 @@ _Asked = tuple[Batch, "asyncio.Future[_Features]"]
 class OnlineRemote(Online):
     """``Online`` whose store is in Redis."""
 
+    ROWS_AT_ONCE = 128
+
     def __init__(
         self,
         schema: Schema,
@@ -54,7 +58,7 @@ class OnlineRemote(Online):
         super().__init__(schema, key_fingerprint, read, metrics, labelled)
         how = {"retry": Retry(NoBackoff(), 1), **options(_SECONDS)}
         self._client: Any = redis.asyncio.Redis.from_url(str(read.history_url), **how)
-        self._scripts = [self._client.register_script(text(name)) for name in ("add.lua", "remember.lua")]
+        self._scripts = [self._client.register_script(text(name)) for name in ("remember.lua", "add.lua")]
         self._asked = list[_Asked]()
         self._told: Told | None = None
         """What Redis is yet to be told: what transactions of the last round trip got."""
@@ -102,7 +106,10 @@ class OnlineRemote(Online):
                 taken = self._taken()
                 try:
                     features = await self._round_trip(store, [batch for batch, _ in taken])
-                except HistoryError as error:
+                except Exception as error:
+                    if not isinstance(error, HistoryError):
+                        LOG.exception("histories could not be asked for")
+                        error = HistoryError(f"histories could not be asked for: {type(error).__name__}")
                     for _, future in taken:
                         if not future.done():
                             future.set_exception(error)
@@ -131,27 +138,29 @@ class OnlineRemote(Online):
         with worded(store.url):
             try:
                 reply = await self._sent(
-                    [] if asked is None else [asked.names, [store.facts, asked.plan]],
                     [] if told is None else [*zip(*told.remember, strict=True)],
+                    [] if asked is None else [asked.names, [store.facts, asked.plan]],
                 )
             except RedisError as error:
                 raise store.emptied(error) from None
-        if asked is None or reply is None:
+        if asked is None:
             return np.empty((0, self._width))
         found = store.wire.told(asked, reply)
         self._told = found if found.remember else None
         self._waiting.added(found.added)
         return found.features
 
-    async def _sent(self, *calls: list[Any]) -> Any:  # noqa: ANN401 - what the first script says
+    async def _sent(self, *calls: list[Any], tries: int = 2) -> Any:  # noqa: ANN401 - what the last script says
         """Call the scripts of which there are keys and arguments, in one piece."""
         async with self._client.pipeline(transaction=False) as piece:
             for script, call in zip(self._scripts, calls, strict=True):
                 if call:
                     piece.evalsha(script.sha, len(call[0]), *call[0], *call[1])
             try:
-                return (await piece.execute())[0] if calls[0] else await piece.execute()
+                return (await piece.execute())[-1]
             except NoScriptError:
+                if tries == 1:
+                    raise
                 for script in self._scripts:
                     await self._client.script_load(script.script)
-        return await self._sent(*calls)
+        return await self._sent(*calls, tries=tries - 1)

@@ -12,6 +12,8 @@ from prometheus_client import CollectorRegistry
 from benchmarks.history.wire import Wire
 from fraud.errors import DamagedHistoryError, FullHistoryError, HistoryError
 from fraud.history import engine
+from fraud.history.batch import reader
+from fraud.history.layout import layouts
 from fraud.history.remote import names
 from fraud.history.remote.store import RemoteStore
 from fraud.history.store import Store
@@ -19,7 +21,8 @@ from fraud.settings import Settings
 from monitoring.history_metrics import HistoryMetrics
 from serving.history.remote import OnlineRemote
 from tests.components import Redis, free_port, wait_until
-from tests.fraud.history.test_store import LAYOUTS, batch, offline, same
+from tests.fraud.history.test_engine import SHOP, schema_of
+from tests.fraud.history.test_store import HASHED, LAYOUTS, batch, offline, same
 from tests.serving.history.test_online import HASHER, decoded, echo
 from tests.serving.history.test_online import SCHEMA as PAYMENTS
 from tests.serving.history.test_online import offline as of_payments
@@ -116,6 +119,48 @@ def test_a_batch_of_one_key_is_as_large_as_you_like(store):
     many = batch(3_000, seed=1, keys=1)
     (expected,) = offline([many])
     assert same(store.add(many), expected)
+
+
+def test_a_pause_of_thousands_of_buckets(redis):
+    """All of them are to be cleared at once."""
+    schema = schema_of(SHOP | {"windows": ["1h"], "label_delay": "7d"})
+    own = layouts(schema)
+    store, read = RemoteStore.open(redis.url, own, "ours"), reader(schema, own)
+    rows = np.array([[1_700_000_000 + 149 * row, 1.0] for row in range(3_000)] + [[1_700_600_000, 2.0]] * 2)
+    texts, names = [(None, HASHED("s1"))] * 3_002, [str(row) for row in range(3_002)]
+    given = [read(rows[cut], texts[cut], names[cut]) for cut in (slice(0, 2_990), slice(2_990, 3_002))]
+    states = np.zeros(own[0].size, np.uint8)
+    for one in given:
+        expected = engine.advance(own[0], states, np.zeros(len(one.times), np.int64), one.times, one.values[0])
+        assert same(store.add(one), expected)
+    store.close()
+
+
+def test_an_id_that_is_noted_stays_so(store, redis):
+    """Whoever notes something else later was late."""
+    one = batch(1, seed=1)
+    found = store.add(one)
+    store._remember(keys=[store.wire.id_of(one.names[0])], args=[b"other"])
+    assert same(store.add(one), found)
+
+
+def test_a_store_that_was_copied_does_not_count_labels_again(store, redis, tmp_path):
+    """They are in its states: only those that come later are read."""
+    with closing(Store.open(f"file://{tmp_path / 'files'}", LAYOUTS, "ours")) as other:
+        other.note_labels(1_700_000_000.0)
+        with other.gate.held(1):
+            other.add(batch(3))
+        copying.copy(other, store, copying.pairs(LAYOUTS, LAYOUTS))
+    assert store.labels_until() == 1_700_000_600.0
+
+
+def test_who_led_lets_another_lead(redis):
+    """When it ends; before, nobody else does."""
+    one, other = (RemoteStore.open(redis.url, LAYOUTS, "ours") for _ in range(2))
+    assert (one.lead(), other.lead(), one.lead()) == (True, False, True)
+    one.close()
+    assert other.lead()
+    other.close()
 
 
 def test_a_state_leaves_when_it_says_nothing_any_more(store, redis):

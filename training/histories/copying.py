@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from fraud.errors import DataError
+from fraud.history.labels import OVERLAP_SECONDS
 from fraud.history.layout import Layout
 from fraud.history.stores import AnyStore
 from fraud.replay.readable import instant
@@ -42,7 +43,7 @@ def copy(source: AnyStore, target: AnyStore, layouts: Sequence[tuple[Layout, Lay
     Done twice, the second changes nothing. Labels that the source's states count are noted as applied.
     """
     added = there = 0
-    now = time.time()
+    now, labelled = time.time(), source.labels_until()
     for old, new in layouts:
         for keys, states in source.parts(old):
             given = states if old.fingerprint == new.fingerprint else carried.carried(old, new, states)
@@ -52,6 +53,8 @@ def copy(source: AnyStore, target: AnyStore, layouts: Sequence[tuple[Layout, Lay
                 with target.gate.held(_WAIT_SECONDS):
                     begun = target.begin(new, names, some, min(newest, int(now * 1e6)))
                 added, there = added + begun, there + len(names) - begun
+    if labelled and not target.labels_until():  # those of before are counted, and read is from a while before
+        target.note_labels(labelled + OVERLAP_SECONDS)
     target.sync()
     return Copied(added, there, dict(_whole_from(layouts, now)))
 

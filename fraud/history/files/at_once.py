@@ -123,7 +123,10 @@ class AtOnce:
         if call is None or (not all(names) and any(names)):
             return None
         for number, at in enumerate(self._keys):
-            asked.texts[number] = "".join([own[at] or _NO_KEY for own in texts]).encode()
+            given = "".join([own[at] or _NO_KEY for own in texts]).encode()
+            if len(given) != count * len(_NO_KEY):
+                return None
+            asked.texts[number] = given
         features = np.empty((count, self._width))
         asked.rows, asked.latest, asked.inputs = count, latest, rows.tobytes()
         asked.named, asked.hashes = (count, b"".join(map(self._ids.hashed, names))) if names[0] else (0, None)

@@ -21,17 +21,18 @@ local function bucket(time, width)
   return (time - rest) / width
 end
 
-local format = string.format
-
-local function change(key, how, kind, offset, value) -- whole numbers are quicker to write than others
-  local ops, count = key.ops, #key.ops
-  ops[count + 1], ops[count + 2] = how, kind
-  ops[count + 3], ops[count + 4] = format('%d', offset * 8), format('%d', value)
-end
-
 local function flush(key)
   if #key.ops > 0 then redis.call('BITFIELD', key.name, unpack(key.ops)) end
   key.ops = {}
+end
+
+local format = string.format
+
+local function change(key, how, kind, offset, value) -- whole numbers are quicker to write than others
+  if #key.ops >= AT_ONCE then flush(key) end
+  local ops, count = key.ops, #key.ops
+  ops[count + 1], ops[count + 2] = how, kind
+  ops[count + 3], ops[count + 4] = format('%d', offset * 8), format('%d', value)
 end
 
 local ZEROS = { u32 = string.rep('\0', 4), i64 = string.rep('\0', 8) }
@@ -69,12 +70,11 @@ local function add(key, time, values)
         end
       end
     end
-    if #key.ops > AT_ONCE then flush(key) end
   end
   key.latest, key.changed = latest, true
 end
 
-local reply, keys = {}, {}
+local reply, keys, noted = {}, {}, {}
 for number, layout in ipairs(of_key) do
   local name = KEYS[1 + number]
   local state = redis.call('GET', name)
@@ -97,7 +97,7 @@ for place, row in ipairs(rows) do
       before[part] = key and key.latest and format('%d', key.latest) or ''
       if key then add(key, time, values[part]) end
     end
-    if name then redis.call('SET', name, '?' .. table.concat(before, ','), 'PX', stay) end
+    if name then noted[#noted + 1] = { name, '?' .. table.concat(before, ',') } end
   end
 end
 
@@ -108,4 +108,5 @@ for number, key in ipairs(keys) do
     redis.call('PEXPIRE', key.name, layouts[key.layout][2])
   end
 end
+for _, one in ipairs(noted) do redis.call('SET', one[1], one[2], 'PX', stay) end
 return reply

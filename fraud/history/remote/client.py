@@ -31,7 +31,7 @@ def worded(url: str) -> Iterator[None]:
         raise FullHistoryError(
             f"{shown(url)}: Redis has no memory left for histories ({_alone(error)}): raise its maxmemory"
         ) from None
-    except (RedisError, OSError) as error:
+    except (RedisError, OSError, UnicodeError) as error:  # the last: of names of hosts
         raise HistoryError(f"{shown(url)}: {_said(url, error)}") from None
 
 

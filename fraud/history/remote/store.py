@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from itertools import islice
 from typing import Any, Self
@@ -51,6 +51,7 @@ class RemoteStore:
         self.url, self._layouts = url, layouts
         self.wire = Wire(layouts, [one.keep_us // 1000 + MARGIN_MS for one in layouts], int(ids_seconds * 1000))
         self.width, self._token = self.wire.width, os.urandom(16)
+        self._leads = False
         self.facts = json.dumps({"format": FORMAT, "key_fingerprint": key_fingerprint}).encode()
         self.client: Any = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), **options(wait_seconds))
         """Of the ``redis`` library, whose types say less than they mean."""
@@ -201,9 +202,11 @@ class RemoteStore:
         """Whether it is this one that does for all what one is to do; for as long as it asks every few seconds."""
         with self._watched():
             client, own = self.client, self._token
-            if client.set(names.LEADER, own, nx=True, px=_LEAD_MS):
-                return True
-            return client.get(names.LEADER) == own and bool(client.set(names.LEADER, own, xx=True, px=_LEAD_MS))
+            client.sadd(names.LAYOUTS, *(one.fingerprint for one in self._layouts))  # it may have been emptied since
+            self._leads = bool(client.set(names.LEADER, own, nx=True, px=_LEAD_MS)) or (
+                client.get(names.LEADER) == own and bool(client.set(names.LEADER, own, xx=True, px=_LEAD_MS))
+            )
+            return self._leads
 
     def newly_damaged(self) -> int:
         """None: Redis answers for its memory."""
@@ -227,7 +230,10 @@ class RemoteStore:
         """Nothing to do: what Redis answered it has."""
 
     def close(self) -> None:
-        """Close all connections."""
+        """Let another lead, and close all connections."""
+        with suppress(RedisError, OSError):
+            if self._leads and self.client.get(names.LEADER) == self._token:
+                self.client.delete(names.LEADER)
         self.client.close()
 
 

@@ -199,6 +199,13 @@ def test_more_features_than_a_forest_takes_are_refused():
         schema_of(one, one | {"key": "shop"})
 
 
+def test_one_history_that_stands_twice_is_refused():
+    """Its states would be one, and count each transaction twice."""
+    with pytest.raises(SchemaError, match="of card stands twice with the same windows"):
+        schema_of(CARD | {"of": ["count"]}, CARD | {"of": ["seconds_since_last"]})
+    schema_of(CARD | {"of": ["count"]}, CARD | {"windows": ["2h"], "of": ["seconds_since_last"]})
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

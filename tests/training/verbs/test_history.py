@@ -164,6 +164,8 @@ def test_a_store_is_copied(said, data, version, online, tmp_path, monkeypatch):
     assert "say where from" in said("copy", "--model", version)[2]
     monkeypatch.setenv("FRAUD_HISTORY_URL", f"file://{tmp_path}/other")
     assert "there is no online store" in said("copy", "--from", f"file://{tmp_path}/none", "--model", version)[2]
+    refused = said("copy", "--from", "redis://me:pass/word@host", "--model", version)[2]
+    assert "FRAUD_HISTORY_URL" in refused and "pass/word" not in refused
     code, document, words = said("copy", "--from", online, "--model", version)
     assert code == 0, words
     assert (document["states_copied"], document["states_there_already"], document["whole_from"]) == (keys, 0, {})

@@ -1,8 +1,9 @@
 """``history copy``: states from one store into another, or to a schema that gained a window."""
 
 import argparse
+import os
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fraud import command
 from fraud.argument_types import MODEL_NAMES
@@ -11,6 +12,9 @@ from fraud.errors import DataError
 from training.console import Steps
 from training.verbs import PROGRAM
 from training.verbs.histories import models_of
+
+if TYPE_CHECKING:
+    from fraud.settings import Settings
 
 
 def add_to(history: Verbs) -> None:
@@ -46,7 +50,7 @@ def _copy(arguments: argparse.Namespace) -> dict[str, Any]:
         raise DataError("say where from: --from URL, --from-model MODEL, or both")
     hasher, steps = models_of.hasher(served), Steps()
     models_of.hasher(before)
-    source = settings.model_copy(update={"history_url": arguments.source}) if arguments.source else settings
+    source = settings if arguments.source is None else _at(arguments.source)
     if not online.is_there(source):
         raise online.nowhere(source)
     own = layouts(before.features.schema)
@@ -69,3 +73,11 @@ def _copy(arguments: argparse.Namespace) -> dict[str, Any]:
         "states_there_already": copied.there,
         "whole_from": copied.whole_from,
     }
+
+
+def _at(url: str) -> "Settings":
+    """The settings with another store. Raises SettingsError where that is no address of one."""
+    from fraud.settings import Settings
+
+    others = {name: value for name, value in os.environ.items() if name != "FRAUD_HISTORY_URL_FILE"}
+    return Settings.from_env({**others, "FRAUD_HISTORY_URL": url})
