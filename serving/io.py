@@ -73,13 +73,12 @@ def in_slices(
         if (history := process.history()) is not None:
             texts, names = rows.texts[start : start + size], rows.ids[start : start + size]
             values = np.hstack((values, (yield from history.advance(values, texts, names))))
-            size = history.ROWS_AT_ONCE or size
         scored += score(rows.model, values)
         if len(scored) == len(rows.ids):
             return scored
-        if history is None or not history.ROWS_AT_ONCE:
-            found_time_for = int(size * _STEP_SECONDS / (time.perf_counter() - began))
-            size = max(_FEWEST_ROWS, min(found_time_for, 2 * size))
+        found_time_for = int(size * _STEP_SECONDS / (time.perf_counter() - began))
+        waits = history is not None and history.ROWS_AT_ONCE
+        size = waits or max(_FEWEST_ROWS, min(found_time_for, 2 * size))
         yield
 
 
