@@ -16,7 +16,7 @@ from training import sample
 
 pytestmark = pytest.mark.e2e
 
-EMPTY = {  # the service of this test has no database and its model no category, and nothing is wrong with it
+EMPTY = {  # the service of this test has no database, its model no category and no history, and nothing is wrong
     "Texts that the model does not know",
     "Live precision",
     "Live recall",
@@ -26,6 +26,9 @@ EMPTY = {  # the service of this test has no database and its model no category,
     "Transactions labelled",
     "Label delay",
     "Firing alerts",
+    "Memory of histories",
+    "How late labels are",
+    "Labels after their delay",
 }
 
 
