@@ -104,6 +104,8 @@ class OnlineRemote(Online):
                     await asyncio.wait([self._came], timeout=_SOON_SECONDS)
                     self._came = None
                 taken = self._taken()
+                if not taken and self._told is None:
+                    break  # all that asked gave up
                 try:
                     features = await self._round_trip(store, [batch for batch, _ in taken])
                 except Exception as error:
@@ -121,7 +123,7 @@ class OnlineRemote(Online):
                             future.set_result(features[end:start])
                 self._is_late = False
         finally:
-            self._going = None
+            self._going, self._is_late = None, False
 
     def _taken(self) -> list[_Asked]:
         """Of those that were asked and did not give up, as many as one round trip takes."""

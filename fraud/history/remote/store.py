@@ -49,7 +49,7 @@ class RemoteStore:
         self.gate, self.said, self.added = NoGate(), list[str](), 0
         self.outcomes = list[Outcome]()
         self.url, self._layouts = url, layouts
-        self.wire = Wire(layouts, [one.keep_us // 1000 + MARGIN_MS for one in layouts], int(ids_seconds * 1000))
+        self.wire = Wire(layouts, [*map(_keep_ms, layouts)], int(ids_seconds * 1000))
         self.width, self._token = self.wire.width, os.urandom(16)
         self._leads = False
         self.facts = json.dumps({"format": FORMAT, "key_fingerprint": key_fingerprint}).encode()
@@ -166,7 +166,7 @@ class RemoteStore:
 
     def begin(self, layout: Layout, keys: Sequence[bytes], states: Sequence[bytes], newest: int) -> int:  # noqa: ARG002
         """Put the states of keys that have none; how many had none."""
-        keep = layout.keep_us // 1000 + MARGIN_MS
+        keep = _keep_ms(layout)
         with self._watched(), self.client.pipeline(transaction=False) as many:
             for key, state in zip(keys, states, strict=True):
                 many.set(names.state_name(layout, key), bytes(big_endian(layout, state)), nx=True, px=keep)
@@ -235,6 +235,10 @@ class RemoteStore:
             if self._leads and self.client.get(names.LEADER) == self._token:
                 self.client.delete(names.LEADER)
         self.client.close()
+
+
+def _keep_ms(layout: Layout) -> int:
+    return layout.keep_us // 1000 + MARGIN_MS
 
 
 SCRIPTS = ("add.lua", "remember.lua", "label.lua")
