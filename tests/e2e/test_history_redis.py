@@ -355,6 +355,24 @@ def test_a_slow_server_is_in_nobodys_way(redis, worker_of):
         assert same(worker.score(rows[40:]), of_payments(rows)[40:])
 
 
+def test_calls_that_gave_up_before_they_were_asked_are_no_error(redis, worker_of, caplog):
+    """The round trip before them took too long: they wait to be added, and nothing is sent for them."""
+    rows = decoded(20)
+    with Wire(redis.port) as wire:
+        worker = worker_of(f"redis://127.0.0.1:{wire.port}/0", history_deadline_ms=20)
+        wire.seconds = 0.3
+
+        async def both():
+            return await asyncio.gather(worker.online.score(rows[:10], echo), worker.online.score(rows[10:], echo))
+
+        worker.loop.run_until_complete(both())
+        wire.seconds = 0.0
+        wait_until(lambda: [worker.loop.run_until_complete(asyncio.sleep(0.05)), worker.online._going is None][1])
+        assert "could not be asked" not in caplog.text
+        worker.kept()
+        assert (worker.count("pending"), worker.count("added_total")) == (0, 20)
+
+
 def test_a_server_that_was_killed_is_found_again(tmp_path, worker_of):
     """Restarted empty, histories begin anew; what was missed is added."""
     rows = decoded(60)
