@@ -21,7 +21,8 @@ from redis.exceptions import NoScriptError, RedisError
 from fraud.errors import FullHistoryError, HistoryError
 from fraud.history.batch import Batch, joined
 from fraud.history.remote.client import options, worded
-from fraud.history.remote.store import RemoteStore, text
+from fraud.history.remote.scripts import text
+from fraud.history.remote.store import RemoteStore
 from fraud.schema import Schema
 from fraud.settings import Settings
 from monitoring.history_metrics import HistoryMetrics
