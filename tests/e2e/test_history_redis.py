@@ -334,8 +334,8 @@ class Worker:
 
     def close(self):
         async def end():
-            if self.online._going is not None:
-                await asyncio.wait([self.online._going])
+            if self.online._going:
+                await asyncio.wait(self.online._going)
             await self.online._client.aclose()
 
         self.loop.run_until_complete(end())
@@ -379,12 +379,46 @@ def test_a_slow_server_is_in_nobodys_way(redis, worker_of):
         assert worker.online._is_late or time.perf_counter() - began > 0.4  # nobody waited for the first
         assert worker.count("missing_total", reason="deadline") == 40
         wire.seconds = 0.0
-        wait_until(lambda: [worker.loop.run_until_complete(asyncio.sleep(0.05)), worker.online._going is None][1])
+        wait_until(lambda: [worker.loop.run_until_complete(asyncio.sleep(0.05)), not worker.online._going][1])
         worker.kept()
         assert worker.count("pending") == 0
         assert worker.count("added_total") == 40
         worker.online._deadline_seconds = 10.0
         assert same(worker.score(rows[40:]), of_payments(rows)[40:])
+
+
+def test_two_round_trips_are_on_their_way_and_no_more(redis, worker_of):
+    """Who comes while one is need not wait for it to end; all others go together with the next."""
+    rows = decoded(40)
+    with Wire(redis.port) as wire:
+        worker = worker_of(f"redis://127.0.0.1:{wire.port}/0")
+        online = worker.online
+
+        async def four():
+            wire.cut = True
+            calls = []
+            for start in range(0, 40, 10):
+                calls.append(asyncio.ensure_future(online.score(rows[start : start + 10], echo)))
+                await asyncio.sleep(0.05)  # it goes, or waits, at the loop's next turns
+            seen = len(online._going), [len(batch.times) for batch, _ in online._asked]
+            wire.cut = False
+            return seen, await asyncio.gather(*calls)
+
+        seen, scored = worker.loop.run_until_complete(four())
+        assert seen == (2, [10, 10])
+        found = np.array([np.frombuffer(one.features) for own in scored for one in own])
+        assert not np.isnan(found[:, 0]).any()
+        assert worker.count("added_total") == 40
+
+
+def test_what_is_sent_again_before_it_is_noted_gets_the_same(redis, worker_of):
+    """Others of its keys came in between, and the note of what it got is yet on its way."""
+    rows = decoded(40)
+    worker = worker_of(redis.url)
+    first = worker.score(rows)
+    worker.online._to_note = {}
+    worker.score(decoded(40, seed=2))
+    assert same(worker.score(rows), first)
 
 
 def test_calls_that_gave_up_before_they_were_asked_are_no_error(redis, worker_of, caplog):
@@ -399,7 +433,7 @@ def test_calls_that_gave_up_before_they_were_asked_are_no_error(redis, worker_of
 
         worker.loop.run_until_complete(both())
         wire.seconds = 0.0
-        wait_until(lambda: [worker.loop.run_until_complete(asyncio.sleep(0.05)), worker.online._going is None][1])
+        wait_until(lambda: [worker.loop.run_until_complete(asyncio.sleep(0.05)), not worker.online._going][1])
         assert "could not be asked" not in caplog.text
         worker.kept()
         assert (worker.count("pending"), worker.count("added_total")) == (0, 20)
@@ -505,7 +539,7 @@ def test_a_cut_network_is_waited_for_by_one_call(redis, worker_of):
         assert cut.online._is_late
         assert same(first, of_payments(rows)[:20])
         wire.cut = False
-        wait_until(lambda: [cut.loop.run_until_complete(asyncio.sleep(0.05)), cut.online._going is None][1])
+        wait_until(lambda: [cut.loop.run_until_complete(asyncio.sleep(0.05)), not cut.online._going][1])
         cut.kept()
         assert cut.count("pending") == 0
         assert same(other.score(rows[60:]), of_payments(rows)[60:])

@@ -118,7 +118,7 @@ class RemoteStore:
         """Add transactions, and say what their windows hold then: float64 ``(n, width)``; as ``Store.add``."""
         with self._watched():
             asked = self.wire.asked(batch)
-            told = self.wire.told(asked, self._add(keys=asked.names, args=[self.facts, asked.plan]))
+            told = self.wire.told(asked, self._add(keys=asked.names, args=[self.facts, asked.plan]), {})
             self.remember(told)
         self.added += told.added
         return told.features

@@ -3,7 +3,7 @@
 The script gives states as they were before the batch; its additions are made here again, row after row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -114,8 +114,8 @@ class Wire:
         of_key += [number] * len(order)
         return of_row
 
-    def told(self, asked: Asked, reply: Sequence[bytes]) -> Told:
-        """What the script's reply means."""
+    def told(self, asked: Asked, reply: Sequence[bytes], known: Mapping[bytes, bytes]) -> Told:
+        """What the script's reply means; ``known``: features of ids that Redis may not have been told of yet."""
         batch, count = asked.batch, len(reply) - len(asked.ids)
         states, outcomes = reply[:count], reply[count:]
         features = np.empty((len(batch.times), self.width))
@@ -129,6 +129,8 @@ class Wire:
                 continue
             if outcome[:1] == _SEEN:
                 features[row] = np.frombuffer(outcome, "<f8", offset=1)
+            elif name in known:
+                features[row] = np.frombuffer(known[name])
             else:
                 features[row] = self._again(asked, states, row, outcome[1:].decode().split(","))
                 remember.append((name, features[row].tobytes()))
