@@ -11,6 +11,7 @@ def is_remote(url: str) -> bool:
 
 
 def shown(url: str) -> str:
-    """Without user and password, for messages."""
+    """Without user and password, and without what TLS needs, for messages."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    database = f"?{parts.query}" if parts.scheme == "unix" and parts.query else ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{database}"

@@ -9,7 +9,7 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from struct import Struct
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,41 @@ CHANGED: tuple[Outcome, ...] = ("applied", "taken_back")
 _FIRST: tuple[Outcome, ...] = (*CHANGED, "unchanged", "late", "unknown")
 """Of what several histories say: the first that one of them does."""
 OVERLAP_SECONDS = 600.0
-"""Labels are read from so long before ``until``: a file of them is there later than the time that they were given."""
+"""Labels are read again from so long before: a file of them is there later than the time that they were given."""
+
+
+class Mark(NamedTuple):
+    """How far labels are applied, in seconds since 1970: those given ``until`` then; ``start``: from when on they are
+    read again, for what was applied before is remembered nowhere."""
+
+    until: float = 0.0
+    start: float = 0.0
+
+    @classmethod
+    def of_state(cls, until: float) -> Self:
+        """Of states that hold labels until then, and come without what is remembered of them."""
+        return cls(until, until)
+
+    def moved(self, until: float) -> Self:
+        """The mark when those until then are applied, or when that is as far as anybody can have come."""
+        late = until - OVERLAP_SECONDS
+        return type(self)(until, max(self.start, late) if until > self.until else min(self.start, late))
+
+    @property
+    def text(self) -> str:
+        """As it is kept."""
+        return f"{self.until!r} {self.start!r}"
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """The mark of a text; none was ever set where it is no such text."""
+        try:
+            until, start = map(float, text.split())
+        except ValueError:
+            return cls()
+        return cls(until, start)
+
+
 _COUNT, _TIMES = Struct("<I"), Struct("<qq")
 _WIDTH = 8
 
@@ -74,17 +108,17 @@ class Labels:
             changes += _apply(part, batch, frauds, said)
         return changes, [first_of(own) for own in said]
 
-    def until(self) -> float:
-        """Seconds since 1970 up to which all layouts have their labels; 0 where one of them never had any."""
-        return min((_read(one.note) for one in self._parts), default=0.0)
+    def mark(self) -> Mark:
+        """How far all layouts have their labels."""
+        return min((_read(one.note) for one in self._parts), default=Mark())
 
-    def note(self, until: float) -> None:
+    def note(self, mark: Mark) -> None:
         """Remember it. Raises HistoryError."""
         for one in self._parts:
             try:
                 with replacing(one.note) as part:
                     part.touch(mode=0o600)
-                    part.write_text(f"{until!r}\n")
+                    part.write_text(f"{mark.text}\n")
             except OSError as problem:
                 raise HistoryError.not_writable(one.note, problem) from None
 
@@ -172,7 +206,7 @@ def _kind(layout: Layout) -> str:
     return sha256(f"labels {layout.fingerprint}".encode()).hexdigest()[:16]
 
 
-def _read(path: Path) -> float:
+def _read(path: Path) -> Mark:
     with suppress(OSError, ValueError):
-        return float(path.read_text())
-    return 0.0
+        return Mark.read(path.read_text())
+    return Mark()

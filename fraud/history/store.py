@@ -23,7 +23,7 @@ from fraud.history.files.ids import kind_of
 from fraud.history.files.journal import Change
 from fraud.history.files.opened import OpenFiles
 from fraud.history.files.place import LIMITS, Limits
-from fraud.history.labels import CHANGED, Labels, Outcome
+from fraud.history.labels import CHANGED, Labels, Mark, Outcome
 from fraud.history.layout import Layout
 from fraud.schema import Schema
 
@@ -115,15 +115,15 @@ class Store(OpenFiles):
             self._commit(changes, self.journal.newest)
             return sum(one in CHANGED for one in self.outcomes)
 
-    def labels_until(self) -> float:
-        """Seconds since 1970, of when labels were given, up to which they were applied; 0 where none ever was."""
-        return self._labels.until()
+    def labels(self) -> Mark:
+        """How far they are applied."""
+        return self._labels.mark()
 
-    def note_labels(self, until: float, before: float | None = None) -> bool:
-        """Have ``labels_until`` say so, if it says ``before`` until now; whether it did. Raises HistoryError."""
-        if before is not None and self._labels.until() != before:
+    def note_labels(self, mark: Mark, before: Mark | None = None) -> bool:
+        """Have ``labels`` say so, if it says ``before`` until now; whether it did. Raises HistoryError."""
+        if before is not None and self._labels.mark() != before:
             return False
-        self._labels.note(until)
+        self._labels.note(mark)
         return True
 
     def at_once(self, schema: Schema) -> AtOnce | None:

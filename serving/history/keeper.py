@@ -77,23 +77,23 @@ class Keeper:
         """Add what waits, for some seconds; what is left then is lost and counted."""
         self._stop.set()
         self._wake.set()
-        self._thread.join()
-        until = time.monotonic() + DRAIN_SECONDS
-        while len(self._waiting) and time.monotonic() < until:
-            self._guarded(self._open_and_add)
-            time.sleep(TICK_SECONDS / 5)
+        self._thread.join(2 * DRAIN_SECONDS)  # a server may take long for each byte
         if lost := len(self._waiting):
             LOG.error("the history store could not be written in time: %d transactions are in no history", lost)
             self._metrics.dropped("shutdown", lost)
-        if (store := self.store) is not None:
-            self.store = None
-            store.close()
 
     def _run(self) -> None:
         while not self._stop.is_set():
             self._guarded(self._open_and_add, self._look_after)
             self._wake.wait(TICK_SECONDS)
             self._wake.clear()
+        until = time.monotonic() + DRAIN_SECONDS
+        while len(self._waiting) and time.monotonic() < until:
+            self._guarded(self._open_and_add)
+            time.sleep(TICK_SECONDS / 5)
+        if (store := self.store) is not None:
+            self.store = None
+            store.close()
 
     def _guarded(self, *works: Callable[[], None]) -> None:
         """Do each; the store may fail in any way, and the worker goes on: a full one is to be described, too."""
@@ -163,8 +163,12 @@ class Keeper:
         if not isinstance(store, Store):
             # by every replica: what one said while it led would stand for good. Leading takes memory, and comes after
             self._looked = now
-            self._metrics.describe({}, *store.memory())
-            self.leads = store.lead()
+            try:
+                self._metrics.describe({}, *store.memory())
+                self.leads = store.lead()
+            except HistoryError:
+                self.leads = False
+                raise
             return
         self.leads = store.lead()
         if not self.leads:

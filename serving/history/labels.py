@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from fraud.errors import FraudError, HistoryError, RefusedHistoryError
 from fraud.history.batch import Batch
-from fraud.history.labels import OVERLAP_SECONDS, reader
+from fraud.history.labels import OVERLAP_SECONDS, Mark, reader
 from fraud.history.layout import MICROSECONDS, Layout
 from fraud.history.sweep import AT_ONCE
 from fraud.rows import unpack
@@ -56,7 +56,7 @@ class LabelsToStore:
         self._store: AnyStore | None = None
         """That which all of the following is of."""
         self._after: After = (0.0, "")
-        self._until = self._noted = 0.0
+        self._mark = Mark()
         self._again_at = 0.0
         self._settled: dict[int, None] = {}
         self._missed: dict[int, None] = {}
@@ -83,6 +83,7 @@ class LabelsToStore:
             self.turn()
         except HistoryError as error:
             if (store := self._store) is not None:
+                self._store = None  # it may be another one when it is there again
                 self._keeper.failed(store, error)
         except FraudError as error:
             if time.monotonic() - self._told >= _TOLD_SECONDS:
@@ -97,27 +98,28 @@ class LabelsToStore:
         if store is None or not self._keeper.leads:
             self._store = None
             return
-        if store is not self._store or store.labels_until() != self._noted:
+        if store is not self._store or store.labels() != self._mark:
             self._begin(store)
         began, now = time.monotonic(), time.time()
         again = began >= self._again_at
+        if self._mark.until > now:  # a clock was ahead
+            self._note(store, now)
         if again:
-            self._after = max(self._until - OVERLAP_SECONDS, self._first(now)), ""
+            self._after = max(self._mark.start, self._first(now)), ""
         while labels := self._source.after(self._after, PAGE):
             self._apply(store, labels)
             self._after = labels[-1][:2]
             if self._stop.is_set():
                 return
-            if again:
-                self._note(store, min(self._after[0], now))
+            if (newest := min(self._after[0], now)) > self._mark.until:
+                self._note(store, newest)
         if again:  # what came late to the database was looked for, too
-            self._note(store, now)
             self._again_at = time.monotonic() + (time.monotonic() - began) / MOST_SHARE
 
     def _begin(self, store: "AnyStore") -> None:
         """Go on from what the store says: it is another one, or keys were put into it that lack labels."""
-        self._store, self._noted = store, store.labels_until()
-        self._until, self._again_at = self._noted, 0.0
+        self._store, self._mark = store, store.labels()
+        self._again_at = 0.0
         self._settled.clear()
 
     def _first(self, now: float) -> float:
@@ -125,9 +127,10 @@ class LabelsToStore:
         return now - self._reach - OVERLAP_SECONDS
 
     def _note(self, store: "AnyStore", until: float) -> None:
+        mark = self._mark.moved(until)
         with store.gate.held(_WAIT_SECONDS):
-            if until > self._until and store.note_labels(until, self._noted):  # else it is to be begun anew
-                self._until = self._noted = until
+            if store.note_labels(mark, self._mark):  # else it is to be begun anew
+                self._mark = mark
 
     def _apply(self, store: "AnyStore", labels: Sequence[Label]) -> None:
         new = [one for one in labels if hash(one) not in self._settled]

@@ -10,6 +10,7 @@ until the gate was had again.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -108,12 +109,13 @@ class Online:
         values: NDArray[np.float64],
         score: Score,
     ) -> list[ScoredRow]:
-        while True:
-            await (step or asyncio.sleep(_POLL_SECONDS))
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                return _scored(decoded, values, end.value, score)
+        with closing(steps):
+            while True:
+                await (step or asyncio.sleep(_POLL_SECONDS))
+                try:
+                    step = next(steps)
+                except StopIteration as end:
+                    return _scored(decoded, values, end.value, score)
 
     def _latest(self) -> int:
         """Microseconds since 1970: what is later is of the future."""

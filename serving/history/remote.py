@@ -9,6 +9,7 @@ waits. So a connection is never given up in the middle, and one that takes long 
 import asyncio
 import logging
 import os
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import redis.asyncio
 from numpy.typing import NDArray
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 
 from fraud.errors import FullHistoryError, HistoryError
 from fraud.history.batch import Batch, joined
@@ -30,6 +31,7 @@ from monitoring.history_metrics import HistoryMetrics
 from serving.history.online import Online, Steps
 
 if TYPE_CHECKING:
+    from fraud.history.remote.wire import Asked
     from monitoring.storage.labelled import Labelled
 
 LOG = logging.getLogger("bentoml.fraud")
@@ -43,7 +45,7 @@ _SECONDS = 5.0
 _Features = NDArray[np.float64]
 _Notes = dict[bytes, bytes]
 """Of names of ids the features of each."""
-_Asked = tuple[Batch, "asyncio.Future[_Features]"]
+_Call = tuple[Batch, "asyncio.Future[_Features]"]
 
 
 class OnlineRemote(Online):
@@ -63,13 +65,14 @@ class OnlineRemote(Online):
         how = {"retry": Retry(NoBackoff(), 1), **options(_SECONDS)}
         self._client: Any = redis.asyncio.Redis.from_url(str(read.history_url), **how)
         self._scripts = [self._client.register_script(text(name)) for name in ("remember.lua", "add.lua")]
-        self._asked = list[_Asked]()
+        self._asked = list[_Call]()
         self._to_note: _Notes = {}
         """What Redis is yet to be told: what transactions of the last round trips got."""
         self._noted: _Notes = {}
         """Those on their way to it, too."""
         self._going = set[asyncio.Task[None]]()
-        self._came: asyncio.Future[None] | None = None
+        self._idle = list[asyncio.Future[None]]()
+        """Of those that go, who wait for calls."""
         self._is_late = False
         """Whether a call gave up on the round trips at hand."""
         self._own = f"\0{os.urandom(8).hex()}-"
@@ -85,11 +88,15 @@ class OnlineRemote(Online):
             return self._missed(batch, "deadline")
         future = asyncio.get_running_loop().create_future()
         self._asked.append((batch, future))
-        if self._came is not None and not self._came.done():
-            self._came.set_result(None)
+        if self._idle:
+            self._idle.pop().set_result(None)
         elif len(self._going) < _ON_THEIR_WAY:
             self._going.add(asyncio.ensure_future(self._go_on(store)))
-        yield asyncio.wait([future], timeout=self._deadline_seconds)
+        try:
+            yield asyncio.wait([future], timeout=self._deadline_seconds)
+        except GeneratorExit:  # whoever called is gone; it is to be added all the same
+            future.add_done_callback(partial(self._left, batch))
+            raise
         if not future.done():
             self._is_late = True
             future.cancel()
@@ -101,14 +108,19 @@ class OnlineRemote(Online):
             return self._missed(batch, "full" if isinstance(error, FullHistoryError) else "broken")
         return found
 
+    def _left(self, batch: Batch, future: "asyncio.Future[_Features]") -> None:
+        if not future.cancelled() and future.exception() is not None:
+            self._waiting.put(batch)
+
     async def _go_on(self, store: RemoteStore) -> None:
         """Round trips, until there is nothing to ask and nothing to tell."""
         try:
             while self._asked or self._to_note:
                 if not self._asked:  # the next that ask are sent with it, if they come soon
-                    self._came = came = self._came or asyncio.get_running_loop().create_future()
-                    await asyncio.wait([came], timeout=_SOON_SECONDS)
-                    self._came = None
+                    self._idle.append(idle := asyncio.get_running_loop().create_future())
+                    await asyncio.wait([idle], timeout=_SOON_SECONDS)
+                    if not idle.done():
+                        self._idle.remove(idle)
                 taken = self._taken()
                 if not taken and not self._to_note:
                     break  # all that asked gave up, or another took them
@@ -133,7 +145,7 @@ class OnlineRemote(Online):
             if not self._going:
                 self._is_late = False
 
-    def _taken(self) -> list[_Asked]:
+    def _taken(self) -> list[_Call]:
         """Of those that were asked and did not give up, as many as one round trip takes."""
         asked = [one for one in self._asked if not one[1].done()]
         ends = np.cumsum([len(batch.times) for batch, _ in asked])
@@ -145,7 +157,7 @@ class OnlineRemote(Online):
         """Add batches, and have what the last ones got noted; their features. Raises HistoryError."""
         notes, self._to_note = self._to_note, {}
         asked = store.wire.asked(joined(batches)) if batches else None
-        known = {} if asked is None else {name: self._noted[name] for name in asked.ids if name in self._noted}
+        known = self._known(asked)
         with worded(store.url):
             try:
                 reply = await self._sent(
@@ -159,11 +171,15 @@ class OnlineRemote(Online):
                     self._noted.pop(name, None)
         if asked is None:
             return np.empty((0, self._width))
-        found = store.wire.told(asked, reply, known)
+        found = store.wire.told(asked, reply, known | self._known(asked))
         self._to_note.update(found.remember)
         self._noted.update(found.remember)
         self._waiting.added(found.added)
         return found.features
+
+    def _known(self, asked: "Asked | None") -> _Notes:
+        """What ids of a batch got, where Redis may not be told yet."""
+        return {} if asked is None else {name: self._noted[name] for name in asked.ids if name in self._noted}
 
     async def _sent(self, *calls: list[Any], tries: int = 2) -> Any:  # noqa: ANN401 - what the last script says
         """Call the scripts of which there are keys and arguments, in one piece."""
@@ -173,6 +189,9 @@ class OnlineRemote(Online):
                     piece.evalsha(script.sha, len(call[0]), *call[0], *call[1])
             try:
                 return (await piece.execute())[-1]
+            except ReadOnlyError:  # another leads now, by the same address
+                await self._client.connection_pool.disconnect()
+                raise
             except NoScriptError:
                 if tries == 1:
                     raise

@@ -14,6 +14,7 @@ from fraud.errors import DamagedHistoryError, FullHistoryError, HistoryError, Re
 from fraud.history import engine
 from fraud.history.batch import reader
 from fraud.history.keys import bytes_of
+from fraud.history.labels import Mark
 from fraud.history.layout import layouts
 from fraud.history.remote import names
 from fraud.history.remote.store import RemoteStore
@@ -149,19 +150,20 @@ def test_an_id_that_is_noted_stays_so(store, redis):
 def test_a_store_that_was_copied_does_not_count_labels_again(store, redis, tmp_path):
     """They are in its states: only those that come later are read."""
     with closing(Store.open(f"file://{tmp_path / 'files'}", LAYOUTS, "ours")) as other:
-        other.note_labels(1_700_000_000.0)
+        other.note_labels(Mark(1_700_000_000.0, 1_699_999_400.0))
         with other.gate.held(1):
             other.add(batch(3))
         copying.copy(other, store, copying.pairs(LAYOUTS, LAYOUTS))
-    assert store.labels_until() == 1_700_000_600.0
+    assert store.labels() == Mark.of_state(1_700_000_000.0)
 
 
 def test_a_note_is_taken_where_nobody_wrote_another(store):
     """Of `warm`, which wants labels to be read from an earlier time."""
-    assert store.note_labels(5.0, before=0.0)
-    assert not store.note_labels(7.0, before=4.0)
-    assert store.note_labels(6.5, before=5.0)
-    assert store.labels_until() == 6.5
+    five, six, seven = map(Mark.of_state, (5.0, 6.5, 7.0))
+    assert store.note_labels(five, before=Mark())
+    assert not store.note_labels(seven, before=six)
+    assert store.note_labels(six, before=five)
+    assert store.labels() == six
 
 
 def test_what_is_refused_for_good_says_so(store, redis):

@@ -14,6 +14,7 @@ import redis
 from prometheus_client import CollectorRegistry
 
 from fraud.errors import HistoryError
+from fraud.history.labels import Mark
 from fraud.history.remote.store import RemoteStore
 from fraud.settings import Settings
 from monitoring.history_metrics import HistoryMetrics
@@ -123,8 +124,8 @@ def everything(url):
         frauds = [True] * 30
         assert store.label(given, frauds) == 30
         assert store.label(given, [False] * 30) == 30
-        store.note_labels(5.0)
-        assert store.labels_until() == 5.0
+        store.note_labels(Mark.of_state(5.0))
+        assert store.labels() == Mark.of_state(5.0)
         assert store.lead()
         assert store.lead()
         keys = sorted({key for key in given.keys[0] if key})

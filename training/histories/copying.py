@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from fraud.errors import DataError
-from fraud.history.labels import OVERLAP_SECONDS
+from fraud.history.labels import Mark
 from fraud.history.layout import Layout
 from fraud.history.stores import AnyStore
 from fraud.replay.readable import instant
@@ -45,7 +45,7 @@ def copy(source: AnyStore, target: AnyStore, layouts: Sequence[_Pair]) -> Copied
     Done twice, the second changes nothing. Labels that the source's states count are noted as applied.
     """
     added = there = 0
-    now, labelled = time.time(), source.labels_until()
+    now, labelled = time.time(), source.labels()
     for old, new in layouts:
         if old is None:
             continue
@@ -57,8 +57,8 @@ def copy(source: AnyStore, target: AnyStore, layouts: Sequence[_Pair]) -> Copied
                 with target.gate.held(_WAIT_SECONDS):
                     begun = target.begin(new, names, some, min(newest, int(now * 1e6)))
                 added, there = added + begun, there + len(names) - begun
-    if labelled and not target.labels_until():  # those of before are counted, and read is from a while before
-        target.note_labels(labelled + OVERLAP_SECONDS)
+    if labelled.until and not target.labels().until:
+        target.note_labels(Mark.of_state(labelled.until))
     target.sync()
     return Copied(added, there, dict(_whole_from(layouts, now)))
 

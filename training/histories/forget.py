@@ -38,7 +38,7 @@ def from_published(keys: Collection[bytes], remote: Registry) -> dict[str, int]:
 
 
 def from_online(keys: Collection[bytes], hasher: KeyHasher | None) -> int | None:
-    """How many states went of the online store of this machine; None where it cannot be opened or is not there.
+    """How many states went of the online store; None where it cannot be opened or is not there.
 
     It is opened as one of a local model that looks at histories; the states of all others go too. Raises HistoryError.
     """

@@ -12,7 +12,7 @@ from fraud.errors import FraudError, ModelError
 from fraud.history.address import is_remote, shown
 from fraud.history.files import folder
 from fraud.history.files.folder import url_of
-from fraud.history.labels import OVERLAP_SECONDS
+from fraud.history.labels import Mark
 from fraud.history.layout import MICROSECONDS, Layout
 from fraud.history.stores import AnyStore, open_store
 from fraud.replay import readable
@@ -77,10 +77,10 @@ def warm(store: AnyStore, saved: StateFile) -> Warmed:
 def _note_labels(store: AnyStore, saved: StateFile, added: int) -> None:
     """Have labels read from when the states were built, and not before."""
     built = saved.facts.built_at or saved.path.stat().st_mtime
-    since = store.labels_until() - OVERLAP_SECONDS
-    if since < 0 or (added and built < since):
+    mark = store.labels()
+    if not mark.until or (added and built < mark.start):
         with store.gate.held(_WAIT_SECONDS):
-            store.note_labels(built + OVERLAP_SECONDS)
+            store.note_labels(Mark.of_state(built))
 
 
 def _future(saved: StateFile) -> ModelError:

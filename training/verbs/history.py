@@ -51,7 +51,7 @@ def add_to(verbs: Verbs) -> None:
         history,
         "warm",
         _warm,
-        "Put the saved state of a model into the online store of this machine, also while a service runs: the keys "
+        "Put the saved state of a model into the online store (FRAUD_HISTORY_URL), also while a service runs: the keys "
         "that it does not have. Done twice, the second changes nothing.",
         f"{PROGRAM} history warm --model champion",
     )
@@ -67,12 +67,12 @@ def add_to(verbs: Verbs) -> None:
     )
     show.add_argument("key", metavar="KEY", help="in plain, or hashed")
     show.add_argument("--model", metavar="MODEL", help=_OF_MODEL)
-    show.add_argument("--store", action="store_true", help="what the online store of this machine knows")
+    show.add_argument("--store", action="store_true", help="what the online store (FRAUD_HISTORY_URL) knows")
     forget = command.subcommand(
         history,
         "forget",
         _forget,
-        "Erase keys from the saved states of all local models, from the online store of this machine, and from all "
+        "Erase keys from the saved states of all local models, from the online store (FRAUD_HISTORY_URL), and from all "
         "published states where FRAUD_S3_URI is set; not from your files and the prediction log. A transaction "
         "that comes later begins anew.",
         f"{PROGRAM} history forget 4970 5012",
@@ -206,7 +206,7 @@ def _forget(arguments: argparse.Namespace) -> dict[str, Any]:
 
     hasher, steps = options.hasher(), Steps()
     keys = {bytes(key) for key in packed(hasher(key) if hasher else key for key in arguments.keys)}
-    local, online, remote = forget.from_local(keys), forget.from_online(keys, hasher), registry_if_set()
+    online, local, remote = forget.from_online(keys, hasher), forget.from_local(keys), registry_if_set()
     published = forget.from_published(keys, remote) if remote else None
     gone = forget.document(local, online, published)
     if not gone["states_gone"]:

@@ -72,12 +72,15 @@ for number, layout in ipairs(of_key) do
   reply[number], keys[number] = state or '', key
 end
 
+for place, row in ipairs(rows) do -- all are read before anything is written: what cannot be is found out in time
+  local id = row[2]
+  reply[#keys + place] = id > 0 and redis.call('GET', KEYS[1 + #keys + id]) or ''
+end
+
 for place, row in ipairs(rows) do
   local time, id, of_row, values = unpack(row)
   local name = id > 0 and KEYS[1 + #keys + id]
-  local known = name and redis.call('GET', name)
-  reply[#keys + place] = known or ''
-  if not known then
+  if reply[#keys + place] == '' then
     local before = {}
     for part, number in ipairs(of_row) do
       local key = keys[number]

@@ -14,9 +14,8 @@ from fraud.errors import FullHistoryError, HistoryError, RefusedHistoryError, on
 from fraud.history.address import shown
 
 _OF_PIPELINE = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: \(?['\"]?(.*?)['\"]?,?\)?", re.DOTALL)
-_PASSES = re.compile(r"(?!WRONGTYPE)[A-Z]{3,} ")
-"""How an error begins that says how Redis is now; of a command that is wrong as it stands the library gives the words
-after ERR."""
+_FINAL = re.compile(r"WRONGTYPE |user_script:\d+: (?!Script killed)")
+"""How an error begins that would be the same each time: something else stands under a name, a script cannot."""
 _USER = re.compile(r"\bUser \S+ has")
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
@@ -37,7 +36,7 @@ def worded(url: str) -> Iterator[None]:
             f"{shown(url)}: Redis has no memory left for histories ({_alone(error)}): raise its maxmemory"
         ) from None
     except (RedisError, OSError, UnicodeError) as error:  # the last: of names of hosts
-        is_final = type(error) is redis.exceptions.ResponseError and not _PASSES.match(_alone(error))
+        is_final = type(error) is redis.exceptions.ResponseError and bool(_FINAL.match(_alone(error)))
         kind = RefusedHistoryError if is_final else HistoryError
         raise kind(f"{shown(url)}: {_said(url, error)}") from None
 
@@ -51,7 +50,7 @@ def _alone(error: Exception) -> str:
 
 def _said(url: str, error: Exception) -> str:
     """What the library said, and what it does not say: which file it could not read, and what to do about a CA."""
-    said = _USER.sub("its user has", _alone(error))
+    said = _USER.sub("its user has", _alone(error)).removesuffix(".")
     for name, value in parse_qsl(urlsplit(url).query):
         try:
             if name in _FILES:

@@ -1,5 +1,7 @@
 """What the store is called in Redis: a few bytes, for there are millions. All stand in one database of a server."""
 
+from hashlib import blake2b
+
 from fraud.history.layout import Layout
 
 FACTS = b"fraud:history"
@@ -27,6 +29,7 @@ def id_name(hashed: bytes) -> bytes:
     return b"fi:" + hashed
 
 
-def label_name(layout: Layout, id_name: bytes) -> bytes:
-    """Of the label of a transaction, which a layout counted, by the name of its id."""
-    return b"fl:" + bytes.fromhex(layout.fingerprint) + id_name[3:]
+def label_name(layout: Layout, transaction_id: str) -> bytes:
+    """Of the label of a transaction, which a layout counted: for all models that have it."""
+    hashed = blake2b(transaction_id.encode(), digest_size=16).digest()
+    return b"fl:" + bytes.fromhex(layout.fingerprint) + hashed

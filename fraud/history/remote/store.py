@@ -21,20 +21,17 @@ from redis.retry import Retry
 from fraud.errors import DamagedHistoryError, HistoryError
 from fraud.history.address import shown
 from fraud.history.batch import Batch
-from fraud.history.labels import CHANGED, Outcome, first_of
+from fraud.history.labels import CHANGED, Mark, Outcome, first_of
 from fraud.history.layout import Layout
 from fraud.history.remote import names
 from fraud.history.remote.client import options, worded
 from fraud.history.remote.no_gate import NoGate
 from fraud.history.remote.scripts import SCRIPTS, text
-from fraud.history.remote.wire import Told, Wire, big_endian
+from fraud.history.remote.wire import Told, Wire, big_endian, keep_ms
 
 FORMAT = 1
-_DAY_MS = 86_400_000
-MARGIN_MS = 2 * _DAY_MS
-"""A state stays this much longer than it says anything: clocks differ, and rows come late."""
 _AT_ONCE = 500
-_LEAD_MS = 60_000
+_LEAD_MS = 25_000
 
 
 class RemoteStore:
@@ -49,9 +46,8 @@ class RemoteStore:
         self.gate, self.said, self.added = NoGate(), list[str](), 0
         self.outcomes = list[Outcome]()
         self.url, self._layouts = url, layouts
-        self.wire = Wire(layouts, [*map(_keep_ms, layouts)], int(ids_seconds * 1000))
-        self.width, self._token = self.wire.width, os.urandom(16)
-        self._leads = False
+        self.wire = Wire(layouts, int(ids_seconds * 1000))
+        self.width, self._token, self._leads = self.wire.width, os.urandom(16), False
         self.facts = json.dumps({"format": FORMAT, "key_fingerprint": key_fingerprint}).encode()
         self.client: Any = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), **options(wait_seconds))
         """Of the ``redis`` library, whose types say less than they mean."""
@@ -93,12 +89,18 @@ class RemoteStore:
                 f"{where}: maxmemory-policy is {policy}: when memory is short, histories leave without a word; with "
                 "noeviction transactions are scored without theirs, and counted"
             )
-        if self.client.set(names.FACTS, self.facts, nx=True):
-            self.said.append(f"{where} holds no histories, and every key looks new: `python -m training history warm`")
         found = self.client.get(names.FACTS)
-        if found != self.facts:
+        if found is None and self.client.set(names.FACTS, self.facts, nx=True):
+            self.said.append(f"{where} holds no histories, and every key looks new: `python -m training history warm`")
+        elif (found := found or self.client.get(names.FACTS)) != self.facts:
             raise self._other(found or b"")
-        self.client.sadd(names.LAYOUTS, *(one.fingerprint for one in self._layouts))
+        self._name_layouts()
+
+    def _name_layouts(self) -> None:
+        """Say which layouts have states here, where that is not said: a full Redis takes nothing."""
+        own = {one.fingerprint for one in self._layouts}
+        if more := own - {one.decode() for one in self.client.smembers(names.LAYOUTS)}:
+            self.client.sadd(names.LAYOUTS, *more)
 
     def _other(self, found: bytes) -> HistoryError:
         """Of a store that is not this one, by what it says of itself."""
@@ -119,8 +121,8 @@ class RemoteStore:
         with self._watched():
             asked = self.wire.asked(batch)
             told = self.wire.told(asked, self._add(keys=asked.names, args=[self.facts, asked.plan]), {})
+            self.added += told.added
             self.remember(told)
-        self.added += told.added
         return told.features
 
     def remember(self, told: Told) -> None:
@@ -137,17 +139,18 @@ class RemoteStore:
         self.outcomes = [first_of([one.decode() for one in own]) for own in said]
         return sum(one in CHANGED for one in self.outcomes)
 
-    def labels_until(self) -> float:
-        """Seconds since 1970 of labels that were applied; 0 for none."""
+    def labels(self) -> Mark:
+        """How far they are applied."""
         with self._watched():
-            return float(self.client.get(names.LABELS) or 0.0)
+            return Mark.read((self.client.get(names.LABELS) or b"").decode("ascii", "replace"))
 
-    def note_labels(self, until: float, before: float | None = None) -> bool:
-        """Have those until then count as applied, if it was ``before`` until now; whether it was."""
+    def note_labels(self, mark: Mark, before: Mark | None = None) -> bool:
+        """Have ``labels`` say so, if it says ``before`` until now; whether it did."""
         with self._watched():
-            if before is None:
-                return bool(self.client.set(names.LABELS, repr(until)))
-            return bool(self._note(keys=[names.LABELS], args=[repr(before) if before else "", repr(until)]))
+            found = self.client.get(names.LABELS) or b""
+            if before is not None and Mark.read(found.decode("ascii", "replace")) != before:
+                return False
+            return bool(self._note(keys=[names.LABELS], args=[found, mark.text]))
 
     def states(self, layout: Layout, keys: Sequence[bytes]) -> list[bytes]:
         """The states of keys, no bytes for one that was never seen."""
@@ -173,7 +176,7 @@ class RemoteStore:
 
     def begin(self, layout: Layout, keys: Sequence[bytes], states: Sequence[bytes], newest: int) -> int:  # noqa: ARG002
         """Put the states of keys that have none; how many had none."""
-        keep = _keep_ms(layout)
+        keep = keep_ms(layout)
         with self._watched(), self.client.pipeline(transaction=False) as many:
             for key, state in zip(keys, states, strict=True):
                 many.set(names.state_name(layout, key), bytes(big_endian(layout, state)), nx=True, px=keep)
@@ -194,6 +197,9 @@ class RemoteStore:
         with worded(self.url):
             try:
                 yield
+            except redis.exceptions.ReadOnlyError:  # another leads now, by the same address
+                self.client.connection_pool.disconnect()
+                raise
             except redis.exceptions.ResponseError as error:
                 raise self.emptied(error) from None
 
@@ -209,9 +215,9 @@ class RemoteStore:
         """Whether it is this one that does for all what one is to do; for as long as it asks every few seconds."""
         with self._watched():
             client, own = self.client, self._token
-            client.sadd(names.LAYOUTS, *(one.fingerprint for one in self._layouts))  # it may have been emptied since
-            self._leads = bool(client.set(names.LEADER, own, nx=True, px=_LEAD_MS)) or (
-                client.get(names.LEADER) == own and bool(client.set(names.LEADER, own, xx=True, px=_LEAD_MS))
+            self._name_layouts()  # it may have been emptied since
+            self._leads = bool(client.set(names.LEADER, own, nx=True, px=_LEAD_MS)) or bool(
+                self._note(keys=[names.LEADER], args=[own, own, _LEAD_MS])
             )
             return self._leads
 
@@ -242,7 +248,3 @@ class RemoteStore:
             if self._leads and self.client.get(names.LEADER) == self._token:
                 self.client.delete(names.LEADER)
         self.client.close()
-
-
-def _keep_ms(layout: Layout) -> int:
-    return layout.keep_us // 1000 + MARGIN_MS

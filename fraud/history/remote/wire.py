@@ -19,7 +19,9 @@ from fraud.history.remote.names import FACTS, id_name, label_name, state_name
 
 FURTHEST_US = 2**53
 """Of a time from 1970: a script's numbers are doubles."""
-_SEEN, _FIRST = b"=", b"?"
+_SEEN = b"="
+_MARGIN_MS = 2 * 86_400_000
+"""A state stays this much longer than it says anything: clocks differ, and rows come late."""
 
 
 class Asked(NamedTuple):
@@ -53,15 +55,17 @@ def big_endian(layout: Layout, states: bytes | bytearray) -> bytearray:
     return bytearray(turned.data)
 
 
+def keep_ms(layout: Layout) -> int:
+    """How long a state stays after the last transaction."""
+    return layout.keep_us // 1000 + _MARGIN_MS
+
+
 class Wire:
     """Of the layouts of one model."""
 
-    def __init__(self, layouts: Sequence[Layout], keep_ms: Sequence[int], ids_ms: int) -> None:
-        self._layouts, self._ids_ms, self._keep_ms = layouts, ids_ms, max(keep_ms)
-        self._plans = [
-            [one.size, keep, [[*window] for window in _windows(one)]]
-            for one, keep in zip(layouts, keep_ms, strict=True)
-        ]
+    def __init__(self, layouts: Sequence[Layout], ids_ms: int) -> None:
+        self._layouts, self._ids_ms, self._keep_ms = layouts, ids_ms, max(map(keep_ms, layouts))
+        self._plans = [[one.size, keep_ms(one), [[*window] for window in _windows(one)]] for one in layouts]
         self._kind = kind_of(layouts)
         self._advance = [engine.bound(one) for one in layouts]
         ends = np.cumsum([len(one.made) for one in layouts])
@@ -100,7 +104,7 @@ class Wire:
             told = [key if name else None for key, name in zip(keys, batch.names, strict=True)]
             for row, state in enumerate(self._numbers(number, told, names, of_key)):
                 if state:
-                    labels.append(label_name(layout, self.id_of(batch.names[row])))
+                    labels.append(label_name(layout, batch.names[row]))
                     of_row[row].append((len(labels), state))
         times = np.clip(batch.times, -FURTHEST_US, FURTHEST_US).tolist()
         rows = [[time, bool(fraud), own] for time, fraud, own in zip(times, frauds, of_row, strict=True)]
@@ -123,19 +127,18 @@ class Wire:
         rows = [row for row in range(len(batch.times)) if row not in repeated]
         new = [row for row, outcome in zip(rows, outcomes, strict=True) if not outcome]
         self._count(asked, states, new, features)
-        remember = []
+        lost = dict[int, list[str]]()
         for row, outcome, name in zip(rows, outcomes, asked.ids, strict=True):
-            if not outcome:
-                continue
             if outcome[:1] == _SEEN:
                 features[row] = np.frombuffer(outcome, "<f8", offset=1)
-            elif name in known:
+            elif outcome and name in known:
                 features[row] = np.frombuffer(known[name])
-            else:
-                features[row] = self._again(asked, states, row, outcome[1:].decode().split(","))
-                remember.append((name, features[row].tobytes()))
+            elif outcome:
+                lost[row] = outcome[1:].decode().split(",")
+        if lost:
+            features[[*lost]] = self._again(asked, states, lost)
         names = dict(zip(rows, asked.ids, strict=True))
-        remember += [(names[row], features[row].tobytes()) for row in new if names[row]]
+        remember = [(names[row], features[row].tobytes()) for row in (*lost, *new) if names[row]]
         for row, before in asked.repeated:
             features[row] = features[before]
         return Told(features, len(new), remember)
@@ -153,16 +156,27 @@ class Wire:
                 features[np.ix_(rows, range(cut.start, cut.stop))] = advance(buffer, place, batch.times, values)
             start += held
 
-    def _again(self, asked: Asked, states: Sequence[bytes], row: int, before: list[str]) -> NDArray[np.float64]:
-        """Features of a transaction that was added by who did not live to say which: as the windows are without it."""
-        found, one = np.empty(self.width), asked.batch.only([row])
-        parts = zip(self._layouts, self._advance, self._cuts, asked.of_row, one.values, before, strict=True)
-        for layout, advance, cut, of_row, values, latest in parts:
-            buffer, place = bytearray(layout.size), np.array([0 if of_row[row] else -1], np.int64)
-            if of_row[row] and latest:
-                buffer = big_endian(layout, _whole(states[of_row[row] - 1], layout))
-                _without(layout, buffer, int(one.times[0]), values[0].tolist(), int(latest))
-            found[cut] = advance(buffer, place, one.times, values)[0]
+    def _again(self, asked: Asked, states: Sequence[bytes], lost: Mapping[int, list[str]]) -> NDArray[np.float64]:
+        """Features of rows that were added by who did not live to say which: as the windows are without them, and then
+        with one after another. ``lost``: of each row the latest times of its states before it.
+        """
+        batch = asked.batch.only([*lost])
+        found = np.empty((len(lost), self.width))
+        parts = zip(self._layouts, self._advance, self._cuts, asked.of_row, batch.values, strict=True)
+        for part, (layout, advance, cut, of_row, values) in enumerate(parts):
+            order = dict[int, int]()
+            place = [order.setdefault(of_row[row], len(order)) if of_row[row] else -1 for row in lost]
+            buffer = big_endian(layout, b"".join(_whole(states[number - 1], layout) for number in order))
+            times, before = batch.times.tolist(), [own[part] for own in lost.values()]
+            for row in reversed(range(len(lost))):
+                if place[row] >= 0:
+                    start, latest = place[row] * layout.size, before[row]
+                    state = memoryview(buffer)[start : start + layout.size]
+                    if latest:
+                        _without(layout, state, times[row], values[row].tolist(), int(latest))
+                    else:
+                        state[:] = bytes(layout.size)
+            found[:, cut] = advance(buffer, np.array(place, np.int64), batch.times, values)
         return found
 
 
@@ -174,7 +188,7 @@ def _windows(layout: Layout) -> list[tuple[int, int, int, int, tuple[int, ...], 
     return [(one.width, one.ring, one.counts, one.frauds, one.sums, one.values) for one in layout.windows]
 
 
-def _without(layout: Layout, state: bytearray, time: int, values: list[int], before: int) -> None:
+def _without(layout: Layout, state: memoryview, time: int, values: list[int], before: int) -> None:
     """A state as it would be had ``before`` been its latest time, and had the transaction not been added."""
     header = np.frombuffer(state, "<i8", HEADER // 8)
     for window in layout.windows:
@@ -184,7 +198,7 @@ def _without(layout: Layout, state: bytearray, time: int, values: list[int], bef
             (at, "<u4") for at in dict.fromkeys((window.counts, window.frauds, *window.values)) if at >= 0
         ]
         rings = {at: np.frombuffer(state, kind, ring, at) for at, kind in arrays}
-        if newest - ring < own <= last:
+        if newest - ring < own <= last and rings[window.counts][own % ring]:
             rings[window.counts][own % ring] -= 1
             for place, value in enumerate(values):
                 if value != MISSING:

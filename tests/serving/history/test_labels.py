@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from fraud.errors import FraudError
-from fraud.history.labels import OVERLAP_SECONDS
+from fraud.history.labels import OVERLAP_SECONDS, Mark
 from fraud.history.layout import layouts
 from fraud.replay.states import States
 from fraud.schema import parse
@@ -246,11 +246,11 @@ def test_keys_that_are_put_into_the_store_get_their_labels(leading):
     with store.gate.held(1):
         for number, keys, states in before.given():
             store.put(LAYOUTS[number], [*map(bytes, keys)], [*map(bytes, states)], int(time.time() * 1e6))
-    store.note_labels(time.time() - 86_400)
+    store.note_labels(Mark.of_state(time.time() - 86_400))
     assert leading.turn() == {"applied": with_shop(rows, frauds)}
     assert leading.states(rows) == offline(rows, frauds)
     leading.turn()
-    assert store.labels_until() == pytest.approx(time.time(), abs=60)
+    assert store.labels().until == pytest.approx(time.time(), abs=60)
 
 
 def test_who_does_not_lead_does_nothing(leading, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from fraud import schema
 from fraud.errors import ModelError
-from fraud.history.labels import OVERLAP_SECONDS
+from fraud.history.labels import Mark
 from fraud.history.layout import layouts
 from fraud.history.store import Limits, Store
 from fraud.replay.state_file import Facts, StateFile, writing
@@ -89,13 +89,13 @@ def test_labels_count_from_when_the_states_were_built(store, tmp_path):
     first = saved(tmp_path / "states.parquet", before, before)
     assert before <= first.facts.built_at <= time.time()
     online.warm(store, first)
-    assert store.labels_until() - OVERLAP_SECONDS == pytest.approx(first.facts.built_at)
-    store.note_labels(before + 1000)
+    assert store.labels().start == pytest.approx(first.facts.built_at)
+    store.note_labels(Mark.of_state(before + 1000))
     online.warm(store, first)
-    assert store.labels_until() == before + 1000
+    assert store.labels() == Mark.of_state(before + 1000)
     online.forget(store, [KEY])
     online.warm(store, first)
-    assert store.labels_until() - OVERLAP_SECONDS == pytest.approx(first.facts.built_at)
+    assert store.labels().start == pytest.approx(first.facts.built_at)
 
 
 def test_states_of_before_say_no_time_and_their_file_does(store, tmp_path):
@@ -104,4 +104,4 @@ def test_states_of_before_say_no_time_and_their_file_does(store, tmp_path):
     file = saved(path, time.time(), time.time())
     file.facts = Facts.model_validate_json(file.facts.model_dump_json(exclude={"built_at"}))
     online.warm(store, file)
-    assert store.labels_until() - OVERLAP_SECONDS == pytest.approx(path.stat().st_mtime)
+    assert store.labels().start == pytest.approx(path.stat().st_mtime)

@@ -29,7 +29,12 @@ def add_to(history: Verbs) -> None:
         f"{PROGRAM} history copy --from file:///var/lib/fraud/history",
         f"{PROGRAM} history copy --from-model champion --model fraud_detector:latest",
     )
-    copy.add_argument("--from", dest="source", metavar="URL", help="the other store (default: the same)")
+    copy.add_argument(
+        "--from",
+        dest="source",
+        metavar="URL",
+        help="the other store, or @FILE, which holds its URL and the password in it (default: the same)",
+    )
     copy.add_argument("--from-model", metavar="MODEL", help="whose windows it has (default: the same)")
     copy.add_argument(
         "--model", metavar="MODEL", help=f"{MODEL_NAMES} (default: FRAUD_MODEL, else the chosen one, else the newest)"
@@ -79,5 +84,6 @@ def _at(url: str) -> "Settings":
     """The settings with another store. Raises SettingsError where that is no address of one."""
     from fraud.settings import Settings
 
-    others = {name: value for name, value in os.environ.items() if name != "FRAUD_HISTORY_URL_FILE"}
-    return Settings.from_env({**others, "FRAUD_HISTORY_URL": url})
+    others = {name: value for name, value in os.environ.items() if not name.startswith("FRAUD_HISTORY_URL")}
+    name, value = ("FRAUD_HISTORY_URL_FILE", url[1:]) if url.startswith("@") else ("FRAUD_HISTORY_URL", url)
+    return Settings.from_env({**others, name: value})
