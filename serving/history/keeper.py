@@ -56,6 +56,8 @@ class Keeper:
         self.leads = False
         """Whether this worker looks after the store for all."""
         self._told: dict[str, float] = {}
+        self._ails, self._late = False, 0
+        """Whether an error was said since all was well, and how many transactions were added late."""
         self._looked = self._swept = 0.0
         self._sweep: Iterator[int] | None = None
         self._stop, self._wake = threading.Event(), threading.Event()
@@ -124,9 +126,13 @@ class Keeper:
                     LOG.exception("%d transactions could not be added to histories", len(batch.times))
                     self._metrics.dropped("error", len(batch.times))
             self._waiting.done(len(some), store.added - before)
+            self._late += store.added - before
             if full is not None:
                 self.say(full)
             time.sleep(time.monotonic() - began)  # calls want the gate, too
+        if self._late and self._ails and not len(self._waiting):
+            LOG.warning("histories go on: %d transactions that waited were added", self._late)
+            self._late, self._ails = 0, False
 
     def _open(self, wait_seconds: float = TICK_SECONDS) -> None:
         if (broken := self._broken) is not None:
@@ -195,7 +201,7 @@ class Keeper:
 
     def say(self, error: HistoryError) -> None:
         """In the log, each once a minute."""
-        words, now = str(error), time.monotonic()
+        words, now, self._ails = str(error), time.monotonic(), True
         if now - self._told.get(words, -_TOLD_SECONDS) >= _TOLD_SECONDS:
             self._told = {one: at for one, at in self._told.items() if now - at < _TOLD_SECONDS} | {words: now}
             LOG.error("%s", words)

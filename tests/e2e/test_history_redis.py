@@ -469,8 +469,8 @@ def test_all_that_wait_are_added_in_few_round_trips(redis, worker_of):
     assert redis.client.info("commandstats")["cmdstat_evalsha"]["calls"] - calls <= 4
 
 
-def test_a_server_that_was_killed_is_found_again(tmp_path, worker_of):
-    """Restarted empty, histories begin anew; what was missed is added."""
+def test_a_server_that_was_killed_is_found_again(tmp_path, worker_of, caplog):
+    """Restarted empty, histories begin anew; what was missed is added, and that is said."""
     rows = decoded(60)
     with Redis(tmp_path) as server:
         worker = worker_of(server.url)
@@ -483,6 +483,7 @@ def test_a_server_that_was_killed_is_found_again(tmp_path, worker_of):
         worker.kept()  # finds it empty
         worker.kept()
         assert worker.count("pending") == 0
+        assert "20 transactions that waited were added" in caplog.text
         assert same(worker.score(rows[40:]), of_payments(rows[20:])[20:])
 
 

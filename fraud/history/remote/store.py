@@ -208,7 +208,8 @@ class RemoteStore:
         if "NOFACTS" not in str(error):
             return error
         return DamagedHistoryError(
-            f"{shown(self.url)} was emptied: histories begin anew; `python -m training history warm` fills them"
+            f"{shown(self.url)} was emptied: histories begin anew; `python -m training history warm` fills in those of "
+            "keys that nobody used since"
         )
 
     def lead(self) -> bool:
