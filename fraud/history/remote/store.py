@@ -208,8 +208,7 @@ class RemoteStore:
         if "NOFACTS" not in str(error):
             return error
         return DamagedHistoryError(
-            f"{shown(self.url)} was emptied: histories begin anew; `python -m training history warm` fills in those of "
-            "keys that nobody used since"
+            f"{shown(self.url)} was emptied: `python -m training history warm` fills in what nobody used since"
         )
 
     def lead(self) -> bool:
