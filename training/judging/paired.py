@@ -16,11 +16,16 @@ Labels = NDArray[np.int8]
 
 @dataclass(frozen=True)
 class Difference:
-    """Challenger minus champion of one figure: the value on the rows, and the one-sided 95 % lower bound."""
+    """Challenger minus champion of one figure: the value on the rows, and what resampled rows say of it.
+
+    ``bound`` is the one-sided 95 % lower bound, ``low`` to ``high`` the two-sided 95 % interval.
+    """
 
     challenger: float
     champion: float
     bound: float
+    low: float
+    high: float
 
     @property
     def value(self) -> float:
@@ -55,9 +60,8 @@ def compare(
         return np.array([_figures(ranking.curve(counts[ranking.order]), precision) for ranking in rankings])
 
     drawn = np.array([figures(drawn) for drawn in bootstrap(counts, resamples, seed)])
-    bounds = np.quantile(drawn[:, 0] - drawn[:, 1], 0.05, axis=0)
-    ours, theirs = figures(counts)
-    average, recall = map(Difference, ours.tolist(), theirs.tolist(), bounds.tolist())
+    bounds = np.quantile(drawn[:, 0] - drawn[:, 1], [0.05, 0.025, 0.975], axis=0)
+    average, recall = map(Difference, *figures(counts).tolist(), *bounds.tolist())
     return average, recall
 
 

@@ -18,9 +18,9 @@ def rows():
 
 
 def test_a_model_does_not_differ_from_itself(rows):
-    """Equal scores: no difference, and a bound of exactly zero."""
+    """Equal scores: no difference, and bounds of exactly zero."""
     for difference in compare(rows[0], rows[0], rows[2], 0.8, resamples=50):
-        assert (difference.value, difference.bound) == (0.0, 0.0)
+        assert {difference.value, difference.bound, difference.low, difference.high} == {0.0}
 
 
 def test_average_precision_is_scikit_learns(rows):
@@ -32,7 +32,7 @@ def test_average_precision_is_scikit_learns(rows):
 
 
 def test_the_bound_is_that_of_resampled_rows(rows):
-    """The grouped paired bootstrap agrees with drawing rows one by one."""
+    """The grouped paired bootstrap agrees with drawing rows one by one, on one side and on both."""
     one, other, labels = rows
     random = np.random.default_rng(1)
     drawn = []
@@ -42,7 +42,15 @@ def test_the_bound_is_that_of_resampled_rows(rows):
             average_precision_score(labels[take], one[take]) - average_precision_score(labels[take], other[take])
         )
     difference, _ = compare(one, other, labels, 0.8)
-    assert difference.bound == pytest.approx(np.quantile(drawn, 0.05), abs=0.01)
+    bounds = [difference.bound, difference.low, difference.high]
+    assert bounds == pytest.approx(np.quantile(drawn, [0.05, 0.025, 0.975]), abs=0.01)
+
+
+def test_the_interval_turns_round_with_the_models(rows):
+    """Who is called the challenger changes the sign, and nothing else."""
+    one, other, labels = rows
+    forth, back = compare(one, other, labels, 0.8)[0], compare(other, one, labels, 0.8)[0]
+    assert (forth.low, forth.high) == pytest.approx((-back.high, -back.low), abs=0.005)
 
 
 def test_pairing_makes_the_bound_tighter_than_two_separate_intervals(rows):
