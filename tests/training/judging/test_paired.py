@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from training.judging.paired import compare
+from training.judging.paired import alone, compare
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +76,23 @@ def test_recall_at_equal_precision_is_the_most_that_reaches_it():
     challenger, champion = np.array([0.9, 0.8, 0.3, 0.1]), np.array([0.9, 0.2, 0.5, 0.1])
     _, recall = compare(challenger, champion, labels, 1.0, resamples=2)
     assert (recall.challenger, recall.champion) == (1.0, 0.5)
+
+
+def test_repeats_count_as_their_mean(rows):
+    """Scores of two repeats: the mean of both figures, drawn on the same rows, so that noise of one cancels."""
+    one, other, labels = rows
+    singly = [compare(scores, one, labels, 0.8, resamples=2)[0].challenger for scores in (one, other)]
+    both = compare(np.stack([one, other]), np.stack([one, one]), labels, 0.8)[0]
+    assert both.challenger == pytest.approx(np.mean(singly))
+    assert both.champion == pytest.approx(singly[0])
+    alone_differs = compare(other, one, labels, 0.8)[0]
+    assert both.value == pytest.approx(alone_differs.value / 2)
+    assert both.high - both.low == pytest.approx((alone_differs.high - alone_differs.low) / 2, rel=0.1)
+
+
+def test_a_model_alone_has_the_figures_that_it_is_compared_with(rows):
+    """And an interval around each."""
+    one, other, labels = rows
+    for figure, difference in zip(alone(one, labels, 0.8), compare(one, other, labels, 0.8), strict=True):
+        assert figure.value == difference.challenger
+        assert figure.low < figure.value < figure.high
