@@ -34,12 +34,11 @@ def check(models: Sequence[Served]) -> None:
                     f"{other.version} and {one.version} have one recipe and one schema: fitted again on the same rows "
                     "they are one; leave --refit out"
                 )
-        for history in one.features.schema.history:
-            if history.delay is not None:
-                raise DataError(
-                    f"--refit: the histories of {history.key} tell rows the labels of earlier ones, which may be those "
-                    "held out: give --data of later rows instead"
-                )
+        if keys := split.keys_of_labels(one.features.schema):
+            raise DataError(
+                f"--refit: the histories of {', '.join(keys)} tell rows the labels of earlier ones, which may be those "
+                "held out: give --data of later rows instead"
+            )
 
 
 def _made_of(served: Served) -> tuple[str, Recipe]:

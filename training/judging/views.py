@@ -45,11 +45,14 @@ def of(
     histories = []
     for served in models:
         served.check_schema(schema)
+    for served in models:
         own = served.features.schema
         if own.hash in views:
             continue
         alike = [other for other in models if other.features.schema.hash == own.hash]
-        dataset = data.load_telling(sources, schema or own, steps, hasher)
+        dataset = data.load_telling(
+            sources, schema or own, steps, hasher
+        )  # one that is given may spell files otherwise
         dataset, history = going_on.from_newest(dataset, alike, hasher)
         if history is not None:
             steps.say(f"  histories: {history}")

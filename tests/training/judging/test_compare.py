@@ -15,7 +15,7 @@ from training import data, run, split
 from training.console import Steps
 from training.dataset import row_hashes
 from training.histories.going_on import OVER_THEMSELVES
-from training.judging import contest, paired
+from training.judging import contest, evaluate, paired
 from training.judging.contest import ChampionModel
 from training.judging.gate import Policy, decide
 from training.run import TrainingPlan
@@ -35,6 +35,15 @@ def plan(**changes):
 
 def made(**changes):
     return run.run(plan(**changes), Steps()).model_version
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_resamples():
+    """Intervals are looked at elsewhere; these take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for function in (evaluate.evaluate, paired.compare, paired.alone):
+            patch.setitem(function.__kwdefaults__, "resamples", 50)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,12 @@
 """The leak test: the product's own ways of judging pass it, and each usual leak is caught."""
 
+import io
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from rich.console import Console
 from sklearn.feature_selection import SelectKBest
 from sklearn.preprocessing import StandardScaler
 
@@ -18,7 +21,7 @@ from tests.training.judging.leaks import HeldOut, assert_no_leak, leaks
 from training import data, encode, run, sample, split, train
 from training.console import Steps
 from training.dataset import combine, row_hashes
-from training.judging import contest, refit
+from training.judging import contest, evaluate, refit
 from training.judging.contest import ChampionModel
 from training.run import TrainingPlan
 from training.train import DEFAULTS
@@ -26,6 +29,14 @@ from training.train import DEFAULTS
 RECIPE = DEFAULTS.model_copy(update={"trees": 5, "folds": 2})
 HASHER = KeyHasher(SECRET)
 PLAN = TrainingPlan([], recipe=RECIPE, protocol="time", jobs=1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_resamples():
+    """No interval is looked at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(evaluate.evaluate.__kwdefaults__, "resamples", 5)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -125,13 +136,16 @@ def test_scores_out_of_fold_know_nothing_of_their_fold(request, name):
 
 
 def test_histories_of_labels_leak_where_rows_are_held_out_at_random(payments_of_cards):
-    """Later rows are fitted on what they are told of the labels held out: why ``--refit`` refuses them."""
+    """Later rows are fitted on what they are told of the labels held out: a run warns, and ``--refit`` refuses."""
     everything, fold_of = np.arange(payments_of_cards.size), folded(payments_of_cards)
 
     def way(changed):
         return HeldOut(everything, fold_of, run.out_of_fold(changed, everything, fold_of, RECIPE, jobs=1))
 
     assert any("labels" in found for found in leaks(way, payments_of_cards))
+    said = io.StringIO()
+    run.judge(replace(PLAN, protocol="stratified"), payments_of_cards, Steps(Console(file=said)))
+    assert "warning: the histories of shop_id tell rows the labels of earlier ones" in said.getvalue()
 
 
 HOUR = default().features.index("hour")
