@@ -44,7 +44,7 @@ def main() -> None:
         started = time.perf_counter()
         scores = train.score(train.fit(*fitting, recipe, jobs=arguments.jobs), test[0])
         precision, area = average_precision_score(test[1], scores), roc_auc_score(test[1], scores)
-        print(f"| {name} | {len(scores)} | {test[1].sum()} | {precision:.4f} | {area:.4f} |", flush=True)
+        print(f"| {name} | {len(scores)} | {test[1].sum()} | {precision:.5f} | {area:.5f} |", flush=True)
         print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
 
 
