@@ -8,6 +8,7 @@ from training.verbs import (
     PROGRAM,
     bucket,
     choice,
+    compare,
     data,
     doctor,
     history,
@@ -20,7 +21,7 @@ from training.verbs import (
     summary,
 )
 
-VERBS = (models, choice, releases, data, history, schema, sample, simulate, images, summary, bucket, doctor)
+VERBS = (models, compare, choice, releases, data, history, schema, sample, simulate, images, summary, bucket, doctor)
 
 
 def parser() -> argparse.ArgumentParser:
