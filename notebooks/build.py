@@ -9,6 +9,7 @@ stderr), times and random ids are left out, so that two runs on the same data di
 
 import argparse
 import os
+import sys
 from hashlib import blake2b
 from pathlib import Path
 
@@ -37,7 +38,13 @@ def main() -> None:
     if arguments.schema:
         environment["FRAUD_SCHEMA"] = arguments.schema
     notebook = made()
-    NotebookClient(notebook, timeout=LONGEST_SECONDS, record_timing=False).execute(env=environment)
+    of = len(notebook.cells)
+    NotebookClient(
+        notebook,
+        timeout=LONGEST_SECONDS,
+        record_timing=False,
+        on_cell_start=lambda cell, cell_index: print(f"cell {cell_index + 1} of {of}", file=sys.stderr),  # noqa: ARG005
+    ).execute(env=environment)
     arguments.output.write_text(nbformat.writes(cleaned(notebook)) + "\n", "utf-8")
 
 

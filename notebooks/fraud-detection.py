@@ -171,11 +171,12 @@ else:
     left.legend()
     say(left, "How much is paid", "amount, currency of the account (logarithmic)", "% of the class")
     bands = np.unique(np.nanquantile(amounts, np.linspace(0, 1, 9)))
-    band = np.clip(np.searchsorted(bands, amounts[~np.isnan(amounts)], "right") - 1, 0, len(bands) - 2)
-    share = np.bincount(band, is_fraud[~np.isnan(amounts)], len(bands) - 1) / np.bincount(band, None, len(bands) - 1)
+    known = ~np.isnan(amounts)
+    band = np.searchsorted(bands[1:-1], amounts[known], "right")
+    share = np.bincount(band, is_fraud[known]) / np.maximum(np.bincount(band), 1)
     right.bar(range(len(share)), share * 100, color=COLOURS[1])
     right.axhline(labels.mean() * 100, color=GREY, ls="--", label="all amounts")
-    right.set_xticks(np.arange(len(bands)) - 0.5, [f"{edge:,.3g}" for edge in bands[:-1]] + [""], rotation=45)
+    right.set_xticks(np.arange(len(share)) - 0.5, [f"{edge:,.3g}" for edge in bands[: len(share)]], rotation=45)
     right.legend()
     say(right, "How many are fraud", "amount from (bands of equally many transactions)", "% fraud")
 
@@ -426,7 +427,8 @@ recalls = np.linspace(0, 1, 201)
 def precision_at(counts: np.ndarray) -> np.ndarray:
     """Precision where each of ``recalls`` is reached, with ``counts`` rows of each group of test rows."""
     curve = groups.ranking.curve(counts)
-    return curve.precision[np.searchsorted(curve.recall, recalls - 1e-9)]
+    reached = np.searchsorted(curve.recall, recalls - 1e-9)
+    return curve.precision[np.minimum(reached, len(curve.recall) - 1)]  # a resample may hold no fraud
 
 
 drawn = [precision_at(counts) for counts in bootstrap(groups.sizes, 500, plan.recipe.seed)]
@@ -434,7 +436,8 @@ low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
 figure, axes = plt.subplots(figsize=(6.4, 4.4))
 axes.fill_between(recalls, low, high, color=COLOURS[0], alpha=0.2, lw=0, label="95 % interval")
 axes.plot(recalls, precision_at(groups.sizes), color=COLOURS[0], lw=2, label="test rows")
-axes.plot(metrics.recall.value, metrics.precision.value, "o", color=COLOURS[1], ms=9, label="at the threshold")
+at = np.array([metrics.recall.value, metrics.precision.value], dtype=float)  # NaN where nothing is called fraud
+axes.plot(*at, "o", color=COLOURS[1], ms=9, label="at the threshold")
 axes.axhline(test_labels.mean(), color=GREY, ls="--", label="scores that tell nothing")
 axes.set(xlim=(0, 1), ylim=(0, 1.02))
 axes.legend(loc="lower left", bbox_to_anchor=(0, 0.06))
@@ -470,13 +473,13 @@ say(axes, f"Test rows at the threshold {choice.threshold:.3f}: transactions, % o
 curve = groups.ranking.curve(groups.sizes)
 figure, axes = plt.subplots()
 axes.plot(curve.alerts, curve.recall * 100, color=COLOURS[1], lw=2, label="frauds")
-if test_amounts is not None and (test_amounts * test_labels).sum() > 0:
+lost = 0 if test_amounts is None else (test_amounts * test_labels).sum()
+if lost > 0:
     by_score = groups.ranking.curve(groups.sizes * groups.amounts)  # each fraud weighs its amount, other rows nothing
     axes.plot(curve.alerts, by_score.recall * 100, color=GREEN, lw=2, ls="--", label="their money")
-    caught = metrics.amount_caught.value
     print(
-        f"At the threshold {caught:,.0f} of {caught / metrics.amount_caught_share.value:,.0f} are caught "
-        f"(currency of the account), with {metrics.false_positives.value:.0f} false alarms."
+        f"At the threshold {metrics.amount_caught.value:,.0f} of {lost:,.0f} are caught (currency of the account), "
+        f"with {metrics.false_positives.value:.0f} false alarms."
     )
 alarms = metrics.true_positives.value + metrics.false_positives.value
 axes.axvline(alarms, color="black", lw=1, label=f"threshold: {alarms:,.0f} alarms")
@@ -526,9 +529,8 @@ def service() -> Iterator[str]:
     """The address of a service that serves the model, until the end of the block."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    own = {name: value for name, value in os.environ.items() if not name.startswith("FRAUD_")}
-    for name in ("FRAUD_KEY_SECRET", "FRAUD_KEY_SECRET_FILE"):  # a model with keys starts with it alone
-        own |= {name: os.environ[name]} if name in os.environ else {}
+    kept = [name for name in os.environ if not name.startswith("FRAUD_") or name.startswith("FRAUD_KEY_SECRET")]
+    own = {name: os.environ[name] for name in kept}  # a model with keys starts with their secret alone
     own |= {"FRAUD_MODEL": f"fraud_detector:{version}", "FRAUD_WORKERS": "1", "FRAUD_DRAIN_SECONDS": "0"}
     command = [sys.executable, "-m", "training", "serve", "--port", str(port)]
     with subprocess.Popen(command, env=own, stdout=subprocess.DEVNULL) as server:

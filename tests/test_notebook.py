@@ -63,7 +63,9 @@ def test_it_shows_no_transaction():
             assert row.count("<td") < 8, row
 
 
-@pytest.mark.parametrize("secret", [r"/(home|root|tmp|work|usr|opt|var|mnt|Users)/", r"[A-Z]:\\", r"\d{4}-\d\d-\d\d[T ]"])
+@pytest.mark.parametrize(
+    "secret", [r"/(home|root|tmp|work|usr|opt|var|mnt|Users)/", r"[A-Z]:\\", r"\d{4}-\d\d-\d\d[T ]"]
+)
 def test_it_says_nothing_of_the_machine(secret):
     """No path of it, and no time of the run."""
     assert not re.search(secret, json.dumps([*texts()]))
