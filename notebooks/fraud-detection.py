@@ -214,7 +214,7 @@ else:
         one.set(xticks=range(0, 25, 4), xlim=(0, 24))
 
 # %% [markdown]
-# The times of the ULB data count seconds from the first row, so its hours are those of a clock that is not known. Frauds
+# The times of the ULB data count seconds from the first row: its hours are those of a clock that is not known. Frauds
 # follow the day less than payments do: in the hours when few pay, a larger share is fraud. The peaks are a few frauds
 # of two days, which another day need not have.
 #
