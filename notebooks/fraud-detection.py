@@ -254,7 +254,8 @@ def levels_of_each_class(axes: Axes, name: str) -> None:
     at = rows[:, schema.inputs.index(name)]
     known = np.where(np.isnan(at), len(dataset.levels[name]), at).astype(int)
     texts = [*dataset.levels[name], "(missing)"]
-    most = np.argsort(-np.bincount(known, minlength=len(texts)), kind="stable")[:6]
+    seen = np.bincount(known, minlength=len(texts))
+    most = [place for place in np.argsort(-seen, kind="stable")[:6] if seen[place]]
     for place, label in enumerate(NAMES):
         own = np.bincount(known[labels == place], minlength=len(texts)) / (labels == place).sum() * 100
         axes.bar(np.arange(len(most)) + (place - 0.5) * 0.4, own[most], 0.4, color=COLOURS[place], label=label)
@@ -273,7 +274,7 @@ for axes, name in zip(grid.flat, telling.index, strict=False):
         edges = np.arange(spread[0] - 0.5, spread[-1] + 1) if whole else np.linspace(spread[0], spread[-1], BINS)
         of_each_class(axes, values, edges)
     say(axes, "", name, "% of the class")
-grid[0, 0].legend()
+figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
 for axes in grid.flat[len(telling) :]:
     axes.axis("off")
 

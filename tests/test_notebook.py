@@ -42,7 +42,7 @@ def test_it_was_run_whole_on_the_real_data():
 
 
 def test_it_holds_what_a_run_gives_and_nothing_of_the_run():
-    """No times, no progress, no widgets, no names of a kernel or an editor."""
+    """No times, no progress, no widgets, no addresses, no names of a kernel or an editor."""
     assert NOTEBOOK.metadata == build.METADATA
     assert [cell.metadata for cell in NOTEBOOK.cells] == [{}] * len(NOTEBOOK.cells)
     for output in (output for cell in CODE for output in cell.outputs):
@@ -50,6 +50,14 @@ def test_it_holds_what_a_run_gives_and_nothing_of_the_run():
             assert output.name == "stdout"
         else:
             assert set(output.data) <= SHOWN[output.output_type]
+            assert " at 0x" not in output.data.get("text/plain", "")
+
+
+def test_tables_have_the_same_ids_in_each_run():
+    """pandas draws an id for each table; here it is the cell's, so that a run on the same data differs in nothing."""
+    for cell in CODE:
+        ids = re.findall(r"\bT_\w+?(?=_|\b)", "".join(str(output.get("data", "")) for output in cell.outputs))
+        assert set(ids) <= {f"T_{cell.id}"}
 
 
 def test_it_shows_no_transaction():
