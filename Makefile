@@ -11,7 +11,7 @@ export BENTOML_DO_NOT_TRACK ?= True
 PIP := PIP_INDEX_URL="$${PIP_INDEX_URL:-$${UV_DEFAULT_INDEX:-$$UV_INDEX_URL}}" \
   PIP_CERT="$${PIP_CERT:-$${REQUESTS_CA_BUNDLE:-$$SSL_CERT_FILE}}"
 
-.PHONY: help setup run test lint e2e bench engines build image stack kernels clean requirements audit
+.PHONY: help setup run test lint e2e notebook bench engines build image stack kernels clean requirements audit
 
 help: ## show this help
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ lint: setup ## check format, lint and types
 
 e2e: setup ## run the tests with the real components (what is missing is skipped, with the reason)
 	$(BIN)/python -m pytest tests/e2e --numprocesses auto --maxprocesses 2 --dist loadfile
+
+notebook: setup ## make the notebook of its source and run it on DATA= (any source; the sample by default) with SCHEMA=
+	$(BIN)/python -m notebooks.build --data $(or $(DATA),sample) $(if $(SCHEMA),--schema $(SCHEMA))
 
 bench: setup ## measure training, bulk scoring and, beside others, serving on DATA= (any source; the sample by default)
 	$(BIN)/python -m benchmarks.train --data $(or $(DATA),sample)
