@@ -54,6 +54,11 @@ psi = _number(float, lambda number: 0 < number < float("inf"), "a number above 0
 days = _number(float, lambda number: 0 <= number < 1e6, "a number of days from 0 on, below 1000000")
 
 
+def features(text: str) -> float | str:
+    """A share, or ``sqrt``."""
+    return text if text == "sqrt" else share(text)
+
+
 def matching(pattern: str, expected: str) -> Callable[[str], str]:
     """The type of a text that matches all of ``pattern``."""
 
