@@ -16,7 +16,8 @@ from fraud.features import transform
 from fraud.schema import default
 from fraud.scorer.from_sklearn import from_sklearn
 from training import data, split, train
-from training.judging.gate import Case, Contender, Policy, decide
+from training.judging.contender import Contender
+from training.judging.gate import Case, Policy, decide
 from training.train import DEFAULTS, Recipe
 
 

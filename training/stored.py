@@ -14,9 +14,9 @@ from fraud.schema import Schema
 from fraud.settings import MODEL_NAME
 from training import data
 from training.console import Steps
-from training.dataset import row_hashes, select
+from training.dataset import select
 from training.histories import going_on
-from training.judging import evaluate, segments
+from training.judging import contest, evaluate, segments
 from training.run import data_facts
 
 
@@ -40,15 +40,15 @@ def evaluate_stored(
     served = store.open_served(store.get(tag))
     served.check_schema(schema)
     segments.check(by, served.features.schema)
-    known = _trained_on(served.version, remote, steps)
+    known = trained_on(served.version, remote, steps)
     if skip_trained and known is None:
-        raise ModelError(f"{tag}: its training rows are not known here, and so cannot be left out; pull or publish it")
+        raise unknown_rows(tag)
     own = schema or served.features.schema  # one that is given may spell files otherwise
     dataset = data.load_telling(sources, own, steps, hasher)
     dataset, history = going_on.from_saved(dataset, served, hasher)
     if history is not None:
         steps.say(f"  histories: {history}")
-    trained = None if known is None else np.isin(row_hashes(dataset.content), known)
+    trained = None if known is None else contest.known(dataset, known, np.arange(dataset.size))
     _tell_trained(trained, steps, skip_trained=skip_trained)
     if skip_trained and trained is not None:
         dataset = select(dataset, ~trained)
@@ -69,7 +69,12 @@ def evaluate_stored(
     }
 
 
-def _trained_on(version: str, remote: Registry | None, steps: Steps) -> NDArray[np.uint64] | None:
+def unknown_rows(tag: str) -> ModelError:
+    """Rows that a model was fitted on cannot be left out."""
+    return ModelError(f"{tag}: its training rows are not known here, and so cannot be left out; pull or publish it")
+
+
+def trained_on(version: str, remote: Registry | None, steps: Steps) -> NDArray[np.uint64] | None:
     """Hashes of the rows that a model was fitted on, if they are in the local store or published."""
     local = store.row_hashes(store.get(f"{MODEL_NAME}:{version}"))
     if local is not None or remote is None:

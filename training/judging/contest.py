@@ -16,9 +16,10 @@ from fraud.schema import Schema
 from fraud.settings import MODEL_NAME
 from training import encode, train
 from training.dataset import Dataset, row_hashes
-from training.judging.gate import Case, Contender
+from training.judging.contender import Contender
+from training.judging.gate import Case
 from training.run import Judged
-from training.split import Split
+from training.split import Indices, Split
 
 TIMED_ROWS = 200
 
@@ -49,28 +50,37 @@ def case(
     dataset: Dataset, judged: Judged, manifest: Manifest, champion: ChampionModel | None, schema_change_declared: bool
 ) -> Case:
     """The rows that neither model trained on, scored by both."""
-    known = row_hashes(dataset.content[judged.fitted])
-    if champion is not None:
-        known = np.union1d(known, champion.rows)
+    fitted = [row_hashes(dataset.content[judged.fitted])] + ([champion.rows] if champion else [])
     test = judged.parts.test
-    fresh = test[~np.isin(row_hashes(dataset.content[test]), known)]
+    fresh = test[~np.any([known(dataset, rows, test) for rows in fitted], axis=0)]
     ours = _open(manifest.model_version)
     theirs, problem = _comparable(champion, dataset.schema) if champion else (None, None)
-    inputs = [encode.features_of(served.features, dataset, fresh) for served in (ours, theirs) if served]
-    seconds = _seconds_per_row([served for served in (ours, theirs) if served], inputs)
-    challenger = _contender(ours, inputs[0], seconds[0])
+    models = [served for served in (ours, theirs) if served]
+    inputs = [encode.features_of(served.features, dataset, fresh) for served in models]
+    challenger, *others = contenders(models, inputs)
     reference = train.score(judged.model, inputs[0]) if len(fresh) else challenger.scores
     return Case(
         labels=dataset.labels[fresh],
         amounts=None if dataset.amounts is None else dataset.amounts[fresh],
         left_out=len(test) - len(fresh),
         challenger=challenger,
-        champion=_contender(theirs, inputs[1], seconds[1]) if theirs else None,
+        champion=others[0] if others else None,
         champion_problem=problem,
         scorer_differences=int((challenger.scores != reference).sum()),
         schema_change_declared=schema_change_declared,
         remedy=_remedy(champion.manifest, judged.parts) if champion else "",
     )
+
+
+def known(dataset: Dataset, trained_rows: NDArray[np.uint64], part: Indices) -> NDArray[np.bool_]:
+    """Of each row of ``part``, ``(len(part),)``, whether it is one of those whose hashes these are."""
+    return np.isin(row_hashes(dataset.content[part]), trained_rows)
+
+
+def contenders(models: Sequence[store.Served], inputs: Sequence[train.Features]) -> list[Contender]:
+    """Each model's scores of its ``inputs``, features of the same rows, and what a row costs it."""
+    seconds = _seconds_per_row(models, inputs)
+    return [_contender(*one) for one in zip(models, inputs, seconds, strict=True)]
 
 
 def _remedy(champion: Manifest, parts: Split) -> str:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.manifest import Figure, Metrics
-from training.judging import evaluate, paired
+from training.judging import contender
+from training.judging.contender import Contender
 from training.judging.paired import Difference
 
 LATENCY = "latency"
@@ -62,17 +63,6 @@ class Verdict:
 
 
 @dataclass(frozen=True, eq=False)
-class Contender:
-    """One model's side of the comparison: scores ``(n,)`` of the judged rows, and facts about its scorer."""
-
-    version: str
-    scores: NDArray[np.float64]
-    threshold: float
-    scorer_bytes: int
-    seconds_per_row: float
-
-
-@dataclass(frozen=True, eq=False)
 class Case:
     """What is judged: the rows' labels and amounts, how many were left out, and the contenders."""
 
@@ -103,24 +93,21 @@ def decide(case: Case, policy: Policy) -> Verdict:
     reasons = [_enough(figures, policy, case.remedy)]
     if not figures["frauds"]:
         return Verdict(False, tuple(reasons), figures)
-    metrics = _judge(case, case.challenger)
+    metrics = contender.metrics(case.challenger, case.labels, case.amounts, case.seed)
     figures["challenger"] = metrics.model_dump()
     reasons += _floors(metrics, policy)
     reasons.append(_exact(case))
     reasons.append(_size(case.challenger, policy))
     reasons.append(_schema(case))
     if case.champion is not None:
-        standard = _judge(case, case.champion)
-        differences = _compare(case, case.champion, standard, policy)
+        standard = contender.metrics(case.champion, case.labels, case.amounts, case.seed)
+        precision, scores = standard.precision.value or policy.min_precision, case.champion.scores
+        differences = contender.differences(case.challenger.scores, scores, case.labels, precision, case.seed)
         figures["champion"] = standard.model_dump()
         figures["differences"] = {name: asdict(difference) for name, difference in differences.items()}
         reasons += _not_worse(differences, policy)
         reasons.append(_latency(case.challenger, case.champion, policy))
     return Verdict(all(reason.passed for reason in reasons), tuple(reasons), figures)
-
-
-def _judge(case: Case, contender: Contender) -> Metrics:
-    return evaluate.evaluate(contender.scores, case.labels, case.amounts, contender.threshold, seed=case.seed)
 
 
 def _enough(figures: dict[str, Any], policy: Policy, remedy: str) -> Reason:
@@ -153,13 +140,6 @@ def _exact(case: Case) -> Reason:
 def _size(challenger: Contender, policy: Policy) -> Reason:
     size, most = challenger.scorer_bytes / 2**20, policy.max_scorer_bytes / 2**20
     return Reason("scorer size", size <= most, f"{size:.1f} MiB, at most {most:.0f}")
-
-
-def _compare(case: Case, champion: Contender, standard: Metrics, policy: Policy) -> dict[str, Difference]:
-    """Average precision, and recall at the champion's precision, by the names that the reasons call them."""
-    precision = standard.precision.value or policy.min_precision
-    differences = paired.compare(case.challenger.scores, champion.scores, case.labels, precision, seed=case.seed)
-    return dict(zip(("average precision", f"recall at precision {precision:.2f}"), differences, strict=True))
 
 
 def _not_worse(differences: dict[str, Difference], policy: Policy) -> list[Reason]:

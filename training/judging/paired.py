@@ -4,11 +4,13 @@ The paired bootstrap draws rows once for both models, so what is hard for both c
 models score alike are interchangeable and drawn as one group, each fraud by itself.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.manifest import Figure
 from training.judging.ranking import RESAMPLES, Curve, Floats, Ranking, bootstrap
 
 Labels = NDArray[np.int8]
@@ -16,11 +18,16 @@ Labels = NDArray[np.int8]
 
 @dataclass(frozen=True)
 class Difference:
-    """Challenger minus champion of one figure: the value on the rows, and the one-sided 95 % lower bound."""
+    """Challenger minus champion of one figure: the value on the rows, and what resampled rows say of it.
+
+    ``bound`` is the one-sided 95 % lower bound, ``low`` to ``high`` the two-sided 95 % interval.
+    """
 
     challenger: float
     champion: float
     bound: float
+    low: float
+    high: float
 
     @property
     def value(self) -> float:
@@ -39,26 +46,47 @@ def compare(
 ) -> tuple[Difference, Difference]:
     """Difference in average precision, and in recall at equal precision.
 
-    ``challenger`` and ``champion``: scores ``(n,)`` of the same rows, ``labels`` ``(n,)`` of 0 and 1. Recall at equal
-    precision is the highest recall that each model reaches at ``precision`` or better.
+    ``challenger`` and ``champion``: scores ``(n,)`` of the same rows, ``labels`` ``(n,)`` of 0 and 1. Scores
+    ``(repeats, n)`` are of as many repeats on the same rows: what is compared is the mean of their figures. Recall at
+    equal precision is the highest recall that each model reaches at ``precision`` or better.
     """
+    figures, drawn = _figures_of([challenger, champion], labels, precision, seed, resamples)
+    bounds = np.quantile(drawn[:, 0] - drawn[:, 1], [0.05, 0.025, 0.975], axis=0)
+    average, recall = map(Difference, *figures.tolist(), *bounds.tolist())
+    return average, recall
+
+
+def alone(
+    scores: Floats, labels: Labels, precision: float, *, seed: int = 0, resamples: int = RESAMPLES
+) -> tuple[Figure, Figure]:
+    """The two figures of one model as ``compare`` has them, each with its 95 % interval."""
+    figures, drawn = _figures_of([scores], labels, precision, seed, resamples)
+    bounds = np.quantile(drawn[:, 0], [0.025, 0.975], axis=0)
+    average, recall = (
+        Figure(value=value, low=low, high=high)
+        for value, low, high in zip(*figures.tolist(), *bounds.tolist(), strict=True)
+    )
+    return average, recall
+
+
+def _figures_of(
+    models: Sequence[Floats], labels: Labels, precision: float, seed: int, resamples: int
+) -> tuple[Floats, Floats]:
+    """Figures ``(models, 2)`` of the rows themselves, and of each resample ``(resamples, models, 2)``."""
     fraud = labels == 1
-    pairs = np.column_stack([challenger, champion])
-    legitimate, sizes = np.unique(pairs[~fraud], axis=0, return_counts=True)
-    groups = np.concatenate([pairs[fraud], legitimate])
+    columns = np.vstack(models).T
+    legitimate, sizes = np.unique(columns[~fraud], axis=0, return_counts=True)
+    groups = np.concatenate([columns[fraud], legitimate])
     is_fraud = np.arange(len(groups)) < fraud.sum()
     counts = np.concatenate([np.ones(fraud.sum()), sizes]).astype(np.float64)
     rankings = [Ranking(column, is_fraud) for column in groups.T]
 
     def figures(counts: Floats) -> Floats:
-        """``(2 models, 2 figures)``."""
-        return np.array([_figures(ranking.curve(counts[ranking.order]), precision) for ranking in rankings])
+        each = np.array([_figures(ranking.curve(counts[ranking.order]), precision) for ranking in rankings])
+        means: Floats = each.reshape(len(models), -1, 2).mean(axis=1)
+        return means
 
-    drawn = np.array([figures(drawn) for drawn in bootstrap(counts, resamples, seed)])
-    bounds = np.quantile(drawn[:, 0] - drawn[:, 1], 0.05, axis=0)
-    ours, theirs = figures(counts)
-    average, recall = map(Difference, ours.tolist(), theirs.tolist(), bounds.tolist())
-    return average, recall
+    return figures(counts), np.array([figures(drawn) for drawn in bootstrap(counts, resamples, seed)])
 
 
 def _figures(curve: Curve, precision: float) -> tuple[float, float]:

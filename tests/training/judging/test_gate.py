@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training.judging.gate import Case, Contender, Policy, Reason, Verdict, decide
+from training.judging.contender import Contender
+from training.judging.gate import Case, Policy, Reason, Verdict, decide
 
 POLICY = Policy()
 

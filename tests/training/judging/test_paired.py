@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from training.judging.paired import compare
+from training.judging.paired import alone, compare
 
 
 @pytest.fixture(scope="module")
@@ -18,9 +18,9 @@ def rows():
 
 
 def test_a_model_does_not_differ_from_itself(rows):
-    """Equal scores: no difference, and a bound of exactly zero."""
+    """Equal scores: no difference, and bounds of exactly zero."""
     for difference in compare(rows[0], rows[0], rows[2], 0.8, resamples=50):
-        assert (difference.value, difference.bound) == (0.0, 0.0)
+        assert {difference.value, difference.bound, difference.low, difference.high} == {0.0}
 
 
 def test_average_precision_is_scikit_learns(rows):
@@ -32,7 +32,7 @@ def test_average_precision_is_scikit_learns(rows):
 
 
 def test_the_bound_is_that_of_resampled_rows(rows):
-    """The grouped paired bootstrap agrees with drawing rows one by one."""
+    """The grouped paired bootstrap agrees with drawing rows one by one, on one side and on both."""
     one, other, labels = rows
     random = np.random.default_rng(1)
     drawn = []
@@ -42,7 +42,15 @@ def test_the_bound_is_that_of_resampled_rows(rows):
             average_precision_score(labels[take], one[take]) - average_precision_score(labels[take], other[take])
         )
     difference, _ = compare(one, other, labels, 0.8)
-    assert difference.bound == pytest.approx(np.quantile(drawn, 0.05), abs=0.01)
+    bounds = [difference.bound, difference.low, difference.high]
+    assert bounds == pytest.approx(np.quantile(drawn, [0.05, 0.025, 0.975]), abs=0.01)
+
+
+def test_the_interval_turns_round_with_the_models(rows):
+    """Who is called the challenger changes the sign, and nothing else."""
+    one, other, labels = rows
+    forth, back = compare(one, other, labels, 0.8)[0], compare(other, one, labels, 0.8)[0]
+    assert (forth.low, forth.high) == pytest.approx((-back.high, -back.low), abs=0.005)
 
 
 def test_pairing_makes_the_bound_tighter_than_two_separate_intervals(rows):
@@ -68,3 +76,23 @@ def test_recall_at_equal_precision_is_the_most_that_reaches_it():
     challenger, champion = np.array([0.9, 0.8, 0.3, 0.1]), np.array([0.9, 0.2, 0.5, 0.1])
     _, recall = compare(challenger, champion, labels, 1.0, resamples=2)
     assert (recall.challenger, recall.champion) == (1.0, 0.5)
+
+
+def test_repeats_count_as_their_mean(rows):
+    """Scores of two repeats: the mean of both figures, drawn on the same rows, so that noise of one cancels."""
+    one, other, labels = rows
+    singly = [compare(scores, one, labels, 0.8, resamples=2)[0].challenger for scores in (one, other)]
+    both = compare(np.stack([one, other]), np.stack([one, one]), labels, 0.8)[0]
+    assert both.challenger == pytest.approx(np.mean(singly))
+    assert both.champion == pytest.approx(singly[0])
+    alone_differs = compare(other, one, labels, 0.8)[0]
+    assert both.value == pytest.approx(alone_differs.value / 2)
+    assert both.high - both.low == pytest.approx((alone_differs.high - alone_differs.low) / 2, rel=0.1)
+
+
+def test_a_model_alone_has_the_figures_that_it_is_compared_with(rows):
+    """And an interval around each."""
+    one, other, labels = rows
+    for figure, difference in zip(alone(one, labels, 0.8), compare(one, other, labels, 0.8), strict=True):
+        assert figure.value == difference.challenger
+        assert figure.low < figure.value < figure.high

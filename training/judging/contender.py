@@ -1,0 +1,39 @@
+"""One model's side of a comparison, and what is said of two of them: the gate and ``compare`` judge by this alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.manifest import Metrics
+from training.judging import evaluate, paired
+from training.judging.paired import Difference, Labels
+
+
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """Scores ``(n,)`` of the judged rows, and facts about the model's scorer."""
+
+    version: str
+    scores: NDArray[np.float64]
+    threshold: float
+    scorer_bytes: int
+    seconds_per_row: float
+
+
+def metrics(contender: Contender, labels: Labels, amounts: NDArray[np.float64] | None, seed: int = 0) -> Metrics:
+    """Its figures at its own threshold."""
+    return evaluate.evaluate(contender.scores, labels, amounts, contender.threshold, seed=seed)
+
+
+def differences(
+    challenger: NDArray[np.float64], standard: NDArray[np.float64], labels: Labels, precision: float, seed: int = 0
+) -> dict[str, Difference]:
+    """Average precision, and recall at ``precision``, by the names that people are told; as ``paired.compare``."""
+    found = paired.compare(challenger, standard, labels, precision, seed=seed)
+    return dict(zip(figure_names(precision), found, strict=True))
+
+
+def figure_names(precision: float) -> tuple[str, str]:
+    """What the two figures of a comparison are called."""
+    return "average precision", f"recall at precision {precision:.2f}"
