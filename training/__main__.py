@@ -18,9 +18,10 @@ from training.verbs import (
     schema,
     simulate,
     summary,
+    tune,
 )
 
-VERBS = (models, choice, releases, data, history, schema, sample, simulate, images, summary, bucket, doctor)
+VERBS = (models, tune, choice, releases, data, history, schema, sample, simulate, images, summary, bucket, doctor)
 
 
 def parser() -> argparse.ArgumentParser:

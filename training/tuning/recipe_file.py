@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, ValidationError
 
 from fraud import atomic
-from fraud.errors import FraudError, one_line
+from fraud.errors import DataError, FraudError, one_line
 from fraud.manifest import Recipe
 from training.train import DEFAULTS
 
@@ -82,14 +83,23 @@ def _worded(error: ValidationError, stated: dict[str, Any]) -> str:
     return f"{key} {', or '.join(expected)}, got {stated[key]!r}"
 
 
+def check_writable(path: Path) -> None:
+    """Raise FraudError unless ``write`` may write there: before long work, not after it."""
+    if path.parent == FOLDER:
+        try:
+            FOLDER.mkdir(exist_ok=True)
+        except OSError as error:
+            raise FraudError.not_writable(path, error) from None
+    if not path.parent.is_dir():
+        raise DataError.no_folder(path.parent)
+    if not os.access(path.parent, os.W_OK):
+        raise FraudError(f"{path}: cannot be written: its folder is not ours to write to")
+
+
 def write(path: Path, recipe: Recipe, comment: Iterable[str]) -> None:
     """Write a recipe, whole or not at all, with lines of comment before it. Raises FraudError."""
+    check_writable(path)
     settings = recipe.model_dump(exclude_none=True)
     lines = [*(f"# {line}" for line in comment), *(f"{name} = {json.dumps(settings[name])}" for name in settings)]
-    try:
-        if path.parent == FOLDER:
-            FOLDER.mkdir(exist_ok=True)
-        with atomic.new(path, replace=True) as part:
-            part.write_text("\n".join(lines) + "\n", "utf-8")
-    except OSError as error:
-        raise FraudError.not_writable(path, error) from None
+    with atomic.new(path, replace=True) as part:
+        part.write_text("\n".join(lines) + "\n", "utf-8")
