@@ -1,7 +1,6 @@
 """How long a search may take, and how much memory: looked at between pieces of a fit, and kept by ending the trial."""
 
 import ctypes
-import gc
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -70,6 +69,5 @@ class Budget:
 
 def release() -> None:
     """Give memory back to the system that nobody uses: the C library keeps it, which would count against the next."""
-    gc.collect()
     with suppress(AttributeError):  # only glibc needs it
         ctypes.CDLL(None).malloc_trim(0)
