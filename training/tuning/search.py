@@ -15,30 +15,39 @@ from training.tuning.study import Study
 class Search:
     """Trials of one study over ``folds``."""
 
-    def __init__(self, study: Study, folds: list[Fold], budget: Budget, steps: Steps, *, seed: int) -> None:
+    def __init__(
+        self, study: Study, folds: list[Fold], budget: Budget, steps: Steps, *, seed: int, judges_first: bool
+    ) -> None:
         self._study, self._folds, self._budget, self._steps = study, folds, budget, steps
-        self._seed = seed
+        self._seed, self._judges_first = seed, judges_first
+        self._keep()
 
-    def run(self, trials: int, judged: int) -> None:
-        """Go on until there are ``trials`` of them; time is kept to judge ``judged`` settings anew afterwards.
+    def run(self, trials: int) -> None:
+        """Go on until there are ``trials`` of them, or until what is left of the time is needed to judge the best.
 
         Raises FraudError when the first settings of all do not come to an end within the budget.
         """
-        self._keep(judged)
         while self._study.finished < trials and self._budget.is_left:
             self._steps.start(f"{self._study.family.name} {self._study.finished + 1} of {trials}", "")
             self._trial(self._study.ask(self._seed))
-            self._keep(judged)
+            self._keep()
 
-    def _keep(self, judged: int) -> None:
-        """Reserve as much time as the trials took whose settings will be judged."""
-        ends = [self._study.best, self._study.first][:judged]
-        self._budget.reserve = sum(trial.user_attrs["seconds"] for trial in ends if trial)
+    def _keep(self) -> None:
+        """Reserve as much time as the trials took whose settings will be judged: the best, and the first beside it."""
+        first, best = (one.user_attrs["seconds"] if one else 0.0 for one in (self._study.first, self._study.best))
+        self._of_first, self._of_best = first if self._judges_first else 0.0, best
+        self._budget.reserve = self._of_first + self._of_best
+
+    def _check(self, _: object = None) -> None:
+        """After each piece of work; a trial that takes long may be the best. Raises CutError."""
+        running = self._budget.clock() - self._started
+        self._budget.reserve = self._of_first + max(self._of_best, running)
+        self._budget.check()
 
     def _trial(self, trial: Trial) -> None:
         value: float | None = None
         why: str | None = "interrupted"
-        state, started = TrialState.FAIL, self._budget.clock()
+        state, self._started = TrialState.FAIL, self._budget.clock()
         try:
             value, state, why = self._figure(trial), TrialState.COMPLETE, None
         except CutError as cut:
@@ -50,7 +59,7 @@ class Search:
                 ) from None
             state = TrialState.PRUNED
         finally:
-            trial.set_user_attr("seconds", self._budget.clock() - started)
+            trial.set_user_attr("seconds", self._budget.clock() - self._started)
             trial.set_user_attr("why", why)
             self._study.tell(trial, value, state)
             release()
@@ -61,16 +70,16 @@ class Search:
     def _figure(self, trial: Trial) -> float:
         """Average precision over all folds; raises CutError."""
         family, scores = self._study.family, []
-        settings, cost = family.settle(trial.params, self._budget.check)
+        settings, cost = family.settle(trial.params, self._check)
         trial.set_user_attr("settings", dict(settings))
         trial.set_user_attr("cost", cost)
         self._steps.say("  " + ", ".join(f"{name} {setting}" for name, setting in settings.items()))
         for step, fold in enumerate(self._folds):
-            scores.append(family.scores(settings, fold, self._budget.check))
+            scores.append(family.scores(settings, fold, self._check))
             value = average_precision(self._folds[: step + 1], scores)
             trial.report(value, step)
             if step + 1 < len(self._folds):
-                self._budget.check()
+                self._check()
                 if trial.should_prune():
                     raise CutError("median")
         return value

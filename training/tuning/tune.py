@@ -90,7 +90,7 @@ class _Tuning:
     def searched_and_judged(self) -> dict[str, Any] | None:
         """What was found beside the others on fresh folds; None where somebody interrupted."""
         try:
-            searches = [self._search(one, judged=1 if place else 2) for place, one in enumerate(self._studies)]
+            searches = [self._search(one) for one in self._studies]
             return self._judged(searches)
         except KeyboardInterrupt:
             if self._studies[0].best is None:
@@ -98,12 +98,13 @@ class _Tuning:
             self._steps.warn("interrupted: the same command goes on; this is what was found so far")
             return None
 
-    def _search(self, one: Study, judged: int) -> Search:
+    def _search(self, one: Study) -> Search:
         left = self._plan.minutes * 60 - one.seconds
         limits = budget.Budget(left, budget.memory_to_use(self._plan.memory_gb), self._clock)
         limits.check_start()
-        search = Search(one, self._searched, limits, self._steps, seed=self._plan.training.recipe.seed)
-        search.run(self._plan.trials, judged)
+        seed, is_forest = self._plan.training.recipe.seed, one is self._studies[0]
+        search = Search(one, self._searched, limits, self._steps, seed=seed, judges_first=is_forest)
+        search.run(self._plan.trials)
         return search
 
     def _judged(self, searches: Sequence[Search]) -> dict[str, Any]:
