@@ -11,6 +11,7 @@ FraudError                   a stated error: one clear line, exit code 1
 │   └── DamagedError         an object is not what our code writes
 ├── HistoryError             the history store cannot be used now
 │   ├── FullHistoryError     it has no room for new keys
+│   ├── RefusedHistoryError  it will not take what it was given, however often it is tried
 │   └── DamagedHistoryError  it holds something else than was written, and is set aside
 └── DatabaseError            the database is away or refuses; in ``monitoring.database``
 
@@ -149,6 +150,10 @@ class FullHistoryError(HistoryError):
         return cls(
             f"the history store holds {most:,} keys of one history, which is all it may: raise FRAUD_HISTORY_MAX_KEYS"
         )
+
+
+class RefusedHistoryError(HistoryError):
+    """The history store will not take what it was given, however often it is tried: that is not to be tried again."""
 
 
 class DamagedHistoryError(HistoryError):

@@ -10,9 +10,9 @@ no room for a key that it does not hold yet."""
 DROPPED = ("full", "shutdown", "error")
 """Why one that had to wait was never added: too many waited, the service ended, or it cannot be."""
 
-LABELS = ("applied", "taken_back", "late", "unknown", "other_schema")
+LABELS = ("applied", "taken_back", "late", "unknown", "other_schema", "refused")
 """What became of a label: it was counted, or is no more; no window reaches back to its transaction; nobody knows the
-transaction, or not yet; it was logged by a schema with other keys."""
+transaction, or not yet; it was logged by a schema with other keys; Redis will not take it (the log has why)."""
 _DAY = 86_400.0
 LABEL_BUCKETS = tuple(days * _DAY for days in (0.04, 0.25, 1, 2, 3, 5, 7, 8, 10, 14, 21, 30, 45, 60, 90, 180))
 

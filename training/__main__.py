@@ -8,6 +8,7 @@ from training.verbs import (
     PROGRAM,
     bucket,
     choice,
+    compare,
     data,
     doctor,
     history,
@@ -21,7 +22,22 @@ from training.verbs import (
     tune,
 )
 
-VERBS = (models, tune, choice, releases, data, history, schema, sample, simulate, images, summary, bucket, doctor)
+VERBS = (
+    models,
+    tune,
+    compare,
+    choice,
+    releases,
+    data,
+    history,
+    schema,
+    sample,
+    simulate,
+    images,
+    summary,
+    bucket,
+    doctor,
+)
 
 
 def parser() -> argparse.ArgumentParser:

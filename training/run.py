@@ -82,6 +82,9 @@ def judge(plan: TrainingPlan, dataset: Dataset, steps: Steps) -> Judged:
     """Everything but the saving: choose the threshold, fit, and evaluate once on the test rows."""
     parts = divide(plan, dataset)
     data.tell_roles(dataset.schema, plan.hasher, steps)
+    if parts.protocol == "stratified" and (keys := split.keys_of_labels(dataset.schema)):
+        told = f"the histories of {', '.join(keys)} tell rows the labels of earlier ones, held out or not"
+        steps.warn(f"{told}: --split time judges honestly")
     validation_scores, choice = _validate(plan, dataset, parts, steps)
     model, forest, path = _fit_exact(plan, dataset, steps, "final forest", parts.train)
     steps.start("test", f"Judging once on {len(parts.test)} test rows")

@@ -45,6 +45,11 @@ def repeatable(schema: Schema) -> tuple[str, ...]:
     return ("stratified",) if schema.roles.time is None else ("stratified", "time")
 
 
+def keys_of_labels(schema: Schema) -> tuple[str, ...]:
+    """Keys whose histories tell rows the labels of earlier ones; of rows held out at random as well."""
+    return tuple(one.key for one in schema.history if one.delay is not None)
+
+
 def by_dates(dataset: Dataset, train: Period, test: Period) -> Split:
     """The rows of two periods; those of neither are left out. Raises DataError when a side has no rows or no fraud."""
     clock = _clock(dataset)

@@ -12,11 +12,9 @@ from fraud.inputs.keys import KeyHasher
 from fraud.remote.registry import Registry
 from fraud.schema import Schema
 from fraud.settings import MODEL_NAME
-from training import data
 from training.console import Steps
 from training.dataset import select
-from training.histories import going_on
-from training.judging import contest, evaluate, segments
+from training.judging import contest, evaluate, segments, views
 from training.run import data_facts
 
 
@@ -38,16 +36,12 @@ def evaluate_stored(
     DataError, the former also when rows are to be left out and not known, or when ``schema`` is not the model's.
     """
     served = store.open_served(store.get(tag))
-    served.check_schema(schema)
     segments.check(by, served.features.schema)
     known = trained_on(served.version, remote, steps)
     if skip_trained and known is None:
         raise unknown_rows(tag)
-    own = schema or served.features.schema  # one that is given may spell files otherwise
-    dataset = data.load_telling(sources, own, steps, hasher)
-    dataset, history = going_on.from_saved(dataset, served, hasher)
-    if history is not None:
-        steps.say(f"  histories: {history}")
+    found = views.of([served], sources, steps, schema, hasher)
+    dataset = found.first
     trained = None if known is None else contest.known(dataset, known, np.arange(dataset.size))
     _tell_trained(trained, steps, skip_trained=skip_trained)
     if skip_trained and trained is not None:
@@ -64,7 +58,7 @@ def evaluate_stored(
         "trained_rows_skipped": skip_trained,
         "threshold": threshold,
         "metrics": metrics.model_dump(),
-        **({} if history is None else {"history": history}),
+        **({"history": found.histories[0]} if found.histories else {}),
         **({} if by is None else {"by": {by: segments.figures(dataset, scores, threshold, by)}}),
     }
 

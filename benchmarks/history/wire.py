@@ -30,16 +30,27 @@ class Wire:
             await asyncio.gather(self._pass_on(reader, back), self._pass_on(there, writer))
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """What comes while other bytes are on their way waits no longer for that."""
+        on_its_way = asyncio.Queue[tuple[float, bytes]]()
+        arriving = asyncio.ensure_future(self._arrive(on_its_way, writer))
         try:
             with suppress(OSError):
                 while data := await reader.read(1 << 16):
-                    await asyncio.sleep(self.seconds)
-                    while self.cut:
-                        await asyncio.sleep(0.01)
-                    writer.write(data)
-                    await writer.drain()
+                    on_its_way.put_nowait((self._loop.time() + self.seconds, data))
+            on_its_way.put_nowait((0.0, b""))
+            await arriving
         finally:
+            arriving.cancel()
             writer.close()
+
+    async def _arrive(self, on_its_way: "asyncio.Queue[tuple[float, bytes]]", writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while (one := await on_its_way.get())[1]:
+                await asyncio.sleep(one[0] - self._loop.time())
+                while self.cut:
+                    await asyncio.sleep(0.01)
+                writer.write(one[1])
+                await writer.drain()
 
     def __enter__(self) -> Self:
         self._thread.start()

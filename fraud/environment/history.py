@@ -3,7 +3,8 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 _USER = r"([^/?#\s]*@)?"
-_HOST = r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?/?\d*"
+_PORT = r"(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
+_HOST = rf"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:{_PORT})?/?\d*"
 _TLS = (
     r"ssl_((ca_certs|ca_path|certfile|keyfile)=[^&@#]+|cert_reqs=(none|optional|required)|check_hostname=(true|false))"
 )

@@ -119,9 +119,12 @@ class Store(OpenFiles):
         """Seconds since 1970, of when labels were given, up to which they were applied; 0 where none ever was."""
         return self._labels.until()
 
-    def note_labels(self, until: float) -> None:
-        """Have ``labels_until`` say so. Neither needs the gate. Raises HistoryError."""
+    def note_labels(self, until: float, before: float | None = None) -> bool:
+        """Have ``labels_until`` say so, if it says ``before`` until now; whether it did. Raises HistoryError."""
+        if before is not None and self._labels.until() != before:
+            return False
         self._labels.note(until)
+        return True
 
     def at_once(self, schema: Schema) -> AtOnce | None:
         """What adds usual batches of ``schema``, whose layouts these are, by one call; None where that cannot be."""

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fraud.errors import DamagedHistoryError, HistoryError
+from fraud.errors import DamagedHistoryError, HistoryError, RefusedHistoryError
 from fraud.history import room
+from fraud.history.batch import joined
 from fraud.history.files.filesystem import IN_PLACE
 from fraud.history.layout import Layout
 from fraud.history.store import Store
@@ -29,6 +30,8 @@ START_SECONDS = 10.0
 LOOK_SECONDS = 10.0
 SWEEP_SECONDS = 3600.0
 DRAIN_SECONDS = 3.0
+_ROWS = 128
+"""That are added at a time: as many as calls have to wait for, or one round trip takes."""
 _TOLD_SECONDS = 60.0
 """Between two lines that say the same."""
 _EMPTY = "the history store is empty, and every key looks new: `python -m training history warm` fills it"
@@ -105,19 +108,22 @@ class Keeper:
 
     def _open_and_add(self) -> None:
         self._open()
-        store, until = self.store, time.monotonic() + DRAIN_SECONDS
-        while store is not None and time.monotonic() < until and (batch := self._waiting.first()) is not None:
-            full, before = None, store.added
+        store, until, rows = self.store, time.monotonic() + DRAIN_SECONDS, _ROWS
+        while store is not None and time.monotonic() < until and (some := self._waiting.first(rows)):
+            full, before, batch = None, store.added, joined(some)
             with store.gate.held(TICK_SECONDS):
                 began = time.monotonic()
                 try:
                     full = room.add(store, self._layouts, batch).error
-                except HistoryError:
-                    raise
-                except Exception:  # it would fail again, and all that wait behind it would wait for good
+                except Exception as error:
+                    if isinstance(error, HistoryError) and not isinstance(error, RefusedHistoryError):
+                        raise
+                    if len(some) > 1:  # only one of them may be what fails
+                        rows = 1
+                        continue
                     LOG.exception("%d transactions could not be added to histories", len(batch.times))
                     self._metrics.dropped("error", len(batch.times))
-            self._waiting.done(store.added - before)
+            self._waiting.done(len(some), store.added - before)
             if full is not None:
                 self.say(full)
             time.sleep(time.monotonic() - began)  # calls want the gate, too

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from fraud.errors import FraudError, HistoryError
+from fraud.errors import FraudError, HistoryError, RefusedHistoryError
 from fraud.history.batch import Batch
 from fraud.history.labels import OVERLAP_SECONDS, reader
 from fraud.history.layout import MICROSECONDS, Layout
@@ -125,9 +125,9 @@ class LabelsToStore:
         return now - self._reach - OVERLAP_SECONDS
 
     def _note(self, store: "AnyStore", until: float) -> None:
-        if store.labels_until() == self._noted and until > self._until:  # else somebody wants it to be begun anew
-            store.note_labels(until)
-            self._until = self._noted = until
+        with store.gate.held(_WAIT_SECONDS):
+            if until > self._until and store.note_labels(until, self._noted):  # else it is to be begun anew
+                self._until = self._noted = until
 
     def _apply(self, store: "AnyStore", labels: Sequence[Label]) -> None:
         new = [one for one in labels if hash(one) not in self._settled]
@@ -158,8 +158,12 @@ class LabelsToStore:
             rows = range(start, min(start + AT_ONCE, len(names)))
             with store.gate.held(_WAIT_SECONDS):
                 began = time.monotonic()
-                store.label(batch.only(rows), [labels[row].is_fraud for row in rows])
-                outcomes = list(store.outcomes)
+                try:
+                    store.label(batch.only(rows), [labels[row].is_fraud for row in rows])
+                    outcomes: list[str] = list(store.outcomes)
+                except RefusedHistoryError as error:  # as it would each time
+                    self._keeper.say(error)
+                    outcomes = ["refused"] * len(rows)
             self._count(batch, [(row, labels[row], outcome) for row, outcome in zip(rows, outcomes, strict=True)])
             time.sleep(time.monotonic() - began)  # calls want the gate, too
 

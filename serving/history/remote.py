@@ -1,5 +1,6 @@
-"""Histories that replicas share, in Redis: one round trip for all that came since the last, and the event loop waits
-for nothing.
+"""Histories that replicas share, in Redis: a round trip for all that came meanwhile, beside the event loop.
+
+Two may be on their way: were there one alone, whoever came while it was would wait for it, and then for the next.
 
 A call that is late is scored without, and waits to be added; the command itself goes on, and until it ended nobody else
 waits. So a connection is never given up in the middle, and one that takes long to be made is made.
@@ -21,24 +22,27 @@ from redis.exceptions import NoScriptError, RedisError
 from fraud.errors import FullHistoryError, HistoryError
 from fraud.history.batch import Batch, joined
 from fraud.history.remote.client import options, worded
-from fraud.history.remote.store import RemoteStore, text
+from fraud.history.remote.scripts import text
+from fraud.history.remote.store import RemoteStore
 from fraud.schema import Schema
 from fraud.settings import Settings
 from monitoring.history_metrics import HistoryMetrics
 from serving.history.online import Online, Steps
 
 if TYPE_CHECKING:
-    from fraud.history.remote.wire import Told
     from monitoring.storage.labelled import Labelled
 
 LOG = logging.getLogger("bentoml.fraud")
 _ROWS = 512
 """Of one round trip, unless one batch has more."""
+_ON_THEIR_WAY = 2
 _SOON_SECONDS = 0.005
 _SECONDS = 5.0
 """After which a command has failed; it is tried again once, as it may be: ids tell."""
 
 _Features = NDArray[np.float64]
+_Notes = dict[bytes, bytes]
+"""Of names of ids the features of each."""
 _Asked = tuple[Batch, "asyncio.Future[_Features]"]
 
 
@@ -60,12 +64,14 @@ class OnlineRemote(Online):
         self._client: Any = redis.asyncio.Redis.from_url(str(read.history_url), **how)
         self._scripts = [self._client.register_script(text(name)) for name in ("remember.lua", "add.lua")]
         self._asked = list[_Asked]()
-        self._told: Told | None = None
-        """What Redis is yet to be told: what transactions of the last round trip got."""
-        self._going: asyncio.Task[None] | None = None
+        self._to_note: _Notes = {}
+        """What Redis is yet to be told: what transactions of the last round trips got."""
+        self._noted: _Notes = {}
+        """Those on their way to it, too."""
+        self._going = set[asyncio.Task[None]]()
         self._came: asyncio.Future[None] | None = None
         self._is_late = False
-        """Whether a call gave up on the round trip at hand."""
+        """Whether a call gave up on the round trips at hand."""
         self._own = f"\0{os.urandom(8).hex()}-"
         self._numbers = count()
 
@@ -81,8 +87,8 @@ class OnlineRemote(Online):
         self._asked.append((batch, future))
         if self._came is not None and not self._came.done():
             self._came.set_result(None)
-        if self._going is None:
-            self._going = asyncio.ensure_future(self._go_on(store))
+        elif len(self._going) < _ON_THEIR_WAY:
+            self._going.add(asyncio.ensure_future(self._go_on(store)))
         yield asyncio.wait([future], timeout=self._deadline_seconds)
         if not future.done():
             self._is_late = True
@@ -98,14 +104,14 @@ class OnlineRemote(Online):
     async def _go_on(self, store: RemoteStore) -> None:
         """Round trips, until there is nothing to ask and nothing to tell."""
         try:
-            while self._asked or self._told:
-                if not self._asked:  # the next that ask are told with it, if they come soon
-                    self._came = asyncio.get_running_loop().create_future()
-                    await asyncio.wait([self._came], timeout=_SOON_SECONDS)
+            while self._asked or self._to_note:
+                if not self._asked:  # the next that ask are sent with it, if they come soon
+                    self._came = came = self._came or asyncio.get_running_loop().create_future()
+                    await asyncio.wait([came], timeout=_SOON_SECONDS)
                     self._came = None
                 taken = self._taken()
-                if not taken and self._told is None:
-                    break  # all that asked gave up
+                if not taken and not self._to_note:
+                    break  # all that asked gave up, or another took them
                 try:
                     features = await self._round_trip(store, [batch for batch, _ in taken])
                 except Exception as error:
@@ -123,7 +129,9 @@ class OnlineRemote(Online):
                             future.set_result(features[end:start])
                 self._is_late = False
         finally:
-            self._going, self._is_late = None, False
+            self._going -= {asyncio.current_task()}
+            if not self._going:
+                self._is_late = False
 
     def _taken(self) -> list[_Asked]:
         """Of those that were asked and did not give up, as many as one round trip takes."""
@@ -135,20 +143,25 @@ class OnlineRemote(Online):
 
     async def _round_trip(self, store: RemoteStore, batches: list[Batch]) -> _Features:
         """Add batches, and have what the last ones got noted; their features. Raises HistoryError."""
-        told, self._told = self._told, None
+        notes, self._to_note = self._to_note, {}
         asked = store.wire.asked(joined(batches)) if batches else None
+        known = {} if asked is None else {name: self._noted[name] for name in asked.ids if name in self._noted}
         with worded(store.url):
             try:
                 reply = await self._sent(
-                    [] if told is None else [*zip(*told.remember, strict=True)],
+                    [[*notes], [*notes.values()]] if notes else [],
                     [] if asked is None else [asked.names, [store.facts, asked.plan]],
                 )
             except RedisError as error:
                 raise store.emptied(error) from None
+            finally:
+                for name in notes:
+                    self._noted.pop(name, None)
         if asked is None:
             return np.empty((0, self._width))
-        found = store.wire.told(asked, reply)
-        self._told = found if found.remember else None
+        found = store.wire.told(asked, reply, known)
+        self._to_note.update(found.remember)
+        self._noted.update(found.remember)
         self._waiting.added(found.added)
         return found.features
 

@@ -37,14 +37,19 @@ class Waiting:
         self._came += rows
         self._queue.append(batch)
 
-    def first(self) -> Batch | None:
-        """The one that has waited longest."""
-        return self._queue[0] if self._queue else None
+    def first(self, rows: int) -> list[Batch]:
+        """Those that have waited longest: so many transactions, unless the first has more."""
+        found = list[Batch]()
+        for one in range(len(self._queue)):
+            rows -= len(self._queue[one].times)
+            if found and rows < 0:
+                break
+            found.append(self._queue[one])
+        return found
 
-    def done(self, added: int) -> None:
-        """It waits no more; ``added``: how many of it were new."""
-        rows = len(self._queue.popleft().times)
-        self._went += rows
+    def done(self, batches: int, added: int) -> None:
+        """The first of them wait no more; ``added``: how many of their transactions were new."""
+        self._went += sum(len(self._queue.popleft().times) for _ in range(batches))
         self._metrics.added(added)
 
     def publish(self) -> None:

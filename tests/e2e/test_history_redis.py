@@ -10,20 +10,22 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from benchmarks.history.wire import Wire
-from fraud.errors import DamagedHistoryError, FullHistoryError, HistoryError
+from fraud.errors import DamagedHistoryError, FullHistoryError, HistoryError, RefusedHistoryError
 from fraud.history import engine
 from fraud.history.batch import reader
+from fraud.history.keys import bytes_of
 from fraud.history.layout import layouts
 from fraud.history.remote import names
 from fraud.history.remote.store import RemoteStore
 from fraud.history.store import Store
+from fraud.rows import unpack
 from fraud.settings import Settings
 from monitoring.history_metrics import HistoryMetrics
 from serving.history.remote import OnlineRemote
 from tests.components import Redis, free_port, wait_until
 from tests.fraud.history.test_engine import SHOP, schema_of
 from tests.fraud.history.test_store import HASHED, LAYOUTS, batch, offline, same
-from tests.serving.history.test_online import HASHER, decoded, echo
+from tests.serving.history.test_online import CARD, HASHER, decoded, echo
 from tests.serving.history.test_online import SCHEMA as PAYMENTS
 from tests.serving.history.test_online import offline as of_payments
 from training.histories import copying
@@ -152,6 +154,36 @@ def test_a_store_that_was_copied_does_not_count_labels_again(store, redis, tmp_p
             other.add(batch(3))
         copying.copy(other, store, copying.pairs(LAYOUTS, LAYOUTS))
     assert store.labels_until() == 1_700_000_600.0
+
+
+def test_a_note_is_taken_where_nobody_wrote_another(store):
+    """Of `warm`, which wants labels to be read from an earlier time."""
+    assert store.note_labels(5.0, before=0.0)
+    assert not store.note_labels(7.0, before=4.0)
+    assert store.note_labels(6.5, before=5.0)
+    assert store.labels_until() == 6.5
+
+
+def test_what_is_refused_for_good_says_so(store, redis):
+    """Something else stands under a state's name: it would be the same each time."""
+    one = batch(1, seed=1)
+    place = next(place for place, own in enumerate(LAYOUTS) if own.delay_us >= 0)
+    redis.client.rpush(names.state_name(LAYOUTS[place], one.keys[place][0]), "a list")
+    with pytest.raises(RefusedHistoryError, match="WRONGTYPE"):
+        store.add(one)
+    with pytest.raises(RefusedHistoryError, match="WRONGTYPE"):
+        store.label(one, [True])
+
+
+def test_a_database_of_something_else_is_refused(redis):
+    """Whatever stands where a store says what it is."""
+    for facts in (b"[]", b"not JSON", b"null", b"{}", b'{"format": 1}'):
+        redis.client.set(names.FACTS, facts)
+        with pytest.raises(HistoryError, match="name another database"):
+            RemoteStore.open(redis.url, LAYOUTS, "ours")
+    redis.client.set(names.FACTS, b'{"format": 2, "key_fingerprint": "ours"}')
+    with pytest.raises(HistoryError, match="histories of format 2, this code has 1"):
+        RemoteStore.open(redis.url, LAYOUTS, "ours")
 
 
 def test_who_led_lets_another_lead(redis):
@@ -302,8 +334,8 @@ class Worker:
 
     def close(self):
         async def end():
-            if self.online._going is not None:
-                await asyncio.wait([self.online._going])
+            if self.online._going:
+                await asyncio.wait(self.online._going)
             await self.online._client.aclose()
 
         self.loop.run_until_complete(end())
@@ -347,12 +379,46 @@ def test_a_slow_server_is_in_nobodys_way(redis, worker_of):
         assert worker.online._is_late or time.perf_counter() - began > 0.4  # nobody waited for the first
         assert worker.count("missing_total", reason="deadline") == 40
         wire.seconds = 0.0
-        wait_until(lambda: [worker.loop.run_until_complete(asyncio.sleep(0.05)), worker.online._going is None][1])
+        wait_until(lambda: [worker.loop.run_until_complete(asyncio.sleep(0.05)), not worker.online._going][1])
         worker.kept()
         assert worker.count("pending") == 0
         assert worker.count("added_total") == 40
         worker.online._deadline_seconds = 10.0
         assert same(worker.score(rows[40:]), of_payments(rows)[40:])
+
+
+def test_two_round_trips_are_on_their_way_and_no_more(redis, worker_of):
+    """Who comes while one is need not wait for it to end; all others go together with the next."""
+    rows = decoded(40)
+    with Wire(redis.port) as wire:
+        worker = worker_of(f"redis://127.0.0.1:{wire.port}/0")
+        online = worker.online
+
+        async def four():
+            wire.cut = True
+            calls = []
+            for start in range(0, 40, 10):
+                calls.append(asyncio.ensure_future(online.score(rows[start : start + 10], echo)))
+                await asyncio.sleep(0.05)  # it goes, or waits, at the loop's next turns
+            seen = len(online._going), [len(batch.times) for batch, _ in online._asked]
+            wire.cut = False
+            return seen, await asyncio.gather(*calls)
+
+        seen, scored = worker.loop.run_until_complete(four())
+        assert seen == (2, [10, 10])
+        found = np.array([np.frombuffer(one.features) for own in scored for one in own])
+        assert not np.isnan(found[:, 0]).any()
+        assert worker.count("added_total") == 40
+
+
+def test_what_is_sent_again_before_it_is_noted_gets_the_same(redis, worker_of):
+    """Others of its keys came in between, and the note of what it got is yet on its way."""
+    rows = decoded(40)
+    worker = worker_of(redis.url)
+    first = worker.score(rows)
+    worker.online._to_note = {}
+    worker.score(decoded(40, seed=2))
+    assert same(worker.score(rows), first)
 
 
 def test_calls_that_gave_up_before_they_were_asked_are_no_error(redis, worker_of, caplog):
@@ -367,10 +433,38 @@ def test_calls_that_gave_up_before_they_were_asked_are_no_error(redis, worker_of
 
         worker.loop.run_until_complete(both())
         wire.seconds = 0.0
-        wait_until(lambda: [worker.loop.run_until_complete(asyncio.sleep(0.05)), worker.online._going is None][1])
+        wait_until(lambda: [worker.loop.run_until_complete(asyncio.sleep(0.05)), not worker.online._going][1])
         assert "could not be asked" not in caplog.text
         worker.kept()
         assert (worker.count("pending"), worker.count("added_total")) == (0, 20)
+
+
+def test_what_redis_refuses_for_good_is_in_nobodys_way(redis, worker_of, caplog):
+    """Of all that waits it alone is given up, and said."""
+    rows = decoded(60)
+    worker = worker_of(redis.url)
+    key = bytes_of(rows[20].texts[CARD])
+    redis.client.rpush(names.state_name(layouts(PAYMENTS)[0], key), "a list")
+    is_bad = [one.texts[CARD] == rows[20].texts[CARD] for one in rows[20:40]]
+    for one in rows[20:40]:
+        worker.score([one])
+    worker.kept()
+    assert worker.count("pending") == 0
+    assert worker.count("dropped_total", reason="error") == sum(is_bad)
+    assert worker.count("added_total") == 20 - sum(is_bad)
+    assert "WRONGTYPE" in caplog.text
+
+
+def test_all_that_wait_are_added_in_few_round_trips(redis, worker_of):
+    """A server far away would take long for each call's."""
+    rows = decoded(200)
+    worker = worker_of(redis.url)
+    for one in rows:
+        worker.online._missed(worker.online._read(unpack([one.row]), [one.texts], [one.name]), "broken")
+    calls = redis.client.info("commandstats")["cmdstat_evalsha"]["calls"]
+    worker.kept()
+    assert worker.count("added_total") == 200
+    assert redis.client.info("commandstats")["cmdstat_evalsha"]["calls"] - calls <= 4
 
 
 def test_a_server_that_was_killed_is_found_again(tmp_path, worker_of):
@@ -445,7 +539,7 @@ def test_a_cut_network_is_waited_for_by_one_call(redis, worker_of):
         assert cut.online._is_late
         assert same(first, of_payments(rows)[:20])
         wire.cut = False
-        wait_until(lambda: [cut.loop.run_until_complete(asyncio.sleep(0.05)), cut.online._going is None][1])
+        wait_until(lambda: [cut.loop.run_until_complete(asyncio.sleep(0.05)), not cut.online._going][1])
         cut.kept()
         assert cut.count("pending") == 0
         assert same(other.score(rows[60:]), of_payments(rows)[60:])

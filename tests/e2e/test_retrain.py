@@ -84,6 +84,18 @@ def test_an_honest_challenger_on_more_rows_replaces_the_champion(loop):
     assert second["champion"] == second["challenger"] != first["challenger"]
 
 
+def test_compare_says_elsewhere_what_the_gate_said(loop, tmp_path):
+    """On a machine that has neither model: both are pulled, and S3 knows which rows they were trained on."""
+    command, ((_, first, _), (_, second, _)) = loop
+    rows = ("--data", f"s3://{BUCKET}/loop/dataset/")
+    code, compared, error = command("compare", first["challenger"], "champion", *rows, BENTOML_HOME=str(tmp_path))
+    assert code == 0, error
+    figures = second["verdict"]["figures"]
+    assert compared["rows"] == figures["rows"]
+    assert compared["models"][1]["model_version"] == second["champion"]
+    assert compared["models"][1]["differences"] == figures["differences"]
+
+
 def test_the_users_store_holds_the_champions_and_what_s3_has_of_them(loop):
     """Each promoted model was pulled; list says who is champion, who was, and what the gate said."""
     command, ((_, first, _), (_, second, _)) = loop

@@ -242,6 +242,7 @@ SECRET = [
     ("FRAUD_HISTORY_URL", "redis://host/0?socket_timeout=60"),
     ("FRAUD_HISTORY_URL", "redis://host/0?ssl_ca_certs=/ca.crt"),
     ("FRAUD_HISTORY_URL", "rediss://host/0?ssl_cert_reqs=perhaps"),
+    ("FRAUD_HISTORY_URL", "redis://host:65536/0"),
     ("FRAUD_HISTORY_URL", "rediss://host/0?ssl_ca_cert=/ca.crt"),
 ]
 
@@ -279,6 +280,7 @@ def test_words_and_an_example_are_said_in_place_of_a_pattern():
         "redis://me:p%40s%2Fs@cache.example:6379/15",
         "rediss://me:password@[fd00::1]:6380/0?ssl_ca_certs=/etc/ca.crt&ssl_check_hostname=false",
         "rediss://host?ssl_certfile=/a.crt&ssl_keyfile=/a.key&ssl_cert_reqs=none",
+        "redis://host:65535/0",
         "unix:///run/redis.sock?db=1",
         "unix://me:password@/run/redis.sock",
     ],

@@ -23,21 +23,23 @@ class Copied(NamedTuple):
     whole_from: dict[str, str]
 
 
-def pairs(old: Sequence[Layout], new: Sequence[Layout]) -> list[tuple[Layout, Layout]]:
-    """Which history of the old schema each of the new one goes on from. Raises DataError where none does."""
-    found = []
+_Pair = tuple[Layout | None, Layout]
+
+
+def pairs(old: Sequence[Layout], new: Sequence[Layout]) -> list[_Pair]:
+    """Which history of the old schema each of the new one goes on from, if any. Raises DataError where none does."""
+    found = list[_Pair]()
     for own in new:
         before = [one for one in old if carried.follows(one, own)]
         same = [one for one in before if one.fingerprint == own.fingerprint]
         best = same or sorted(before, key=lambda one: -sum(carried.kept(one, own)))
-        if best and any(carried.kept(best[0], own)):
-            found.append((best[0], own))
-    if not found:
+        found.append((best[0] if best and any(carried.kept(best[0], own)) else None, own))
+    if all(before is None for before, _ in found):
         raise DataError("no window of the one model is one of the other's: there is nothing to copy")
     return found
 
 
-def copy(source: AnyStore, target: AnyStore, layouts: Sequence[tuple[Layout, Layout]]) -> Copied:
+def copy(source: AnyStore, target: AnyStore, layouts: Sequence[_Pair]) -> Copied:
     """Put states of keys that the target does not have; those it has are newer, and stay. Raises HistoryError.
 
     Done twice, the second changes nothing. Labels that the source's states count are noted as applied.
@@ -45,6 +47,8 @@ def copy(source: AnyStore, target: AnyStore, layouts: Sequence[tuple[Layout, Lay
     added = there = 0
     now, labelled = time.time(), source.labels_until()
     for old, new in layouts:
+        if old is None:
+            continue
         for keys, states in source.parts(old):
             given = states if old.fingerprint == new.fingerprint else carried.carried(old, new, states)
             for low in range(0, len(keys), _AT_ONCE):
@@ -59,9 +63,10 @@ def copy(source: AnyStore, target: AnyStore, layouts: Sequence[tuple[Layout, Lay
     return Copied(added, there, dict(_whole_from(layouts, now)))
 
 
-def _whole_from(layouts: Sequence[tuple[Layout, Layout]], now: float) -> Any:  # noqa: ANN401 - pairs of texts
+def _whole_from(layouts: Sequence[_Pair], now: float) -> Any:  # noqa: ANN401 - pairs of texts
     for old, new in layouts:
-        for place, is_kept in enumerate(carried.kept(old, new)):
+        kept = [False] * len(new.windows) if old is None else carried.kept(old, new)
+        for place, is_kept in enumerate(kept):
             if not is_kept:
                 name = f"{new.declared.key}.{new.declared.windows[place]}"
                 yield name, instant(int(carried.whole_from(new, place, now) * 1e6))

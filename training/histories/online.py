@@ -79,7 +79,8 @@ def _note_labels(store: AnyStore, saved: StateFile, added: int) -> None:
     built = saved.facts.built_at or saved.path.stat().st_mtime
     since = store.labels_until() - OVERLAP_SECONDS
     if since < 0 or (added and built < since):
-        store.note_labels(built + OVERLAP_SECONDS)
+        with store.gate.held(_WAIT_SECONDS):
+            store.note_labels(built + OVERLAP_SECONDS)
 
 
 def _future(saved: StateFile) -> ModelError:

@@ -34,6 +34,11 @@ def differences(
     return dict(zip(figure_names(precision), found, strict=True))
 
 
+def told(differences: dict[str, Difference]) -> dict[str, dict[str, float]]:
+    """Plain values for JSON."""
+    return {name: difference.as_dict() for name, difference in differences.items()}
+
+
 def figure_names(precision: float) -> tuple[str, str]:
     """What the two figures of a comparison are called."""
     return "average precision", f"recall at precision {precision:.2f}"

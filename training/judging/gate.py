@@ -104,7 +104,7 @@ def decide(case: Case, policy: Policy) -> Verdict:
         precision, scores = standard.precision.value or policy.min_precision, case.champion.scores
         differences = contender.differences(case.challenger.scores, scores, case.labels, precision, case.seed)
         figures["champion"] = standard.model_dump()
-        figures["differences"] = {name: asdict(difference) for name, difference in differences.items()}
+        figures["differences"] = contender.told(differences)
         reasons += _not_worse(differences, policy)
         reasons.append(_latency(case.challenger, case.champion, policy))
     return Verdict(all(reason.passed for reason in reasons), tuple(reasons), figures)

@@ -5,7 +5,7 @@ models score alike are interchangeable and drawn as one group, each fraud by its
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,10 @@ class Difference:
     def value(self) -> float:
         """The difference on the rows themselves."""
         return self.challenger - self.champion
+
+    def as_dict(self) -> dict[str, float]:
+        """Plain values for JSON, the difference itself among them."""
+        return {"value": self.value} | asdict(self)
 
 
 def compare(

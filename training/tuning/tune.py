@@ -14,8 +14,9 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from fraud import atomic
+from fraud.errors import DataError
 from fraud.manifest import Recipe
-from training import data
+from training import data, split
 from training.console import Steps
 from training.dataset import Dataset, select
 from training.judging import paired
@@ -65,6 +66,11 @@ def _training_part(plan: TrainingPlan, steps: Steps) -> tuple[Dataset, str]:
     """The rows to train on, and the protocol by which the others were put aside."""
     dataset = data.load_telling(plan.sources, plan.schema, steps, plan.hasher)
     parts = divide(plan, dataset)
+    if parts.protocol == "stratified" and (keys := split.keys_of_labels(plan.schema)):
+        raise DataError(
+            f"the histories of {', '.join(keys)} tell rows the labels of earlier ones, which may be those held out: "
+            "search with --split time"
+        )
     kept = np.zeros(dataset.size, bool)
     kept[parts.train] = True
     steps.say(f"  {dataset.size - len(parts.train)} rows are put aside, and not looked at ({parts.protocol} split)")

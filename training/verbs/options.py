@@ -17,7 +17,12 @@ _RECIPE = (
 )
 
 
-def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+def add_data(
+    parser: argparse.ArgumentParser,
+    *,
+    required: bool = True,
+    by_default: str = "everything below dataset/ in FRAUD_S3_URI",
+) -> None:
     """``--data``: where rows come from."""
     parser.add_argument(
         "--data",
@@ -25,7 +30,7 @@ def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
         required=required,
         metavar="SOURCE",
         help="CSV or Parquet path, s3://bucket/key, openml, or sample[:ROWS[:SEED]]; several are joined in time order"
-        + ("" if required else "; everything below dataset/ in FRAUD_S3_URI by default"),
+        + ("" if required else f"; {by_default} by default"),
     )
 
 

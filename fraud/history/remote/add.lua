@@ -3,23 +3,10 @@
 -- A state is a string of `layout.size` bytes (layout.py), big-endian for BITFIELD; a key never seen has none. Numbers
 -- are doubles here: times are below 2^53 microseconds, and sums are added by BITFIELD, in 64 bits.
 --
--- KEYS: facts | states | ids. ARGV: facts, the plan (MessagePack):
---   {layouts {size, keep, windows {width, ring, counts, frauds, sums, values}}, the layout of each state's key,
---    rows {time, number of its id or 0, numbers of its states or 0, values or false}, milliseconds that ids stay}
+-- KEYS: facts | states | ids. Rows: {time, number of its id or 0, numbers of its states or 0, values or false}.
 -- Gives the states as they were, then of each row what its id got before, or nothing where it was added now.
 
-local plan = cmsgpack.unpack(ARGV[2])
-local layouts, of_key, rows, stay = plan[1], plan[2], plan[3], plan[4]
-
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return redis.error_reply('NOFACTS') end
-
 local AT_ONCE = 4000 -- arguments: Lua's stack has an end
-
-local function bucket(time, width)
-  local rest = math.fmod(time, width)
-  if rest < 0 then rest = rest + width end
-  return (time - rest) / width
-end
 
 local function flush(key)
   if #key.ops > 0 then redis.call('BITFIELD', key.name, unpack(key.ops)) end

@@ -10,10 +10,14 @@ from urllib.parse import parse_qsl, urlsplit
 import redis
 from redis.exceptions import RedisError
 
-from fraud.errors import FullHistoryError, HistoryError, one_line
+from fraud.errors import FullHistoryError, HistoryError, RefusedHistoryError, one_line
 from fraud.history.address import shown
 
 _OF_PIPELINE = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: \(?['\"]?(.*?)['\"]?,?\)?", re.DOTALL)
+_PASSES = re.compile(r"(?!WRONGTYPE)[A-Z]{3,} ")
+"""How an error begins that says how Redis is now; of a command that is wrong as it stands the library gives the words
+after ERR."""
+_USER = re.compile(r"\bUser \S+ has")
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 
@@ -24,7 +28,8 @@ def options(seconds: float) -> dict[str, Any]:
 
 @contextmanager
 def worded(url: str) -> Iterator[None]:
-    """Errors of Redis as a HistoryError that names the store; FullHistoryError where it has no memory left."""
+    """Errors of Redis as a HistoryError that names the store; FullHistoryError where it has no memory left, and
+    RefusedHistoryError where it would say the same each time."""
     try:
         yield
     except redis.exceptions.OutOfMemoryError as error:
@@ -32,7 +37,9 @@ def worded(url: str) -> Iterator[None]:
             f"{shown(url)}: Redis has no memory left for histories ({_alone(error)}): raise its maxmemory"
         ) from None
     except (RedisError, OSError, UnicodeError) as error:  # the last: of names of hosts
-        raise HistoryError(f"{shown(url)}: {_said(url, error)}") from None
+        is_final = type(error) is redis.exceptions.ResponseError and not _PASSES.match(_alone(error))
+        kind = RefusedHistoryError if is_final else HistoryError
+        raise kind(f"{shown(url)}: {_said(url, error)}") from None
 
 
 def _alone(error: Exception) -> str:
@@ -44,7 +51,7 @@ def _alone(error: Exception) -> str:
 
 def _said(url: str, error: Exception) -> str:
     """What the library said, and what it does not say: which file it could not read, and what to do about a CA."""
-    said = _alone(error)
+    said = _USER.sub("its user has", _alone(error))
     for name, value in parse_qsl(urlsplit(url).query):
         try:
             if name in _FILES:

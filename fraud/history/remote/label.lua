@@ -1,19 +1,6 @@
--- Apply labels to the frauds of states, each once: as labels.py does. KEYS: facts | states | labels. ARGV: facts, the
--- plan (MessagePack):
---   {layouts {size, keep, windows {width, ring, counts, frauds, ...}}, the layout of each state's key,
---    rows {time, whether it is fraud, its labels and the states of them {number, number or 0}}, milliseconds they stay}
+-- Apply labels to the frauds of states, each once: as labels.py does. KEYS: facts | states | labels.
+-- Rows: {time, whether it is fraud, its labels and the states of them {number, number or 0}}.
 -- What was applied is remembered by the transaction's id, of each layout apart. Gives what became of each row's labels.
-
-local plan = cmsgpack.unpack(ARGV[2])
-local layouts, of_key, rows, stay = plan[1], plan[2], plan[3], plan[4]
-
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return redis.error_reply('NOFACTS') end
-
-local function bucket(time, width)
-  local rest = math.fmod(time, width)
-  if rest < 0 then rest = rest + width end
-  return (time - rest) / width
-end
 
 local function apply(name, layout, time, by)
   local header, changes = redis.call('GETRANGE', name, 0, 15), {}

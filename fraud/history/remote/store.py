@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib.resources import files
 from itertools import islice
 from typing import Any, Self
 
@@ -27,6 +26,7 @@ from fraud.history.layout import Layout
 from fraud.history.remote import names
 from fraud.history.remote.client import options, worded
 from fraud.history.remote.no_gate import NoGate
+from fraud.history.remote.scripts import SCRIPTS, text
 from fraud.history.remote.wire import Told, Wire, big_endian
 
 FORMAT = 1
@@ -55,7 +55,7 @@ class RemoteStore:
         self.facts = json.dumps({"format": FORMAT, "key_fingerprint": key_fingerprint}).encode()
         self.client: Any = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), **options(wait_seconds))
         """Of the ``redis`` library, whose types say less than they mean."""
-        self._add, self._remember, self._label = (self.client.register_script(text(name)) for name in SCRIPTS)
+        self._add, self._remember, self._label, self._note = map(self.client.register_script, map(text, SCRIPTS))
 
     @classmethod
     def open(
@@ -97,23 +97,28 @@ class RemoteStore:
             self.said.append(f"{where} holds no histories, and every key looks new: `python -m training history warm`")
         found = self.client.get(names.FACTS)
         if found != self.facts:
-            self._refuse(json.loads(found or b"{}"))
+            raise self._other(found or b"")
         self.client.sadd(names.LAYOUTS, *(one.fingerprint for one in self._layouts))
 
-    def _refuse(self, found: dict[str, Any]) -> None:
+    def _other(self, found: bytes) -> HistoryError:
+        """Of a store that is not this one, by what it says of itself."""
         where, ours = shown(self.url), json.loads(self.facts)
-        if found.get("format") != FORMAT:
-            raise HistoryError(f"{where}: histories of format {found.get('format')}, this code has {FORMAT}")
-        raise HistoryError(
-            f"{where} has histories of keys hashed with a FRAUD_KEY_SECRET of fingerprint {found['key_fingerprint']}, "
-            f"and that of {ours['key_fingerprint']} is set: set the other, or name another database of Redis"
+        try:
+            form, fingerprint = (json.loads(found)[name] for name in ours)
+        except (ValueError, LookupError, TypeError):
+            return HistoryError(f"{where}: {names.FACTS.decode()} is not of histories: name another database of Redis")
+        if form != FORMAT:
+            return HistoryError(f"{where}: histories of format {form}, this code has {FORMAT}")
+        return HistoryError(
+            f"{where} has histories of keys hashed with a FRAUD_KEY_SECRET of fingerprint {fingerprint}, and that of "
+            f"{ours['key_fingerprint']} is set: set the other, or name another database of Redis"
         )
 
     def add(self, batch: Batch) -> NDArray[np.float64]:
         """Add transactions, and say what their windows hold then: float64 ``(n, width)``; as ``Store.add``."""
         with self._watched():
             asked = self.wire.asked(batch)
-            told = self.wire.told(asked, self._add(keys=asked.names, args=[self.facts, asked.plan]))
+            told = self.wire.told(asked, self._add(keys=asked.names, args=[self.facts, asked.plan]), {})
             self.remember(told)
         self.added += told.added
         return told.features
@@ -137,10 +142,12 @@ class RemoteStore:
         with self._watched():
             return float(self.client.get(names.LABELS) or 0.0)
 
-    def note_labels(self, until: float) -> None:
-        """Have those until then count as applied."""
+    def note_labels(self, until: float, before: float | None = None) -> bool:
+        """Have those until then count as applied, if it was ``before`` until now; whether it was."""
         with self._watched():
-            self.client.set(names.LABELS, repr(until))
+            if before is None:
+                return bool(self.client.set(names.LABELS, repr(until)))
+            return bool(self._note(keys=[names.LABELS], args=[repr(before) if before else "", repr(until)]))
 
     def states(self, layout: Layout, keys: Sequence[bytes]) -> list[bytes]:
         """The states of keys, no bytes for one that was never seen."""
@@ -239,11 +246,3 @@ class RemoteStore:
 
 def _keep_ms(layout: Layout) -> int:
     return layout.keep_us // 1000 + MARGIN_MS
-
-
-SCRIPTS = ("add.lua", "remember.lua", "label.lua")
-
-
-def text(script: str) -> str:
-    """Of a script of this folder."""
-    return (files(__package__) / script).read_text("utf-8")

@@ -3,7 +3,7 @@
 The script gives states as they were before the batch; its additions are made here again, row after row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -75,11 +75,8 @@ class Wire:
     def asked(self, batch: Batch) -> Asked:
         """The script's keys and arguments for a batch."""
         names, of_key, of_row = [FACTS], list[int](), list[list[int]]()
-        for number, (layout, keys) in enumerate(zip(self._layouts, batch.keys, strict=True), 1):
-            order, start = dict[bytes, int](), len(of_key) + 1
-            of_row.append([0 if key is None else order.setdefault(key, start + len(order)) for key in keys])
-            names += [state_name(layout, key) for key in order]
-            of_key += [number] * len(order)
+        for number, keys in enumerate(batch.keys, 1):
+            of_row.append(self._numbers(number, keys, names, of_key))
         first, ids, repeated, rows = dict[str, int](), list[bytes](), list[tuple[int, int]](), list[Any]()
         values = [[[one != MISSING and one for one in row] for row in own.tolist()] for own in batch.values]
         times, given = np.clip(batch.times, -FURTHEST_US, FURTHEST_US), list[bytes]()
@@ -96,23 +93,29 @@ class Wire:
 
     def labels(self, batch: Batch, frauds: Sequence[bool]) -> tuple[list[bytes], bytes]:
         """The names that ``label.lua`` may touch, and its plan; one without an id has no label."""
-        states, of_key, of_row, labels = list[bytes](), list[int](), [list[tuple[int, int]]() for _ in frauds], [b""]
+        names, of_key, of_row, labels = [FACTS], list[int](), [list[tuple[int, int]]() for _ in frauds], list[bytes]()
         for number, (layout, keys) in enumerate(zip(self._layouts, batch.keys, strict=True), 1):
             if layout.delay_us < 0:
                 continue
-            order, start = dict[bytes, int](), len(of_key) + 1
-            for row, (key, name) in enumerate(zip(keys, batch.names, strict=True)):
-                if key is not None and name:
-                    labels.append(label_name(layout, self.id_of(name)))
-                    of_row[row].append((len(labels) - 1, order.setdefault(key, start + len(order))))
-            states += [state_name(layout, key) for key in order]
-            of_key += [number] * len(order)
+            told = [key if name else None for key, name in zip(keys, batch.names, strict=True)]
+            for row, state in enumerate(self._numbers(number, told, names, of_key)):
+                if state:
+                    labels.append(label_name(layout, self.id_of(batch.names[row])))
+                    of_row[row].append((len(labels), state))
         times = np.clip(batch.times, -FURTHEST_US, FURTHEST_US).tolist()
         rows = [[time, bool(fraud), own] for time, fraud, own in zip(times, frauds, of_row, strict=True)]
-        return [FACTS, *states, *labels[1:]], msgpack.encode([self._plans, of_key, rows, self._keep_ms])
+        return names + labels, msgpack.encode([self._plans, of_key, rows, self._keep_ms])
 
-    def told(self, asked: Asked, reply: Sequence[bytes]) -> Told:
-        """What the script's reply means."""
+    def _numbers(self, number: int, keys: Sequence[bytes | None], names: list[bytes], of_key: list[int]) -> list[int]:
+        """Of each row which of all states is that of its key of a layout; ``names`` and ``of_key`` get those states."""
+        order, start = dict[bytes, int](), len(of_key) + 1
+        of_row = [0 if key is None else order.setdefault(key, start + len(order)) for key in keys]
+        names += [state_name(self._layouts[number - 1], key) for key in order]
+        of_key += [number] * len(order)
+        return of_row
+
+    def told(self, asked: Asked, reply: Sequence[bytes], known: Mapping[bytes, bytes]) -> Told:
+        """What the script's reply means; ``known``: features of ids that Redis may not have been told of yet."""
         batch, count = asked.batch, len(reply) - len(asked.ids)
         states, outcomes = reply[:count], reply[count:]
         features = np.empty((len(batch.times), self.width))
@@ -126,6 +129,8 @@ class Wire:
                 continue
             if outcome[:1] == _SEEN:
                 features[row] = np.frombuffer(outcome, "<f8", offset=1)
+            elif name in known:
+                features[row] = np.frombuffer(known[name])
             else:
                 features[row] = self._again(asked, states, row, outcome[1:].decode().split(","))
                 remember.append((name, features[row].tobytes()))

@@ -56,10 +56,10 @@ def test_a_store_that_was_copied_goes_on_as_the_first(stores, tmp_path):
 
 
 def test_windows_that_both_have_go_on(stores):
-    """The one that was gained begins empty, and it is said from when it is whole."""
+    """Those that were gained, and histories wholly new, begin empty, and it is said from when they are whole."""
     (first, old), (second, new) = stores
     copied = copying.copy(first, second, copying.pairs(old, new))
-    assert list(copied.whole_from) == ["card.1d"]
+    assert list(copied.whole_from) == ["card.1d", "shop.1d"]
     assert copied.added == 20
     more = rows(100, 2, 1_700_200_000)
     with first.gate.held(1), second.gate.held(1):

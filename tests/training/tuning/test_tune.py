@@ -4,8 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fraud import schema
 from fraud.errors import DataError, FraudError
+from fraud.inputs.keys import KeyHasher
 from fraud.schema import default
+from tests.histories import SCHEMA, SECRET, payments
 from tests.training.tuning import small
 from tests.training.tuning.small import searched, tried
 from tests.ulb import COLUMNS, LABEL
@@ -269,3 +272,13 @@ def test_days_may_be_named(source):
     dataset = load([str(source)], default())
     assert found["folds"]["in_order"]
     assert found["data"]["training_rows"] == (dataset.times < periods[0][1]).sum() < dataset.size
+
+
+def test_histories_of_labels_are_searched_by_time_alone(tmp_path):
+    """At random they would tell of the labels that are held out, those of the test part too."""
+    payments(2_000).to_parquet(tmp_path / "payments.parquet")
+    declared = {"schema": schema.parse(SCHEMA, "test"), "hasher": KeyHasher(SECRET)}
+    with pytest.raises(DataError, match=r"the histories of shop_id tell rows the labels .* search with --split time"):
+        searched(tmp_path / "payments.parquet", "payments", training=declared)
+    found, _ = searched(tmp_path / "payments.parquet", "payments", protocol="time", trials=1, training=declared)
+    assert found["families"]["forest"]["finished"] == 1
