@@ -63,8 +63,8 @@ class Boosters:
         self.starts: Sequence[Params] = [{**_START, **_OWN_START[name]}]
 
     def settle(self, params: Params, tick: Progress) -> tuple[Settings, None]:  # noqa: ARG002
-        """As they are; what these cost is not bounded."""
-        return params, None
+        """In numbers that a person would write; what these cost is not bounded."""
+        return {name: float(f"{one:.3g}") if isinstance(one, float) else one for name, one in params.items()}, None
 
     def scores(self, settings: Settings, fold: Fold, tick: Progress) -> Scores:
         """Of the rows held out; ``tick`` is called after each round."""

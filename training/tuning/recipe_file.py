@@ -100,6 +100,7 @@ def write(path: Path, recipe: Recipe, comment: Iterable[str]) -> None:
     """Write a recipe, whole or not at all, with lines of comment before it. Raises FraudError."""
     check_writable(path)
     settings = recipe.model_dump(exclude_none=True)
-    lines = [*(f"# {line}" for line in comment), *(f"{name} = {json.dumps(settings[name])}" for name in settings)]
+    words = ("".join(letter if letter.isprintable() else " " for letter in line) for line in comment)
+    lines = [*(f"# {line}" for line in words), *(f"{name} = {json.dumps(settings[name])}" for name in settings)]
     with atomic.new(path, replace=True) as part:
         part.write_text("\n".join(lines) + "\n", "utf-8")

@@ -9,7 +9,7 @@ from training.judging.ranking import Ranking
 from training.train import Labels, Scores
 from training.tuning.budget import Budget, CutError, release
 from training.tuning.folds import Fold
-from training.tuning.study import Study
+from training.tuning.study import Family, Study
 
 
 class Search:
@@ -28,7 +28,7 @@ class Search:
         Raises FraudError when the first settings of all do not come to an end within the budget.
         """
         while self._study.finished < trials and self._budget.is_left:
-            self._steps.start(f"{self._study.family.name} {self._study.finished + 1} of {trials}", "")
+            self._steps.start(f"{self._study.family.name} {self._study.finished + 1} of {trials}", "Choosing settings")
             self._trial(self._study.ask(self._seed))
             self._keep()
 
@@ -84,10 +84,11 @@ class Search:
                     raise CutError("median")
         return value
 
-    def scores(self, trial: FrozenTrial, folds: list[Fold]) -> Scores:
-        """Of all rows of ``folds``, fold by fold, by the settings of a trial."""
-        settings = trial.user_attrs["settings"]
-        return np.concatenate([self._study.family.scores(settings, fold, lambda _: None) for fold in folds])
+
+def scores_of(family: Family, trial: FrozenTrial, folds: list[Fold]) -> Scores:
+    """Of all rows of ``folds``, fold by fold, by the settings of a trial."""
+    settings = trial.user_attrs["settings"]
+    return np.concatenate([family.scores(settings, fold, lambda _: None) for fold in folds])
 
 
 def labels_of(folds: list[Fold]) -> Labels:

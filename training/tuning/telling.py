@@ -73,14 +73,14 @@ def _family(one: Study) -> dict[str, Any]:
 
 def comment(plan: TuningPlan, found: Mapping[str, Any]) -> list[str]:
     """How the recipe was found."""
-    fresh = found["on_fresh_folds"]["defaults"]
-    low, high = (f"{fresh['difference'][bound]:+.4f}" for bound in ("low", "high"))
+    fresh = found["on_fresh_folds"]["defaults"]["average precision"]
+    low, high = f"{fresh['low']:+.4f}", f"{fresh['high']:+.4f}"
     return [
         f"Found by: {plan.command}",
         f"study {plan.name}, trial {found['best']['trial']} of {found['families']['forest']['finished']}; "
         f"{found['data']['training_rows']} rows to train on, fingerprint {found['data']['training_fingerprint']}",
         f"average precision out of fold {found['best']['average_precision']:.4f}, the defaults "
         f"{found['defaults']['average_precision']:.4f}",
-        f"on folds that no trial has seen {fresh['forest']:.4f}, the defaults {fresh['defaults']:.4f}: "
-        f"{fresh['difference']['value']:+.4f} [{low}, {high}]",
+        f"on folds that no trial has seen {fresh['challenger']:.4f}, the defaults {fresh['champion']:.4f}: "
+        f"{fresh['value']:+.4f} [{low}, {high}]",
     ]

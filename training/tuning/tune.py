@@ -7,6 +7,7 @@ so it is judged once more beside the defaults, on folds that no trial has seen.
 import io
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from fraud.manifest import Recipe
 from training import data, split
 from training.console import Steps
 from training.dataset import Dataset, select
-from training.judging import paired
+from training.judging import contender
 from training.run import TrainingPlan, divide, split_seed
 from training.train import Scores
 from training.tuning import budget, folds, recipe_file, study, telling
@@ -27,7 +28,7 @@ from training.tuning.boosters import Boosters
 from training.tuning.folds import Fold, Folding
 from training.tuning.forests import Forests
 from training.tuning.plan import TuningPlan
-from training.tuning.search import Search, labels_of
+from training.tuning.search import Search, labels_of, scores_of
 from training.tuning.study import Family, Study
 
 
@@ -41,9 +42,7 @@ def tune(plan: TuningPlan, steps: Steps, clock: Callable[[], float] = time.monot
     recipe = plan.training.recipe
     if plan.use:
         recipe_file.check_writable(plan.use)
-    boosters = [
-        Boosters(name, recipe.seed, plan.training.jobs) for name in plan.also
-    ]  # before the long work, not after it
+    boosters = [Boosters(name, recipe.seed, plan.training.jobs) for name in plan.also]
     rows, protocol = _training_part(plan.training, steps)
     folding = Folding(protocol != "stratified", plan.folds or recipe.folds, split_seed(plan.training))
     searched = folds.folds(rows, folding, recipe.seed, recipe.missing_histories)
@@ -96,48 +95,42 @@ class _Tuning:
     def searched_and_judged(self) -> dict[str, Any] | None:
         """What was found beside the others on fresh folds; None where somebody interrupted."""
         try:
-            searches = [self._search(one) for one in self._studies]
-            return self._judged(searches)
+            for one in self._studies:
+                self._search(one)
+            return self._judged()
         except KeyboardInterrupt:
             if self._studies[0].best is None:
                 raise
             self._steps.warn("interrupted: the same command goes on; this is what was found so far")
             return None
 
-    def _search(self, one: Study) -> Search:
+    def _search(self, one: Study) -> None:
         left = self._plan.minutes * 60 - one.seconds
         limits = budget.Budget(left, budget.memory_to_use(self._plan.memory_gb), self._clock)
         limits.check_start()
         seed, is_forest = self._plan.training.recipe.seed, one is self._studies[0]
         search = Search(one, self._searched, limits, self._steps, seed=seed, judges_first=is_forest)
         search.run(self._plan.trials)
-        return search
 
-    def _judged(self, searches: Sequence[Search]) -> dict[str, Any]:
+    def _judged(self) -> dict[str, Any]:
         """The best forest beside the defaults, and beside the best of each other family."""
-        recipe = self._plan.training.recipe
-        folding = Folding(self._folding.in_order, self._folding.count, self._folding.seed, fresh=True)
+        self._searched.clear()  # there is room for one set of folds
+        recipe, (forest, *boosted) = self._plan.training.recipe, self._studies
+        folding = replace(self._folding, fresh=True)
         fresh = folds.folds(self._rows, folding, recipe.seed, recipe.missing_histories)
-        forest, *_ = self._studies
-        ours = self._fresh_scores(forest, searches[0], forest.best, fresh)
-        others = {"defaults": self._fresh_scores(forest, searches[0], forest.first, fresh)}
-        for one, search in zip(self._studies[1:], searches[1:], strict=True):
-            others[one.family.name] = self._fresh_scores(one, search, one.best, fresh)
-        labels = labels_of(fresh)
-        judged = {}
+        ours = self._fresh_scores(forest, forest.best, fresh)
+        others = {"defaults": self._fresh_scores(forest, forest.first, fresh)}
+        others |= {one.family.name: self._fresh_scores(one, one.best, fresh) for one in boosted}
+        labels, precision, judged = labels_of(fresh), recipe.target_precision, {}
         for name, theirs in others.items():
-            difference, _ = paired.compare(ours, theirs, labels, recipe.target_precision, seed=recipe.seed)
-            judged[name] = {
-                "forest": difference.challenger,
-                name: difference.champion,
-                "difference": {"value": difference.value, "low": difference.low, "high": difference.high},
-            }
-            low, high = f"{difference.low:+.4f}", f"{difference.high:+.4f}"
-            tell = self._steps.say if difference.value >= 0 else self._steps.warn
-            tell(f"  forest minus {name} on folds that no trial has seen: {difference.value:+.4f} [{low}, {high}]")
+            differences = contender.differences(ours, theirs, labels, precision, seed=recipe.seed)
+            judged[name] = contender.told(differences)
+            for figure, one in differences.items():
+                tell = self._steps.say if one.value >= 0 else self._steps.warn
+                tell(f"{figure} on fresh folds, less {name}: {one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}]")
         return judged
 
-    def _fresh_scores(self, one: Study, search: Search, trial: FrozenTrial | None, fresh: list[Fold]) -> Scores:
+    def _fresh_scores(self, one: Study, trial: FrozenTrial | None, fresh: list[Fold]) -> Scores:
         """Those of a trial's settings; kept with the study, and so fitted once."""
         assert trial is not None, "a search ends with a complete trial, or with an error"  # noqa: S101
         path = study.folder(one.name) / f"{one.family.name}-{trial.number}.npy"
@@ -146,7 +139,7 @@ class _Tuning:
             return scores
         started = self._clock()
         self._steps.start("judge", f"{one.family.name} of trial {trial.number} on folds that no trial has seen")
-        scores = search.scores(trial, fresh)
+        scores = scores_of(one.family, trial, fresh)
         one.add_judging(self._clock() - started)
         self._steps.done(f"{len(scores)} rows scored")
         with atomic.replacing(path) as part:

@@ -26,10 +26,10 @@ def test_the_forest_is_paired_with_the_best_of_a_booster(source, name):
     again, _ = searched(source, "again", trials=3, also=[name])
     assert tried(found, name) == tried(again, name)
     assert len(tried(found, name)) == 3
-    paired = found["on_fresh_folds"][name]
-    assert paired["difference"]["value"] == pytest.approx(paired["forest"] - paired[name])
-    assert paired["difference"]["low"] <= paired["difference"]["value"] <= paired["difference"]["high"]
-    assert f"forest minus {name}" in said
+    paired = found["on_fresh_folds"][name]["average precision"]
+    assert paired["value"] == pytest.approx(paired["challenger"] - paired["champion"])
+    assert paired["low"] <= paired["value"] <= paired["high"]
+    assert f"average precision on fresh folds, less {name}: " in said
 
 
 @pytest.mark.parametrize("name", BOOSTERS)

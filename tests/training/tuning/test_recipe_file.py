@@ -21,8 +21,8 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("recipe", [DEFAULTS, TUNED], ids=["defaults", "tuned"])
 def test_what_is_written_is_read(folder, recipe):
     """Every setting, with the lines of comment before them; the folder is made."""
-    recipe_file.write(recipe_file.path_of("shop"), recipe, ["found by", "somebody"])
-    assert (folder / "shop.toml").read_text().startswith("# found by\n# somebody\nestimator = ")
+    recipe_file.write(recipe_file.path_of("shop"), recipe, ["found by", "some\nbody"])
+    assert (folder / "shop.toml").read_text().startswith("# found by\n# some body\nestimator = ")
     assert recipe_file.of("shop") == recipe
 
 
