@@ -78,17 +78,23 @@ kernels: .venv-kernels/.ready ## compile the C of the product for every platform
 	$(PIP) .venv-kernels/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+.venv-baselines/.ready: requirements/baselines.txt # what `training tune --also` compares the forest with
+	$(PYTHON) -m venv .venv-baselines
+	$(PIP) .venv-baselines/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 requirements: ## pin and hash the requirements again (needs uv); what ships is what was tested
 	@compile() { uv pip compile $$1.in -o $$1.txt "$${@:2}" --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --quiet --custom-compile-command "make requirements"; }; \
 	compile requirements/dev && compile requirements/kernels && \
-	for name in training serving; do \
+	for name in training serving baselines; do \
 	  compile requirements/$$name --constraint requirements/dev.txt || exit; done
 
 audit: setup ## look up what is pinned among known vulnerabilities (needs the internet)
 	$(BIN)/uvx --exclude-newer 2026-11-20 pip-audit@2.10.1 --require-hashes --disable-pip \
-	  --requirement requirements/dev.txt --requirement requirements/kernels.txt
+	  --requirement requirements/dev.txt --requirement requirements/kernels.txt \
+	  --requirement requirements/baselines.txt
 
 clean: ## remove the environment and caches; models in the BentoML store stay
-	rm -rf .venv .venv-bench .venv-kernels .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-kernels .venv-baselines .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

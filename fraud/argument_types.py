@@ -50,8 +50,16 @@ port = _number(int, lambda number: 1 <= number <= 65535, "a port from 1 to 65535
 share = _number(float, lambda number: 0 < number <= 1, "a share above 0 and at most 1")
 part = _number(float, lambda number: 0 <= number < 1, "a share from 0 on, below 1")
 weight = _number(float, lambda number: 0 < number < 1e6, "a weight above 0 and below 1000000")
-psi = _number(float, lambda number: 0 < number < float("inf"), "a number above 0")
+above_zero = _number(float, lambda number: 0 < number < float("inf"), "a number above 0")
+multiple = _number(float, lambda number: 1 <= number < float("inf"), "a number from 1 on")
+folds = _number(int, lambda number: 2 <= number <= 20, "a whole number from 2 to 20")
+psi = above_zero
 days = _number(float, lambda number: 0 <= number < 1e6, "a number of days from 0 on, below 1000000")
+
+
+def features(text: str) -> float | str:
+    """A share, or ``sqrt``."""
+    return text if text == "sqrt" else share(text)
 
 
 def matching(pattern: str, expected: str) -> Callable[[str], str]:

@@ -137,9 +137,11 @@ class SplitFacts(Document):
 class Recipe(Document):
     """Hyper-parameters and seed.
 
-    ``max_samples`` is the share of rows each tree draws; legitimate rows are plenty, so fewer cost little and save
-    time. ``fraud_weight`` is how much likelier a fraud is drawn than a legitimate row. ``missing_histories`` is the
-    share of the fitting rows whose histories are taken away, so that a forest knows what to do when there is none.
+    ``estimator`` is one of ``training.train.ESTIMATORS``. ``max_samples`` is the share of rows each tree draws;
+    legitimate rows are plenty, so fewer cost little and save time. ``fraud_weight`` is how much likelier a fraud is
+    drawn than a legitimate row. ``missing_histories`` is the share of the fitting rows whose histories are taken away,
+    so that a forest knows what to do when there is none. ``max_features``: the share of the features that a split is
+    chosen from, or ``sqrt``; ``min_samples_leaf``: fewest rows of a leaf; ``max_depth``: of a tree, None for any.
     """
 
     estimator: str = "random-forest"
@@ -151,6 +153,9 @@ class Recipe(Document):
     target_precision: float
     seed: int
     missing_histories: float = 0.0
+    max_features: float | str = "sqrt"
+    min_samples_leaf: int = 1
+    max_depth: int | None = None
 
 
 class Manifest(StoredDocument):

@@ -254,7 +254,7 @@ def test_importing_does_nothing(tmp_path):
 import importlib, os, sys
 # libraries of others may do what they like
 import _bentoml_impl.server.app, bentoml._internal.server.http.instruments
-import bentoml, boto3, pandas, prometheus_client, pyarrow.parquet, rich.progress, sklearn.ensemble
+import bentoml, boto3, optuna, pandas, prometheus_client, pyarrow.parquet, rich.progress, sklearn.ensemble
 def hook(event, arguments):
     writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
     if writes or event.startswith(("socket.", "subprocess.", "os.mkdir", "os.rename", "os.remove")):

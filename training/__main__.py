@@ -19,9 +19,25 @@ from training.verbs import (
     schema,
     simulate,
     summary,
+    tune,
 )
 
-VERBS = (models, compare, choice, releases, data, history, schema, sample, simulate, images, summary, bucket, doctor)
+VERBS = (
+    models,
+    tune,
+    compare,
+    choice,
+    releases,
+    data,
+    history,
+    schema,
+    sample,
+    simulate,
+    images,
+    summary,
+    bucket,
+    doctor,
+)
 
 
 def parser() -> argparse.ArgumentParser:

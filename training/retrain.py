@@ -6,12 +6,13 @@ of its own (``staging``), and the winner is then pulled, verified, like any othe
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from fraud.errors import ConflictError, DataError, SchemaError
+from fraud.manifest import Recipe
 from fraud.remote import datasets, s3, sources
 from fraud.remote.champion import Champion
 from fraud.remote.registry import Registry
@@ -87,6 +88,7 @@ def retrain(
     policy: Policy,
     steps: Steps,
     *,
+    recipe_of: Callable[[Schema], Recipe] | None = None,
     schema_given: bool = False,
     schema_change_declared: bool = False,
     key_change_declared: bool = False,
@@ -95,7 +97,8 @@ def retrain(
     """Train a challenger on all data but the held-out part, gate it, and promote it if it passes.
 
     Its schema is the champion's; another one that is given has to be declared as a change, and so has another secret
-    of keys. Its split is the champion's where none is asked for. With ``approval`` by hand it waits once it has passed.
+    of keys. ``recipe_of`` gives the recipe of the schema that it comes to, instead of the plan's. Its split is the
+    champion's where none is asked for. With ``approval`` by hand it waits once it has passed.
     What was judged before is neither fitted nor published again, as far as that can be known.
 
     Raises DataError for unusable data, RegistryError when S3 fails, ConflictError when somebody else changed the
@@ -104,6 +107,8 @@ def retrain(
     seen = remote.pointer.read()
     champion = contest.champion_model(remote, seen[0].model_version) if seen else None
     plan = replace(plan, schema=_schema(plan.schema, champion, given=schema_given, declared=schema_change_declared))
+    if recipe_of is not None:
+        plan = replace(plan, recipe=recipe_of(plan.schema))
     if champion and not key_change_declared:
         same_secret.check(champion.manifest, plan.schema, plan.hasher)
     plan = _held_out_alike(plan, champion, steps)

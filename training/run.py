@@ -80,7 +80,7 @@ def run(plan: TrainingPlan, steps: Steps) -> Manifest:
 
 def judge(plan: TrainingPlan, dataset: Dataset, steps: Steps) -> Judged:
     """Everything but the saving: choose the threshold, fit, and evaluate once on the test rows."""
-    parts = _divide(plan, dataset)
+    parts = divide(plan, dataset)
     data.tell_roles(dataset.schema, plan.hasher, steps)
     if parts.protocol == "stratified" and (keys := split.keys_of_labels(dataset.schema)):
         told = f"the histories of {', '.join(keys)} tell rows the labels of earlier ones, held out or not"
@@ -103,7 +103,8 @@ def judge(plan: TrainingPlan, dataset: Dataset, steps: Steps) -> Judged:
     return Judged(model, forest, path, fitted, parts, choice, validation_scores, metrics)
 
 
-def _divide(plan: TrainingPlan, dataset: Dataset) -> split.Split:
+def divide(plan: TrainingPlan, dataset: Dataset) -> split.Split:
+    """Which rows a plan trains on, and which it tests on. Raises DataError."""
     if plan.periods is not None:
         return split.by_dates(dataset, *plan.periods)
     return split.split(dataset, plan.protocol or split.usual(dataset.schema), seed=split_seed(plan))

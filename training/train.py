@@ -20,11 +20,12 @@ _CHUNK = 20  # trees between two reports of progress, where there are no more co
 
 Forest = Any
 """A scikit-learn forest classifier: it ships no types."""
-ESTIMATORS: Mapping[str, Any] = {
-    "random-forest": RandomForestClassifier,
-    "extra-trees": ExtraTreesClassifier,
+ESTIMATORS: Mapping[str, tuple[Any, ...]] = {
+    "random-forest": (RandomForestClassifier,),
+    "extra-trees": (ExtraTreesClassifier,),
+    "both": (RandomForestClassifier, ExtraTreesClassifier),
 }
-"""Those that ``--estimator`` names."""
+"""Those that ``--estimator`` names: the kinds of trees, which share their number."""
 
 DEFAULTS = Recipe(
     trees=100,
@@ -39,31 +40,51 @@ DEFAULTS = Recipe(
 
 
 def fit(
-    features: Features, labels: Labels, recipe: Recipe, *, jobs: int = -1, progress: Progress = lambda _: None
+    features: Features,
+    labels: Labels,
+    recipe: Recipe,
+    *,
+    jobs: int = -1,
+    progress: Progress = lambda _: None,
+    chunk: int = _CHUNK,
 ) -> Forest:
-    """Fit a forest: random (Breiman 2001) or of extremely randomized trees (Geurts et al. 2006), scikit-learn's own.
+    """Fit a forest: random (Breiman 2001), of extremely randomized trees (Geurts et al. 2006), or of trees of both.
 
-    ``features``: ``(n, k)``, ``labels``: ``(n,)`` of 0 and 1. ``progress`` is told how many trees were added. The same
-    input, recipe and scikit-learn give the same forest, whatever ``jobs`` is and wherever it grows
-    (``training.backend.fitting_on``).
+    ``features``: ``(n, k)``, ``labels``: ``(n,)`` of 0 and 1. ``progress`` is told how many trees were added, each time
+    that ``chunk`` of them were, or two a core. The same input, recipe and scikit-learn give the same forest, whatever
+    ``jobs`` is and wherever it grows (``training.backend.fitting_on``).
+
+    A forest of both is a RandomForestClassifier that holds the trees of an ExtraTreesClassifier too: a forest's score
+    is the mean over its trees, whatever they are.
     """
-    model = ESTIMATORS[recipe.estimator](
+    forests = [_planted(kind, recipe, recipe.seed ^ place) for place, kind in enumerate(ESTIMATORS[recipe.estimator])]
+    chunk = max(chunk, 2 * effective_n_jobs(jobs))  # a cluster's cores too
+    for place, model in enumerate(forests):
+        trees = len(range(place, recipe.trees, len(forests)))
+        while model.n_estimators < trees:
+            added = min(chunk, trees - model.n_estimators)
+            model.set_params(n_estimators=model.n_estimators + added, n_jobs=jobs)
+            model.fit(features, labels)
+            progress(added)
+    whole = forests[0]
+    whole.estimators_ = [tree for model in forests if model.n_estimators for tree in model.estimators_]
+    return whole.set_params(n_estimators=recipe.trees, warm_start=False, n_jobs=1)
+
+
+def _planted(kind: Any, recipe: Recipe, seed: int) -> Forest:  # noqa: ANN401
+    """A forest without trees."""
+    return kind(
         n_estimators=0,
         bootstrap=True,
         criterion=recipe.criterion,
         max_samples=recipe.max_samples,
+        max_features=recipe.max_features,
+        min_samples_leaf=recipe.min_samples_leaf,
+        max_depth=recipe.max_depth,
         class_weight={0: 1.0, 1: recipe.fraud_weight},
-        random_state=recipe.seed,
-        n_jobs=jobs,
+        random_state=seed,
         warm_start=True,  # grown in pieces, for the sake of progress; the trees are those of one fit
     )
-    chunk = max(_CHUNK, 2 * effective_n_jobs(jobs))  # a cluster's cores too
-    while model.n_estimators < recipe.trees:
-        added = min(chunk, recipe.trees - model.n_estimators)
-        model.set_params(n_estimators=model.n_estimators + added)
-        model.fit(features, labels)
-        progress(added)
-    return model.set_params(warm_start=False, n_jobs=1)
 
 
 def score(model: Forest, features: Features) -> Scores:

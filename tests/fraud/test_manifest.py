@@ -67,9 +67,11 @@ def test_a_stored_document_stays_as_it_is():
 
 
 def test_a_document_of_before_schemas_is_read():
-    """It names neither a schema nor an estimator: it is of the default one, and a random forest."""
+    """It names neither a schema nor an estimator, nor how its trees grow: they are the default ones."""
     before = document()
-    del before["transaction_schema"], before["settings"]["estimator"]
+    del before["transaction_schema"]
+    for later in _LATER:
+        del before["settings"][later]
     manifest = parse(json.dumps(before), "here")
     assert manifest == parse(json.dumps(DOCUMENT), "here")
     assert manifest.schema_of() == default()
@@ -171,7 +173,8 @@ def test_an_encoding_of_a_later_format_is_not_to_be_deleted():
     assert str(refused.value) == f"encoding.json: no encoding of categories (format: 2 is {LATER})"
 
 
-NEWER = [("settings", "estimator"), ("settings", "missing_histories")]
+_LATER = ("estimator", "missing_histories", "max_features", "min_samples_leaf", "max_depth")
+NEWER = [("settings", name) for name in _LATER]
 LEAVES = [
     (*path, name)
     for path in places(DOCUMENT)

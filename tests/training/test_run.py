@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import bentoml
 import numpy as np
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -59,6 +60,16 @@ def test_a_data_scientist_loads_the_fitted_forest_by_tag(done):
     model = bentoml.sklearn.load_model(f"fraud_detector:{done[0].model_version}")
     assert model.n_features_in_ == len(COLUMNS)
     assert model["forest"].n_features_in_ == len(FEATURES)
+
+
+def test_a_forest_of_both_kinds_of_trees_is_loaded_as_scikit_learns_own():
+    """``bentoml.sklearn.load_model`` and the scorer give the same scores, bit for bit."""
+    manifest, _ = do(recipe=RECIPE.model_copy(update={"estimator": "both"}))
+    tag = f"fraud_detector:{manifest.model_version}"
+    rows = load(["sample:4000"], default()).rows
+    loaded = bentoml.sklearn.load_model(tag).predict_proba(pd.DataFrame(rows, columns=COLUMNS))[:, 1]
+    assert np.array_equal(store.open_served(store.get(tag)).forest.score(transform(rows)), loaded)
+    assert manifest.settings.estimator == "both"
 
 
 def test_the_manifest_records_what_made_the_model(done):

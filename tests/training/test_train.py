@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from fraud.features import transform
+from fraud.manifest import Recipe
 from fraud.schema import default
+from fraud.scorer.from_sklearn import from_sklearn
 from training import train
 from training.data import load
 from training.train import DEFAULTS
@@ -51,3 +53,45 @@ def test_progress_counts_every_tree(data):
 def test_the_fitted_forest_scores_on_one_thread(data):
     """The stored forest's scores do not depend on the order in which threads add them up."""
     assert train.fit(*data, RECIPE, jobs=2).n_jobs == 1
+
+
+def test_the_defaults_give_the_forest_of_before_there_were_more_settings(data):
+    """A recipe as older manifests hold it is the same, and so is the forest, to the bit."""
+    old = {"trees": 25, "criterion": "entropy", "max_samples": 0.6, "fraud_weight": 10.0, "folds": 3}
+    recipe = Recipe.model_validate(old | {"target_precision": 0.93, "seed": 5})
+    assert recipe == RECIPE
+    settings = {"criterion": "entropy", "max_samples": 0.6, "class_weight": {0: 1.0, 1: 10.0}, "random_state": 5}
+    before = RandomForestClassifier(25, **settings).fit(*data)
+    assert np.array_equal(train.score(train.fit(*data, recipe), data[0]), train.score(before, data[0]))
+
+
+def test_settings_are_those_of_scikit_learn(data):
+    """What the recipe says of features, leaves and depth is what scikit-learn does of it."""
+    more = {"max_features": 0.5, "min_samples_leaf": 4, "max_depth": 5}
+    model = train.fit(*data, RECIPE.model_copy(update=more))
+    assert {name: model.get_params()[name] for name in more} == more
+    assert max(tree.get_depth() for tree in model.estimators_) == 5
+    assert not np.array_equal(train.score(model, data[0]), train.score(train.fit(*data, RECIPE), data[0]))
+
+
+@pytest.mark.parametrize("trees", [1, 24, 25])
+def test_a_forest_of_both_holds_the_trees_of_one_of_each_kind(data, trees):
+    """Half of the trees each, the odd one a random one; each half as scikit-learn alone grows it, on other rows."""
+    told = []
+    model = train.fit(*data, RECIPE.model_copy(update={"estimator": "both", "trees": trees}), progress=told.append)
+    settings = {"bootstrap": True, "criterion": "entropy", "max_samples": 0.6, "class_weight": {0: 1.0, 1: 10.0}}
+    halves = [RandomForestClassifier((trees + 1) // 2, random_state=5, **settings)]
+    if trees > 1:
+        halves.append(ExtraTreesClassifier(trees // 2, random_state=4, **settings))
+    alone = [tree.predict_proba(data[0]) for half in halves for tree in half.fit(*data).estimators_]
+    ours = [tree.predict_proba(data[0]) for tree in model.estimators_]
+    assert isinstance(model, RandomForestClassifier)
+    assert sum(told) == model.n_estimators == len(model.estimators_) == trees
+    assert np.array_equal(ours, alone)
+
+
+@pytest.mark.parametrize("estimator", train.ESTIMATORS)
+def test_the_scorer_gives_the_scores_of_every_estimator_to_the_bit(data, estimator):
+    """Of forests as they are fitted here."""
+    model = train.fit(*data, RECIPE.model_copy(update={"estimator": estimator}))
+    assert np.array_equal(from_sklearn(model).score(data[0]), train.score(model, data[0]))

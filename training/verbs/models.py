@@ -3,6 +3,7 @@
 import argparse
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 from fraud import command, store
@@ -121,12 +122,13 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
 
     remote = registry() if arguments.publish else None  # before the long work, not after it
     store.check_writable()
+    schema = schema_option.schema(arguments)
     plan = TrainingPlan(
         arguments.data,
-        schema_option.schema(arguments),
+        schema,
         arguments.split,
         options.periods(arguments),
-        options.recipe(arguments),
+        options.recipe(arguments, schema),
         arguments.refit,
         arguments.jobs,
         hasher=options.hasher(),
@@ -150,7 +152,6 @@ def _retrain(arguments: argparse.Namespace) -> CommandResult:
 
     remote = registry()
     with retrain.staging(), fitting_on(arguments.backend, arguments.scheduler):
-        recipe = options.recipe(arguments)
         sources = retrain.increments(remote, arguments.increments) if arguments.increments else arguments.data or []
         given = schema_option.schema_given(arguments)
         plan = TrainingPlan(
@@ -158,7 +159,6 @@ def _retrain(arguments: argparse.Namespace) -> CommandResult:
             given or default(),
             arguments.split,
             options.periods(arguments),
-            recipe,
             jobs=arguments.jobs,
             split_seed=arguments.split_seed,
             hasher=options.hasher(),
@@ -168,6 +168,7 @@ def _retrain(arguments: argparse.Namespace) -> CommandResult:
             plan,
             Policy(),
             Steps(),
+            recipe_of=partial(options.recipe, arguments),
             schema_given=given is not None,
             schema_change_declared=arguments.allow_schema_change,
             key_change_declared=arguments.allow_key_change,

@@ -3,14 +3,18 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from fraud.argument_types import cores, part, period, positive, seed, share, weight
+from fraud.argument_types import cores, features, local_path, part, period, positive, seed, share, weight
 
 if TYPE_CHECKING:
     from fraud.inputs.keys import KeyHasher
     from fraud.manifest import Recipe
+    from fraud.schema import Schema
     from training.split import Period
 
-_RECIPE = ("estimator", "trees", "max_samples", "fraud_weight", "target_precision", "seed", "missing_histories")
+_RECIPE = (
+    *("estimator", "trees", "max_samples", "max_features", "min_samples_leaf", "max_depth", "fraud_weight"),
+    *("target_precision", "seed", "missing_histories"),
+)
 
 
 def add_data(
@@ -30,8 +34,8 @@ def add_data(
     )
 
 
-def add_recipe(parser: argparse.ArgumentParser) -> None:
-    """How to split and fit; the handler begins with ``check_backend``."""
+def add_split(parser: argparse.ArgumentParser) -> None:
+    """Which rows a model is tested on."""
     parser.add_argument(
         "--split",
         choices=("time", "stratified"),
@@ -42,14 +46,16 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
         "--train", type=period, metavar="FROM..TO", help="fit on these days, such as 2018-07-25..2018-07-31"
     )
     parser.add_argument("--test", type=period, metavar="FROM..TO", help="test on these days; goes with --train")
+
+
+def add_base(parser: argparse.ArgumentParser) -> None:
+    """The recipe to begin with, and what of it is no matter of the forest; ``--jobs``."""
     parser.add_argument(
-        "--estimator", choices=("random-forest", "extra-trees"), help="the forest (default random-forest)"
-    )
-    parser.add_argument("--trees", type=positive, metavar="N", help="number of trees")
-    parser.add_argument("--max-samples", type=share, metavar="SHARE", help="share of the rows each tree is fitted on")
-    parser.add_argument("--fraud-weight", type=weight, metavar="W", help="weight of a fraud beside a legitimate row")
-    parser.add_argument(
-        "--target-precision", type=share, metavar="P", help="precision the threshold must reach on validation rows"
+        "--recipe",
+        type=local_path,
+        metavar="FILE",
+        help="TOML file of settings, instead of training/recipes/NAME.toml for the schema NAME, where `tune --use` "
+        "writes it; without either the defaults hold, and what is said here goes before all",
     )
     parser.add_argument(
         "--missing-histories",
@@ -60,6 +66,28 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=seed, metavar="N", help="seed of the forest, and of the split unless stated")
     parser.add_argument("--jobs", type=cores, default=-1, metavar="N", help="processor cores for fitting; -1 means all")
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """How to split and fit; the handler begins with ``check_backend``."""
+    add_split(parser)
+    add_base(parser)
+    parser.add_argument(
+        "--estimator",
+        choices=("random-forest", "extra-trees", "both"),
+        help="the forest: random (default), of extremely randomized trees, or half of each",
+    )
+    parser.add_argument("--trees", type=positive, metavar="N", help="number of trees")
+    parser.add_argument("--max-samples", type=share, metavar="SHARE", help="share of the rows each tree is fitted on")
+    parser.add_argument(
+        "--max-features", type=features, metavar="SHARE", help="share of the features a split is chosen from, or sqrt"
+    )
+    parser.add_argument("--min-samples-leaf", type=positive, metavar="N", help="fewest rows of a leaf")
+    parser.add_argument("--max-depth", type=positive, metavar="N", help="of a tree (default: any)")
+    parser.add_argument("--fraud-weight", type=weight, metavar="W", help="weight of a fraud beside a legitimate row")
+    parser.add_argument(
+        "--target-precision", type=share, metavar="P", help="precision the threshold must reach on validation rows"
+    )
     parser.add_argument("--backend", choices=("local", "dask"), default="local", help="where to fit")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster, such as tcp://host:8786")
 
@@ -92,9 +120,13 @@ def check_backend(arguments: argparse.Namespace) -> None:
         arguments.wrong_usage("--scheduler needs --backend dask")
 
 
-def recipe(arguments: argparse.Namespace) -> "Recipe":
-    """The defaults, with what the command line says."""
-    from training.train import DEFAULTS
+def recipe(arguments: argparse.Namespace, schema: "Schema") -> "Recipe":
+    """That of the file that is named, or of the schema, else the defaults; with what the command line says.
 
-    chosen = {name: getattr(arguments, name) for name in _RECIPE}
-    return DEFAULTS.model_copy(update={name: value for name, value in chosen.items() if value is not None})
+    Raises RecipeError.
+    """
+    from training.tuning import recipe_file
+
+    chosen = {name: getattr(arguments, name, None) for name in _RECIPE}
+    stated = {name: value for name, value in chosen.items() if value is not None}
+    return recipe_file.of(schema.name, arguments.recipe).model_copy(update=stated)

@@ -30,6 +30,17 @@ WIDTH = 6
 TINY, MAX = np.finfo(np.float32).smallest_subnormal, np.finfo(np.float32).max
 ODD = np.array([0.0, -0.0, TINY, -TINY, 1e-40, 1.1754944e-38, 1.0, -1.0, 16777217.0, MAX, -MAX], dtype=np.float32)
 
+
+class Both(RandomForestClassifier):
+    """A random forest that holds extremely randomized trees too, as ``--estimator both`` makes it."""
+
+    def fit(self, *data):
+        extra = ExtraTreesClassifier(self.n_estimators, bootstrap=True, random_state=self.random_state, n_jobs=1)
+        super().fit(*data)
+        self.estimators_ += extra.fit(*data).estimators_
+        return self
+
+
 FORESTS = {
     "one tree": RandomForestClassifier(1, random_state=0),
     "default": RandomForestClassifier(20, random_state=1),
@@ -49,6 +60,7 @@ FORESTS = {
     "no bootstrap": RandomForestClassifier(3, bootstrap=False, random_state=15),
     "extra trees": ExtraTreesClassifier(20, random_state=16),
     "extra trees, weights": ExtraTreesClassifier(20, class_weight="balanced", min_samples_leaf=5, random_state=17),
+    "both": Both(11, random_state=18),
 }
 
 

@@ -14,7 +14,7 @@ from fraud.errors import ModelError
 from fraud.scorer import order
 from fraud.scorer.from_sklearn import from_sklearn
 from tests.fraud.scorer.test_cells import NANS
-from tests.fraud.scorer.test_forest import using
+from tests.fraud.scorer.test_forest import Both, using
 
 WIDTH = 6
 ALL = tuple(range(WIDTH))
@@ -27,6 +27,7 @@ FORESTS = {
     "random, single leaves": RandomForestClassifier(9, max_samples=3, random_state=6),
     "extra": ExtraTreesClassifier(20, random_state=7),
     "extra, bootstrap": ExtraTreesClassifier(9, bootstrap=True, class_weight="balanced", random_state=8),
+    "both": Both(9, random_state=9),
 }
 
 

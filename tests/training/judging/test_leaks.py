@@ -25,6 +25,9 @@ from training.judging import contest, evaluate, refit
 from training.judging.contest import ChampionModel
 from training.run import TrainingPlan
 from training.train import DEFAULTS
+from training.tuning import folds
+from training.tuning.folds import Folding
+from training.tuning.forests import Forests
 
 RECIPE = DEFAULTS.model_copy(update={"trees": 5, "folds": 2})
 HASHER = KeyHasher(SECRET)
@@ -98,8 +101,17 @@ def gated(dataset):
     return HeldOut(test, np.zeros_like(test), np.column_stack(both))
 
 
-@pytest.mark.parametrize("way", [judged, validated, gated])
-def test_what_a_run_and_the_gate_judge_by_knows_nothing_of_the_rows_that_they_hold_out(way, dataset):
+def tuned(dataset):
+    """What a search tries settings on."""
+    made = folds.folds(dataset, Folding(in_order=True, count=2, seed=0), RECIPE.seed, 0.0)
+    forests = Forests(RECIPE, made[0], 3.0)
+    scores = [forests.scores({}, fold, lambda _: None) for fold in made]
+    part = np.repeat(np.arange(2), [len(fold.held) for fold in made])
+    return HeldOut(np.arange(dataset.size)[-len(part) :], part, np.concatenate(scores))
+
+
+@pytest.mark.parametrize("way", [judged, validated, gated, tuned])
+def test_what_a_run_the_gate_and_a_search_judge_by_knows_nothing_of_the_rows_that_they_hold_out(way, dataset):
     """By time, with categories and with histories, which are told of the past alone."""
     assert_no_leak(way, dataset)
 

@@ -1,0 +1,32 @@
+"""Searches of small forests, with a ``BENTOML_HOME`` of their own."""
+
+import pytest
+
+from tests.training.tuning import small
+from training.train import DEFAULTS
+from training.tuning import forests
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """Studies are this test's own."""
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_trees(request):
+    """The defaults have few of them, but where another process is to have the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not request.module.__name__.endswith("test_interrupted"):
+            patch.setattr(forests, "DEFAULTS", DEFAULTS.model_copy(update={"trees": small.TREES}))
+            patch.setattr(forests, "_STEP", 5)
+        yield
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory):
+    """A file of rows."""
+    path = tmp_path_factory.mktemp("rows") / "rows.parquet"
+    small.frame().to_parquet(path)
+    return path

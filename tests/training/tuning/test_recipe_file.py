@@ -1,0 +1,109 @@
+"""Recipes as files: what is written is read, and what is wrong is said by file and key."""
+
+import pytest
+
+from fraud.errors import FraudError
+from tests.training.test_main import call
+from training.train import DEFAULTS
+from training.tuning import recipe_file
+from training.tuning.recipe_file import RecipeError
+
+TUNED = DEFAULTS.model_copy(update={"estimator": "both", "trees": 12, "max_features": 0.25, "max_depth": 9})
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Where recipes are kept, of this test alone."""
+    monkeypatch.setattr(recipe_file, "FOLDER", tmp_path / "recipes")
+    return tmp_path / "recipes"
+
+
+@pytest.mark.parametrize("recipe", [DEFAULTS, TUNED], ids=["defaults", "tuned"])
+def test_what_is_written_is_read(folder, recipe):
+    """Every setting, with the lines of comment before them; the folder is made."""
+    recipe_file.write(recipe_file.path_of("shop"), recipe, ["found by", "some\nbody"])
+    assert (folder / "shop.toml").read_text().startswith("# found by\n# some body\nestimator = ")
+    assert recipe_file.of("shop") == recipe
+
+
+def test_a_schema_without_a_recipe_has_the_defaults(folder):
+    """Whether or not there is a folder, and whatever other schemas have."""
+    assert recipe_file.of("shop") == DEFAULTS
+    recipe_file.write(recipe_file.path_of("other"), TUNED, [])
+    assert recipe_file.of("shop") == DEFAULTS
+
+
+def test_what_a_file_leaves_out_is_as_in_the_defaults(tmp_path):
+    """A file of one line is enough."""
+    (tmp_path / "one.toml").write_text("trees = 7\n")
+    assert recipe_file.read(tmp_path / "one.toml") == DEFAULTS.model_copy(update={"trees": 7})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("tres = 1", "tres: no such setting; there are estimator, trees, "),
+        ('trees = "many"', "trees should be a valid integer, got 'many'"),
+        ("trees = true", "trees should be a valid integer"),
+        ("trees = 0", "trees should be greater than or equal to 1, got 0"),
+        ("max_samples = 1.5", "max_samples should be less than or equal to 1, got 1.5"),
+        ("fraud_weight = nan", "fraud_weight should be a finite number"),
+        ('max_features = "log2"', "max_features should be 'sqrt', or should be a valid number, got 'log2'"),
+        ("max_features = 0.0", "or should be greater than 0, got 0.0"),
+        ("max_depth = 0", "max_depth should be greater"),
+        ('estimator = "boosted"', "estimator should be 'random-forest', 'extra-trees' or 'both', got 'boosted'"),
+        ("seed = -1", "seed should be greater than or equal to 0"),
+        ("[forest]\ntrees = 3", "forest: no such setting"),
+        ("trees", "not TOML"),
+    ],
+)
+def test_what_is_wrong_is_said_by_file_and_key(tmp_path, text, words):
+    """In one line each."""
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(RecipeError) as error:
+        recipe_file.read(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert words in str(error.value)
+
+
+def test_a_file_that_is_named_must_be_there(tmp_path):
+    """Unlike that of a schema."""
+    with pytest.raises(RecipeError, match=r"none\.toml: cannot be read"):
+        recipe_file.of("shop", tmp_path / "none.toml")
+
+
+def test_a_folder_that_cannot_be_written_is_a_stated_error(tmp_path, monkeypatch):
+    """A file stands where the folder would."""
+    (tmp_path / "recipes").write_text("")
+    monkeypatch.setattr(recipe_file, "FOLDER", tmp_path / "recipes")
+    with pytest.raises(FraudError, match=r"shop\.toml: cannot be written"):
+        recipe_file.write(recipe_file.path_of("shop"), DEFAULTS, [])
+
+
+def test_run_takes_the_recipe_of_the_schema_and_the_command_line_goes_before_it(folder, capsys):
+    """The manifest says which settings made the model."""
+    recipe_file.write(recipe_file.path_of("creditcard"), TUNED, [])
+    data = ("run", "--data", "sample:3000", "--jobs", "1")
+    assert call(capsys, *data)[1]["settings"] == TUNED.model_dump()
+    _, result, _ = call(capsys, *data, "--trees", "6", "--max-features", "sqrt", "--max-depth", "4")
+    changed = {"trees": 6, "max_features": "sqrt", "max_depth": 4}
+    assert result["settings"] == TUNED.model_copy(update=changed).model_dump()
+
+
+def test_another_recipe_may_be_named(folder, tmp_path, capsys):
+    """Then that of the schema does not count."""
+    recipe_file.write(recipe_file.path_of("creditcard"), TUNED, [])
+    (tmp_path / "mine.toml").write_text("trees = 5\n")
+    _, result, _ = call(capsys, "run", "--data", "sample:3000", "--jobs", "1", "--recipe", str(tmp_path / "mine.toml"))
+    assert result["settings"] == DEFAULTS.model_copy(update={"trees": 5}).model_dump()
+
+
+def test_a_wrong_recipe_ends_a_run_before_it_begins(folder, capsys):
+    """In one line."""
+    folder.mkdir()
+    (folder / "creditcard.toml").write_text("trees = 0\n")
+    code, result, err = call(capsys, "run", "--data", "sample:3000")
+    assert (code, result) == (1, None)
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1

@@ -1,0 +1,59 @@
+"""Trials as they are kept."""
+
+import pytest
+from optuna.trial import TrialState
+
+from fraud.schema import default
+from tests.training.tuning import small
+from training.console import Steps
+from training.data import load
+from training.train import DEFAULTS
+from training.tuning import study
+from training.tuning.budget import Budget
+from training.tuning.folds import Folding, folds
+from training.tuning.forests import Forests
+from training.tuning.search import Search
+from training.tuning.study import Study
+
+RECIPE = DEFAULTS.model_copy(update={"trees": small.TREES})
+
+
+@pytest.fixture(scope="module")
+def searched(source):
+    return folds(load([str(source)], default()), Folding(False, 3, 0), 0, 0.0)
+
+
+@pytest.fixture
+def mine(searched):
+    with study.opened("mine") as storage:
+        yield Study(storage, Forests(RECIPE, searched[0], 3.0), "mine", {"rows": "these"})
+
+
+def test_settings_that_need_too_much_memory_are_pruned(mine, searched):
+    """After the piece of work that made them too much; the search goes on."""
+    limits = Budget(1e6, 5, in_use=lambda: 6 if mine.finished == 1 else 4)
+    Search(mine, searched, limits, Steps(), seed=0, judges_first=True).run(3)
+    assert [trial["why"] for trial in mine.history()] == [None, "memory", None]
+    assert [trial["after_each_fold"] == [] for trial in mine.history()] == [False, True, False]
+
+
+def test_a_trial_of_a_process_that_is_gone_is_no_trial(searched):
+    """What it was to try is tried by the next."""
+    with study.opened("mine") as storage:
+        lost = Study(storage, Forests(RECIPE, searched[0], 3.0), "mine", {}).ask(0)
+    with study.opened("mine") as storage:
+        again = Study(storage, Forests(RECIPE, searched[0], 3.0), "mine", {})
+        assert [trial.state for trial in again.trials] == [TrialState.FAIL]
+        assert again.finished == 0
+        assert again.ask(0).params == lost.params
+
+
+def test_a_recipe_outside_of_what_is_searched_is_left_out(searched):
+    """The search begins with the defaults alone then."""
+    recipe = RECIPE.model_copy(update={"trees": 777})
+    with study.opened("mine") as storage:
+        mine = Study(storage, Forests(recipe, searched[0], 3.0), "mine", {})
+        first = mine.ask(0)
+        assert first.params["trees"] == RECIPE.trees
+        mine.tell(first, 0.5, TrialState.COMPLETE)
+        assert mine.ask(0).params["trees"] != 777

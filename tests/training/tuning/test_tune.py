@@ -1,0 +1,285 @@
+"""A whole search: what it comes to, what it keeps to, and what it never looks at."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fraud import schema
+from fraud.errors import DataError, FraudError
+from fraud.inputs.keys import KeyHasher
+from fraud.schema import default
+from tests.histories import SCHEMA, SECRET, payments
+from tests.training.tuning import small
+from tests.training.tuning.small import searched, tried
+from tests.ulb import COLUMNS, LABEL
+from training import run as runs
+from training import split, train
+from training.data import load
+from training.dataset import select
+from training.judging import paired
+from training.judging.ranking import Ranking
+from training.train import DEFAULTS
+from training.tuning import recipe_file, study
+from training.tuning.study import StudyError
+
+RECIPE = DEFAULTS.model_copy(update={"trees": small.TREES})
+_COLUMNS = default().columns
+OTHER = default().model_copy(update={"columns": _COLUMNS | {"V1": _COLUMNS["V1"].model_copy(update={"missing": True})}})
+
+
+@pytest.fixture(scope="module")
+def part(source):
+    """The rows that may be trained on."""
+    dataset = load([str(source)], default())
+    kept = np.isin(np.arange(dataset.size), split.split(dataset, "stratified").train)
+    return select(dataset, kept)
+
+
+def out_of_fold(part, recipe, seed):
+    """Scores as ``run`` makes them, and average precision, over the folds of a seed."""
+    everything = np.arange(part.size)
+    scores = runs.out_of_fold(part, everything, split.folds(part, everything, 3, seed), recipe, jobs=1)
+    return scores, Ranking(scores, part.labels == 1).curve(np.ones(part.size)).average_precision
+
+
+@pytest.fixture(scope="module")
+def long(source, tmp_path_factory):
+    """A search of some length: what it answered, and what it said."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENTOML_HOME", str(tmp_path_factory.mktemp("long")))
+        yield searched(source, "long", trials=12)
+
+
+def test_the_first_trial_is_the_defaults_and_the_figures_are_those_of_run(long, part):
+    """Average precision over the folds of the training part, to the bit; so the best is never below the defaults."""
+    found, said = long
+    first = found["families"]["forest"]["history"][0]
+    assert RECIPE.model_copy(update=first["settings"]) == RECIPE
+    assert found["defaults"]["average_precision"] == first["average_precision"] == out_of_fold(part, RECIPE, 1)[1]
+    figures = [trial["average_precision"] or 0.0 for trial in tried(found)]
+    assert found["best"]["average_precision"] == max(figures) >= figures[0]
+    assert "forest 12 of 12" in said
+    assert f"the best so far {max(figures):.4f}" in said
+
+
+def test_the_best_is_judged_beside_the_defaults_on_folds_that_no_trial_has_seen(long, part):
+    """With the interval of the paired difference, by the settings of the recipe that is given."""
+    found, _ = long
+    recipe = train.Recipe(**found["best"]["recipe"])
+    best, defaults = (out_of_fold(part, one, 2) for one in (recipe, RECIPE))
+    by_fold = np.argsort(split.folds(part, np.arange(part.size), 3, 2), kind="stable")
+    rows = (best[0][by_fold], defaults[0][by_fold], part.labels[by_fold])
+    difference, _ = paired.compare(*rows, recipe.target_precision)
+    judged = found["on_fresh_folds"]["defaults"]["average precision"]
+    assert (judged["challenger"], judged["champion"]) == pytest.approx((best[1], defaults[1]))
+    assert judged == pytest.approx(difference.as_dict())
+
+
+@pytest.mark.parametrize("protocol", ["stratified", "time"])
+def test_rows_of_the_test_part_are_never_looked_at(source, tmp_path, protocol):
+    """Other labels of them, and other values where those do not decide which rows they are, change no bit."""
+    dataset = load([str(source)], default())
+    test = split.split(dataset, protocol).test
+    frame = dataset.frame(np.arange(dataset.size))
+    frame.loc[test, LABEL] = 1 - frame.loc[test, LABEL]
+    if protocol == "time":
+        frame.loc[test, COLUMNS[1:]] = 1.0 + np.random.default_rng(0).random((len(test), len(COLUMNS) - 1))
+    frame.to_parquet(tmp_path / "poisoned.parquet")
+    clean, poisoned = (
+        searched(path, path.name, protocol=protocol, trials=2)[0] for path in (source, tmp_path / "poisoned.parquet")
+    )
+    assert tried(clean) == tried(poisoned)
+    for part in ("best", "defaults", "on_fresh_folds"):
+        assert clean[part] == poisoned[part]
+    assert clean["data"]["training_fingerprint"] == poisoned["data"]["training_fingerprint"]
+
+
+def test_rows_of_the_training_part_are(source, tmp_path):
+    """The same with one label of those: the figures are others."""
+    dataset = load([str(source)], default())
+    frame = dataset.frame(np.arange(dataset.size))
+    row = split.split(dataset, "stratified").train[0]
+    frame.loc[row, LABEL] = 1 - frame.loc[row, LABEL]
+    frame.to_parquet(tmp_path / "other.parquet")
+    clean, other = (searched(path, path.name, trials=1)[0] for path in (source, tmp_path / "other.parquet"))
+    assert tried(clean) != tried(other)
+
+
+def test_a_search_is_gone_on_with_by_the_same_call(long, source):
+    """Trials are neither lost nor repeated, and are those of a search that was never interrupted."""
+    searched(source, "pieces", trials=2)
+    pieces, said = searched(source, "pieces", trials=4)
+    assert tried(pieces) == tried(long[0])[:4]
+    assert "forest 2 of 4" not in said
+    again, said = searched(source, "pieces", trials=4)
+    assert again == pieces
+    assert "forest 4 of 4" not in said
+    assert "judge" not in said
+
+
+@pytest.fixture(scope="module")
+def begun(source, tmp_path_factory):
+    """A home with a study ``mine``."""
+    folder = tmp_path_factory.mktemp("begun")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENTOML_HOME", str(folder))
+        searched(source, "mine", trials=1)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"protocol": "time"}, "training part (other rows), and another split"),
+        ({"training": {"split_seed": 1}}, "split"),
+        ({"folds": 2}, "--folds"),
+        ({"most_cost": 2.0}, "--most-cost"),
+        ({"training": {"recipe": RECIPE.model_copy(update={"seed": 1}), "split_seed": 0}}, "--seed"),
+        ({"training": {"schema": OTHER}}, "schema"),
+    ],
+    ids=["protocol", "split seed", "folds", "cost", "seed", "schema"],
+)
+def test_a_study_of_something_else_is_not_gone_on_with(source, begun, monkeypatch, changes, word):
+    """Its figures compare with nothing: said by name, with what to do."""
+    monkeypatch.setenv("BENTOML_HOME", str(begun))
+    with pytest.raises(StudyError) as error:
+        searched(source, "mine", **changes)
+    assert word in str(error.value)
+    assert "name another --study" in str(error.value)
+
+
+def test_a_study_of_other_data_is_not_gone_on_with(begun, tmp_path, monkeypatch):
+    """Nor are rows that came later."""
+    monkeypatch.setenv("BENTOML_HOME", str(begun))
+    small.frame(seed=1).to_parquet(tmp_path / "other.parquet")
+    with pytest.raises(StudyError, match="another training part"):
+        searched(tmp_path / "other.parquet", "mine")
+
+
+def test_two_processes_do_not_share_a_study(source):
+    """The second is told."""
+    with study.opened("mine"), pytest.raises(StudyError, match="another process searches"):
+        searched(source, "mine")
+
+
+@pytest.fixture
+def pieces(monkeypatch):
+    """How many trees were added at a time, each time, as the forests grew."""
+    added, fit = [], train.fit
+
+    def counting(*arguments, progress, **options):
+        def told(trees):
+            added.append(trees)
+            progress(trees)
+
+        return fit(*arguments, progress=told, **options)
+
+    monkeypatch.setattr(train, "fit", counting)
+    return added
+
+
+def test_the_time_is_kept_by_piece_of_work(source, pieces):
+    """A trial that would overrun ends after the piece it is at, and judging comes within the time too."""
+    limit = 111
+    found, said = searched(source, "timed", trials=1_000, minutes=limit / 60, clock=lambda: len(pieces))
+    history = tried(found)
+    assert history[-1]["why"] == "time"
+    assert "pruned (time)" in said
+    assert 1 < len(history) < 100
+    assert limit * 0.5 < len(pieces) <= limit + 1  # the one by which the cost of the defaults is known
+    done = len(pieces)
+    again, _ = searched(source, "timed", trials=1_000, minutes=limit / 60, clock=lambda: len(pieces))
+    assert tried(again) == history
+    assert len(pieces) == done
+    more, _ = searched(source, "timed", trials=1_000, minutes=2 * limit / 60, clock=lambda: len(pieces))
+    assert len(tried(more)) > len(history)
+
+
+def test_too_little_time_for_the_defaults_is_a_stated_error(source, pieces):
+    """With what to give more of; given that, the defaults come first again."""
+    with pytest.raises(FraudError, match="did not come to their end within the time given: give more with --minutes"):
+        searched(source, "short", minutes=5 / 60, clock=lambda: len(pieces))
+    found, _ = searched(source, "short", trials=1)
+    assert [trial["state"] for trial in tried(found)] == ["fail", "complete"]
+    assert RECIPE.model_copy(update=found["families"]["forest"]["history"][1]["settings"]) == RECIPE
+
+
+def test_too_little_memory_for_the_rows_is_a_stated_error(source):
+    """Before any trial."""
+    with pytest.raises(FraudError, match=r"of 0\.01 GB: give more with --memory-gb"):
+        searched(source, "tight", memory_gb=0.01)
+
+
+def test_scoring_costs_no_more_than_asked_for(long, source):
+    """Beside the defaults, in nodes that a row passes: deeper trees are fewer."""
+    cheap, _ = searched(source, "cheap", trials=4, most_cost=1.0)
+    for found, most in ((cheap, 1.0), (long[0], 3.0)):
+        costs = [trial["cost"] for trial in tried(found)]
+        assert costs[0] == pytest.approx(1.0)
+        assert 0.8 * most < max(costs) <= most + 1e-6
+
+
+def test_hopeless_settings_are_pruned_between_folds(long):
+    """Those below the median of what others had after as many folds."""
+    found, said = long
+    pruned = [trial for trial in tried(found) if trial["why"] == "median"]
+    assert pruned
+    assert all(0 < len(trial["after_each_fold"]) < 3 for trial in pruned)
+    assert "pruned (median)" in said
+
+
+def test_the_recipe_of_before_is_tried_second(source):
+    """Where there is one: what was found once is not lost to a new search."""
+    recipe = RECIPE.model_copy(update={"estimator": "extra-trees", "trees": 15, "max_features": 0.5, "max_depth": 12})
+    found, _ = searched(source, "again", trials=2, training={"recipe": recipe})
+    first, second = (RECIPE.model_copy(update=trial["settings"]) for trial in tried(found))
+    assert first == RECIPE
+    assert second.max_features == pytest.approx(0.5, abs=0.03)
+    assert second.model_copy(update={"max_features": 0.5}) == recipe
+
+
+def test_what_is_found_is_written_with_how_it_was_found(source, tmp_path):
+    """And is a recipe that ``run`` takes; what is not searched stays as it was."""
+    recipe, path = RECIPE.model_copy(update={"target_precision": 0.8, "folds": 2}), tmp_path / "found.toml"
+    found, _ = searched(source, "used", training={"recipe": recipe}, use=path, command="python -m training tune")
+    assert recipe_file.read(path).model_dump() == found["best"]["recipe"]
+    assert recipe_file.read(path).target_precision == 0.8
+    text = path.read_text()
+    for word in ("python -m training tune", "study used", found["data"]["training_fingerprint"]):
+        assert word in text
+    assert f"{found['best']['average_precision']:.4f}" in text
+
+
+def test_a_recipe_that_cannot_be_written_is_known_before_the_search(source, tmp_path):
+    """A folder that is not there."""
+    with pytest.raises(DataError, match="no such folder"):
+        searched(source, "nowhere", use=tmp_path / "none" / "found.toml")
+    assert not study.folder("nowhere").exists()
+
+
+def test_parts_by_time_need_frauds(source, tmp_path):
+    """Or else are a stated error."""
+    frame = pd.read_parquet(source).sort_values("Time")
+    late = np.arange(len(frame)) >= 0.7 * len(frame)
+    frame.assign(**{LABEL: frame[LABEL] * late}).to_parquet(tmp_path / "late.parquet")
+    with pytest.raises(DataError, match="give fewer --folds or more data"):
+        searched(tmp_path / "late.parquet", "late", protocol="time")
+
+
+def test_days_may_be_named(source):
+    """As ``run`` takes them; the search is in the earlier ones alone."""
+    periods = ((0.0, 100_000.0), (100_000.0, 200_000.0))
+    found, _ = searched(source, "days", protocol=None, trials=1, training={"periods": periods})
+    dataset = load([str(source)], default())
+    assert found["folds"]["in_order"]
+    assert found["data"]["training_rows"] == (dataset.times < periods[0][1]).sum() < dataset.size
+
+
+def test_histories_of_labels_are_searched_by_time_alone(tmp_path):
+    """At random they would tell of the labels that are held out, those of the test part too."""
+    payments(2_000).to_parquet(tmp_path / "payments.parquet")
+    declared = {"schema": schema.parse(SCHEMA, "test"), "hasher": KeyHasher(SECRET)}
+    with pytest.raises(DataError, match=r"the histories of shop_id tell rows the labels .* search with --split time"):
+        searched(tmp_path / "payments.parquet", "payments", training=declared)
+    found, _ = searched(tmp_path / "payments.parquet", "payments", protocol="time", trials=1, training=declared)
+    assert found["families"]["forest"]["finished"] == 1

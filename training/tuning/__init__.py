@@ -1,0 +1,1 @@
+"""A search for the settings of the forest, inside the training part of the data."""

@@ -1,0 +1,112 @@
+"""The forests that a search tries: scikit-learn's, by the settings of a recipe."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from joblib import effective_n_jobs
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from fraud.manifest import Recipe
+from fraud.scorer.from_sklearn import from_sklearn
+from training import train
+from training.train import DEFAULTS, ESTIMATORS, Progress, Scores
+from training.tuning.folds import Fold
+
+Space = Mapping[str, BaseDistribution]
+Params = Mapping[str, Any]
+"""A place in a space."""
+Settings = Mapping[str, Any]
+"""What a model is made by, as a person would write it."""
+
+_STEP = 25
+_DEPTHS = (None, 8, 12, 16, 24)
+_PROBED = 8
+"""Trees by which the cost of a forest is known before it is fitted."""
+SEARCHED = (
+    *("estimator", "trees", "criterion", "max_samples", "max_features", "min_samples_leaf", "max_depth"),
+    "fraud_weight",
+)
+"""The settings of a recipe that a search sets."""
+
+
+class Forests:
+    """Forests on ``fold``; what is not searched of a recipe is as in ``base``.
+
+    ``most_cost`` bounds what scoring a row may cost beside the defaults, in inner nodes that a row passes: a forest
+    has fewer trees where they are deeper.
+    """
+
+    name = "forest"
+
+    def __init__(self, base: Recipe, fold: Fold, most_cost: float, jobs: int = 1) -> None:
+        self._base, self._fold, self._most_cost, self._jobs = base, fold, most_cost, jobs
+        self._n_features = fold.features.shape[1]
+        self._sqrt = max(1, int(np.sqrt(self._n_features)))
+        self.space: Space = {
+            "estimator": CategoricalDistribution(tuple(ESTIMATORS)),
+            "trees": IntDistribution(_STEP, int(DEFAULTS.trees * most_cost) // _STEP * _STEP, step=_STEP),
+            "criterion": CategoricalDistribution(("entropy", "gini")),
+            "max_samples": FloatDistribution(0.1, 1.0, step=0.05),
+            "features_a_split": IntDistribution(1, max(self._sqrt, self._n_features // 2), log=True),
+            "min_samples_leaf": IntDistribution(1, 20, log=True),
+            "max_depth": CategoricalDistribution(_DEPTHS),
+            "fraud_weight": FloatDistribution(1.0, 100.0, log=True),
+        }
+
+    @property
+    def starts(self) -> list[Params]:
+        """Tried first: the forest of the defaults, and that of the base."""
+        first, second = self._params(self._defaults), self._params(self._base)
+        return [first] if first == second else [first, second]
+
+    @property
+    def _defaults(self) -> Recipe:
+        return self._base.model_copy(update={name: getattr(DEFAULTS, name) for name in SEARCHED})
+
+    def _params(self, recipe: Recipe) -> Params:
+        share = recipe.max_features
+        chosen = self._sqrt if isinstance(share, str) else max(1, int(share * self._n_features))
+        named = {name: getattr(recipe, name) for name in self.space if name != "features_a_split"}
+        return {**named, "features_a_split": chosen}
+
+    def recipe(self, settings: Settings) -> Recipe:
+        """The whole of it, by the settings that are searched."""
+        return self._base.model_copy(update=dict(settings))
+
+    def settle(self, params: Params, tick: Progress) -> tuple[Settings, float]:
+        """The settings of a recipe, in numbers that a person would write, and the cost beside the defaults."""
+        chosen = params["features_a_split"]
+        settings = {name: params[name] for name in SEARCHED if name in params} | {
+            "max_features": "sqrt" if chosen == self._sqrt else min(1.0, round((chosen + 0.5) / self._n_features, 4)),
+            "max_samples": round(params["max_samples"], 2),
+            "fraud_weight": float(f"{params['fraud_weight']:.3g}"),
+        }
+        a_tree = self._visits(self.recipe(settings), tick) / (self._usual_visits * DEFAULTS.trees)
+        settings["trees"] = min(params["trees"], max(1, int(self._most_cost / a_tree + 1e-6)))
+        return settings, settings["trees"] * a_tree
+
+    @cached_property
+    def _usual_visits(self) -> float:
+        return self._visits(self._defaults, lambda _: None)
+
+    def _visits(self, recipe: Recipe, tick: Progress) -> float:
+        """Inner nodes of a tree that a row passes, on average over the rows it is fitted on."""
+        probe = recipe.model_copy(update={"trees": _PROBED})
+        model = train.fit(self._fold.features, self._fold.labels, probe, jobs=self._jobs, progress=tick)
+        trees = [tree.tree_ for tree in model.estimators_]
+        passed = [tree.n_node_samples[tree.children_left >= 0].sum() / tree.n_node_samples[0] for tree in trees]
+        return float(np.mean(passed))
+
+    def scores(self, settings: Settings, fold: Fold, tick: Progress) -> Scores:
+        """Of the rows held out, to the bit as scikit-learn gives them."""
+        piece = 2 * effective_n_jobs(self._jobs)
+        recipe = self.recipe(settings)
+        model = train.fit(fold.features, fold.labels, recipe, jobs=self._jobs, progress=tick, chunk=piece)
+        return from_sklearn(model, fold.nullable).score(fold.held)

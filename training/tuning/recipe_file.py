@@ -1,0 +1,106 @@
+"""A recipe as a TOML file: ``training/recipes/NAME.toml`` holds that of the schema NAME, kept with the code.
+
+``run`` and ``retrain`` take it, ``tune --use`` writes it. What a file leaves out is as in the defaults.
+"""
+
+import json
+import os
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from fraud import atomic
+from fraud.errors import DataError, FraudError, one_line
+from fraud.manifest import Recipe
+from training.train import DEFAULTS
+
+FOLDER = Path(__file__).parents[1] / "recipes"
+
+_Share = Annotated[float, Field(gt=0, le=1)]
+_Count = Annotated[int, Field(ge=1)]
+
+
+class _Strict(Recipe):
+    """What a person writes is checked; what an older or newer version has stored in a manifest is read as it is."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    estimator: Literal["random-forest", "extra-trees", "both"]
+    trees: Annotated[int, Field(ge=1, le=10_000)]
+    criterion: Literal["entropy", "gini"]
+    max_samples: _Share
+    max_features: Literal["sqrt"] | _Share
+    min_samples_leaf: _Count
+    max_depth: _Count | None
+    fraud_weight: Annotated[float, Field(gt=0, lt=1e6)]
+    folds: Annotated[int, Field(ge=2, le=20)]
+    target_precision: _Share
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    missing_histories: Annotated[float, Field(ge=0, lt=1)]
+
+
+class RecipeError(FraudError):
+    """A recipe file cannot be used. The message names the file and the key."""
+
+
+def of(schema: str, file: Path | None = None) -> Recipe:
+    """The recipe in ``file``; without one that of the schema of this name, and the defaults where there is none.
+
+    Raises RecipeError.
+    """
+    path = file or path_of(schema)
+    return DEFAULTS if file is None and not path.exists() else read(path)
+
+
+def path_of(schema: str) -> Path:
+    """Where the recipe of the schema of this name is kept."""
+    return FOLDER / f"{schema}.toml"
+
+
+def read(path: Path) -> Recipe:
+    """Raises RecipeError when there is no such file, or when it holds anything but settings within their bounds."""
+    try:
+        stated = tomllib.loads(path.read_text("utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read: {one_line(error)}; expected a TOML file of settings") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise RecipeError(f"{path}: not TOML: {one_line(error)}") from None
+    try:
+        checked = _Strict(**DEFAULTS.model_dump() | stated)
+    except ValidationError as error:
+        raise RecipeError(f"{path}: {_worded(error, stated)}") from None
+    return Recipe(**checked.model_dump())
+
+
+def _worded(error: ValidationError, stated: dict[str, Any]) -> str:
+    key = str(error.errors()[0]["loc"][0])
+    if key not in Recipe.model_fields:
+        return f"{key}: no such setting; there are {', '.join(Recipe.model_fields)}"
+    expected = [problem["msg"].removeprefix("Input ") for problem in error.errors() if problem["loc"][0] == key]
+    return f"{key} {', or '.join(expected)}, got {stated[key]!r}"
+
+
+def check_writable(path: Path) -> None:
+    """Raise FraudError unless ``write`` may write there: before long work, not after it."""
+    if path.parent == FOLDER:
+        try:
+            FOLDER.mkdir(exist_ok=True)
+        except OSError as error:
+            raise FraudError.not_writable(path, error) from None
+    if not path.parent.is_dir():
+        raise DataError.no_folder(path.parent)
+    if not os.access(path.parent, os.W_OK):
+        raise FraudError(f"{path}: cannot be written: its folder is not ours to write to")
+
+
+def write(path: Path, recipe: Recipe, comment: Iterable[str]) -> None:
+    """Write a recipe, whole or not at all, with lines of comment before it. Raises FraudError."""
+    check_writable(path)
+    settings = recipe.model_dump(exclude_none=True)
+    words = ("".join(letter if letter.isprintable() else " " for letter in line) for line in comment)
+    lines = [*(f"# {line}" for line in words), *(f"{name} = {json.dumps(settings[name])}" for name in settings)]
+    with atomic.new(path, replace=True) as part:
+        part.write_text("\n".join(lines) + "\n", "utf-8")

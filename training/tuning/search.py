@@ -1,0 +1,102 @@
+"""The search itself: one trial after the other, each over the same folds, until trials or time are used up."""
+
+import numpy as np
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from fraud.errors import FraudError
+from training.console import Steps
+from training.judging.ranking import Ranking
+from training.train import Labels, Scores
+from training.tuning.budget import Budget, CutError, release
+from training.tuning.folds import Fold
+from training.tuning.study import Family, Study
+
+
+class Search:
+    """Trials of one study over ``folds``."""
+
+    def __init__(
+        self, study: Study, folds: list[Fold], budget: Budget, steps: Steps, *, seed: int, judges_first: bool
+    ) -> None:
+        self._study, self._folds, self._budget, self._steps = study, folds, budget, steps
+        self._seed, self._judges_first = seed, judges_first
+        self._keep()
+
+    def run(self, trials: int) -> None:
+        """Go on until there are ``trials`` of them, or until what is left of the time is needed to judge the best.
+
+        Raises FraudError when the first settings of all do not come to an end within the budget.
+        """
+        while self._study.finished < trials and self._budget.is_left:
+            self._steps.start(f"{self._study.family.name} {self._study.finished + 1} of {trials}", "Choosing settings")
+            self._trial(self._study.ask(self._seed))
+            self._keep()
+
+    def _keep(self) -> None:
+        """Reserve as much time as the trials took whose settings will be judged: the best, and the first beside it."""
+        first, best = (one.user_attrs["seconds"] if one else 0.0 for one in (self._study.first, self._study.best))
+        self._of_first, self._of_best = first if self._judges_first else 0.0, best
+        self._budget.reserve = self._of_first + self._of_best
+
+    def _check(self, _: object = None) -> None:
+        """After each piece of work; a trial that takes long may be the best. Raises CutError."""
+        running = self._budget.clock() - self._started
+        self._budget.reserve = self._of_first + max(self._of_best, running)
+        self._budget.check()
+
+    def _trial(self, trial: Trial) -> None:
+        value: float | None = None
+        why: str | None = "interrupted"
+        state, self._started = TrialState.FAIL, self._budget.clock()
+        try:
+            value, state, why = self._figure(trial), TrialState.COMPLETE, None
+        except CutError as cut:
+            why = str(cut)
+            if self._study.first is None and why in ("time", "memory"):
+                raise FraudError(
+                    f"the first settings of {self._study.family.name} did not come to their end within the {why} "
+                    f"given: give more with {'--minutes' if why == 'time' else '--memory-gb'}"
+                ) from None
+            state = TrialState.PRUNED
+        finally:
+            trial.set_user_attr("seconds", self._budget.clock() - self._started)
+            trial.set_user_attr("why", why)
+            self._study.tell(trial, value, state)
+            release()
+        best = self._study.best
+        came = f"average precision {value:.4f}" if value is not None else f"pruned ({why})"
+        self._steps.done(f"{came}, the best so far {best.value if best else 0:.4f}")
+
+    def _figure(self, trial: Trial) -> float:
+        """Average precision over all folds; raises CutError."""
+        family, scores = self._study.family, []
+        settings, cost = family.settle(trial.params, self._check)
+        trial.set_user_attr("settings", dict(settings))
+        trial.set_user_attr("cost", cost)
+        self._steps.say("  " + ", ".join(f"{name} {setting}" for name, setting in settings.items()))
+        for step, fold in enumerate(self._folds):
+            scores.append(family.scores(settings, fold, self._check))
+            value = average_precision(self._folds[: step + 1], scores)
+            trial.report(value, step)
+            if step + 1 < len(self._folds):
+                self._check()
+                if trial.should_prune():
+                    raise CutError("median")
+        return value
+
+
+def scores_of(family: Family, trial: FrozenTrial, folds: list[Fold]) -> Scores:
+    """Of all rows of ``folds``, fold by fold, by the settings of a trial."""
+    settings = trial.user_attrs["settings"]
+    return np.concatenate([family.scores(settings, fold, lambda _: None) for fold in folds])
+
+
+def labels_of(folds: list[Fold]) -> Labels:
+    """Of all rows held out, fold by fold."""
+    return np.concatenate([fold.held_labels for fold in folds])
+
+
+def average_precision(folds: list[Fold], scores: list[Scores]) -> float:
+    """Over the rows of all folds together."""
+    labels = labels_of(folds)
+    return Ranking(np.concatenate(scores), labels == 1).curve(np.ones(len(labels))).average_precision

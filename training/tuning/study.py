@@ -1,0 +1,174 @@
+"""The trials of a search, kept by Optuna in a file of ``BENTOML_HOME``: what was tried is never lost or tried again."""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+from typing import Any, Protocol
+
+import optuna
+from optuna.samplers import PartialFixedSampler, TPESampler
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from fraud import home
+from fraud.errors import FraudError
+from training.train import Progress, Scores
+from training.tuning.folds import Fold
+from training.tuning.forests import Params, Settings, Space
+
+_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+_OF = "of"
+_SEEDS = 2**32
+
+
+class StudyError(FraudError):
+    """A study cannot be gone on with."""
+
+
+class Family(Protocol):
+    """Models of one kind, and their settings."""
+
+    name: str
+
+    @property
+    def space(self) -> Space:
+        """What the settings are chosen from."""
+
+    @property
+    def starts(self) -> Sequence[Params]:
+        """Tried before any others; the first is what the others are compared with."""
+
+    def settle(self, params: Params, tick: Progress) -> tuple[Settings, float | None]:
+        """What the model is made by at a place in the space, and its cost, where there is a bound to it."""
+
+    def scores(self, settings: Settings, fold: Fold, tick: Progress) -> Scores:
+        """Of the rows held out; ``tick`` is called after each piece of work."""
+
+
+def folder(name: str) -> Path:
+    """Where a study is kept."""
+    return home.folder() / "fraud_tuning" / name
+
+
+@contextmanager
+def opened(name: str) -> Iterator[optuna.storages.RDBStorage]:
+    """The file of a study, for this process alone. Raises StudyError when another one has it."""
+    try:
+        folder(name).mkdir(parents=True, exist_ok=True)
+        lock = (folder(name) / "lock").open("w")
+    except OSError as error:
+        raise FraudError.not_writable(folder(name), error) from None
+    with lock:
+        try:
+            flock(lock, LOCK_EX | LOCK_NB)
+        except OSError:
+            raise StudyError(
+                f"{folder(name)}: another process searches; wait for it, or name another --study"
+            ) from None
+        storage = optuna.storages.RDBStorage(f"sqlite:///{folder(name) / 'trials.sqlite'}")
+        try:
+            yield storage
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+class Study:
+    """The trials of one family. ``of`` is what it may be gone on with alone: facts by their names.
+
+    Raises StudyError when it was begun with other facts.
+    """
+
+    def __init__(self, storage: optuna.storages.RDBStorage, family: Family, name: str, of: Mapping[str, Any]) -> None:
+        self.family, self.name = family, name
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=5)
+        self._study = optuna.create_study(
+            storage=storage, study_name=family.name, direction="maximize", pruner=pruner, load_if_exists=True
+        )
+        self._check(of)
+        for trial in self._of((TrialState.RUNNING,)):  # of a process that was killed
+            self._study.tell(trial.number, state=TrialState.FAIL)
+
+    def _check(self, of: Mapping[str, Any]) -> None:
+        before = self._study.user_attrs.setdefault(_OF, None)
+        if before is None:
+            self._study.set_user_attr(_OF, dict(of))
+        elif other := [fact for fact in of if before.get(fact) != of[fact]]:
+            raise StudyError(
+                f"the study {self.name} was begun with another {', and another '.join(other)}, so its trials compare "
+                f"with nothing that is tried now: name another --study, or remove {folder(self.name)}"
+            )
+
+    def _of(self, states: tuple[TrialState, ...]) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False, states=states)
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """In their order, those that were ended by a fault or a signal too."""
+        return self._study.get_trials(deepcopy=False)
+
+    @property
+    def finished(self) -> int:
+        """How many came to their end, or were pruned."""
+        return len(self._of(_FINISHED))
+
+    @property
+    def complete(self) -> list[FrozenTrial]:
+        """Those with a figure."""
+        return self._of((TrialState.COMPLETE,))
+
+    @property
+    def first(self) -> FrozenTrial | None:
+        """The first of ``starts``, once it is complete."""
+        return next(iter(self.complete), None)
+
+    @property
+    def best(self) -> FrozenTrial | None:
+        """The first of those with the highest figure."""
+        return max(self.complete, key=lambda trial: trial.value or 0.0, default=None)
+
+    @property
+    def seconds(self) -> float:
+        """Spent on trials, and on judging what they came to."""
+        trials = sum(trial.user_attrs.get("seconds", 0.0) for trial in self.trials)
+        return float(trials + self._study.user_attrs.get("judging_seconds", 0.0))
+
+    def add_judging(self, seconds: float) -> None:
+        """Count time that was spent on judging."""
+        spent = self._study.user_attrs.get("judging_seconds", 0.0)
+        self._study.set_user_attr("judging_seconds", spent + seconds)
+
+    def ask(self, seed: int) -> Trial:
+        """The next trial. What it tries follows from those that are finished, and ``seed``, alone."""
+        number, starts = self.finished, [start for start in self.family.starts if self._is_inside(start)]
+        sampler: Any = TPESampler(seed=(seed + number) % _SEEDS)
+        if number < len(starts):
+            with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
+                sampler = PartialFixedSampler(dict(starts[number]), sampler)
+        self._study.sampler = sampler
+        return self._study.ask(dict(self.family.space))
+
+    def _is_inside(self, params: Params) -> bool:
+        try:
+            optuna.create_trial(value=0.0, params=dict(params), distributions=dict(self.family.space))
+        except ValueError:
+            return False
+        return True
+
+    def tell(self, trial: Trial, value: float | None, state: TrialState) -> None:
+        """How a trial ended."""
+        self._study.tell(trial, value, state)
+
+    def history(self) -> list[dict[str, Any]]:
+        """Each trial, for JSON: what it tried, and what came of it."""
+        return [
+            {
+                "trial": trial.number,
+                "state": trial.state.name.lower(),
+                "average_precision": trial.value if trial.state == TrialState.COMPLETE else None,
+                "after_each_fold": [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)],
+                **{name: trial.user_attrs.get(name) for name in ("cost", "why", "seconds", "settings")},
+            }
+            for trial in self.trials
+        ]
