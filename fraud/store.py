@@ -17,7 +17,7 @@ from fraud.atomic import replacing
 from fraud.errors import ModelError, SchemaError, one_line
 from fraud.features import FeaturePath
 from fraud.home import folder as home_folder
-from fraud.inputs import encoding
+from fraud.inputs import encoding, summaries
 from fraud.inputs.levels import Levels, moved
 from fraud.manifest import Manifest
 from fraud.schema import Schema
@@ -99,6 +99,8 @@ def save(
         forest_file.save(folder / FOREST_FILE, forest, probes)
         if features.encoding.columns:
             (folder / encoding.FILE).write_text(features.encoding.model_dump_json() + "\n")
+        if features.summaries:
+            (folder / summaries.FILE).write_text(features.summaries.model_dump_json() + "\n")
         check_exact(*forest_file.load(folder / FOREST_FILE), features, str(entry.tag))
         files = {path.name: manifests.sha256(path) for path in sorted(folder.iterdir())}
         manifest = describe(str(entry.tag.version), files)
@@ -218,19 +220,25 @@ def read_features(entry: "bentoml.Model") -> FeaturePath:
 
 
 def _features(entry: "bentoml.Model", manifest: Manifest) -> FeaturePath:
-    found = FeaturePath(manifest.schema_of(), _encoding(entry, manifest))
+    levels, sums = _document(entry, manifest, encoding.FILE), _document(entry, manifest, summaries.FILE)
+    found = FeaturePath(
+        manifest.schema_of(),
+        encoding.parse(*levels) if levels else encoding.EMPTY,
+        summaries.parse(*sums) if sums else None,
+    )
     if manifest.schema_hash != found.schema.hash or manifest.features != found.names:
         raise SchemaError(f"{entry.tag}: made for another transaction schema than it says; train it again")
     return found
 
 
-def _encoding(entry: "bentoml.Model", manifest: Manifest) -> encoding.Encoding:
-    path = Path(entry.path_of(encoding.FILE))
-    if encoding.FILE not in manifest.files:
-        return encoding.EMPTY
-    if not path.is_file() or manifests.sha256(path) != manifest.files[encoding.FILE]:
-        raise ModelError.changed(entry.tag, encoding.FILE)
-    return encoding.parse(path.read_bytes(), str(path))
+def _document(entry: "bentoml.Model", manifest: Manifest, file: str) -> tuple[bytes, str] | None:
+    """Of what a model has learnt: its content and where it stands; None where the model has none."""
+    path = Path(entry.path_of(file))
+    if file not in manifest.files:
+        return None
+    if not path.is_file() or manifests.sha256(path) != manifest.files[file]:
+        raise ModelError.changed(entry.tag, file)
+    return path.read_bytes(), str(path)
 
 
 @cache

@@ -6,6 +6,7 @@ A share that was learnt on a row tells the row's own label: a column of 10,000 r
 whatever comes later gets the codes of all of them. A column with few levels needs none of it.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from fraud.features import FeaturePath
 from fraud.inputs.encoding import FEWEST, Codes, Encoding
 from fraud.inputs.levels import moved
+from fraud.manifest import Recipe
+from training import summarize
 from training.dataset import Dataset
 from training.split import Indices
 from training.train import Features
@@ -26,15 +29,18 @@ ENOUGH = 20
 and a level that is another number in each fold costs more (``docs/results.md``)."""
 
 
-def fit(dataset: Dataset, part: Indices, seed: int, missing_histories: float = 0.0) -> tuple[FeaturePath, Features]:
+def fit(dataset: Dataset, part: Indices, recipe: Recipe) -> tuple[FeaturePath, Features]:
     """What is learnt of the rows ``part``, and their features, float32 ``(len(part), n_features)``, cross-fitted.
 
-    ``missing_histories``: the share of them whose histories are taken away, as a store that cannot be reached does.
+    Of the share ``recipe.missing_histories`` of them histories are taken away, as a store that cannot be reached does.
     """
-    path, features = _fit(dataset, part, seed)
-    if (wide := len(dataset.schema.histories)) and missing_histories:
-        features[np.random.default_rng(seed).random(len(part)) < missing_histories, -wide:] = np.nan
-    return path, features
+    path, features = _fit(dataset, part, recipe.seed)
+    if (wide := len(dataset.schema.histories)) and recipe.missing_histories:
+        features[np.random.default_rng(recipe.seed).random(len(part)) < recipe.missing_histories, -wide:] = np.nan
+    if not recipe.summaries:
+        return path, features
+    path = replace(path, summaries=summarize.learn(features, dataset.labels[part]))
+    return path, path.summed_up(features)
 
 
 def _fit(dataset: Dataset, part: Indices, seed: int) -> tuple[FeaturePath, Features]:

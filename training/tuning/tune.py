@@ -45,7 +45,7 @@ def tune(plan: TuningPlan, steps: Steps, clock: Callable[[], float] = time.monot
     ]  # before the long work, not after it
     rows, protocol = _training_part(plan.training, steps)
     folding = Folding(protocol != "stratified", plan.folds or recipe.folds, split_seed(plan.training))
-    searched = folds.folds(rows, folding, recipe.seed, recipe.missing_histories)
+    searched = folds.folds(rows, folding, recipe)
     facts = telling.facts(plan, rows, protocol, folding)
     forests = Forests(recipe, searched[0], plan.most_cost, plan.training.jobs)
     families: list[Family] = [forests, *boosters]
@@ -110,7 +110,7 @@ class _Tuning:
         """The best forest beside the defaults, and beside the best of each other family."""
         recipe = self._plan.training.recipe
         folding = Folding(self._folding.in_order, self._folding.count, self._folding.seed, fresh=True)
-        fresh = folds.folds(self._rows, folding, recipe.seed, recipe.missing_histories)
+        fresh = folds.folds(self._rows, folding, recipe)
         forest, *_ = self._studies
         ours = self._fresh_scores(forest, searches[0], forest.best, fresh)
         others = {"defaults": self._fresh_scores(forest, searches[0], forest.first, fresh)}

@@ -12,7 +12,12 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 _HISTORY = FOLDER.parents[1] / "history"
-SOURCES = (FOLDER.parent / "kernel.c", *(_HISTORY / name for name in ("windows.c", "windows.h", "batch.c", "bytes.h")))
+_SUMMARIES = FOLDER.parents[1] / "inputs" / "summaries.c"
+SOURCES = (
+    FOLDER.parent / "kernel.c",
+    _SUMMARIES,
+    *(_HISTORY / name for name in ("windows.c", "windows.h", "batch.c", "bytes.h")),
+)
 SUMS = FOLDER / "SHA256SUMS"
 
 TARGETS = {  # the Linux ones use no libc, so they run with glibc and with musl
