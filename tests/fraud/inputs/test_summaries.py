@@ -1,4 +1,4 @@
-"""Summaries of whole rows: the same bits alone and in a batch, by the compiled loop and without it, and what they say."""
+"""Summaries of whole rows: the same bits alone and in a batch, compiled or not, and what they say."""
 
 import pickle
 
