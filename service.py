@@ -178,7 +178,7 @@ class FraudDetector:
         flagged = scores >= served.manifest.threshold
         amounts = None if model.amount is None else rows[:, model.amount]
         process.metrics().observe_scores(rows, features, scores, flagged, amounts)
-        kept = each(features) if SETTINGS.logs_features else repeat(None)
+        kept = each(served.features.logged(features)) if SETTINGS.logs_features else repeat(None)
         return list(map(_scored, zip(scores.tolist(), flagged.tolist(), repeat(served.version), kept, strict=False)))
 
 

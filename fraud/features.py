@@ -1,7 +1,7 @@
 """The one feature path: raw rows in, model inputs out. Training and serving both call it.
 
-Only correctly rounded operations are used, so a row gives the same features alone, in a batch, and on any machine.
-Trees do not change under monotone transforms, so there is no scaling and no logarithm.
+Only correctly rounded operations are used, in a stated order, so a row gives the same features alone, in a batch, and
+on any machine. Trees do not change under monotone transforms, so there is no scaling and no logarithm.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,22 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.errors import SchemaError
-from fraud.inputs import derived, times
+from fraud.inputs import derived, summaries, times
 from fraud.inputs.encoding import EMPTY, Encoding
+from fraud.inputs.summaries import Summaries
 from fraud.schema import Schema, default
+from fraud.scorer import summing
+from fraud.scorer.summing import Summarize
 
 _worked_out: Any = field(init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class FeaturePath:
-    """From rows of ``schema`` to what a forest takes; ``encoding`` is what the model has learnt of categories.
+    """From rows of ``schema`` to what a forest takes; ``encoding`` is what the model has learnt of categories, and
+    ``summaries`` of whole rows, if it has.
 
     Raises SchemaError when the encoding is not one of the schema's categories.
     """
 
     schema: Schema
     encoding: Encoding = EMPTY
+    summaries: Summaries | None = None
     _width: tuple[int, int, int] = _worked_out
     """Of a row, of one with its histories, and of its features."""
     _copied: tuple[tuple[slice, slice], ...] = _worked_out
@@ -36,6 +41,7 @@ class FeaturePath:
     _encoded: "_Tables | None" = _worked_out
     _derived: tuple[tuple[int, str | None, tuple[tuple[int, derived.Derived], ...]], ...] = _worked_out
     """Of each time where it stands, its zone, and what is made of it: where that goes, and how."""
+    _summarize: Summarize | None = _worked_out
 
     def __post_init__(self) -> None:
         """Work out once what each row needs."""
@@ -43,6 +49,10 @@ class FeaturePath:
             raise SchemaError(
                 f"the encoding is of {sorted(self.encoding.columns)}, the schema's categories are "
                 f"{sorted(self.schema.categories)}"
+            )
+        if self.summaries and len(self.summaries.mean) != len(self.schema.features):
+            raise SchemaError(
+                f"the summaries are of {len(self.summaries.mean)} features, the schema has {len(self.schema.features)}"
             )
         inputs, columns = self.schema.inputs, self.schema.columns
         place = {name: self.names.index(name) for name in self.names}
@@ -64,6 +74,7 @@ class FeaturePath:
                 )
                 for time in dict.fromkeys(source for _, source, _ in self.schema.derived)
             ),
+            "_summarize": self.summaries and _bound(self.summaries),
         }
         for name, value in worked_out.items():
             object.__setattr__(self, name, value)
@@ -71,7 +82,7 @@ class FeaturePath:
     @property
     def names(self) -> tuple[str, ...]:
         """The model's inputs, in column order of what ``transform`` returns."""
-        return self.schema.features
+        return (*self.schema.features, *summaries.NAMES) if self.summaries else self.schema.features
 
     @property
     def width(self) -> int:
@@ -111,7 +122,25 @@ class FeaturePath:
             clock = times.local(rows[:, column], zone)
             for place, feature in made:
                 features[:, place] = feature.make(clock)
+        if self._summarize is not None:
+            self._summarize(features)
         return features
+
+    def summed_up(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Features ``(n, len(schema.features))`` with their summaries behind them."""
+        whole = np.empty((len(features), len(self.names)), dtype=np.float32)
+        whole[:, : features.shape[1]] = features
+        if self._summarize is not None:
+            self._summarize(whole)
+        return whole
+
+    def logged(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Features without their summaries, which follow from them."""
+        return np.ascontiguousarray(features[:, : len(self.schema.features)]) if self.summaries else features
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What is pickled: what it was made of."""
+        return FeaturePath, (self.schema, self.encoding, self.summaries)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +177,10 @@ class _Tables:
         levels = rows[:, self.sources]
         at = np.where(np.isnan(levels), self.missing, levels + self.starts)
         return self.table[at.astype(np.intp)]
+
+
+def _bound(by: Summaries) -> Summarize:
+    return summing.bind(*(np.array(one) for one in (by.mean, by.scale, by.start, by.weights)))
 
 
 def _runs(pairs: Sequence[tuple[int, int]]) -> tuple[tuple[slice, slice], ...]:

@@ -142,6 +142,7 @@ class Recipe(Document):
     drawn than a legitimate row. ``missing_histories`` is the share of the fitting rows whose histories are taken away,
     so that a forest knows what to do when there is none. ``max_features``: the share of the features that a split is
     chosen from, or ``sqrt``; ``min_samples_leaf``: fewest rows of a leaf; ``max_depth``: of a tree, None for any.
+    ``summaries``: whether the forest also takes what sums up a row (``fraud.inputs.summaries``).
     """
 
     estimator: str = "random-forest"
@@ -156,6 +157,7 @@ class Recipe(Document):
     max_features: float | str = "sqrt"
     min_samples_leaf: int = 1
     max_depth: int | None = None
+    summaries: bool = False
 
 
 class Manifest(StoredDocument):

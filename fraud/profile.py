@@ -118,6 +118,7 @@ def _above(values: Values, edges: Values) -> NDArray[np.int64]:
 def reference(path: FeaturePath, rows: Values, scores: Values) -> Profile:
     """Profile of reference rows ``(n, inputs)``, cut by what the features of ``path`` are; scores as in ``build``."""
     found = cuts.of_rows(path.schema, path.encoding.levels, rows)
+    found += (cuts.Cut(),) * (len(path.names) - len(found))  # summaries
     return build(path.names, path.transform(rows), scores, found, rows)
 
 

@@ -17,7 +17,7 @@ from fraud.atomic import replacing
 from fraud.errors import ModelError, SchemaError, one_line
 from fraud.features import FeaturePath
 from fraud.home import folder as home_folder
-from fraud.inputs import encoding
+from fraud.inputs import encoding, summaries
 from fraud.inputs.levels import Levels, moved
 from fraud.manifest import Manifest
 from fraud.schema import Schema
@@ -99,6 +99,8 @@ def save(
         forest_file.save(folder / FOREST_FILE, forest, probes)
         if features.encoding.columns:
             (folder / encoding.FILE).write_text(features.encoding.model_dump_json() + "\n")
+        if features.summaries:
+            (folder / summaries.FILE).write_text(features.summaries.model_dump_json() + "\n")
         check_exact(*forest_file.load(folder / FOREST_FILE), features, str(entry.tag))
         files = {path.name: manifests.sha256(path) for path in sorted(folder.iterdir())}
         manifest = describe(str(entry.tag.version), files)
@@ -201,11 +203,8 @@ def open_served(entry: "bentoml.Model") -> Served:
     manifest = read_manifest(entry)
     if not checksums.are_kept(entry):
         _say_unsealed(str(entry.tag))
-    path = Path(entry.path_of(FOREST_FILE))
-    if not path.is_file() or manifests.sha256(path) != manifest.files.get(FOREST_FILE):
-        raise ModelError.changed(entry.tag, FOREST_FILE)
     features = _features(entry, manifest)
-    forest, probes = forest_file.load(path)
+    forest, probes = forest_file.load(_file(entry, manifest, FOREST_FILE))
     if forest.n_features != len(features.names):
         raise SchemaError(f"{entry.tag}: the scorer takes {forest.n_features} features, not {len(features.names)}")
     check_exact(forest, probes, features, str(entry.tag))
@@ -218,19 +217,20 @@ def read_features(entry: "bentoml.Model") -> FeaturePath:
 
 
 def _features(entry: "bentoml.Model", manifest: Manifest) -> FeaturePath:
-    found = FeaturePath(manifest.schema_of(), _encoding(entry, manifest))
+    kept = manifest.files
+    levels = encoding.read(_file(entry, manifest, encoding.FILE)) if encoding.FILE in kept else encoding.EMPTY
+    sums = summaries.read(_file(entry, manifest, summaries.FILE)) if summaries.FILE in kept else None
+    found = FeaturePath(manifest.schema_of(), levels, sums)
     if manifest.schema_hash != found.schema.hash or manifest.features != found.names:
         raise SchemaError(f"{entry.tag}: made for another transaction schema than it says; train it again")
     return found
 
 
-def _encoding(entry: "bentoml.Model", manifest: Manifest) -> encoding.Encoding:
-    path = Path(entry.path_of(encoding.FILE))
-    if encoding.FILE not in manifest.files:
-        return encoding.EMPTY
-    if not path.is_file() or manifests.sha256(path) != manifest.files[encoding.FILE]:
-        raise ModelError.changed(entry.tag, encoding.FILE)
-    return encoding.parse(path.read_bytes(), str(path))
+def _file(entry: "bentoml.Model", manifest: Manifest, name: str) -> Path:
+    path = Path(entry.path_of(name))
+    if not path.is_file() or manifests.sha256(path) != manifest.files.get(name):
+        raise ModelError.changed(entry.tag, name)
+    return path
 
 
 @cache

@@ -74,6 +74,7 @@ DOCUMENT = {
         "max_features": "sqrt",
         "min_samples_leaf": 1,
         "max_depth": None,
+        "summaries": False,
     },
     "refit": "none",
     "git_revision": None,

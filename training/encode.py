@@ -6,17 +6,24 @@ A share that was learnt on a row tells the row's own label: a column of 10,000 r
 whatever comes later gets the codes of all of them. A column with few levels needs none of it.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.covariance import LedoitWolf
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from fraud.features import FeaturePath
 from fraud.inputs.encoding import FEWEST, Codes, Encoding
 from fraud.inputs.levels import moved
+from fraud.inputs.summaries import Summaries
+from fraud.manifest import Recipe
 from training.dataset import Dataset
 from training.split import Indices
-from training.train import Features
+from training.train import Features, Labels
 
 FOLDS = 5
 SMOOTHING = 20.0
@@ -24,17 +31,21 @@ SMOOTHING = 20.0
 ENOUGH = 20
 """Frauds a level, on average, from which on the rows that a code was learnt on have it too: one row says little then,
 and a level that is another number in each fold costs more (``docs/results.md``)."""
+_FURTHEST = 1e6
 
 
-def fit(dataset: Dataset, part: Indices, seed: int, missing_histories: float = 0.0) -> tuple[FeaturePath, Features]:
+def fit(dataset: Dataset, part: Indices, recipe: Recipe) -> tuple[FeaturePath, Features]:
     """What is learnt of the rows ``part``, and their features, float32 ``(len(part), n_features)``, cross-fitted.
 
-    ``missing_histories``: the share of them whose histories are taken away, as a store that cannot be reached does.
+    Of the share ``recipe.missing_histories`` of them histories are taken away, as a store that cannot be reached does.
     """
-    path, features = _fit(dataset, part, seed)
-    if (wide := len(dataset.schema.histories)) and missing_histories:
-        features[np.random.default_rng(seed).random(len(part)) < missing_histories, -wide:] = np.nan
-    return path, features
+    path, features = _fit(dataset, part, recipe.seed)
+    if (wide := len(dataset.schema.histories)) and recipe.missing_histories:
+        features[np.random.default_rng(recipe.seed).random(len(part)) < recipe.missing_histories, -wide:] = np.nan
+    if not recipe.summaries:
+        return path, features
+    path = replace(path, summaries=summaries_of(features, dataset.labels[part]))
+    return path, path.summed_up(features)
 
 
 def _fit(dataset: Dataset, part: Indices, seed: int) -> tuple[FeaturePath, Features]:
@@ -101,3 +112,38 @@ def _codes(
 def _float32(numbers: NDArray[np.float64]) -> tuple[float, ...]:
     """As they are kept: what JSON writes of them is read as the same float32."""
     return tuple(numbers.astype(np.float32).astype(np.float64).tolist())
+
+
+def summaries_of(features: Features, labels: Labels) -> Summaries:
+    """What sums up features ``(n, k)`` by labels ``(n,)`` of 0 and 1, both of which there are; NaN is missing.
+
+    Learnt on one thread, and kept as float32: what differs between machines in the last bits is then the same.
+    """
+    with threadpool_limits(limits=1):
+        return _summaries(features.astype(np.float64), labels)
+
+
+def _summaries(values: NDArray[np.float64], labels: Labels) -> Summaries:
+    known = ~np.isnan(values)
+    counts = np.maximum(known.sum(axis=0), 1)
+    mean = _bounded(np.where(known, values, 0.0).sum(axis=0) / counts)
+    spread = np.sqrt((np.where(known, values - mean, 0.0) ** 2).sum(axis=0) / counts)
+    scale = _bounded(np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1 / _FURTHEST))
+    values = np.where(known, (values - mean) * scale, 0.0)
+    discriminant = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(values, labels)
+    logistic = LogisticRegression(max_iter=200).fit(values, labels)
+    usual = LedoitWolf().fit(values[labels == 0])
+    axes = np.linalg.cholesky(usual.precision_)
+    weights = np.column_stack([discriminant.coef_[0], logistic.coef_[0], axes])
+    start = np.array([discriminant.intercept_[0], logistic.intercept_[0], *(-usual.location_ @ axes)])
+    return Summaries(
+        mean=tuple(mean.tolist()),
+        scale=tuple(scale.tolist()),
+        start=tuple(_bounded(start).tolist()),
+        weights=tuple(tuple(row) for row in _bounded(weights).tolist()),
+    )
+
+
+def _bounded(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    bounded = np.clip(numbers, -_FURTHEST, _FURTHEST)
+    return bounded.astype(np.float32).astype(np.float64)

@@ -57,6 +57,8 @@ def _put_on_thresholds(
     for probe, column, cut in zip(probes, forest.features_of(nodes), order.thresholds(nodes), strict=True):
         beside = (cut, np.nextafter(cut, np.float32(np.inf)), np.nextafter(cut, np.float32(-np.inf)))
         value = float(beside[random.integers(3)])
+        if column >= len(features.schema.features):
+            continue  # a summary is made of all of the row
         if np.isinf(cut):  # missing values against all others
             value = np.nan
         place, value = source_of(features, int(column), value)

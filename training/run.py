@@ -158,7 +158,7 @@ def out_of_fold(
     scores = np.empty(len(part))
     for fold in np.unique(fold_of):
         held = fold_of == fold
-        path, features = encode.fit(dataset, part[~held], recipe.seed, recipe.missing_histories)
+        path, features = encode.fit(dataset, part[~held], recipe)
         model = train.fit(features, dataset.labels[part[~held]], recipe, jobs=jobs, progress=progress)
         scores[held] = train.score(model, encode.features_of(path, dataset, part[held]))
     return scores
@@ -167,7 +167,7 @@ def out_of_fold(
 def _fit(
     plan: TrainingPlan, dataset: Dataset, steps: Steps, name: str, part: split.Indices
 ) -> tuple[Estimator, FeaturePath, Features]:
-    path, features = encode.fit(dataset, part, plan.recipe.seed, plan.recipe.missing_histories)
+    path, features = encode.fit(dataset, part, plan.recipe)
     with steps.trees(f"{name}, {len(part)} rows", plan.recipe.trees) as progress:
         model = train.fit(features, dataset.labels[part], plan.recipe, jobs=plan.jobs, progress=progress)
     return model, path, features

@@ -63,7 +63,9 @@ class Judged:
 
     def with_own_forest(self, missing: float) -> list[Figures]:
         """The product's, fitted with a share of histories taken away: judged with all of them, and with none."""
-        _, features = encode.fit(self.dataset, self.days.fitting, DEFAULTS.seed, missing)
+        _, features = encode.fit(
+            self.dataset, self.days.fitting, DEFAULTS.model_copy(update={"missing_histories": missing})
+        )
         forest = train.fit(features, self.dataset.labels[self.days.fitting], DEFAULTS)
         without = self.features.copy()
         without[:, -self.wide :] = np.nan

@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from fraud.errors import DataError
 from fraud.features import FeaturePath
 from fraud.inputs.encoding import Encoding
+from fraud.inputs.summaries import Summaries
 from fraud.schema import Schema, default, of_document
 from fraud.tables import table
 
@@ -24,14 +25,16 @@ FEATURES, FOREST = "features", "forest"
 
 def pipeline(forest: Any, features: FeaturePath) -> Pipeline:  # noqa: ANN401 - scikit-learn ships no types
     """Rows as they stand in a file, then the fitted ``forest``: its ``predict_proba`` gives the product's scores."""
-    rows = RowFeatures(features.schema.document(), features.encoding.model_dump(mode="json"))
+    sums = features.summaries.model_dump(mode="json") if features.summaries else None
+    rows = RowFeatures(features.schema.document(), features.encoding.model_dump(mode="json"), sums)
     return Pipeline([(FEATURES, rows), (FOREST, forest)])
 
 
 class RowFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Transactions to model inputs, checked as ``python -m fraud score`` checks them. There is nothing to fit.
 
-    ``schema``: what was declared; ``encoding``: what was learnt of categories; as documents. Takes a pandas DataFrame,
+    ``schema``: what was declared; ``encoding``: what was learnt of categories, ``summaries``: of whole rows; as
+    documents. Takes a pandas DataFrame,
     by name, in any order, other columns ignored; or, of a schema without categories, a float64 array ``(n, inputs)`` in
     its order. Histories are taken by name where the DataFrame has them, as `history build --features` writes them, and
     are missing otherwise. Raises ValueError for anything else: an array of float32 holds features already.
@@ -39,15 +42,22 @@ class RowFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     schema: dict[str, Any] | None = None
     encoding: dict[str, Any] | None = None
+    summaries: dict[str, Any] | None = None
 
-    def __init__(self, schema: dict[str, Any] | None = None, encoding: dict[str, Any] | None = None) -> None:
-        self.schema, self.encoding = schema, encoding
+    def __init__(
+        self,
+        schema: dict[str, Any] | None = None,
+        encoding: dict[str, Any] | None = None,
+        summaries: dict[str, Any] | None = None,
+    ) -> None:
+        self.schema, self.encoding, self.summaries = schema, encoding, summaries
 
     @property
     def path(self) -> FeaturePath:
         """The feature path that the documents describe."""
         schema = default() if self.schema is None else of_document(self.schema, "the schema of the pipeline")
-        return FeaturePath(schema, Encoding.model_validate(self.encoding or {}))
+        sums = None if self.summaries is None else Summaries.model_validate(self.summaries)
+        return FeaturePath(schema, Encoding.model_validate(self.encoding or {}), sums)
 
     @property
     def n_features_in_(self) -> int:

@@ -6,6 +6,7 @@ order for the whole forest comes close. ``training.encode`` learns the codes; he
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
@@ -43,13 +44,13 @@ class Encoding(StoredDocument):
 EMPTY = Encoding()
 
 
-def parse(text: str | bytes, where: str) -> Encoding:
+def read(path: Path) -> Encoding:
     """Read an encoding. Raises ModelError."""
     try:
-        found = Encoding.model_validate_json(text)
+        found = Encoding.model_validate_json(path.read_bytes())
     except ValidationError as error:
         problem = f"no encoding of categories ({first_problem(error)})"
-        raise (ModelError(f"{where}: {problem}") if is_newer(error) else ModelError.not_sound(where, problem)) from None
+        raise (ModelError(f"{path}: {problem}") if is_newer(error) else ModelError.not_sound(path, problem)) from None
     if any(len(codes.levels) != len(codes.codes) for codes in found.columns.values()):
-        raise ModelError.not_sound(where, "no encoding of categories (levels and codes are not as many)")
+        raise ModelError.not_sound(path, "no encoding of categories (levels and codes are not as many)")
     return found

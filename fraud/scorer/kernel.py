@@ -1,6 +1,7 @@
 """The compiled walk (kernel.c): which binary fits this machine, whether it is the one that was built, how to call it.
 
-The binary holds ``fraud/history/windows.c`` and ``batch.c`` too, which ``fraud.history`` calls.
+The binary holds ``fraud/history/windows.c`` and ``batch.c`` too, which ``fraud.history`` calls, and
+``summing.c``.
 
 Where none fits, or one was changed, ``fraud.scorer.numpy_walk`` gives the same scores, slower. A changed binary is
 never loaded; going on without it is safe, because the fallback is exact too, and ``Forest.engine`` shows which scores.
@@ -26,6 +27,7 @@ Walk = Callable[[NDArray[np.float32], NDArray[np.float64]], None]
 _SMALL = 8_192  # bytes
 _SCORE = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p)
 _ADVANCE = (*(ctypes.c_void_p,) * 7, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint64)
+_SUMMARIZE = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64)
 _ADD = (ctypes.c_void_p, ctypes.c_void_p)
 _SYSTEMS = {"linux": ("linux", "so"), "darwin": ("macos", "dylib")}
 _MACHINES = {"amd64": "x86_64", "x64": "x86_64"}
@@ -95,7 +97,12 @@ def load(folder: Path) -> ctypes.CDLL | None:
         if hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected:
             raise OSError("it is not the file that was built")
         binary = ctypes.CDLL(str(folder / name))
-        functions = ((binary.fraud_score, _SCORE), (binary.fraud_advance, _ADVANCE), (binary.fraud_add, _ADD))
+        functions = (
+            (binary.fraud_score, _SCORE),
+            (binary.fraud_advance, _ADVANCE),
+            (binary.fraud_add, _ADD),
+            (binary.fraud_summarize, _SUMMARIZE),
+        )
     except (OSError, AttributeError) as error:
         log.warning(
             "%s: the compiled scorer is not used (%s); scores are the same, slower", folder / (name or ""), error

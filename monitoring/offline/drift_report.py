@@ -9,6 +9,7 @@ import pandas as pd
 from fraud import command, store
 from fraud.atomic import replacing
 from fraud.errors import DataError, ModelError
+from fraud.inputs import summaries
 from fraud.profile import SCORE
 from fraud.remote import sources
 from fraud.remote.resolve import registry_if_set, resolve
@@ -151,7 +152,7 @@ def _compare(
 
 
 def _check_ignored(ignored: frozenset[str], schema: Schema) -> None:
-    names = (*schema.features, SCORE)
+    names = (*schema.features, *summaries.NAMES, SCORE)
     if wrong := sorted(ignored - set(names)):
         known = ", ".join(names)
         raise DataError(f"--ignore {wrong[0]}: expected a feature of the schema {schema.name}, one of {known}")

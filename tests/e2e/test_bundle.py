@@ -60,10 +60,10 @@ SHIPPED = {
             "states.lua",
         ),
     },
-    "fraud/inputs": "__init__ cuts derived encoding example keys levels times wording",
+    "fraud/inputs": "__init__ cuts derived encoding example keys levels summaries times wording",
     "fraud/schemas": {"creditcard.toml"},
     "fraud/verbs": "__init__ key schema_option score",
-    "fraud/scorer": "__init__ cells file forest from_sklearn kernel numpy_walk order",
+    "fraud/scorer": "__init__ cells file forest from_sklearn kernel numpy_walk order summing",
     "fraud/scorer/kernels": {
         *("SHA256SUMS", "linux-x86_64.so", "linux-aarch64.so", "macos-x86_64.dylib", "macos-arm64.dylib"),
     },

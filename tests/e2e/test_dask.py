@@ -34,7 +34,7 @@ datasets = [load(["sample:5000"], default()), combine([shop], ["shop"], shop_sch
 same = {"scores": [], "trees": [], "out_of_fold": []}
 for dataset in datasets:
     part, recipe = np.arange(dataset.size), train.DEFAULTS.model_copy(update={"trees": 30, "seed": 5})
-    _, features = encode.fit(dataset, part, 0)
+    _, features = encode.fit(dataset, part, recipe)
     given, folds = (features, dataset.labels, recipe), part % 3
     here = train.fit(*given)
     with fitting_on("dask", sys.argv[1]):

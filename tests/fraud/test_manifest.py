@@ -166,14 +166,16 @@ def test_what_later_code_adds_to_a_verdict_is_kept():
     assert Ruling.model_validate_json(json.dumps(stored)).model_dump() == stored
 
 
-def test_an_encoding_of_a_later_format_is_not_to_be_deleted():
+def test_an_encoding_of_a_later_format_is_not_to_be_deleted(tmp_path):
     """It asks for an upgrade alone."""
+    path = tmp_path / "encoding.json"
+    path.write_text('{"format": 2, "columns": 7}')
     with pytest.raises(ModelError) as refused:
-        encoding.parse('{"format": 2, "columns": 7}', "encoding.json")
-    assert str(refused.value) == f"encoding.json: no encoding of categories (format: 2 is {LATER})"
+        encoding.read(path)
+    assert str(refused.value) == f"{path}: no encoding of categories (format: 2 is {LATER})"
 
 
-_LATER = ("estimator", "missing_histories", "max_features", "min_samples_leaf", "max_depth")
+_LATER = ("estimator", "missing_histories", "max_features", "min_samples_leaf", "max_depth", "summaries")
 NEWER = [("settings", name) for name in _LATER]
 LEAVES = [
     (*path, name)

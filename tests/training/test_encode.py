@@ -37,7 +37,7 @@ def ids():
 def test_a_levels_code_is_its_smoothed_share():
     """(frauds + 20 x the mean) / (rows + 20), as float32; of the missing ones likewise."""
     dataset = made(["a"] * 60 + ["b"] * 30 + [None] * 10, [1] * 30 + [0] * 60 + [1] * 10)
-    path, _ = encode.fit(dataset, everything(dataset), seed=0)
+    path, _ = encode.fit(dataset, everything(dataset), DEFAULTS)
     codes, mean = path.encoding.columns["shop"], 0.4
     assert codes.levels == ("a", "b")
     expected = [(30 + 20 * mean) / 80, (0 + 20 * mean) / 50]
@@ -49,7 +49,7 @@ def test_a_levels_code_is_its_smoothed_share():
 def test_rare_levels_share_a_code():
     """Fewer than ten rows each: they are as what was never seen."""
     dataset = made(["a"] * 50 + [f"rare-{number}" for number in range(30)], [0, 1] * 25 + [1] * 30)
-    path, _ = encode.fit(dataset, everything(dataset), seed=0)
+    path, _ = encode.fit(dataset, everything(dataset), DEFAULTS)
     codes = path.encoding.columns["shop"]
     assert codes.levels == ("a",)
     assert codes.other > codes.codes[0]
@@ -60,7 +60,7 @@ def test_rare_levels_share_a_code():
 
 def test_no_row_tells_its_own_label(ids):
     """Ids that mean nothing have codes that do not follow the labels of the rows that are fitted on."""
-    path, features = encode.fit(ids, everything(ids), seed=0)
+    path, features = encode.fit(ids, everything(ids), DEFAULTS)
     leaking = encode.features_of(path, ids, everything(ids))
     assert np.corrcoef(leaking[:, 0], ids.labels)[0, 1] > 0.2
     assert np.corrcoef(features[:, 0], ids.labels)[0, 1] < 0.02
@@ -71,7 +71,7 @@ def test_a_level_of_many_frauds_is_one_number(levels, is_one):
     """With 20 frauds a level there is no cross-fitting; with fewer, a level is another number in each fold."""
     random = np.random.default_rng(1)
     dataset = made(random.permutation(np.arange(10_000) % levels).astype(str), random.permutation(10_000) < 200)
-    path, features = encode.fit(dataset, everything(dataset), seed=0)
+    path, features = encode.fit(dataset, everything(dataset), DEFAULTS)
     assert np.array_equal(features, encode.features_of(path, dataset, everything(dataset))) == is_one
 
 
@@ -90,12 +90,12 @@ def test_without_categories_nothing_is_learnt():
     plain = schema.parse('name = "one"\n[roles]\nlabel = "bad"\n[columns.size]\nkind = "number"', "one.toml")
     frame = pd.DataFrame({"size": np.arange(40.0), "bad": np.int8([0, 1] * 20)})
     dataset = combine([frame], ["test"], plain, synthetic=False)
-    path, features = encode.fit(dataset, np.arange(10, 20), seed=0)
+    path, features = encode.fit(dataset, np.arange(10, 20), DEFAULTS)
     assert (path, features.ravel().tolist()) == (FeaturePath(plain), list(range(10, 20)))
 
 
 def test_what_is_written_is_read_as_the_same_codes(ids):
     """Through JSON, to the bit."""
-    path, _ = encode.fit(ids, everything(ids), seed=0)
+    path, _ = encode.fit(ids, everything(ids), DEFAULTS)
     again = Encoding.model_validate_json(path.encoding.model_dump_json())
     assert again == path.encoding

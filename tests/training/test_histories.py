@@ -73,8 +73,8 @@ def test_other_rows_are_equal_with_and_without_histories(tmp_path):
 def test_a_share_of_the_fitting_rows_has_no_history(tmp_path):
     dataset = loaded(tmp_path, payments(1_000))
     everything, wide = np.arange(dataset.size), len(OWN.histories)
-    _, features = encode.fit(dataset, everything, 0, 0.25)
-    path, whole = encode.fit(dataset, everything, 0)
+    _, features = encode.fit(dataset, everything, DEFAULTS.model_copy(update={"missing_histories": 0.25}))
+    path, whole = encode.fit(dataset, everything, DEFAULTS)
     lost = np.isnan(features[:, -wide:]).all(axis=1)
     assert 0.2 < lost.mean() < 0.3
     np.testing.assert_array_equal(features[~lost], whole[~lost])

@@ -63,7 +63,7 @@ def test_every_feature_of_a_schema_is_probed(monkeypatch):
     """Also what is derived, coded or true: each takes several values, and is missing where it may be."""
     checked = table.check(shop_schema.generate(3_000), shop_schema.SCHEMA, labelled=True)
     dataset = combine([checked], ["shop"], shop_schema.SCHEMA, synthetic=True)
-    path, features = encode.fit(dataset, np.arange(dataset.size), 0)
+    path, features = encode.fit(dataset, np.arange(dataset.size), train.DEFAULTS)
     forest = from_sklearn(train.fit(features, dataset.labels, train.DEFAULTS), path.nullable)
     rows = probes.make(encode.rows_of(path, dataset, np.arange(dataset.size)), forest, path, seed=1)
     put, source_of = set(), probes.source_of

@@ -13,12 +13,13 @@ from fraud import store
 from fraud.errors import DataError
 from fraud.features import transform
 from fraud.inputs.keys import KeyHasher
+from fraud.inputs.summaries import NAMES
 from fraud.profile import Profile
 from fraud.schema import default
 from tests import shop_schema
 from tests.ulb import COLUMNS, FEATURES, LABEL
+from training import encode, sample, split, train
 from training import run as runs
-from training import sample, split, train
 from training.console import Steps
 from training.data import load
 from training.judging.making import git_revision
@@ -213,3 +214,29 @@ def test_out_of_fold_scores_are_less_sure_of_frauds_than_the_forest_that_saw_the
     features, frauds = transform(dataset.rows), dataset.labels == 1
     seen = train.score(train.fit(features, dataset.labels, RECIPE), features)
     assert scores[frauds].mean() < seen[frauds].mean()
+
+
+def test_a_forest_may_take_what_sums_up_a_row():
+    """Three more features, learnt of the fitted rows: stored, and scored to the bit by all who score."""
+    manifest, _ = do(recipe=RECIPE.model_copy(update={"summaries": True, "estimator": "extra-trees"}))
+    assert manifest.features == (*default().features, *NAMES)
+    assert set(NAMES) < set(manifest.profile)
+    tag = f"fraud_detector:{manifest.model_version}"
+    served = store.open_served(store.get(tag))
+    rows = load(["sample:1000:7"], default()).rows
+    scores = bentoml.sklearn.load_model(tag).predict_proba(rows)[:, 1]
+    assert served.score(rows).tobytes() == scores.tobytes()
+    assert np.concatenate([served.score(row[None]) for row in rows]).tobytes() == scores.tobytes()
+    assert served.features.transform(rows)[:, -3:].std(axis=0).all()
+
+
+def test_summaries_know_nothing_of_held_out_rows():
+    """Nor of their labels: a fold's are learnt of the others."""
+    dataset, recipe = load(["sample:3000"], default()), RECIPE.model_copy(update={"summaries": True})
+    part = np.arange(0, dataset.size, 2)
+    changed = replace(dataset, labels=dataset.labels.copy(), rows=dataset.rows.copy())
+    changed.labels[1::2] = 1 - changed.labels[1::2]
+    changed.rows[1::2, 1:] += 3
+    (path, features), (other, same) = (encode.fit(one, part, recipe) for one in (dataset, changed))
+    assert path.summaries == other.summaries
+    assert features.tobytes() == same.tobytes()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fraud.errors import DataError
+from fraud.manifest import Recipe
 from training import encode, split
 from training.dataset import Dataset
 from training.train import Features, Labels
@@ -39,17 +40,17 @@ class Fold:
     """Places of the features that may be missing."""
 
 
-def folds(dataset: Dataset, folding: Folding, seed: int, missing_histories: float) -> list[Fold]:
+def folds(dataset: Dataset, folding: Folding, recipe: Recipe) -> list[Fold]:
     """The parts of all rows of ``dataset``; what there is to learn of categories is learnt without the part.
 
     Raises DataError when a part, or what is to score it, has no fraud.
     """
     divided = _in_order if folding.in_order else _at_random
-    return [_fold(dataset, fitted, held, seed, missing_histories) for fitted, held in divided(dataset, folding)]
+    return [_fold(dataset, fitted, held, recipe) for fitted, held in divided(dataset, folding)]
 
 
-def _fold(dataset: Dataset, fitted: split.Indices, held: split.Indices, seed: int, missing_histories: float) -> Fold:
-    path, features = encode.fit(dataset, fitted, seed, missing_histories)
+def _fold(dataset: Dataset, fitted: split.Indices, held: split.Indices, recipe: Recipe) -> Fold:
+    path, features = encode.fit(dataset, fitted, recipe)
     scored = encode.features_of(path, dataset, held)
     return Fold(features, dataset.labels[fitted], scored, dataset.labels[held], path.nullable)
 

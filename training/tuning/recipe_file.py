@@ -40,6 +40,7 @@ class _Strict(Recipe):
     target_precision: _Share
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     missing_histories: Annotated[float, Field(ge=0, lt=1)]
+    summaries: bool
 
 
 class RecipeError(FraudError):

@@ -22,6 +22,7 @@ def facts(plan: TuningPlan, rows: Dataset, protocol: str, folding: Folding) -> d
         "--folds": folding.count,
         "--seed": recipe.seed,
         "--missing-histories": recipe.missing_histories,
+        "--summaries": recipe.summaries,
         "--most-cost": plan.most_cost,
     }
 

@@ -45,7 +45,7 @@ def tune(plan: TuningPlan, steps: Steps, clock: Callable[[], float] = time.monot
     boosters = [Boosters(name, recipe.seed, plan.training.jobs) for name in plan.also]
     rows, protocol = _training_part(plan.training, steps)
     folding = Folding(protocol != "stratified", plan.folds or recipe.folds, split_seed(plan.training))
-    searched = folds.folds(rows, folding, recipe.seed, recipe.missing_histories)
+    searched = folds.folds(rows, folding, recipe)
     facts = telling.facts(plan, rows, protocol, folding)
     forests = Forests(recipe, searched[0], plan.most_cost, plan.training.jobs)
     families: list[Family] = [forests, *boosters]
@@ -117,7 +117,7 @@ class _Tuning:
         self._searched.clear()  # there is room for one set of folds
         recipe, (forest, *boosted) = self._plan.training.recipe, self._studies
         folding = replace(self._folding, fresh=True)
-        fresh = folds.folds(self._rows, folding, recipe.seed, recipe.missing_histories)
+        fresh = folds.folds(self._rows, folding, recipe)
         ours = self._fresh_scores(forest, forest.best, fresh)
         others = {"defaults": self._fresh_scores(forest, forest.first, fresh)}
         others |= {one.family.name: self._fresh_scores(one, one.best, fresh) for one in boosted}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _RECIPE = (
     *("estimator", "trees", "max_samples", "max_features", "min_samples_leaf", "max_depth", "fraud_weight"),
-    *("target_precision", "seed", "missing_histories"),
+    *("target_precision", "seed", "missing_histories", "summaries"),
 )
 
 
@@ -63,6 +63,12 @@ def add_base(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="share of the fitting rows whose [[history]] is taken away, so that the forest knows what missing means "
         "(default none: docs/history.md says what for)",
+    )
+    parser.add_argument(
+        "--summaries",
+        action=argparse.BooleanOptionalAction,
+        help="three more features that sum up the row: a linear discriminant, a logistic regression, and the distance "
+        "from what is usual (default no: docs/tuning.md says where they help)",
     )
     parser.add_argument("--seed", type=seed, metavar="N", help="seed of the forest, and of the split unless stated")
     parser.add_argument("--jobs", type=cores, default=-1, metavar="N", help="processor cores for fitting; -1 means all")

@@ -12,7 +12,10 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 _HISTORY = FOLDER.parents[1] / "history"
-SOURCES = (FOLDER.parent / "kernel.c", *(_HISTORY / name for name in ("windows.c", "windows.h", "batch.c", "bytes.h")))
+SOURCES = (
+    *(FOLDER.parent / name for name in ("kernel.c", "summing.c")),
+    *(_HISTORY / name for name in ("windows.c", "windows.h", "batch.c", "bytes.h")),
+)
 SUMS = FOLDER / "SHA256SUMS"
 
 TARGETS = {  # the Linux ones use no libc, so they run with glibc and with musl

@@ -6,24 +6,30 @@ import numpy as np
 import pytest
 
 from fraud.errors import ModelError
-from fraud.inputs.encoding import EMPTY, Codes, Encoding, parse
+from fraud.inputs.encoding import EMPTY, FILE, Codes, Encoding, read
 
 CODES = Codes(levels=("AT", "DE"), codes=(0.25, float(np.float32(0.1))), other=0.5, missing=0.75)
 ENCODING = Encoding(columns={"country": CODES})
 
 
-def test_what_was_written_is_read():
+def written(folder, text):
+    path = folder / FILE
+    path.write_text(text)
+    return path
+
+
+def test_what_was_written_is_read(tmp_path):
     """To the bit, so that scores are equal wherever the model is."""
-    again = parse(ENCODING.model_dump_json(), "here")
+    again = read(written(tmp_path, ENCODING.model_dump_json()))
     assert again == ENCODING
     assert again.levels == {"country": ("AT", "DE")}
     assert EMPTY.levels == {}
 
 
-def test_what_later_code_adds_is_ignored():
+def test_what_later_code_adds_is_ignored(tmp_path):
     """Code can be rolled back."""
     document = ENCODING.model_dump(mode="json") | {"surprise": 1}
-    assert parse(json.dumps(document), "here") == ENCODING
+    assert read(written(tmp_path, json.dumps(document))) == ENCODING
 
 
 def changed(**changes):
@@ -46,9 +52,9 @@ def changed(**changes):
         (changed(other=float("nan")), "no encoding of categories ("),
     ],
 )
-def test_what_is_damaged_is_refused(text, said):
+def test_what_is_damaged_is_refused(text, said, tmp_path):
     """By its place in the file."""
     with pytest.raises(ModelError) as caught:
-        parse(text, "encoding.json")
-    assert str(caught.value).startswith("encoding.json: ")
+        read(written(tmp_path, text))
+    assert str(caught.value).startswith(f"{tmp_path / FILE}: ")
     assert said in str(caught.value)

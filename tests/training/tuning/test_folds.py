@@ -5,6 +5,7 @@ import pytest
 
 from fraud.schema import default
 from training.data import load
+from training.train import DEFAULTS
 from training.tuning.folds import FIRST, Folding, folds
 
 
@@ -21,7 +22,7 @@ def rows_of(fold):
 @pytest.mark.parametrize("fresh", [False, True])
 def test_folds_at_random_hold_each_row_once(dataset, fresh):
     """And no row is fitted on where it is held."""
-    made = folds(dataset, Folding(False, 3, 0, fresh), 0, 0.0)
+    made = folds(dataset, Folding(False, 3, 0, fresh), DEFAULTS)
     assert sum(len(fold.held) for fold in made) == dataset.size
     for fold in made:
         held, fitted = rows_of(fold)
@@ -32,7 +33,7 @@ def test_folds_at_random_hold_each_row_once(dataset, fresh):
 @pytest.mark.parametrize("fresh", [False, True])
 def test_parts_in_order_are_scored_by_what_is_earlier_alone(dataset, fresh):
     """Each part follows the one before, and the first rows are held by none."""
-    made = folds(dataset, Folding(True, 3, 0, fresh), 0, 0.0)
+    made = folds(dataset, Folding(True, 3, 0, fresh), DEFAULTS)
     sizes = [len(fold.features) for fold in made]
     assert sizes[0] / dataset.size == pytest.approx(0.5 if fresh else FIRST, abs=0.01)
     for fold, end in zip(made, [*sizes[1:], dataset.size], strict=True):
@@ -45,5 +46,5 @@ def test_parts_in_order_are_scored_by_what_is_earlier_alone(dataset, fresh):
 def test_fresh_folds_are_others(dataset):
     """In either way of dividing."""
     for in_order in (False, True):
-        seen, fresh = (folds(dataset, Folding(in_order, 3, 0, one), 0, 0.0) for one in (False, True))
+        seen, fresh = (folds(dataset, Folding(in_order, 3, 0, one), DEFAULTS) for one in (False, True))
         assert not {frozenset(rows_of(fold)[0]) for fold in seen} & {frozenset(rows_of(fold)[0]) for fold in fresh}

@@ -20,7 +20,7 @@ RECIPE = DEFAULTS.model_copy(update={"trees": small.TREES})
 
 @pytest.fixture(scope="module")
 def searched(source):
-    return folds(load([str(source)], default()), Folding(False, 3, 0), 0, 0.0)
+    return folds(load([str(source)], default()), Folding(False, 3, 0), DEFAULTS)
 
 
 @pytest.fixture
