@@ -29,7 +29,7 @@ from training.tuning import folds
 from training.tuning.folds import Folding
 from training.tuning.forests import Forests
 
-RECIPE = DEFAULTS.model_copy(update={"trees": 5, "folds": 2})
+RECIPE = DEFAULTS.model_copy(update={"trees": 5, "folds": 2, "summaries": True})
 HASHER = KeyHasher(SECRET)
 PLAN = TrainingPlan([], recipe=RECIPE, protocol="time", jobs=1)
 
@@ -103,7 +103,7 @@ def gated(dataset):
 
 def tuned(dataset):
     """What a search tries settings on."""
-    made = folds.folds(dataset, Folding(in_order=True, count=2, seed=0), RECIPE.seed, 0.0)
+    made = folds.folds(dataset, Folding(in_order=True, count=2, seed=0), RECIPE)
     forests = Forests(RECIPE, made[0], 3.0)
     scores = [forests.scores({}, fold, lambda _: None) for fold in made]
     part = np.repeat(np.arange(2), [len(fold.held) for fold in made])
