@@ -4,6 +4,7 @@ The split decides the number: ``time`` judges on the latest rows, as production 
 random 80/20 of the published figures, drawn by content rather than by position; ``dates`` takes named days.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,6 +67,12 @@ def _clock(dataset: Dataset) -> NDArray[np.float64]:
     if name is None or dataset.times is None:
         raise no_time(dataset.schema)
     return times.local(dataset.times, dataset.schema.columns[name].zone)
+
+
+def tells_labels(keys: Sequence[str], remedy: str) -> DataError:
+    """Histories of these keys know what the labels of earlier rows were: no row may be held out among them."""
+    told = f"the histories of {', '.join(keys)} tell rows the labels of earlier ones, which may be those held out"
+    return DataError(f"{told}: {remedy}")
 
 
 def no_time(schema: Schema) -> DataError:

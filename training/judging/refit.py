@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.errors import DataError, ModelError
+from fraud.errors import ModelError
 from fraud.manifest import Recipe
 from fraud.store import Served
 from training import run, split
@@ -35,10 +35,7 @@ def check(models: Sequence[Served]) -> None:
                     "they are one; leave --refit out"
                 )
         if keys := split.keys_of_labels(one.features.schema):
-            raise DataError(
-                f"--refit: the histories of {', '.join(keys)} tell rows the labels of earlier ones, which may be those "
-                "held out: give --data of later rows instead"
-            )
+            raise split.tells_labels(keys, "leave --refit out, and give --data of later rows")
 
 
 def _made_of(served: Served) -> tuple[str, Recipe]:

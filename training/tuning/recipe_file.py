@@ -43,14 +43,10 @@ class _Strict(Recipe):
     summaries: bool
 
 
-class RecipeError(FraudError):
-    """A recipe file cannot be used. The message names the file and the key."""
-
-
 def of(schema: str, file: Path | None = None) -> Recipe:
     """The recipe in ``file``; without one that of the schema of this name, and the defaults where there is none.
 
-    Raises RecipeError.
+    Raises FraudError.
     """
     path = file or path_of(schema)
     return DEFAULTS if file is None and not path.exists() else read(path)
@@ -62,17 +58,17 @@ def path_of(schema: str) -> Path:
 
 
 def read(path: Path) -> Recipe:
-    """Raises RecipeError when there is no such file, or when it holds anything but settings within their bounds."""
+    """Raises FraudError when there is no such file, or when it holds anything but settings within their bounds."""
     try:
         stated = tomllib.loads(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read: {one_line(error)}; expected a TOML file of settings") from None
+        raise FraudError(f"{path}: cannot be read: {one_line(error)}; expected a TOML file of settings") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise RecipeError(f"{path}: not TOML: {one_line(error)}") from None
+        raise FraudError(f"{path}: not TOML: {one_line(error)}") from None
     try:
         checked = _Strict(**DEFAULTS.model_dump() | stated)
     except ValidationError as error:
-        raise RecipeError(f"{path}: {_worded(error, stated)}") from None
+        raise FraudError(f"{path}: {_worded(error, stated)}") from None
     return Recipe(**checked.model_dump())
 
 

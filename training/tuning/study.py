@@ -22,10 +22,6 @@ _OF = "of"
 _SEEDS = 2**32
 
 
-class StudyError(FraudError):
-    """A study cannot be gone on with."""
-
-
 class Family(Protocol):
     """Models of one kind, and their settings."""
 
@@ -53,7 +49,7 @@ def folder(name: str) -> Path:
 
 @contextmanager
 def opened(name: str) -> Iterator[optuna.storages.RDBStorage]:
-    """The file of a study, for this process alone. Raises StudyError when another one has it."""
+    """The file of a study, for this process alone. Raises FraudError when another one has it."""
     try:
         folder(name).mkdir(parents=True, exist_ok=True)
         lock = (folder(name) / "lock").open("w")
@@ -63,7 +59,7 @@ def opened(name: str) -> Iterator[optuna.storages.RDBStorage]:
         try:
             flock(lock, LOCK_EX | LOCK_NB)
         except OSError:
-            raise StudyError(
+            raise FraudError(
                 f"{folder(name)}: another process searches; wait for it, or name another --study"
             ) from None
         storage = optuna.storages.RDBStorage(f"sqlite:///{folder(name) / 'trials.sqlite'}")
@@ -77,7 +73,7 @@ def opened(name: str) -> Iterator[optuna.storages.RDBStorage]:
 class Study:
     """The trials of one family. ``of`` is what it may be gone on with alone: facts by their names.
 
-    Raises StudyError when it was begun with other facts.
+    Raises FraudError when it was begun with other facts.
     """
 
     def __init__(self, storage: optuna.storages.RDBStorage, family: Family, name: str, of: Mapping[str, Any]) -> None:
@@ -95,7 +91,7 @@ class Study:
         if before is None:
             self._study.set_user_attr(_OF, dict(of))
         elif other := [fact for fact in of if before.get(fact) != of[fact]]:
-            raise StudyError(
+            raise FraudError(
                 f"the study {self.name} was begun with another {', and another '.join(other)}, so its trials compare "
                 f"with nothing that is tried now: name another --study, or remove {folder(self.name)}"
             )

@@ -15,7 +15,6 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from fraud import atomic
-from fraud.errors import DataError
 from fraud.manifest import Recipe
 from training import data, split
 from training.console import Steps
@@ -36,7 +35,7 @@ def tune(plan: TuningPlan, steps: Steps, clock: Callable[[], float] = time.monot
     """Search, judge, and write the recipe where it is asked for; what there is to tell.
 
     An interrupt ends the search, and what was found so far is told; nothing is judged or written then. Raises
-    DataError, StudyError, RecipeError or FraudError.
+    DataError or FraudError.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     recipe = plan.training.recipe
@@ -66,10 +65,7 @@ def _training_part(plan: TrainingPlan, steps: Steps) -> tuple[Dataset, str]:
     dataset = data.load_telling(plan.sources, plan.schema, steps, plan.hasher)
     parts = divide(plan, dataset)
     if parts.protocol == "stratified" and (keys := split.keys_of_labels(plan.schema)):
-        raise DataError(
-            f"the histories of {', '.join(keys)} tell rows the labels of earlier ones, which may be those held out: "
-            "search with --split time"
-        )
+        raise split.tells_labels(keys, "search with --split time")
     kept = np.zeros(dataset.size, bool)
     kept[parts.train] = True
     steps.say(f"  {dataset.size - len(parts.train)} rows are put aside, and not looked at ({parts.protocol} split)")

@@ -129,7 +129,7 @@ def check_backend(arguments: argparse.Namespace) -> None:
 def recipe(arguments: argparse.Namespace, schema: "Schema") -> "Recipe":
     """That of the file that is named, or of the schema, else the defaults; with what the command line says.
 
-    Raises RecipeError.
+    Raises FraudError.
     """
     from training.tuning import recipe_file
 

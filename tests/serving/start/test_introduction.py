@@ -47,7 +47,7 @@ def test_a_start_says_what_is_served_to_whom(given, words):
         ("file:///data/histories", "file:///data/histories"),
         (None, "file://{}/fraud_history/store"),
         ("rediss://me:secret@cache.example:6380/2?ssl_keyfile=/hidden", "rediss://cache.example:6380/2"),
-        ("unix://me:secret@/run/redis.sock?db=1", "unix:///run/redis.sock"),
+        ("unix://me:secret@/run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
     ],
 )
 def test_a_start_says_where_histories_are(monkeypatch, tmp_path, url, said_of_it):

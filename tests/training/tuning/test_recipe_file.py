@@ -6,7 +6,6 @@ from fraud.errors import FraudError
 from tests.training.test_main import call
 from training.train import DEFAULTS
 from training.tuning import recipe_file
-from training.tuning.recipe_file import RecipeError
 
 TUNED = DEFAULTS.model_copy(update={"estimator": "both", "trees": 12, "max_features": 0.25, "max_depth": 9})
 
@@ -61,7 +60,7 @@ def test_what_is_wrong_is_said_by_file_and_key(tmp_path, text, words):
     """In one line each."""
     path = tmp_path / "mine.toml"
     path.write_text(text)
-    with pytest.raises(RecipeError) as error:
+    with pytest.raises(FraudError) as error:
         recipe_file.read(path)
     assert str(error.value).startswith(f"{path}: ")
     assert words in str(error.value)
@@ -69,7 +68,7 @@ def test_what_is_wrong_is_said_by_file_and_key(tmp_path, text, words):
 
 def test_a_file_that_is_named_must_be_there(tmp_path):
     """Unlike that of a schema."""
-    with pytest.raises(RecipeError, match=r"none\.toml: cannot be read"):
+    with pytest.raises(FraudError, match=r"none\.toml: cannot be read"):
         recipe_file.of("shop", tmp_path / "none.toml")
 
 

@@ -7,7 +7,7 @@ import pytest
 from fraud import schema
 from fraud.errors import DataError, FraudError
 from fraud.inputs.keys import KeyHasher
-from fraud.schema import default
+from fraud.schema import Schema, default
 from tests.histories import SCHEMA, SECRET, payments
 from tests.training.tuning import small
 from tests.training.tuning.small import searched, tried
@@ -20,11 +20,11 @@ from training.judging import paired
 from training.judging.ranking import Ranking
 from training.train import DEFAULTS
 from training.tuning import recipe_file, study
-from training.tuning.study import StudyError
 
 RECIPE = DEFAULTS.model_copy(update={"trees": small.TREES})
 _COLUMNS = default().columns
-OTHER = default().model_copy(update={"columns": _COLUMNS | {"V1": _COLUMNS["V1"].model_copy(update={"missing": True})}})
+_FIELDS = {name: getattr(default(), name) for name in Schema.model_fields}
+OTHER = Schema(**_FIELDS | {"columns": _COLUMNS | {"V1": _COLUMNS["V1"].model_copy(update={"missing": True})}})
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def begun(source, tmp_path_factory):
 def test_a_study_of_something_else_is_not_gone_on_with(source, begun, monkeypatch, changes, word):
     """Its figures compare with nothing: said by name, with what to do."""
     monkeypatch.setenv("BENTOML_HOME", str(begun))
-    with pytest.raises(StudyError) as error:
+    with pytest.raises(FraudError) as error:
         searched(source, "mine", **changes)
     assert word in str(error.value)
     assert "name another --study" in str(error.value)
@@ -152,13 +152,13 @@ def test_a_study_of_other_data_is_not_gone_on_with(begun, tmp_path, monkeypatch)
     """Nor are rows that came later."""
     monkeypatch.setenv("BENTOML_HOME", str(begun))
     small.frame(seed=1).to_parquet(tmp_path / "other.parquet")
-    with pytest.raises(StudyError, match="another training part"):
+    with pytest.raises(FraudError, match="another training part"):
         searched(tmp_path / "other.parquet", "mine")
 
 
 def test_two_processes_do_not_share_a_study(source):
     """The second is told."""
-    with study.opened("mine"), pytest.raises(StudyError, match="another process searches"):
+    with study.opened("mine"), pytest.raises(FraudError, match="another process searches"):
         searched(source, "mine")
 
 

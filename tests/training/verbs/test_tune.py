@@ -8,7 +8,7 @@ from tests.training.test_main import call
 from tests.training.tuning import small
 from training import __main__ as program
 from training.tuning import recipe_file
-from training.tuning.recipe_file import RecipeError
+from training.tuning.recipe_file import FraudError
 from training.verbs import options
 
 
@@ -52,5 +52,5 @@ def test_a_recipe_is_looked_for_by_the_name_of_the_schema(tmp_path, monkeypatch)
     assert options.recipe(arguments, default()).trees == 100
     recipe = options.recipe(arguments, shop)
     assert (recipe.trees, recipe.max_depth) == (7, 3)
-    with pytest.raises(RecipeError, match=r"broken\.toml: trees"):
+    with pytest.raises(FraudError, match=r"broken\.toml: trees"):
         options.recipe(arguments, broken)
