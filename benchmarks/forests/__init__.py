@@ -1,0 +1,1 @@
+"""Forests and boosted trees on the same folds: ``python -m benchmarks.forests``."""
