@@ -38,37 +38,50 @@ OVERLAP_SECONDS = 600.0
 
 
 class Mark(NamedTuple):
-    """How far labels are applied, in seconds since 1970: those given ``until`` then; ``start``: from when on they are
-    read again, for what was applied before is remembered nowhere."""
+    """How far labels are applied to the states of a layout, in seconds since 1970: those given ``until`` then.
+
+    ``floor``: those given before are in the states already, and no memory of them came along: they are never applied.
+    """
 
     until: float = 0.0
-    start: float = 0.0
+    floor: float = 0.0
 
     @classmethod
-    def of_state(cls, until: float) -> Self:
-        """Of states that hold labels until then, and come without what is remembered of them."""
-        return cls(until, until)
+    def of_state(cls, until: float, before: Self) -> Self:
+        """Where states came that hold labels until then, to those that were as far as ``before``."""
+        floor = max(until, before.floor)
+        return cls(floor, floor)
+
+    @property
+    def start(self) -> float:
+        """From when on labels are read again: some reach the database later than the time that they were given."""
+        return max(self.until - OVERLAP_SECONDS, self.floor)
 
     def moved(self, until: float) -> Self:
-        """The mark when those until then are applied, or when that is as far as anybody can have come."""
-        late = until - OVERLAP_SECONDS
-        return type(self)(until, max(self.start, late) if until > self.until else min(self.start, late))
+        """When those until then are applied, too."""
+        return self._replace(until=max(self.until, until))
+
+    def at_most(self, now: float) -> Self:
+        """Where a clock was ahead."""
+        return self._replace(until=min(self.until, now), floor=min(self.floor, now))
 
     @property
     def text(self) -> str:
         """As it is kept."""
-        return f"{self.until!r} {self.start!r}"
+        return f"{self.until!r} {self.floor!r}"
 
     @classmethod
     def read(cls, text: str) -> Self:
         """The mark of a text; none was ever set where it is no such text."""
         try:
-            until, start = map(float, text.split())
+            until, floor = map(float, text.split())
         except ValueError:
             return cls()
-        return cls(until, start)
+        return cls(until, floor)
 
 
+Marks = Mapping[str, Mark]
+"""Of each layout with a label delay, by its fingerprint."""
 _COUNT, _TIMES = Struct("<I"), Struct("<qq")
 _WIDTH = 8
 
@@ -108,17 +121,17 @@ class Labels:
             changes += _apply(part, batch, frauds, said)
         return changes, [first_of(own) for own in said]
 
-    def mark(self) -> Mark:
-        """How far all layouts have their labels."""
-        return min((_read(one.note) for one in self._parts), default=Mark())
+    def marks(self) -> Marks:
+        """How far each is."""
+        return {one.layout.fingerprint: _read(one.note) for one in self._parts}
 
-    def note(self, mark: Mark) -> None:
+    def note(self, marks: Marks) -> None:
         """Remember it. Raises HistoryError."""
         for one in self._parts:
             try:
                 with replacing(one.note) as part:
                     part.touch(mode=0o600)
-                    part.write_text(f"{mark.text}\n")
+                    part.write_text(f"{marks[one.layout.fingerprint].text}\n")
             except OSError as problem:
                 raise HistoryError.not_writable(one.note, problem) from None
 

@@ -23,7 +23,7 @@ from fraud.history.files.ids import kind_of
 from fraud.history.files.journal import Change
 from fraud.history.files.opened import OpenFiles
 from fraud.history.files.place import LIMITS, Limits
-from fraud.history.labels import CHANGED, Labels, Mark, Outcome
+from fraud.history.labels import CHANGED, Labels, Marks, Outcome
 from fraud.history.layout import Layout
 from fraud.schema import Schema
 
@@ -44,6 +44,7 @@ class Store(OpenFiles):
         self.ids = opening.ids(kind_of(layouts), 8 * self.width, limits.ids)
         self._labels = Labels(opening, layouts, self._slots, limits.ids)
         self._remember(self.ids, *self._labels.ids)
+        self._said: Marks = {}
         self._at_once: AtOnce | None = None
         self.is_quick = can_be_mapped(opening.folder)
         """Whether usual batches can be added by one call."""
@@ -115,15 +116,18 @@ class Store(OpenFiles):
             self._commit(changes, self.journal.newest)
             return sum(one in CHANGED for one in self.outcomes)
 
-    def labels(self) -> Mark:
+    def labels(self) -> Marks:
         """How far they are applied."""
-        return self._labels.mark()
+        self._said = self._labels.marks()
+        return self._said
 
-    def note_labels(self, mark: Mark, before: Mark | None = None) -> bool:
-        """Have ``labels`` say so, if it says ``before`` until now; whether it did. Raises HistoryError."""
-        if before is not None and self._labels.mark() != before:
+    def note_labels(self, marks: Marks, *, unchanged: bool = False) -> bool:
+        """Have ``labels`` say so; ``unchanged``: if it would say what it said last. Whether it does. Raises
+        HistoryError."""
+        if unchanged and self._labels.marks() != self._said:
             return False
-        self._labels.note(mark)
+        self._labels.note(marks)
+        self._said = marks
         return True
 
     def at_once(self, schema: Schema) -> AtOnce | None:

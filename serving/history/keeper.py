@@ -31,7 +31,7 @@ LOOK_SECONDS = 10.0
 SWEEP_SECONDS = 3600.0
 DRAIN_SECONDS = 3.0
 _ROWS = 128
-"""That are added at a time: as many as calls have to wait for, or one round trip takes."""
+"""That are added at a time: calls have to wait for as many."""
 _TOLD_SECONDS = 60.0
 """Between two lines that say the same."""
 _EMPTY = "the history store is empty, and every key looks new: `python -m training history warm` fills it"
@@ -130,9 +130,11 @@ class Keeper:
             if full is not None:
                 self.say(full)
             time.sleep(time.monotonic() - began)  # calls want the gate, too
-        if self._late and self._ails and not len(self._waiting):
-            LOG.warning("histories go on: %d transactions that waited were added", self._late)
-            self._late, self._ails = 0, False
+        if not len(self._waiting):
+            if self._late and self._ails:
+                LOG.warning("histories go on: %d transactions that waited were added", self._late)
+                self._ails = False
+            self._late = 0
 
     def _open(self, wait_seconds: float = TICK_SECONDS) -> None:
         if (broken := self._broken) is not None:

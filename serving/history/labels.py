@@ -2,8 +2,8 @@
 
     labels in the order of their time -> what was sent of their transactions -> a few at a time, with the gate held
 
-Read are always those of the last minutes too, for a file of labels is in the database later than the time it says, and
-a transaction may be logged after its label. Applying a label again changes nothing.
+Read again are always those of ten minutes before the newest: a file of labels is in the database later than the time
+it says, and a transaction may be logged after its label. Applying a label again changes nothing.
 """
 
 import logging
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from fraud.errors import FraudError, HistoryError, RefusedHistoryError
 from fraud.history.batch import Batch
-from fraud.history.labels import OVERLAP_SECONDS, Mark, reader
+from fraud.history.labels import OVERLAP_SECONDS, Mark, Marks, reader
 from fraud.history.layout import MICROSECONDS, Layout
 from fraud.history.sweep import AT_ONCE
 from fraud.rows import unpack
@@ -56,7 +56,7 @@ class LabelsToStore:
         self._store: AnyStore | None = None
         """That which all of the following is of."""
         self._after: After = (0.0, "")
-        self._mark = Mark()
+        self._marks: Marks = {}
         self._again_at = 0.0
         self._settled: dict[int, None] = {}
         self._missed: dict[int, None] = {}
@@ -98,39 +98,43 @@ class LabelsToStore:
         if store is None or not self._keeper.leads:
             self._store = None
             return
-        if store is not self._store or store.labels() != self._mark:
-            self._begin(store)
+        marks = store.labels()
+        if store is not self._store or marks != self._marks:
+            self._begin(store, marks)
         began, now = time.monotonic(), time.time()
         again = began >= self._again_at
-        if self._mark.until > now:  # a clock was ahead
-            self._note(store, now)
+        ahead = any(one.until > now for one in marks.values())  # a clock was
+        if ahead and not self._note(store, {own: one.at_most(now) for own, one in marks.items()}):
+            return
         if again:
-            self._after = max(self._mark.start, self._first(now)), ""
+            self._after = max(min(one.start for one in self._marks.values()), self._first(now)), ""
         while labels := self._source.after(self._after, PAGE):
             self._apply(store, labels)
             self._after = labels[-1][:2]
             if self._stop.is_set():
                 return
-            if (newest := min(self._after[0], now)) > self._mark.until:
-                self._note(store, newest)
+            moved = {own: one.moved(min(self._after[0], now)) for own, one in self._marks.items()}
+            if moved != self._marks and not self._note(store, moved):
+                return
         if again:  # what came late to the database was looked for, too
             self._again_at = time.monotonic() + (time.monotonic() - began) / MOST_SHARE
 
-    def _begin(self, store: "AnyStore") -> None:
+    def _begin(self, store: "AnyStore", marks: Marks) -> None:
         """Go on from what the store says: it is another one, or keys were put into it that lack labels."""
-        self._store, self._mark = store, store.labels()
-        self._again_at = 0.0
+        self._store, self._marks, self._again_at = store, marks, 0.0
         self._settled.clear()
 
     def _first(self, now: float) -> float:
         """No window reaches back to what was labelled before."""
         return now - self._reach - OVERLAP_SECONDS
 
-    def _note(self, store: "AnyStore", until: float) -> None:
-        mark = self._mark.moved(until)
+    def _note(self, store: "AnyStore", marks: Marks) -> bool:
+        """Whether nobody wants it to be begun anew."""
         with store.gate.held(_WAIT_SECONDS):
-            if store.note_labels(mark, self._mark):  # else it is to be begun anew
-                self._mark = mark
+            done = store.note_labels(marks, unchanged=True)
+        if done:
+            self._marks = marks
+        return done
 
     def _apply(self, store: "AnyStore", labels: Sequence[Label]) -> None:
         new = [one for one in labels if hash(one) not in self._settled]
@@ -157,18 +161,30 @@ class LabelsToStore:
             return
         names = [one.transaction_id for one in labels]
         batch = read(unpack([one.row for one in sent]), [one.texts for one in sent], names)
+        batch = batch._replace(keys=[self._unheld(*one, labels) for one in zip(self._layouts, batch.keys, strict=True)])
         for start in range(0, len(names), AT_ONCE):
             rows = range(start, min(start + AT_ONCE, len(names)))
             with store.gate.held(_WAIT_SECONDS):
                 began = time.monotonic()
-                try:
-                    store.label(batch.only(rows), [labels[row].is_fraud for row in rows])
-                    outcomes: list[str] = list(store.outcomes)
-                except RefusedHistoryError as error:  # as it would each time
-                    self._keeper.say(error)
-                    outcomes = ["refused"] * len(rows)
+                outcomes = self._answered(store, batch.only(rows), [labels[row].is_fraud for row in rows])
             self._count(batch, [(row, labels[row], outcome) for row, outcome in zip(rows, outcomes, strict=True)])
             time.sleep(time.monotonic() - began)  # calls want the gate, too
+
+    def _unheld(self, layout: Layout, keys: Sequence[bytes | None], labels: Sequence[Label]) -> Sequence[bytes | None]:
+        """Without those of labels that the states hold since they came."""
+        floor = self._marks.get(layout.fingerprint, Mark()).floor
+        return [key if one.labelled_at >= floor else None for key, one in zip(keys, labels, strict=True)]
+
+    def _answered(self, store: "AnyStore", batch: Batch, frauds: list[bool]) -> list[str]:
+        """What became of each label; those that are refused would be each time, and alone are given up."""
+        try:
+            store.label(batch, frauds)
+        except RefusedHistoryError as error:
+            if len(frauds) > 1:
+                return [self._answered(store, batch.only([row]), [one])[0] for row, one in enumerate(frauds)]
+            self._keeper.say(error)
+            return ["refused"]
+        return list(store.outcomes)
 
     def _count(self, batch: Batch, told: Iterable[tuple[int, Label, str]]) -> None:
         came = list[float]()

@@ -167,7 +167,7 @@ class OnlineRemote(Online):
             except RedisError as error:
                 raise store.emptied(error) from None
             finally:
-                for name in notes:
+                for name in notes.keys() - self._to_note.keys():
                     self._noted.pop(name, None)
         if asked is None:
             return np.empty((0, self._width))

@@ -150,20 +150,23 @@ def test_an_id_that_is_noted_stays_so(store, redis):
 def test_a_store_that_was_copied_does_not_count_labels_again(store, redis, tmp_path):
     """They are in its states: only those that come later are read."""
     with closing(Store.open(f"file://{tmp_path / 'files'}", LAYOUTS, "ours")) as other:
-        other.note_labels(Mark(1_700_000_000.0, 1_699_999_400.0))
+        other.note_labels(dict.fromkeys(other.labels(), Mark(1_700_000_000.0)))
         with other.gate.held(1):
             other.add(batch(3))
         copying.copy(other, store, copying.pairs(LAYOUTS, LAYOUTS))
-    assert store.labels() == Mark.of_state(1_700_000_000.0)
+    assert [*store.labels().values()] == [Mark(1_700_000_000.0, 1_700_000_000.0)]
 
 
 def test_a_note_is_taken_where_nobody_wrote_another(store):
     """Of `warm`, which wants labels to be read from an earlier time."""
-    five, six, seven = map(Mark.of_state, (5.0, 6.5, 7.0))
-    assert store.note_labels(five, before=Mark())
-    assert not store.note_labels(seven, before=six)
-    assert store.note_labels(six, before=five)
+    five, six, seven = (dict.fromkeys(store.labels(), Mark(at)) for at in (5.0, 6.5, 7.0))
+    assert store.note_labels(five, unchanged=True)
+    with closing(RemoteStore.open(store.url, LAYOUTS, "ours")) as other:
+        other.note_labels(six)
+    assert not store.note_labels(seven, unchanged=True)
     assert store.labels() == six
+    assert store.note_labels(seven, unchanged=True)
+    assert store.labels() == seven
 
 
 def test_what_is_refused_for_good_says_so(store, redis):

@@ -124,8 +124,8 @@ def everything(url):
         frauds = [True] * 30
         assert store.label(given, frauds) == 30
         assert store.label(given, [False] * 30) == 30
-        store.note_labels(Mark.of_state(5.0))
-        assert store.labels() == Mark.of_state(5.0)
+        store.note_labels(dict.fromkeys(store.labels(), Mark(5.0)))
+        assert [*store.labels().values()] == [Mark(5.0)]
         assert store.lead()
         assert store.lead()
         keys = sorted({key for key in given.keys[0] if key})

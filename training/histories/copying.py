@@ -9,7 +9,7 @@ from fraud.history.labels import Mark
 from fraud.history.layout import Layout
 from fraud.history.stores import AnyStore
 from fraud.replay.readable import instant
-from training.histories import carried
+from training.histories import carried, online
 
 _AT_ONCE = 64
 _WAIT_SECONDS = 10.0
@@ -46,6 +46,8 @@ def copy(source: AnyStore, target: AnyStore, layouts: Sequence[_Pair]) -> Copied
     """
     added = there = 0
     now, labelled = time.time(), source.labels()
+    held = {new.fingerprint: labelled.get(old.fingerprint, Mark()).until for old, new in layouts if old is not None}
+    online.hold_labels(target, {own: one for own, one in held.items() if one})
     for old, new in layouts:
         if old is None:
             continue
@@ -57,8 +59,6 @@ def copy(source: AnyStore, target: AnyStore, layouts: Sequence[_Pair]) -> Copied
                 with target.gate.held(_WAIT_SECONDS):
                     begun = target.begin(new, names, some, min(newest, int(now * 1e6)))
                 added, there = added + begun, there + len(names) - begun
-    if labelled.until and not target.labels().until:
-        target.note_labels(Mark.of_state(labelled.until))
     target.sync()
     return Copied(added, there, dict(_whole_from(layouts, now)))
 

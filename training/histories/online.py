@@ -1,7 +1,7 @@
 """The online store of this machine, beside a service that may run: begun from a saved state, read, and erased from."""
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,6 +57,8 @@ def warm(store: AnyStore, saved: StateFile) -> Warmed:
     latest = int(time.time() * MICROSECONDS) + _AHEAD_US
     if (saved.facts.as_of_us or 0) > latest:
         raise _future(saved)
+    built = saved.facts.built_at or saved.path.stat().st_mtime
+    hold_labels(store, {one.fingerprint: built for one in saved.layouts})
     added = there = 0
     newest = min(saved.facts.as_of_us or 0, int(time.time() * MICROSECONDS))
     for number, keys, states in saved.parts():
@@ -69,18 +71,20 @@ def warm(store: AnyStore, saved: StateFile) -> Warmed:
             with store.gate.held(_WAIT_SECONDS):
                 begun = store.begin(layout, names, content, newest)
             added, there = added + begun, there + len(names) - begun
-    _note_labels(store, saved, added)
     store.sync()
     return Warmed(added, there)
 
 
-def _note_labels(store: AnyStore, saved: StateFile, added: int) -> None:
-    """Have labels read from when the states were built, and not before."""
-    built = saved.facts.built_at or saved.path.stat().st_mtime
-    mark = store.labels()
-    if not mark.until or (added and built < mark.start):
-        with store.gate.held(_WAIT_SECONDS):
-            store.note_labels(Mark.of_state(built))
+def hold_labels(store: AnyStore, until: Mapping[str, float]) -> None:
+    """Have labels of before not applied to layouts, by fingerprint, whose states come and hold them already.
+
+    Before they come: the service may be reading labels.
+    """
+    with store.gate.held(_WAIT_SECONDS):
+        marks = store.labels()
+        held = {own: Mark.of_state(until[own], one) if own in until else one for own, one in marks.items()}
+        if held:
+            store.note_labels(held)
 
 
 def _future(saved: StateFile) -> ModelError:

@@ -1,5 +1,5 @@
 -- Apply labels to the frauds of states, each once: as labels.py does. KEYS: facts | states | labels.
--- Rows: {time, whether it is fraud, its labels and the states of them {number, number or 0}}.
+-- Rows: {time, whether it is fraud, its labels and the states of them {number, number}}.
 -- What was applied is remembered by the transaction's id, of each layout apart. Gives what became of each row's labels.
 
 local function apply(name, layout, time, by)
@@ -22,6 +22,8 @@ local function apply(name, layout, time, by)
   return by > 0 and 'applied' or 'taken_back'
 end
 
+for number in ipairs(of_key) do redis.call('STRLEN', KEYS[1 + number]) end -- what is no state is found out in time
+
 local said = {}
 for place, row in ipairs(rows) do
   local time, fraud, labels = unpack(row)
@@ -29,7 +31,7 @@ for place, row in ipairs(rows) do
   for part, pair in ipairs(labels) do
     local label, state = KEYS[1 + #of_key + pair[1]], pair[2]
     own[part] = 'unchanged'
-    if state > 0 and (redis.call('EXISTS', label) == 1) ~= fraud then
+    if (redis.call('EXISTS', label) == 1) ~= fraud then
       local by = fraud and 1 or -1
       own[part] = apply(KEYS[1 + state], layouts[of_key[state]], time, by)
       if by < 0 then

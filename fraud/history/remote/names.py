@@ -1,5 +1,6 @@
 """What the store is called in Redis: a few bytes, for there are millions. All stand in one database of a server."""
 
+from collections.abc import Iterable
 from hashlib import blake2b
 
 from fraud.history.layout import Layout
@@ -8,10 +9,6 @@ FACTS = b"fraud:history"
 """What the store says of itself, JSON."""
 LAYOUTS = b"fraud:history:layouts"
 """A set of the fingerprints of all layouts that have states here."""
-LABELS = b"fraud:history:labels"
-"""Seconds since 1970 until which labels were applied."""
-LEADER = b"fraud:history:leader"
-"""Who does for all what one is to do."""
 
 
 def state_name(layout: Layout, key: bytes) -> bytes:
@@ -22,6 +19,16 @@ def state_name(layout: Layout, key: bytes) -> bytes:
 def of_layout(fingerprint: str) -> bytes:
     """How the names of a layout's states begin."""
     return b"fh:" + bytes.fromhex(fingerprint) + b":"
+
+
+def labels_of(layout: Layout) -> bytes:
+    """Of how far a layout has its labels."""
+    return b"fraud:history:labels:" + layout.fingerprint.encode()
+
+
+def leader_of(fingerprints: Iterable[str]) -> bytes:
+    """Of who applies labels to all layouts of these fingerprints: versions that have others have another leader."""
+    return b"fraud:history:leader:" + blake2b("".join(fingerprints).encode(), digest_size=8).hexdigest().encode()
 
 
 def id_name(hashed: bytes) -> bytes:

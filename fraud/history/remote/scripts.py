@@ -2,7 +2,8 @@
 
 from importlib.resources import files
 
-SCRIPTS = ("add.lua", "remember.lua", "label.lua", "note.lua")
+SCRIPTS = ("add.lua", "remember.lua", "label.lua")
+"""Of a batch."""
 _BEGINNING, _OF_STATES = "states.lua", ("add.lua", "label.lua")
 
 

@@ -1,30 +1,26 @@
 """What keys did before, kept in Redis for all replicas: the same as ``fraud.history.store`` keeps on one machine.
 
-A batch is one round trip: a script reads and adds in one step. Nothing here waits longer than it is told.
+A script reads and adds in one step; another notes what each got, for when it is sent again. Nothing here waits
+longer than it is told.
 """
 
-import json
-import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import islice
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import redis
 from numpy.typing import NDArray
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
-from fraud.errors import DamagedHistoryError, HistoryError
-from fraud.history.address import shown
+from fraud.errors import HistoryError
 from fraud.history.batch import Batch
-from fraud.history.labels import CHANGED, Mark, Outcome, first_of
+from fraud.history.labels import CHANGED, Outcome, first_of
 from fraud.history.layout import Layout
 from fraud.history.remote import names
-from fraud.history.remote.client import options, worded
+from fraud.history.remote.client import worded
+from fraud.history.remote.connected import Connected
 from fraud.history.remote.no_gate import NoGate
 from fraud.history.remote.scripts import SCRIPTS, text
 from fraud.history.remote.wire import Told, Wire, big_endian, keep_ms
@@ -34,7 +30,7 @@ _AT_ONCE = 500
 _LEAD_MS = 25_000
 
 
-class RemoteStore:
+class RemoteStore(Connected):
     """An open store. Each method raises HistoryError where Redis cannot be had or refuses; DamagedHistoryError where it
     was emptied: open another one."""
 
@@ -43,15 +39,11 @@ class RemoteStore:
     def __init__(
         self, url: str, layouts: Sequence[Layout], key_fingerprint: str, ids_seconds: float, wait_seconds: float
     ) -> None:
-        self.gate, self.said, self.added = NoGate(), list[str](), 0
-        self.outcomes = list[Outcome]()
-        self.url, self._layouts = url, layouts
+        super().__init__(url, layouts, key_fingerprint, wait_seconds)
+        self.gate, self.added, self.outcomes = NoGate(), 0, list[Outcome]()
         self.wire = Wire(layouts, int(ids_seconds * 1000))
-        self.width, self._token, self._leads = self.wire.width, os.urandom(16), False
-        self.facts = json.dumps({"format": FORMAT, "key_fingerprint": key_fingerprint}).encode()
-        self.client: Any = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), **options(wait_seconds))
-        """Of the ``redis`` library, whose types say less than they mean."""
-        self._add, self._remember, self._label, self._note = map(self.client.register_script, map(text, SCRIPTS))
+        self.width = self.wire.width
+        self._add, self._remember, self._label = map(self.client.register_script, map(text, SCRIPTS))
 
     @classmethod
     def open(
@@ -75,54 +67,14 @@ class RemoteStore:
             raise
         return store
 
-    def _begin(self) -> None:
-        """Say what is odd about the server, and whose the store is."""
-        where = shown(self.url)
-        about = self.client.info()
-        if about.get("cluster_enabled"):
-            raise HistoryError(
-                f"{where} is a Redis Cluster, where a batch would be of several servers: name one server"
-            )
-        policy = about.get("maxmemory_policy", "noeviction")
-        if about.get("maxmemory") and policy != "noeviction":
-            self.said.append(
-                f"{where}: maxmemory-policy is {policy}: when memory is short, histories leave without a word; with "
-                "noeviction transactions are scored without theirs, and counted"
-            )
-        found = self.client.get(names.FACTS)
-        if found is None and self.client.set(names.FACTS, self.facts, nx=True):
-            self.said.append(f"{where} holds no histories, and every key looks new: `python -m training history warm`")
-        elif (found := found or self.client.get(names.FACTS)) != self.facts:
-            raise self._other(found or b"")
-        self._name_layouts()
-
-    def _name_layouts(self) -> None:
-        """Say which layouts have states here, where that is not said: a full Redis takes nothing."""
-        own = {one.fingerprint for one in self._layouts}
-        if more := own - {one.decode() for one in self.client.smembers(names.LAYOUTS)}:
-            self.client.sadd(names.LAYOUTS, *more)
-
-    def _other(self, found: bytes) -> HistoryError:
-        """Of a store that is not this one, by what it says of itself."""
-        where, ours = shown(self.url), json.loads(self.facts)
-        try:
-            form, fingerprint = (json.loads(found)[name] for name in ours)
-        except (ValueError, LookupError, TypeError):
-            return HistoryError(f"{where}: {names.FACTS.decode()} is not of histories: name another database of Redis")
-        if form != FORMAT:
-            return HistoryError(f"{where}: histories of format {form}, this code has {FORMAT}")
-        return HistoryError(
-            f"{where} has histories of keys hashed with a FRAUD_KEY_SECRET of fingerprint {fingerprint}, and that of "
-            f"{ours['key_fingerprint']} is set: set the other, or name another database of Redis"
-        )
-
     def add(self, batch: Batch) -> NDArray[np.float64]:
         """Add transactions, and say what their windows hold then: float64 ``(n, width)``; as ``Store.add``."""
         with self._watched():
             asked = self.wire.asked(batch)
             told = self.wire.told(asked, self._add(keys=asked.names, args=[self.facts, asked.plan]), {})
             self.added += told.added
-            self.remember(told)
+            with suppress(RedisError):  # whoever sends them again is counted anew, without itself
+                self.remember(told)
         return told.features
 
     def remember(self, told: Told) -> None:
@@ -138,19 +90,6 @@ class RemoteStore:
             said = self._label(keys=keys, args=[self.facts, plan])
         self.outcomes = [first_of([one.decode() for one in own]) for own in said]
         return sum(one in CHANGED for one in self.outcomes)
-
-    def labels(self) -> Mark:
-        """How far they are applied."""
-        with self._watched():
-            return Mark.read((self.client.get(names.LABELS) or b"").decode("ascii", "replace"))
-
-    def note_labels(self, mark: Mark, before: Mark | None = None) -> bool:
-        """Have ``labels`` say so, if it says ``before`` until now; whether it did."""
-        with self._watched():
-            found = self.client.get(names.LABELS) or b""
-            if before is not None and Mark.read(found.decode("ascii", "replace")) != before:
-                return False
-            return bool(self._note(keys=[names.LABELS], args=[found, mark.text]))
 
     def states(self, layout: Layout, keys: Sequence[bytes]) -> list[bytes]:
         """The states of keys, no bytes for one that was never seen."""
@@ -192,35 +131,6 @@ class RemoteStore:
                     gone += int(self.client.unlink(*(start + key for key in keys[low : low + _AT_ONCE])))
         return gone
 
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        with worded(self.url):
-            try:
-                yield
-            except redis.exceptions.ReadOnlyError:  # another leads now, by the same address
-                self.client.connection_pool.disconnect()
-                raise
-            except redis.exceptions.ResponseError as error:
-                raise self.emptied(error) from None
-
-    def emptied(self, error: RedisError) -> Exception:
-        """What a script's error means."""
-        if "NOFACTS" not in str(error):
-            return error
-        return DamagedHistoryError(
-            f"{shown(self.url)} was emptied: `python -m training history warm` fills in what nobody used since"
-        )
-
-    def lead(self) -> bool:
-        """Whether it is this one that does for all what one is to do; for as long as it asks every few seconds."""
-        with self._watched():
-            client, own = self.client, self._token
-            self._name_layouts()  # it may have been emptied since
-            self._leads = bool(client.set(names.LEADER, own, nx=True, px=_LEAD_MS)) or bool(
-                self._note(keys=[names.LEADER], args=[own, own, _LEAD_MS])
-            )
-            return self._leads
-
     def newly_damaged(self) -> int:
         """None: Redis answers for its memory."""
         return 0
@@ -233,18 +143,5 @@ class RemoteStore:
         """How many are of which history, only a look at all would tell."""
         return {}
 
-    def memory(self) -> tuple[int, int]:
-        """Bytes that Redis takes, with whatever else it holds, and may take; 0 where nothing limits it."""
-        with self._watched():
-            about = self.client.info("memory")
-        return int(about["used_memory"]), int(about["maxmemory"])
-
     def sync(self) -> None:
         """Nothing to do: what Redis answered it has."""
-
-    def close(self) -> None:
-        """Let another lead, and close all connections."""
-        with suppress(RedisError, OSError):
-            if self._leads and self.client.get(names.LEADER) == self._token:
-                self.client.delete(names.LEADER)
-        self.client.close()

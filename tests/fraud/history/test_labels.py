@@ -164,7 +164,7 @@ def test_without_a_label_delay_there_is_nothing_to_do(tmp_path):
     with store.gate.held(1):
         store.add(one)
         assert store.label(one, [True] * 5) == 0
-    store.note_labels(Mark.of_state(1.0))
+    store.note_labels({})
     assert len([*(tmp_path / "store").glob("ids-*")]) == 1
     assert [*(tmp_path / "store").glob("labels-*")] == []
     store.close()
@@ -173,14 +173,15 @@ def test_without_a_label_delay_there_is_nothing_to_do(tmp_path):
 def test_until_when_labels_were_applied_is_kept(tmp_path):
     """Whatever was in its place is no time."""
     store = opened(tmp_path / "store")
-    assert store.labels() == Mark()
-    store.note_labels(Mark(1_700_000_000.123456, 5.5))
+    [own] = store.labels()
+    assert store.labels() == {own: Mark()}
+    store.note_labels({own: Mark(1_700_000_000.123456, 5.5)})
     store.close()
     store = opened(tmp_path / "store")
-    assert store.labels() == Mark(1_700_000_000.123456, 5.5)
+    assert store.labels() == {own: Mark(1_700_000_000.123456, 5.5)}
     [note] = (tmp_path / "store").glob("labels-*")
     note.write_bytes(b"\xff")
-    assert store.labels() == Mark()
+    assert store.labels() == {own: Mark()}
     store.close()
 
 

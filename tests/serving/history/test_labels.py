@@ -8,11 +8,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from fraud.errors import FraudError
-from fraud.history.labels import OVERLAP_SECONDS, Mark
+from fraud.history.labels import OVERLAP_SECONDS
 from fraud.history.layout import layouts
 from fraud.replay.states import States
 from fraud.schema import parse
 from monitoring import database
+from monitoring.history_metrics import LABELS as OUTCOMES
 from monitoring.history_metrics import HistoryMetrics
 from monitoring.storage.labelled import Labelled
 from monitoring.storage.sent import HASH_LENGTH, packed
@@ -21,6 +22,7 @@ from serving.history import labels
 from serving.history.labels import LabelsToStore
 from tests import histories
 from tests.serving.history.test_online import HASHER, SCHEMA, SHOP, Worker, decoded
+from training.histories import online
 
 LAYOUTS = layouts(SCHEMA)
 ROWS = 120
@@ -86,9 +88,6 @@ class Leading:
         keys = [bytes.fromhex(key[3:]) for key in dict.fromkeys(one.texts[SHOP] for one in rows) if key]
         with self.keeper.store.gate.held(1):
             return self.keeper.store.states(LAYOUTS[1], keys)
-
-
-OUTCOMES = ("applied", "taken_back", "late", "unknown", "other_schema")
 
 
 @pytest.fixture
@@ -246,11 +245,11 @@ def test_keys_that_are_put_into_the_store_get_their_labels(leading):
     with store.gate.held(1):
         for number, keys, states in before.given():
             store.put(LAYOUTS[number], [*map(bytes, keys)], [*map(bytes, states)], int(time.time() * 1e6))
-    store.note_labels(Mark.of_state(time.time() - 86_400))
+    online.hold_labels(store, dict.fromkeys(store.labels(), time.time() - 86_400))
     assert leading.turn() == {"applied": with_shop(rows, frauds)}
     assert leading.states(rows) == offline(rows, frauds)
     leading.turn()
-    assert store.labels().until == pytest.approx(time.time(), abs=60)
+    assert [one.until for one in store.labels().values()] == [pytest.approx(time.time(), abs=60)]
 
 
 def test_who_does_not_lead_does_nothing(leading, tmp_path):

@@ -84,18 +84,19 @@ def test_a_time_that_no_calendar_has_is_damage(tmp_path, monkeypatch):
 
 
 def test_labels_count_from_when_the_states_were_built(store, tmp_path):
-    """Those of before are in them. Keys that come later bring the service back to their time; nothing else does."""
+    """Those of before are in them, and are not applied again; the service is brought back to that time."""
     before = time.time()
     first = saved(tmp_path / "states.parquet", before, before)
     assert before <= first.facts.built_at <= time.time()
     online.warm(store, first)
-    assert store.labels().start == pytest.approx(first.facts.built_at)
-    store.note_labels(Mark.of_state(before + 1000))
+    [(own, mark)] = store.labels().items()
+    assert mark.start == pytest.approx(first.facts.built_at)
+    store.note_labels({own: mark.moved(before + 1000)})
     online.warm(store, first)
-    assert store.labels() == Mark.of_state(before + 1000)
-    online.forget(store, [KEY])
+    assert store.labels() == {own: mark}
+    store.note_labels({own: Mark(before + 2000, before + 1000)})
     online.warm(store, first)
-    assert store.labels().start == pytest.approx(first.facts.built_at)
+    assert store.labels() == {own: Mark(before + 1000, before + 1000)}
 
 
 def test_states_of_before_say_no_time_and_their_file_does(store, tmp_path):
@@ -104,4 +105,5 @@ def test_states_of_before_say_no_time_and_their_file_does(store, tmp_path):
     file = saved(path, time.time(), time.time())
     file.facts = Facts.model_validate_json(file.facts.model_dump_json(exclude={"built_at"}))
     online.warm(store, file)
-    assert store.labels().start == pytest.approx(path.stat().st_mtime)
+    [mark] = store.labels().values()
+    assert mark.start == pytest.approx(path.stat().st_mtime)
