@@ -49,8 +49,10 @@ SHIPPED = {
         *(
             "__init__.py",
             "client.py",
+            "connected.py",
             "names.py",
             "no_gate.py",
+            "scripts.py",
             "store.py",
             "wire.py",
             "add.lua",
