@@ -224,7 +224,7 @@ else:
 # Categories count by the share of frauds of their levels, learnt on other rows than they are judged on.
 
 # %%
-path, features = encode.fit(dataset, parts.train, plan.recipe.seed)
+path, features = encode.fit(dataset, parts.train, plan.recipe)
 
 
 def alone(values: np.ndarray) -> float:
@@ -498,7 +498,7 @@ say(axes, "What is found by looking at the highest scores", "transactions looked
 # on the same test rows in pairs. Recall is compared at equal precision, so that no threshold helps either side.
 
 # %%
-plain_path, plain_features = encode.fit(dataset, parts.train, plan.recipe.seed)
+plain_path, plain_features = encode.fit(dataset, parts.train, plan.recipe)
 plain = RandomForestClassifier(100, random_state=plan.recipe.seed, n_jobs=plan.jobs)
 plain.fit(plain_features, dataset.labels[parts.train])
 plain_scores = train.score(plain, encode.features_of(plain_path, dataset, parts.test))
