@@ -198,18 +198,20 @@ def test_states_can_be_put(store):
 MANY = """
 import os, sys
 from tests.fraud.history.test_store import *
+def say(what):  # in one piece: a writer may be killed between two
+    os.write(1, f"{what}\\n".encode())
 for line in sys.stdin:  # each in a process of its own, which need not be started anew
     if child := os.fork():
         os.waitpid(child, 0)
-        print("gone", flush=True)
+        say("gone")
         continue
-    print(os.getpid(), flush=True)
+    say(os.getpid())
     store = opened(sys.argv[1], Limits(2_000, 100_000))
     for seed in range(int(line), 10**9):
         one = batch(8, seed=seed, keys=300)
         with store.gate.held(20):
             store.add(one)
-        print(seed, flush=True)
+        say(seed)
 """
 
 
