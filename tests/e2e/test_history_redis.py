@@ -165,7 +165,9 @@ def test_a_note_is_taken_where_nobody_wrote_another(store):
         other.note_labels(six)
     assert not store.note_labels(seven, unchanged=True)
     assert store.labels() == six
+    written = store.client.info("commandstats")["cmdstat_set"]["calls"]
     assert store.note_labels(seven, unchanged=True)
+    assert store.client.info("commandstats")["cmdstat_set"]["calls"] - written == len(seven)  # in one step, and once
     assert store.labels() == seven
 
 

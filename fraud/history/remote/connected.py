@@ -91,10 +91,11 @@ class Connected:
         """Have ``labels`` say so; ``unchanged``: if it would say what it said last. Whether it does."""
         texts = [marks[own].text.encode() for own in self._labelled]
         with self._watched():
-            if unchanged and not self._note(keys=[*self._labelled.values()], args=[*self._noted, *texts]):
+            if not unchanged:
+                for name, one in zip(self._labelled.values(), texts, strict=True):
+                    self.client.set(name, one)
+            elif not self._note(keys=[*self._labelled.values()], args=[*self._noted, *texts]):
                 return False
-            for name, one in zip(self._labelled.values(), texts, strict=True):
-                self.client.set(name, one)
         self._noted = texts
         return True
 
