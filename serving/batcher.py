@@ -17,6 +17,8 @@ from serving.refuse import overloaded
 Row = TypeVar("Row")
 Answer = TypeVar("Answer")
 Futures: TypeAlias = tuple[asyncio.Future[Answer], ...]
+AT_ONCE = 2
+"""Batches that wait for something else, as for histories in Redis: were it one, who came then would wait for two."""
 TURNS = 128
 """Of the event loop, at most, that a batch waits for connections to be let in."""
 
@@ -67,8 +69,9 @@ class LinearCost:
 class Batcher(Generic[Row, Answer]):
     """Gathers rows and hands them to ``score`` together, at most ``max_batch_size`` of them, one batch after another.
 
-    ``score(rows)`` gives an answer for each row, or an awaitable of them. Of several rows the oldest is shed when it
-    would be answered later than ``max_latency_seconds`` after its arrival: ``submit`` raises RefusedError.
+    ``score(rows)`` gives an answer for each row, or an awaitable of them, of which ``AT_ONCE`` may be awaited. Of
+    several rows the oldest is shed when it would be answered later than ``max_latency_seconds`` after its arrival:
+    ``submit`` raises RefusedError.
     ``connections()``: how many there have been. While they come, batches wait: a turn of the event loop lets in one,
     and with a batch in each turn thousands would wait for minutes, probes among them. ``turned(rows, seconds)``: told
     how long it took from batch to batch, all else included, while there were rows that waited. ``rested(seconds)``:
@@ -96,20 +99,19 @@ class Batcher(Generic[Row, Answer]):
         self._queue: deque[tuple[float, Row, asyncio.Future[Answer]]] = deque()
         """When each row came, the row, and where its answer goes."""
         self._cost = LinearCost()
-        self._busy = False
-        """Whether a batch is being scored, or is about to be."""
-        self._scoring: asyncio.Task[None] | None = None  # referred to, or the loop may forget it
+        self._due = False
+        """Whether the next batch is about to be scored."""
+        self._awaited = 0
+        """Batches whose answers are awaited."""
+        self._tasks: set[asyncio.Task[None]] = set()  # referred to, or the loop may forget them
 
     async def submit(self, row: Row, alone: bool = False) -> Answer:
         """The answer to ``row``, which may be scored with others; at once where it is ``alone``."""
-        if alone and not self._busy:
+        if alone and not self._queue and self._awaited < AT_ONCE:
             return await self._score_alone(row)
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._queue.append((time.perf_counter(), row, future))
-        if not self._busy:
-            self._busy = True
-            loop.call_soon(self._release, context=Context())  # a batch is no call's: its lines bear no call's id
+        self._plan()
         return await future
 
     async def _score_alone(self, row: Row) -> Answer:
@@ -117,24 +119,30 @@ class Batcher(Generic[Row, Answer]):
         started = time.perf_counter()
         answers = self._score([row])
         if not isinstance(answers, Sequence):
-            self._busy = True
+            self._awaited += 1
             try:
                 answers = await answers
             finally:
+                self._awaited -= 1
                 self._go_on(1)
         self._cost.note(1, time.perf_counter() - started)
         return answers[0]
+
+    def _plan(self) -> None:
+        """What waits is the next batch, unless that is known, or as many are awaited as may be."""
+        if self._queue and not self._due and self._awaited < AT_ONCE:
+            self._due = True
+            # in a context of its own: a batch is no call's, and its lines bear no call's id
+            asyncio.get_running_loop().call_soon(self._release, context=Context())
 
     def _release(self) -> None:
         """Score the next batch."""
         if self._lets_in():
             asyncio.get_running_loop().call_soon(self._release)
             return
+        self._due = False
         self._shed_late()
         waiting = self._queue
-        if not waiting:
-            self._busy, self._turn_began = False, None
-            return
         _, rows, futures = zip(
             *(waiting.popleft() for _ in range(min(len(waiting), self._max_batch_size))), strict=True
         )
@@ -142,7 +150,10 @@ class Batcher(Generic[Row, Answer]):
         try:
             answers = self._score(list(rows))
             if isinstance(answers, Awaitable):
-                self._scoring = asyncio.ensure_future(self._await(futures, answers, started))
+                self._awaited += 1
+                self._tasks.add(task := asyncio.ensure_future(self._await(futures, answers, started)))
+                task.add_done_callback(self._tasks.discard)
+                self._plan()
             else:
                 self._settle(futures, answers, started)
         except BaseException as error:  # noqa: BLE001 - it is the callers', and goes on where it is no Exception
@@ -156,7 +167,11 @@ class Batcher(Generic[Row, Answer]):
 
     async def _await(self, futures: Futures[Answer], scoring: Awaitable[Sequence[Answer]], started: float) -> None:
         try:
-            self._settle(futures, await scoring, started)
+            try:
+                answers = await scoring
+            finally:
+                self._awaited -= 1
+            self._settle(futures, answers, started)
         except BaseException as error:  # noqa: BLE001 - it is the callers', and goes on where it is no Exception
             self._fail(futures, error)
 
@@ -196,9 +211,7 @@ class Batcher(Generic[Row, Answer]):
         now = time.perf_counter()
         if self._turn_began is not None:
             self._turned(scored, now - self._turn_began)
-        if self._queue:
-            self._turn_began = now
-            asyncio.get_running_loop().call_soon(self._release, context=Context())
-        else:
-            self._busy, self._turn_began = False, None
+        self._turn_began = now if self._queue else None
+        self._plan()
+        if not self._queue:
             self._rested(self._cost.seconds(self._max_batch_size) / self._max_batch_size)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from serving.batcher import TURNS, Batcher, LinearCost
+from serving.batcher import AT_ONCE, TURNS, Batcher, LinearCost
 from serving.refuse import RefusedError
 
 
@@ -26,21 +26,42 @@ class Scorer:
 
 
 class LaterScorer(Scorer):
-    """The same, asked of something that takes a while; keeps how many batches were under way at once."""
+    """The same, asked of something that takes a while."""
 
-    def __init__(self):
-        super().__init__()
-        self.under_way, self.most = 0, 0
+    async def _answer(self, answers):
+        await asyncio.sleep(0.002)
+        return answers
 
     def __call__(self, rows):
         return self._answer(super().__call__(rows))
 
+
+class HeldScorer(LaterScorer):
+    """That takes until ``let_go`` is set, or a batch is told to fail; keeps how many were under way at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.let_go, self.under_way, self.most, self._fails = asyncio.Event(), 0, 0, {}
+
+    def fail(self, batch):
+        """Have the batch of this number fail."""
+        self._fails[batch].cancel()
+
     async def _answer(self, answers):
         self.under_way += 1
         self.most = max(self.most, self.under_way)
-        await asyncio.sleep(0.002)
+        held = self._fails[len(self._fails)] = asyncio.ensure_future(self.let_go.wait())
+        await asyncio.wait([held])
         self.under_way -= 1
+        if held.cancelled():
+            raise ArithmeticError("told to fail")
         return answers
+
+
+async def turns():
+    """Of the loop, as many as a batch needs to be handed over."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 @pytest.fixture(params=[Scorer, LaterScorer], ids=["at once", "awaited"])
@@ -109,20 +130,48 @@ def test_a_row_alone_takes_no_turn_of_the_loop():
     assert answer.value.value == 8
 
 
-def test_one_batch_is_scored_after_another():
-    """While a batch is awaited, what arrives gathers; a row that thinks itself alone waits its turn too."""
-    score = LaterScorer()
+@pytest.mark.parametrize("alone", [False, True])
+def test_while_a_batch_is_awaited_the_next_goes_and_what_comes_then_gathers(alone):
+    """Only so many are awaited; a row that thinks itself alone waits its turn too."""
+    score = HeldScorer()
     batcher = made(score)
 
     async def run():
-        first = [asyncio.ensure_future(batcher.submit(row)) for row in range(3)]
-        await asyncio.sleep(0.001)
-        later = [asyncio.ensure_future(batcher.submit(row, alone=row == 5)) for row in range(3, 6)]
-        return await asyncio.gather(*first, *later)
+        answers = []
+        for start in range(0, 20, 2):
+            answers += [asyncio.ensure_future(batcher.submit(row, alone=alone)) for row in (start, start + 1)]
+            await turns()
+        gathered = list(score.batches)
+        score.let_go.set()
+        return gathered, await asyncio.gather(*answers)
 
-    assert asyncio.run(run()) == [0, 2, 4, 6, 8, 10]
-    assert score.batches == [[0, 1, 2], [3, 4, 5]]
-    assert score.most == 1
+    gathered, answers = asyncio.run(run())
+    assert gathered == ([[0], [1]] if alone else [[0, 1], [2, 3]])
+    assert answers == [2 * row for row in range(20)]
+    assert score.batches == [*gathered, list(range(sum(map(len, gathered)), 20))]
+    assert score.most == AT_ONCE
+
+
+def test_a_batch_that_ends_makes_room_for_one():
+    """Whatever ended it: an answer, or an error."""
+    score = HeldScorer()
+    batcher = made(score)
+
+    async def run():
+        first = [asyncio.ensure_future(batcher.submit(row, alone=True)) for row in (0, -1)]
+        await turns()
+        waiting = asyncio.ensure_future(batcher.submit(5))
+        await turns()
+        assert score.batches == [[0], [-1]]
+        score.fail(1)
+        await turns()
+        assert score.batches == [[0], [-1], [5]]
+        score.let_go.set()
+        return await asyncio.gather(*first, waiting, return_exceptions=True)
+
+    first, failed, later = asyncio.run(run())
+    assert (first, later) == (0, 10)
+    assert isinstance(failed, ArithmeticError)
 
 
 def test_what_arrives_while_a_batch_is_scored_is_the_next_batch():
@@ -226,14 +275,16 @@ def test_rows_that_are_not_of_the_next_batch_cost_it_nothing():
 
 def test_turns_are_told_while_rows_wait(score):
     """From the end of a batch to the end of the next, with all that is done between; none where nobody waited."""
-    turns = []
+    told = []
     batcher = Batcher(
-        score, max_latency_seconds=9, max_batch_size=4, turned=lambda rows, seconds: turns.append((rows, seconds > 0))
+        score, max_latency_seconds=9, max_batch_size=4, turned=lambda rows, seconds: told.append((rows, seconds > 0))
     )
     assert together(batcher, range(10)) == [2 * row for row in range(10)]
-    assert turns == [(4, True), (2, True)]
+    ends = [(4, True), (2, True)]
+    assert told == ends or (type(score) is LaterScorer and told == ends[:1])  # where two batches ended in one turn
+    told.clear()
     assert together(batcher, range(3)) == [0, 2, 4]
-    assert len(turns) == 2
+    assert told == []
 
 
 def test_when_nobody_waits_after_a_batch_that_is_told(score):
@@ -397,18 +448,6 @@ def test_an_odd_answer_stops_nobody_for_ever(odd, awaited):
     told, answered = asyncio.run(run())
     assert all(isinstance(one, Exception) for one in told)
     assert answered == 3
-
-
-def test_a_row_alone_that_is_awaited_is_a_batch_under_way():
-    """What comes meanwhile, alone or not, waits for it."""
-    score = LaterScorer()
-    batcher = made(score)
-
-    async def run():
-        return await asyncio.gather(*(batcher.submit(row, alone=True) for row in range(10)))
-
-    assert asyncio.run(run()) == [2 * row for row in range(10)]
-    assert score.most == 1
 
 
 def test_nothing_is_known_at_first():
