@@ -18,7 +18,8 @@ Row = TypeVar("Row")
 Answer = TypeVar("Answer")
 Futures: TypeAlias = tuple[asyncio.Future[Answer], ...]
 AT_ONCE = 2
-"""Batches that wait for something else, as for histories in Redis: were it one, who came then would wait for two."""
+"""Batches that wait for something else, as for histories in Redis: were it one, who came then would wait for two. The
+second goes when it is as large as the first, or it would be that of whoever is quickest, and the others would wait."""
 TURNS = 128
 """Of the event loop, at most, that a batch waits for connections to be let in."""
 
@@ -101,13 +102,13 @@ class Batcher(Generic[Row, Answer]):
         self._cost = LinearCost()
         self._due = False
         """Whether the next batch is about to be scored."""
-        self._awaited = 0
-        """Batches whose answers are awaited."""
+        self._awaited = list[int]()
+        """Of each batch whose answers are awaited, its rows."""
         self._tasks: set[asyncio.Task[None]] = set()  # referred to, or the loop may forget them
 
     async def submit(self, row: Row, alone: bool = False) -> Answer:
         """The answer to ``row``, which may be scored with others; at once where it is ``alone``."""
-        if alone and not self._queue and self._awaited < AT_ONCE:
+        if alone and not self._queue and self._may_go(1):
             return await self._score_alone(row)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._queue.append((time.perf_counter(), row, future))
@@ -119,21 +120,24 @@ class Batcher(Generic[Row, Answer]):
         started = time.perf_counter()
         answers = self._score([row])
         if not isinstance(answers, Sequence):
-            self._awaited += 1
+            self._awaited.append(1)
             try:
                 answers = await answers
             finally:
-                self._awaited -= 1
+                self._awaited.remove(1)
                 self._go_on(1)
         self._cost.note(1, time.perf_counter() - started)
         return answers[0]
 
     def _plan(self) -> None:
-        """What waits is the next batch, unless that is known, or as many are awaited as may be."""
-        if self._queue and not self._due and self._awaited < AT_ONCE:
+        """What waits is the next batch, if that is not known and it may go."""
+        if self._queue and not self._due and self._may_go(len(self._queue)):
             self._due = True
             # in a context of its own: a batch is no call's, and its lines bear no call's id
             asyncio.get_running_loop().call_soon(self._release, context=Context())
+
+    def _may_go(self, rows: int) -> bool:
+        return not self._awaited or (len(self._awaited) < AT_ONCE and rows >= self._awaited[0])
 
     def _release(self) -> None:
         """Score the next batch."""
@@ -150,7 +154,7 @@ class Batcher(Generic[Row, Answer]):
         try:
             answers = self._score(list(rows))
             if isinstance(answers, Awaitable):
-                self._awaited += 1
+                self._awaited.append(len(rows))
                 self._tasks.add(task := asyncio.ensure_future(self._await(futures, answers, started)))
                 task.add_done_callback(self._tasks.discard)
                 self._plan()
@@ -170,7 +174,7 @@ class Batcher(Generic[Row, Answer]):
             try:
                 answers = await scoring
             finally:
-                self._awaited -= 1
+                self._awaited.remove(len(futures))
             self._settle(futures, answers, started)
         except BaseException as error:  # noqa: BLE001 - it is the callers', and goes on where it is no Exception
             self._fail(futures, error)

@@ -48,12 +48,14 @@ IDS = 200_000
 
 
 class Seen(NamedTuple):
-    """What one load saw of one service; ``redis_us``: CPU of its store's server."""
+    """What one load saw of one service; ``redis_us``: CPU of its store's server; ``missing``: transactions that were
+    scored without their histories, of one hundred."""
 
     cpu_us: float
     p50_us: float
     p99_us: float
     redis_us: float
+    missing: float
 
 
 def schemas(windows: list[str] | None) -> dict[str, Schema]:
@@ -122,6 +124,7 @@ def _disk(folder: Path) -> int:
 def load(one: Started, callers: int, seconds: int, keys: int) -> Seen:
     """One load; raises RuntimeError where a call was not answered."""
     tree, name = Tree(one.server.pid), f"r{random.getrandbits(40):x}"
+    missing = _missing(one.port)
     before, before_redis = tree.settle(), _cpu(one.redis)
     options = ["-t1", f"-c{callers}", f"-d{seconds}s", "-s", str(Path(__file__).with_name("pay.lua"))]
     arguments = ["--", str(keys), str(max(keys // 5, 1)), name]
@@ -132,7 +135,12 @@ def load(one: Started, callers: int, seconds: int, keys: int) -> Seen:
         raise RuntimeError(f"{found['errors']} of {found['requests']} calls were not answered")
     spent, spent_redis = tree.settle() - before, _cpu(one.redis) - before_redis
     calls = found["requests"] / 1e6
-    return Seen(spent / calls, found["p50"], found["p99"], spent_redis / calls)
+    missing = 100 * (_missing(one.port) - missing) / found["requests"]
+    return Seen(spent / calls, found["p50"], found["p99"], spent_redis / calls, missing)
+
+
+def _missing(port: int) -> float:
+    return sum(missing_by_reason(port).values())
 
 
 def _cpu(process: "subprocess.Popen[bytes] | None") -> float:
@@ -157,9 +165,8 @@ def one_round(
                 seen = {name: load(there[name], count, asked.seconds, keys) for name in order}
                 found.append({"callers": count, **{name: one._asdict() for name, one in seen.items()}})
                 print(found[-1], file=sys.stderr, flush=True)
-        missing = missing_by_reason(there[_WITH].port)
-        facts = {"store_bytes": there[_WITH].held(), "scored_with_histories_missing": missing}
-    return [one | facts for one in found]
+        held = there[_WITH].held()
+    return [one | {"store_bytes": held} for one in found]
 
 
 def told(rounds: list[list[dict[str, Any]]], callers: list[int]) -> list[dict[str, Any]]:
@@ -212,8 +219,7 @@ def main() -> None:
     for keys in arguments.keys:
         rounds = [one_round(versions, own, arguments, keys) for _ in range(arguments.rounds)]
         figures = told(rounds, arguments.callers)
-        facts = {name: rounds[-1][0][name] for name in ("store_bytes", "scored_with_histories_missing")}
-        result.append({"customers": keys, **facts, "loads": figures})
+        result.append({"customers": keys, "store_bytes": rounds[-1][0]["store_bytes"], "loads": figures})
     print(json.dumps({"features": len(own[_WITH].histories), "keys": result}, indent=2))
 
 

@@ -1,6 +1,7 @@
 """A way to a server that is slow, or cut: what goes through it waits ``seconds``, or nothing goes through at all."""
 
 import asyncio
+import selectors
 import socket
 import threading
 from collections.abc import Coroutine
@@ -16,8 +17,9 @@ class Wire:
     def __init__(self, port: int) -> None:
         self.seconds, self.cut = 0.0, False
         self._to, self._socket = port, socket.create_server(("127.0.0.1", 0))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does so for its own alone
         self.port: int = self._socket.getsockname()[1]
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.SelectorEventLoop(selectors.SelectSelector())  # whose waits are no whole milliseconds
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -39,6 +39,8 @@ _ROWS = 512
 """Of one round trip, unless one batch has more."""
 _ON_THEIR_WAY = 2
 _SOON_SECONDS = 0.005
+_TURNS = 8
+"""Of the event loop, in which a reply that is there is heard: where it is the loop that is late, Redis is not."""
 _SECONDS = 5.0
 """After which a command has failed; it is tried again once, as it may be: ids tell."""
 
@@ -46,6 +48,14 @@ _Features = NDArray[np.float64]
 _Notes = dict[bytes, bytes]
 """Of names of ids the features of each."""
 _Call = tuple[Batch, "asyncio.Future[_Features]"]
+
+
+async def _wait(future: "asyncio.Future[_Features]", seconds: float) -> None:
+    await asyncio.wait([future], timeout=seconds)
+    for _ in range(_TURNS):
+        if future.done():
+            return
+        await asyncio.sleep(0)
 
 
 class OnlineRemote(Online):
@@ -93,7 +103,7 @@ class OnlineRemote(Online):
         elif len(self._going) < _ON_THEIR_WAY:
             self._going.add(asyncio.ensure_future(self._go_on(store)))
         try:
-            yield asyncio.wait([future], timeout=self._deadline_seconds)
+            yield _wait(future, self._deadline_seconds)
         except GeneratorExit:  # whoever called is gone; it is to be added all the same
             future.add_done_callback(partial(self._left, batch))
             raise
