@@ -75,8 +75,8 @@ class Batcher(Generic[Row, Answer]):
     ``submit`` raises RefusedError.
     ``connections()``: how many there have been. While they come, batches wait: a turn of the event loop lets in one,
     and with a batch in each turn thousands would wait for minutes, probes among them. ``turned(rows, seconds)``: told
-    how long it took from batch to batch, all else included, while there were rows that waited. ``rested(seconds)``:
-    told, when nobody waits after a batch, how long a row takes in a large one.
+    how long it took from batch to batch, all else included, while there were rows that waited for no more than that.
+    ``rested(seconds)``: told, when nobody waits after a batch, how long a row takes in a large one.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Batcher(Generic[Row, Answer]):
             try:
                 answers = await answers
             finally:
-                self._awaited.remove(1)
+                self._came(1)
                 self._go_on(1)
         self._cost.note(1, time.perf_counter() - started)
         return answers[0]
@@ -174,10 +174,16 @@ class Batcher(Generic[Row, Answer]):
             try:
                 answers = await scoring
             finally:
-                self._awaited.remove(len(futures))
+                self._came(len(futures))
             self._settle(futures, answers, started)
         except BaseException as error:  # noqa: BLE001 - it is the callers', and goes on where it is no Exception
             self._fail(futures, error)
+
+    def _came(self, rows: int) -> None:
+        """The answers of a batch: where it was not full, more rows would have taken no longer, and no turn is told."""
+        self._awaited.remove(rows)
+        if rows < self._max_batch_size:
+            self._turn_began = None
 
     def _shed_late(self) -> None:
         """Never a row alone: there is nobody whom its refusal would help."""
