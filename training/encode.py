@@ -16,10 +16,11 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from fraud.errors import DataError
 from fraud.features import FeaturePath
 from fraud.inputs.encoding import FEWEST, Codes, Encoding
 from fraud.inputs.levels import moved
-from fraud.inputs.summaries import Summaries
+from fraud.inputs.summaries import MOST, Summaries
 from fraud.manifest import Recipe
 from training.dataset import Dataset
 from training.split import Indices
@@ -118,7 +119,10 @@ def summaries_of(features: Features, labels: Labels) -> Summaries:
     """What sums up features ``(n, k)`` by labels ``(n,)`` of 0 and 1, both of which there are; NaN is missing.
 
     Learnt on one thread, and kept as float32: what differs between machines in the last bits is then the same.
+    Raises DataError where there are more features than can be summed up.
     """
+    if (count := features.shape[1]) > MOST:
+        raise DataError(f"{count} features, and summaries are of at most {MOST}: train without --summaries")
     with threadpool_limits(limits=1):
         return _summaries(features.astype(np.float64), labels)
 

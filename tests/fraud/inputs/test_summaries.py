@@ -8,7 +8,7 @@ from scipy.spatial.distance import mahalanobis
 from sklearn.covariance import LedoitWolf
 
 from fraud import schema
-from fraud.errors import ModelError, SchemaError
+from fraud.errors import DataError, ModelError, SchemaError
 from fraud.features import FeaturePath
 from fraud.inputs import summaries
 from fraud.inputs.summaries import NAMES, Summaries
@@ -124,3 +124,12 @@ def test_those_of_other_features_are_refused(learnt, tmp_path):
         with pytest.raises(ModelError, match="no summaries of rows"):
             summaries.read(written(tmp_path, text))
     assert summaries.read(written(tmp_path, learnt.model_dump_json())) == learnt
+
+
+def test_more_features_than_can_be_summed_up_are_refused():
+    """In words, before anything is learnt; as many as may be are summed up."""
+    labels = np.arange(600) % 2
+    values = np.random.default_rng(0).normal(size=(600, summaries.MOST + 1)).astype(np.float32)
+    with pytest.raises(DataError, match="254 features, and summaries are of at most 253"):
+        encode.summaries_of(values, labels.astype(np.int8))
+    assert len(encode.summaries_of(values[:, 1:], labels.astype(np.int8)).mean) == summaries.MOST
