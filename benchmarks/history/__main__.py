@@ -154,18 +154,18 @@ def replayed(
         features = found.pop("features")
         held = logged(path, own)
         own_bytes = [row.tobytes() for row in features.astype("<f4")]
+        differ = {place for place, name in enumerate(names) if name in held and held[name] != {own_bytes[place]}}
         return {
             **found,
             "in_the_log": sum(name in held for name in names),
-            "features_that_differ": sum(
-                held[name] != {one} for name, one in zip(names, own_bytes, strict=True) if name in held
-            ),
+            "features_that_differ": len(differ.difference(lost)),
             "labels_sent": sent.labels,
             "labels": labels,
             "with_other_features_without_labels": int(
                 (np.nan_to_num(expected) != np.nan_to_num(unlabelled)).any(axis=1).sum()
             ),
             "lost_from_the_log_and_asked_again": len(lost),
+            "features_that_differ_where_asked_again": len(differ.intersection(lost)),
             "calls_cut_off_and_sent_again": sender.resent,
             "worker_killed": bool(killed),
             "seconds": round(seconds, 1),
