@@ -29,7 +29,7 @@ from training.dataset import Dataset
 from training.train import DEFAULTS
 
 STARTS = (date(2018, 7, 25), date(2018, 7, 11), date(2018, 6, 27))
-_SECRET = "of no secret: these customers are made up"  # noqa: S105
+SECRET = "of no secret: these customers are made up"  # noqa: S105
 _CARD = "CUSTOMER_ID"
 MISSING_SHARES = (0.0, 0.02, 0.1)
 
@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE", help="a picture, such as histories.png")
     arguments = parser.parse_args()
     text = (files("benchmarks.handbook") / "handbook.toml").read_text("utf-8")
-    dataset = data.load([arguments.data], schema.parse(text, "handbook.toml"), KeyHasher(_SECRET))
+    dataset = data.load([arguments.data], schema.parse(text, "handbook.toml"), KeyHasher(SECRET))
     print(f"{dataset.size} rows, histories counted", file=sys.stderr, flush=True)
     found: list[Figures] = []
     for start in arguments.starts:
