@@ -44,6 +44,7 @@ def _number(kind: Callable[[str], Number], holds: Callable[[Number], bool], expe
 
 
 positive = _number(int, lambda number: number >= 1, "a whole number from 1 on")
+limit = _number(int, lambda number: 1 <= number < 2**31, "a whole number from 1 to 2147483647")
 seed = _number(int, lambda number: 0 <= number <= _MAX_SEED, f"a whole number from 0 to {_MAX_SEED}")
 cores = _number(int, lambda number: number == -1 or number >= 1, "a whole number from 1 on, or -1 for all cores")
 port = _number(int, lambda number: 1 <= number <= 65535, "a port from 1 to 65535")

@@ -19,8 +19,10 @@ from training.train import DEFAULTS
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 
+_SHOWN = 80
+"""Letters of a wrong value that are told."""
 _Share = Annotated[float, Field(gt=0, le=1)]
-_Count = Annotated[int, Field(ge=1)]
+_Count = Annotated[int, Field(ge=1, lt=2**31)]
 
 
 class _Strict(Recipe):
@@ -63,7 +65,7 @@ def read(path: Path) -> Recipe:
         stated = tomllib.loads(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise FraudError(f"{path}: cannot be read: {one_line(error)}; expected a TOML file of settings") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of too many digits is no TOMLDecodeError
         raise FraudError(f"{path}: not TOML: {one_line(error)}") from None
     try:
         checked = _Strict(**DEFAULTS.model_dump() | stated)
@@ -77,7 +79,15 @@ def _worded(error: ValidationError, stated: dict[str, Any]) -> str:
     if key not in Recipe.model_fields:
         return f"{key}: no such setting; there are {', '.join(Recipe.model_fields)}"
     expected = [problem["msg"].removeprefix("Input ") for problem in error.errors() if problem["loc"][0] == key]
-    return f"{key} {', or '.join(expected)}, got {stated[key]!r}"
+    return f"{key} {', or '.join(expected)}, got {_shown(stated[key])}"
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # a hexadecimal number of too many digits
+        return "a number of too many digits"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def check_writable(path: Path) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.samplers import PartialFixedSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from fraud import home
-from fraud.errors import FraudError
+from fraud.errors import FraudError, one_line
 from training.train import Progress, Scores
 from training.tuning.folds import Fold
 from training.tuning.forests import Params, Settings, Space
@@ -49,7 +51,10 @@ def folder(name: str) -> Path:
 
 @contextmanager
 def opened(name: str) -> Iterator[optuna.storages.RDBStorage]:
-    """The file of a study, for this process alone. Raises FraudError when another one has it."""
+    """The file of a study, for this process alone.
+
+    Raises FraudError when another one has it, and whenever it cannot be read or written.
+    """
     try:
         folder(name).mkdir(parents=True, exist_ok=True)
         lock = (folder(name) / "lock").open("w")
@@ -62,12 +67,26 @@ def opened(name: str) -> Iterator[optuna.storages.RDBStorage]:
             raise FraudError(
                 f"{folder(name)}: another process searches; wait for it, or name another --study"
             ) from None
-        storage = optuna.storages.RDBStorage(f"sqlite:///{folder(name) / 'trials.sqlite'}")
         try:
-            yield storage
-        finally:
-            storage.remove_session()
-            storage.engine.dispose()
+            with _storage(folder(name) / "trials.sqlite") as storage:
+                yield storage
+        except (SQLAlchemyError, StorageInternalError) as error:
+            cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+            said = one_line(getattr(cause, "orig", None) or cause)
+            raise FraudError(
+                f"{folder(name)}: trials cannot be read or written ({said}): see that there is room; where the file is "
+                "damaged, name another --study, or remove this one"
+            ) from None
+
+
+@contextmanager
+def _storage(path: Path) -> Iterator[optuna.storages.RDBStorage]:
+    storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 class Study:

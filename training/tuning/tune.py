@@ -8,6 +8,7 @@ import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -130,16 +131,24 @@ class _Tuning:
         """Those of a trial's settings; kept with the study, and so fitted once."""
         assert trial is not None, "a search ends with a complete trial, or with an error"  # noqa: S101
         path = study.folder(one.name) / f"{one.family.name}-{trial.number}.npy"
-        if path.exists():
-            scores: Scores = np.load(path)
-            return scores
+        if (kept := _kept(path, fresh)) is not None:
+            return kept
         started = self._clock()
         self._steps.start("judge", f"{one.family.name} of trial {trial.number} on folds that no trial has seen")
         scores = scores_of(one.family, trial, fresh)
         one.add_judging(self._clock() - started)
         self._steps.done(f"{len(scores)} rows scored")
-        with atomic.replacing(path) as part:
+        with atomic.new(path, replace=True) as part:
             written = io.BytesIO()
             np.save(written, scores)
             part.write_bytes(written.getvalue())
         return scores
+
+
+def _kept(path: Path, fresh: list[Fold]) -> Scores | None:
+    """Scores that were written before; None where there are none, or not those of all rows, as a crash may leave."""
+    try:
+        scores: Scores = np.load(path)
+    except (OSError, ValueError, EOFError):
+        return None
+    return scores if scores.shape == labels_of(fresh).shape else None

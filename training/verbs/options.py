@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from fraud.argument_types import cores, features, local_path, part, period, positive, seed, share, weight
+from fraud.argument_types import cores, features, limit, local_path, part, period, positive, seed, share, weight
 
 if TYPE_CHECKING:
     from fraud.inputs.keys import KeyHasher
@@ -88,8 +88,8 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-features", type=features, metavar="SHARE", help="share of the features a split is chosen from, or sqrt"
     )
-    parser.add_argument("--min-samples-leaf", type=positive, metavar="N", help="fewest rows of a leaf")
-    parser.add_argument("--max-depth", type=positive, metavar="N", help="of a tree (default: any)")
+    parser.add_argument("--min-samples-leaf", type=limit, metavar="N", help="fewest rows of a leaf")
+    parser.add_argument("--max-depth", type=limit, metavar="N", help="of a tree (default: any)")
     parser.add_argument("--fraud-weight", type=weight, metavar="W", help="weight of a fraud beside a legitimate row")
     parser.add_argument(
         "--target-precision", type=share, metavar="P", help="precision the threshold must reach on validation rows"

@@ -54,6 +54,10 @@ def test_what_a_file_leaves_out_is_as_in_the_defaults(tmp_path):
         ("seed = -1", "seed should be greater than or equal to 0"),
         ("[forest]\ntrees = 3", "forest: no such setting"),
         ("trees", "not TOML"),
+        (f"trees = {'9' * 5000}", "not TOML"),
+        (f"trees = 0x{'f' * 5000}", "trees should be less than or equal to 10000, got a number of too many digits"),
+        (f"max_depth = {2**31}", "max_depth should be less than 2147483648"),
+        (f"min_samples_leaf = {10**20}", "min_samples_leaf should be less than 2147483648"),
     ],
 )
 def test_what_is_wrong_is_said_by_file_and_key(tmp_path, text, words):
@@ -64,6 +68,14 @@ def test_what_is_wrong_is_said_by_file_and_key(tmp_path, text, words):
         recipe_file.read(path)
     assert str(error.value).startswith(f"{path}: ")
     assert words in str(error.value)
+
+
+def test_of_a_long_value_the_beginning_is_told(tmp_path):
+    """A line stays a line."""
+    (tmp_path / "long.toml").write_text(f'estimator = "{"x" * 100_000}"')
+    with pytest.raises(FraudError, match=r"got 'xxx+\.\.\.$") as error:
+        recipe_file.read(tmp_path / "long.toml")
+    assert len(str(error.value)) < 1000
 
 
 def test_a_file_that_is_named_must_be_there(tmp_path):

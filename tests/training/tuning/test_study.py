@@ -1,8 +1,12 @@
 """Trials as they are kept."""
 
+import resource
+import signal
+
 import pytest
 from optuna.trial import TrialState
 
+from fraud.errors import FraudError
 from fraud.schema import default
 from tests.training.tuning import small
 from training.console import Steps
@@ -57,3 +61,32 @@ def test_a_recipe_outside_of_what_is_searched_is_left_out(searched):
         assert first.params["trees"] == RECIPE.trees
         mine.tell(first, 0.5, TrialState.COMPLETE)
         assert mine.ask(0).params["trees"] != 777
+
+
+@pytest.mark.parametrize("damage", [b"no database" * 1000, None], ids=["garbage", "folder"])
+def test_a_file_that_is_no_study_is_a_stated_error(damage):
+    """It says where it is, and what to do."""
+    path = study.folder("broken") / "trials.sqlite"
+    path.mkdir(parents=True)
+    if damage:
+        path.rmdir()
+        path.write_bytes(damage)
+    said = r"broken: trials cannot be read or written \(.*name another --study"
+    with pytest.raises(FraudError, match=said), study.opened("broken"):
+        pass
+
+
+def test_a_full_disk_is_a_stated_error(searched):
+    """Whenever the file stops growing; what was kept is gone on with."""
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with pytest.raises(FraudError, match="full: trials cannot be read"), study.opened("full") as storage:
+            mine = Study(storage, Forests(RECIPE, searched[0], 3.0), "full", {})
+            mine.tell(mine.ask(0), 0.5, TrialState.COMPLETE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+            mine.tell(mine.ask(0), 0.6, TrialState.COMPLETE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    with study.opened("full") as storage:
+        assert Study(storage, Forests(RECIPE, searched[0], 3.0), "full", {}).finished == 1

@@ -115,6 +115,11 @@ def test_a_search_is_gone_on_with_by_the_same_call(long, source):
     assert again == pieces
     assert "forest 4 of 4" not in said
     assert "judge" not in said
+    kept = study.folder("pieces") / "forest-0.npy"
+    kept.write_bytes(kept.read_bytes()[:-8])  # as a crash may leave it
+    again, said = searched(source, "pieces", trials=4)
+    assert again["on_fresh_folds"] == pieces["on_fresh_folds"]
+    assert "judge forest of trial 0" in said
 
 
 @pytest.fixture(scope="module")
