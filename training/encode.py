@@ -111,8 +111,12 @@ def _codes(
 
 
 def _float32(numbers: NDArray[np.float64]) -> tuple[float, ...]:
-    """As they are kept: what JSON writes of them is read as the same float32."""
-    return tuple(numbers.astype(np.float32).astype(np.float64).tolist())
+    return tuple(_as_kept(numbers).tolist())
+
+
+def _as_kept(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What JSON writes of these numbers is read as the same float32."""
+    return numbers.astype(np.float32).astype(np.float64)
 
 
 def summaries_of(features: Features, labels: Labels) -> Summaries:
@@ -130,7 +134,7 @@ def summaries_of(features: Features, labels: Labels) -> Summaries:
 def _summaries(values: NDArray[np.float64], labels: Labels) -> Summaries:
     known = ~np.isnan(values)
     counts = np.maximum(known.sum(axis=0), 1)
-    mean = _bounded(np.where(known, values, 0.0).sum(axis=0) / counts)
+    mean = _as_kept(np.where(known, values, 0.0).sum(axis=0) / counts)  # however far from zero
     spread = np.sqrt((np.where(known, values - mean, 0.0) ** 2).sum(axis=0) / counts)
     scale = _bounded(np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1 / _FURTHEST))
     values = np.where(known, (values - mean) * scale, 0.0)
@@ -149,5 +153,4 @@ def _summaries(values: NDArray[np.float64], labels: Labels) -> Summaries:
 
 
 def _bounded(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-    bounded = np.clip(numbers, -_FURTHEST, _FURTHEST)
-    return bounded.astype(np.float32).astype(np.float64)
+    return _as_kept(np.clip(numbers, -_FURTHEST, _FURTHEST))

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from training import encode, split
 from training.dataset import Dataset
-from training.judging import paired
 from training.train import DEFAULTS
+from training.tuning import search
 from training.tuning.boosters import Boosters
 from training.tuning.folds import Fold
 
@@ -49,7 +49,6 @@ class Boosted:
         everything = np.arange(self._dataset.size)
         fold_of = split.folds(self._dataset, everything, _FOLDS, _SEED)
         folds = [self._fold(everything[fold_of != one], everything[fold_of == one]) for one in range(_FOLDS)]
-        labels = np.concatenate([one.held_labels for one in folds])
         until = time.process_time() + seconds
 
         def figure(trial: optuna.Trial) -> float:
@@ -57,14 +56,14 @@ class Boosted:
             params = {name: trial._suggest(name, one) for name, one in space.items()}
             settings, _ = self._family.settle(params, lambda _: None)
             trial.set_user_attr("settings", settings)
-            scores, seen = np.empty(0), 0
+            scores, value = list[NDArray[np.float64]](), 0.0
             for step, one in enumerate(folds):
-                scores, seen = np.append(scores, self._family.scores(settings, one, lambda _: None)), step
-                value = paired.alone(scores, labels[: len(scores)], 0.93, resamples=1)[0].value
-                trial.report(float(value or 0.0), seen)
-                if seen < len(folds) - 1 and trial.should_prune():
+                scores.append(self._family.scores(settings, one, lambda _: None))
+                value = search.average_precision(folds[: step + 1], scores)
+                trial.report(value, step)
+                if step + 1 < len(folds) and trial.should_prune():
                     raise optuna.TrialPruned
-            return float(value or 0.0)
+            return value
 
         def told(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
             print(f"{self._family.name} {trial.number} {trial.state.name} {trial.value}", file=sys.stderr, flush=True)

@@ -174,6 +174,43 @@ def test_a_batch_that_ends_makes_room_for_one():
     assert isinstance(failed, ArithmeticError)
 
 
+def test_what_is_more_than_a_batch_is_handed_over_too():
+    """At once, where as many wait as are awaited: nobody has to come or be answered first."""
+    score = HeldScorer()
+    batcher = made(score, max_batch_size=4)
+
+    async def run():
+        answers = [asyncio.ensure_future(batcher.submit(row)) for row in range(9)]
+        await turns()
+        gathered = list(score.batches)
+        score.let_go.set()
+        return gathered, await asyncio.gather(*answers)
+
+    assert asyncio.run(run()) == ([[0, 1, 2, 3], [4, 5, 6, 7]], [2 * row for row in range(9)])
+
+
+def test_a_lone_caller_who_is_cancelled_makes_room():
+    """What waited for its answer waits no longer, though nobody is told it."""
+    score = HeldScorer()
+    batcher = made(score)
+
+    async def run():
+        lone = [asyncio.ensure_future(batcher.submit(row, alone=True)) for row in range(2)]
+        await turns()
+        waiting = asyncio.ensure_future(batcher.submit(2))
+        await turns()
+        assert score.batches == [[0], [1]]
+        lone[0].cancel()
+        await turns()
+        assert score.batches == [[0], [1], [2]]
+        score.let_go.set()
+        return await asyncio.gather(*lone, waiting, return_exceptions=True)
+
+    cancelled, *answers = asyncio.run(run())
+    assert isinstance(cancelled, asyncio.CancelledError)
+    assert answers == [2, 4]
+
+
 def test_what_arrives_while_a_batch_is_scored_is_the_next_batch():
     """Batches form under load without anybody holding rows back."""
     score = Scorer()

@@ -106,7 +106,7 @@ class Study:
             self._study.tell(trial.number, state=TrialState.FAIL)
 
     def _check(self, of: Mapping[str, Any]) -> None:
-        before = self._study.user_attrs.setdefault(_OF, None)
+        before = self._study.user_attrs.get(_OF)
         if before is None:
             self._study.set_user_attr(_OF, dict(of))
         elif other := [fact for fact in of if before.get(fact) != of[fact]]:

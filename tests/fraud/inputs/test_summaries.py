@@ -98,6 +98,20 @@ def test_a_column_that_never_changes_says_nothing():
     assert whole[:, 4:].tobytes() == other[:, 4:].tobytes()
 
 
+@pytest.mark.parametrize("middle", [0, 5e6, -5e6, 1.7e9])
+def test_a_column_far_from_zero_tells_as_much_as_one_about_it(middle):
+    """Amounts in small money, and counts of seconds, are such; a thousandth of the middle is one deviation."""
+    random = np.random.default_rng(4)
+    labels = (np.arange(2_000) % 20 == 0).astype(np.int8)
+    about = random.normal(size=(2_000, 3)) + labels[:, None]
+    learnt = [np.zeros((2_000, 6), np.float32) for _ in range(2)]
+    for whole, to in zip(learnt, (0, middle), strict=True):
+        whole[:, :3] = about
+        whole[:, 0] = about[:, 0] * max(1, abs(to) / 1e3) + to
+        bound(encode.summaries_of(whole[:, :3], labels))(whole)
+    np.testing.assert_allclose(learnt[1][:, 3:], learnt[0][:, 3:], rtol=0.01, atol=0.01)
+
+
 def test_a_path_has_them_behind_all_others(learnt):
     """Their names come last, none may be missing, the log leaves them out, and a pickled path gives the same."""
     path = FeaturePath(schema.default(), summaries=learnt)
