@@ -68,7 +68,7 @@ class LinearCost:
 
 
 class Batcher(Generic[Row, Answer]):
-    """Gathers rows and hands them to ``score`` together, at most ``max_batch_size`` of them, one batch after another.
+    """Gathers rows and hands them to ``score`` together, at most ``max_batch_size`` of them.
 
     ``score(rows)`` gives an answer for each row, or an awaitable of them, of which ``AT_ONCE`` may be awaited. Of
     several rows the oldest is shed when it would be answered later than ``max_latency_seconds`` after its arrival:

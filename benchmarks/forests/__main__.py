@@ -3,9 +3,9 @@
 python -m benchmarks.forests --data creditcard.parquet --folder /tmp/forests --recipe best.toml \
     --boosted xgboost lightgbm --minutes 30
 
-Scores are kept in the folder by variant and seed, so what was interrupted goes on. Folds are dealt out by the seeds;
-boosted trees are searched for on the folds of another one, for so many minutes of processor time each. They need
-``.venv-baselines``.
+Scores are kept in the folder by variant and seed, so what was interrupted goes on; those of other data, or of another
+recipe of that name, are refused. Folds are dealt out by the seeds; boosted trees are searched for on the folds of
+another one, for so many minutes of processor time each. They need ``.venv-baselines``.
 """
 
 import argparse
@@ -49,8 +49,20 @@ def main() -> None:
     variants: dict[str, Out] = {"defaults": _of(dataset, DEFAULTS, asked.jobs)}
     variants |= {path.stem: _of(dataset, recipe_file.read(path), asked.jobs) for path in asked.recipe}
     variants |= {name: Boosted(name, dataset, asked.minutes, asked.folder).scores for name in asked.boosted}
+    _same(asked, dataset)
     found = {name: _Found(name, one, dataset, asked) for name, one in variants.items()}
     _tell(found, dataset)
+
+
+def _same(asked: argparse.Namespace, dataset: Dataset) -> None:
+    """Note in the folder of what its scores are. Raises SystemExit where that is noted and another."""
+    facts = {"data": dataset.fingerprint, "minutes": str(asked.minutes)}
+    for name, fact in (facts | {path.stem: recipe_file.read(path).model_dump_json() for path in asked.recipe}).items():
+        file = asked.folder / f"{name}.of"
+        if not file.exists():
+            file.write_text(fact)
+        elif file.read_text() != fact:
+            sys.exit(f"error: {file}: the scores in this folder are of other ones; name another --folder")
 
 
 def _of(dataset: Dataset, recipe: Recipe, jobs: int) -> Out:

@@ -2,8 +2,8 @@
 
 Two may be on their way: were there one alone, whoever came while it was would wait for it, and then for the next.
 
-A call that is late is scored without, and waits to be added; the command itself goes on, and until it ended nobody else
-waits. So a connection is never given up in the middle, and one that takes long to be made is made.
+A call that is late is scored without, and waits to be added; the command itself goes on, and until one ended nobody
+else waits. So a connection is never given up in the middle, and one that takes long to be made is made.
 """
 
 import asyncio
@@ -165,9 +165,9 @@ class OnlineRemote(Online):
 
     async def _round_trip(self, store: RemoteStore, batches: list[Batch]) -> _Features:
         """Add batches, and have what the last ones got noted; their features. Raises HistoryError."""
-        notes, self._to_note = self._to_note, {}
         asked = store.wire.asked(joined(batches)) if batches else None
         known = self._known(asked)
+        notes, self._to_note = self._to_note, {}
         with worded(store.url):
             try:
                 reply = await self._sent(
