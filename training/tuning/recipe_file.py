@@ -91,7 +91,10 @@ def _shown(value: object) -> str:
 
 
 def check_writable(path: Path) -> None:
-    """Raise FraudError unless ``write`` may write there: before long work, not after it."""
+    """Raise FraudError unless ``write`` may write there: before long work, not after it.
+
+    A recipe is written over, and nothing else: a schema or rows of somebody's lie where they lay.
+    """
     if path.parent == FOLDER:
         try:
             FOLDER.mkdir(exist_ok=True)
@@ -101,6 +104,11 @@ def check_writable(path: Path) -> None:
         raise DataError.no_folder(path.parent)
     if not os.access(path.parent, os.W_OK):
         raise FraudError(f"{path}: cannot be written: its folder is not ours to write to")
+    if path.exists():
+        try:
+            read(path)
+        except FraudError as error:
+            raise FraudError(f"not written over, as it is no recipe: {error}; remove it, or name another") from None
 
 
 def write(path: Path, recipe: Recipe, comment: Iterable[str]) -> None:

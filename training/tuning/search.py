@@ -1,5 +1,8 @@
 """The search itself: one trial after the other, each over the same folds, until trials or time are used up."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -73,7 +76,7 @@ class Search:
         settings, cost = family.settle(trial.params, self._check)
         trial.set_user_attr("settings", dict(settings))
         trial.set_user_attr("cost", cost)
-        self._steps.say("  " + ", ".join(f"{name} {setting}" for name, setting in settings.items()))
+        self._steps.say("  " + worded(settings))
         for step, fold in enumerate(self._folds):
             scores.append(family.scores(settings, fold, self._check))
             value = average_precision(self._folds[: step + 1], scores)
@@ -83,6 +86,11 @@ class Search:
                 if trial.should_prune():
                     raise CutError("median")
         return value
+
+
+def worded(settings: Mapping[str, Any]) -> str:
+    """Settings of a trial in one line."""
+    return ", ".join(f"{name} {setting}" for name, setting in settings.items())
 
 
 def scores_of(family: Family, trial: FrozenTrial, folds: list[Fold]) -> Scores:

@@ -9,6 +9,7 @@ from training.tuning import study
 from training.tuning.folds import Folding
 from training.tuning.forests import Forests
 from training.tuning.plan import TuningPlan
+from training.tuning.search import worded
 from training.tuning.study import Study
 
 
@@ -70,6 +71,14 @@ def _family(one: Study) -> dict[str, Any]:
         "best": best and {"trial": best.number, "average_precision": best.value},
         "history": one.history(),
     }
+
+
+def outcome(forests: Study) -> str:
+    """What the search of the forest came to, in one line."""
+    best, first = forests.best, forests.first
+    assert best and first  # noqa: S101 - as above
+    by = "the defaults" if best.number == first.number else worded(best.user_attrs["settings"])
+    return f"best: average precision {best.value:.4f}, by {by}"
 
 
 def comment(plan: TuningPlan, found: Mapping[str, Any]) -> list[str]:

@@ -111,6 +111,7 @@ class _Tuning:
 
     def _judged(self) -> dict[str, Any]:
         """The best forest beside the defaults, and beside the best of each other family."""
+        self._steps.say(telling.outcome(self._studies[0]))
         self._searched.clear()  # there is room for one set of folds
         recipe, (forest, *boosted) = self._plan.training.recipe, self._studies
         folding = replace(self._folding, fresh=True)

@@ -129,10 +129,15 @@ def check_backend(arguments: argparse.Namespace) -> None:
 def recipe(arguments: argparse.Namespace, schema: "Schema") -> "Recipe":
     """That of the file that is named, or of the schema, else the defaults; with what the command line says.
 
-    Raises FraudError.
+    A file that is taken is told. Raises FraudError.
     """
+    from training.console import Steps
     from training.tuning import recipe_file
 
     chosen = {name: getattr(arguments, name, None) for name in _RECIPE}
     stated = {name: value for name, value in chosen.items() if value is not None}
-    return recipe_file.of(schema.name, arguments.recipe).model_copy(update=stated)
+    found = recipe_file.of(schema.name, arguments.recipe)
+    file = arguments.recipe or recipe_file.path_of(schema.name)
+    if file.exists():
+        Steps().say(f"recipe: {file}")
+    return found.model_copy(update=stated)

@@ -92,6 +92,21 @@ def test_a_folder_that_cannot_be_written_is_a_stated_error(tmp_path, monkeypatch
         recipe_file.write(recipe_file.path_of("shop"), DEFAULTS, [])
 
 
+@pytest.mark.parametrize("text", ["name = 'shop'\n[roles]\nlabel = 'fraud'\n", "Time,V1,Class\n0,1,0\n", ""])
+def test_what_is_no_recipe_is_not_written_over(tmp_path, text):
+    """A schema, or rows; a recipe is, and an empty file, which is one."""
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    if text:
+        with pytest.raises(FraudError, match=r"not written over, as it is no recipe: .*mine\.toml"):
+            recipe_file.write(path, TUNED, [])
+        assert path.read_text() == text
+    else:
+        recipe_file.write(path, TUNED, [])
+        recipe_file.write(path, DEFAULTS, [])
+        assert recipe_file.read(path) == DEFAULTS
+
+
 def test_run_takes_the_recipe_of_the_schema_and_the_command_line_goes_before_it(folder, capsys):
     """The manifest says which settings made the model."""
     recipe_file.write(recipe_file.path_of("creditcard"), TUNED, [])

@@ -62,6 +62,18 @@ def test_the_first_trial_is_the_defaults_and_the_figures_are_those_of_run(long, 
     assert f"the best so far {max(figures):.4f}" in said
 
 
+def test_what_a_search_comes_to_is_told_at_its_end(long, source):
+    """The best figure and its settings; where these are the defaults, that they are."""
+    found, said = long
+    best = found["best"]
+    told = next(line for line in said.splitlines() if line.startswith("best:"))
+    assert told.startswith(f"best: average precision {best['average_precision']:.4f}, by ")
+    assert f"trees {best['recipe']['trees']}, " in told
+    _, alone = searched(source, "alone", trials=1)
+    assert "best: average precision" in alone
+    assert "by the defaults" in alone
+
+
 def test_the_best_is_judged_beside_the_defaults_on_folds_that_no_trial_has_seen(long, part):
     """With the interval of the paired difference, by the settings of the recipe that is given."""
     found, _ = long

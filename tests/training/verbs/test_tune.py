@@ -54,3 +54,21 @@ def test_a_recipe_is_looked_for_by_the_name_of_the_schema(tmp_path, monkeypatch)
     assert (recipe.trees, recipe.max_depth) == (7, 3)
     with pytest.raises(FraudError, match=r"broken\.toml: trees"):
         options.recipe(arguments, broken)
+
+
+def test_a_recipe_that_is_taken_is_told(tmp_path, monkeypatch, capsys):
+    """The file that lies in the checkout as the one that is named; the defaults are not."""
+    monkeypatch.setattr(recipe_file, "FOLDER", tmp_path / "recipes")
+    (tmp_path / "mine.toml").write_text("trees = 7\n")
+    plain, named = (
+        program.parser().parse_args(["run", "--data", "sample", *more])
+        for more in ([], ["--recipe", str(tmp_path / "mine.toml")])
+    )
+    options.recipe(plain, default())
+    assert capsys.readouterr().err == ""
+    options.recipe(named, default())
+    assert "mine.toml" in capsys.readouterr().err
+    recipe_file.FOLDER.mkdir()
+    recipe_file.path_of("creditcard").write_text("trees = 7\n")
+    options.recipe(plain, default())
+    assert "creditcard.toml" in capsys.readouterr().err
