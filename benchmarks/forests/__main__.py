@@ -46,8 +46,8 @@ def main() -> None:
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
     dataset = data.load(asked.data, schema.read(asked.schema) if asked.schema else schema.default())
-    variants: dict[str, Out] = {"defaults": _of(dataset, DEFAULTS, asked.jobs)}
-    variants |= {path.stem: _of(dataset, recipe_file.read(path), asked.jobs) for path in asked.recipe}
+    variants: dict[str, Out] = {"defaults": scores_by(dataset, DEFAULTS, asked.jobs)}
+    variants |= {path.stem: scores_by(dataset, recipe_file.read(path), asked.jobs) for path in asked.recipe}
     variants |= {name: Boosted(name, dataset, asked.minutes, asked.folder).scores for name in asked.boosted}
     _same(asked, dataset)
     found = {name: _Found(name, one, dataset, asked) for name, one in variants.items()}
@@ -65,7 +65,9 @@ def _same(asked: argparse.Namespace, dataset: Dataset) -> None:
             sys.exit(f"error: {file}: the scores in this folder are of other ones; name another --folder")
 
 
-def _of(dataset: Dataset, recipe: Recipe, jobs: int) -> Out:
+def scores_by(dataset: Dataset, recipe: Recipe, jobs: int) -> Out:
+    """What fits by a recipe and scores."""
+
     def scores(fitted: split.Indices, held: split.Indices, seed: int) -> Scores:
         own = recipe.model_copy(update={"seed": seed})
         path, features = encode.fit(dataset, fitted, own)

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.forests.__main__ import scores_by
 from benchmarks.handbook.__main__ import SECRET, STARTS, Judged
 from fraud import schema
 from fraud.inputs.keys import KeyHasher
-from fraud.manifest import Recipe
-from training import data, encode, train
+from training import data
 from training.judging import paired
 from training.train import DEFAULTS
 from training.tuning import recipe_file
@@ -38,19 +38,13 @@ def main() -> None:
         judged = Judged(dataset, start)
         labels, found = dataset.labels[judged.days.testing], dict[str, NDArray[np.float64]]()
         for name, recipe in recipes.items():
-            found[name] = np.array([_scores(judged, recipe, seed, asked.jobs) for seed in asked.seeds])
+            scores = scores_by(dataset, recipe, asked.jobs)
+            found[name] = np.array([scores(judged.days.fitting, judged.days.testing, seed) for seed in asked.seeds])
             print(f"{start} {name}: fitted", file=sys.stderr, flush=True)
             each = [paired.alone(one, labels, recipe.target_precision, resamples=1)[0].value for one in found[name]]
             less, _ = paired.compare(found[name], found["defaults"], labels, recipe.target_precision)
             told = "" if name == "defaults" else f"{less.value:+.4f} [{less.low:+.4f}, {less.high:+.4f}]"
             print(f"| {start} | {name} | {' '.join(f'{one:.4f}' for one in each)} | {told} |", flush=True)
-
-
-def _scores(judged: Judged, recipe: Recipe, seed: int, jobs: int) -> NDArray[np.float64]:
-    fitting, own = judged.days.fitting, recipe.model_copy(update={"seed": seed})
-    path, features = encode.fit(judged.dataset, fitting, own)
-    forest = train.fit(features, judged.dataset.labels[fitting], own, jobs=jobs)
-    return train.score(forest, encode.features_of(path, judged.dataset, judged.days.testing))
 
 
 if __name__ == "__main__":
