@@ -8,7 +8,6 @@ all is loaded. Models are of the local store.
 
 import argparse
 import json
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from statistics import median
 import pyarrow.parquet
 
 from benchmarks.bulk import timed
-from benchmarks.history.service import serving
+from benchmarks.history.service import free_port, serving
 from benchmarks.serving.load import closed
 from benchmarks.serving.measure import Tree
 
@@ -69,8 +68,7 @@ def main() -> None:
 
 @contextmanager
 def _started(version: str, folder: Path) -> Iterator[tuple[Tree, str]]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     with serving(version, folder, port, {"FRAUD_WORKERS": "1"}) as server:
         yield Tree(server.pid), f"http://127.0.0.1:{port}/predict"
 

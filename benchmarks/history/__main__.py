@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import json
 import random
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -34,6 +33,7 @@ from benchmarks.history.redis_server import redis_server
 from benchmarks.history.rows import IDS, begun, counted, differing_states, others_of, parts, trained
 from benchmarks.history.service import (
     SECRET,
+    free_port,
     kill_one_worker,
     labels_by_outcome,
     missing_by_reason,
@@ -85,10 +85,10 @@ def services(version: str, folder: Path, kind: str, digest: str) -> Iterator[tup
     """Where histories are, on which ports they are served, and what starts that: one service of two workers that share
     files, or two of one worker each that share Redis."""
     with ExitStack() as stack:
-        url, ports = f"file://{folder}/history", [_free_port()]
+        url, ports = f"file://{folder}/history", [free_port()]
         if kind == "redis":
             url = f"redis://127.0.0.1:{stack.enter_context(redis_server(folder))[1]}/0"
-            ports.append(_free_port())
+            ports.append(free_port())
         env = {
             "FRAUD_HISTORY_URL": url,
             "FRAUD_HISTORY_DEADLINE_MS": "10000",
@@ -103,11 +103,6 @@ def services(version: str, folder: Path, kind: str, digest: str) -> Iterator[tup
             return servers[0]
 
         yield url, ports, start
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def replayed(

@@ -8,7 +8,6 @@ one start differs from the next.
 import argparse
 import json
 import random
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,7 +26,7 @@ import psutil
 
 from benchmarks.history.redis_server import memory, redis_server
 from benchmarks.history.rows import parts, trained
-from benchmarks.history.service import SECRET, missing_by_reason, serving
+from benchmarks.history.service import SECRET, free_port, missing_by_reason, serving
 from benchmarks.history.wire import Wire
 from benchmarks.serving.load import wrk
 from benchmarks.serving.measure import Tree
@@ -100,8 +99,7 @@ def started(version: str, own: Schema, keys: int, kind: str, delay: float) -> It
     """A service of its own folder and port, whose store knows the keys."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        port = free_port()
         url, redis, held = f"file://{folder}/history", None, lambda: _disk(folder / "history")
         if kind == "redis" and own.history:
             redis, direct = stack.enter_context(redis_server(folder))

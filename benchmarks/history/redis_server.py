@@ -1,7 +1,6 @@
 """Debian's redis-server for a benchmark: in memory alone, on a port of its own."""
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import redis
 
+from benchmarks.history.service import free_port
 from benchmarks.serving.environments import NotRunError
 
 
@@ -19,8 +19,7 @@ def redis_server(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", int]
     program = shutil.which("redis-server")
     if program is None:
         raise NotRunError("redis-server is not installed; on Debian: apt-get install redis-server")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     options = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", "", "--appendonly", "no"]
     server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
     try:

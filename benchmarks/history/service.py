@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +23,12 @@ from fraud.settings import MODEL_NAME
 
 _PATIENCE_SECONDS = 120.0
 SECRET = "of no secret: these customers are made up"  # noqa: S105
+
+
+def free_port() -> int:
+    """Of this machine, which nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 @contextmanager
