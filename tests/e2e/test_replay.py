@@ -10,13 +10,13 @@ import pytest
 
 from fraud import keys
 from tests import two_businesses
-from tests.components import BentoServer, free_port
+from tests.components import BentoServer, free_port, wait_until
 from tests.e2e.conftest import REPOSITORY, run, serve_command
 
 pytestmark = pytest.mark.e2e
 
 KEY, DIGEST = keys.make()
-OWN = ("fraud_workers_", "fraud_threshold", "fraud_model_info", "fraud_predictions_total")
+OWN = ("fraud_workers_configured", "fraud_threshold", "fraud_model_info", "fraud_predictions_total")
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,7 @@ def test_beside_a_running_service_it_leaves_that_ones_metrics_alone(running):
     assert json.loads(done.stdout)["equal"] is True
     assert own_series(server) == before
     assert len(before) >= len(OWN)
+    wait_until(lambda: "\nfraud_workers_ready 2.0\n" in httpx.get(f"{server.url}/metrics", trust_env=False).text)
 
 
 def test_rows_of_another_schema_are_replayed(tmp_path):
