@@ -19,6 +19,7 @@ A message that is needed in more than one place is built from its facts in one: 
 ``serving.refuse.RefusedError`` is not of this tree: it is an HTTP answer to a caller, and so a BentoMLException.
 """
 
+import os
 from pathlib import Path
 from typing import Self
 
@@ -34,7 +35,7 @@ class FraudError(Exception):
     @classmethod
     def not_writable(cls, what: object, error: OSError) -> Self:
         """A file or folder that the system does not let us write."""
-        return cls(f"{what}: cannot be written ({error.strerror or error})")
+        return cls(f"{what}: cannot be written ({system_words(error)})")
 
     @classmethod
     def not_shipped(cls, program: str, error: ModuleNotFoundError) -> Self:
@@ -163,3 +164,19 @@ class DamagedHistoryError(HistoryError):
 def one_line(error: BaseException) -> str:
     """What a library said, for a message of ours."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def named(name: object, problem: object) -> str:
+    """The problem of a file after its name, which it may begin with already."""
+    said = str(problem)
+    return said if said.startswith(f"{name}:") else f"{name}: {said}"
+
+
+def system_words(error: BaseException) -> str:
+    """What the system said, without the name of the file: for messages that name it already.
+
+    Of an error that is not the system's, or has no number, what it says itself.
+    """
+    if isinstance(error, OSError) and isinstance(error.errno, int) and error.errno > 0:
+        return os.strerror(error.errno)
+    return one_line(error)

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from fraud.errors import SchemaError, one_line
+from fraud.errors import SchemaError, one_line, system_words
 from fraud.history import declared as histories
 from fraud.history.declared import History, Name
 from fraud.inputs import derived, times, wording
@@ -215,7 +215,7 @@ def read(path: Path) -> Schema:
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        why = f"cannot be read: {one_line(error)}; expected a TOML file that declares columns"
+        why = f"cannot be read: {system_words(error)}; expected a TOML file that declares columns"
         raise SchemaError(f"{path}: {why}") from None
     return parse(text, str(path))
 

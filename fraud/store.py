@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fraud import checksums
 from fraud import manifest as manifests
 from fraud.atomic import replacing
-from fraud.errors import ModelError, SchemaError, one_line
+from fraud.errors import ModelError, SchemaError, system_words
 from fraud.features import FeaturePath
 from fraud.home import folder as home_folder
 from fraud.inputs import encoding, summaries
@@ -130,7 +130,7 @@ def row_hashes(entry: "bentoml.Model") -> NDArray[np.uint64] | None:
     try:
         hashes: NDArray[np.uint64] = np.load(path)
     except (ValueError, EOFError, OSError) as error:
-        raise ModelError.not_sound(path, f"cannot be read ({one_line(error)}), remove it") from None
+        raise ModelError.not_sound(path, f"cannot be read ({system_words(error)}), remove it") from None
     if hashes.dtype != np.uint64 or hashes.ndim != 1:
         raise ModelError.not_sound(path, "holds no hashes of rows, remove it")
     return hashes

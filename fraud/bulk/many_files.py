@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -157,7 +157,10 @@ def _targets(sources: Iterable[Source], folder: Path) -> dict[Source, Path]:
         raise DataError(f"{folder}: is a file; several inputs need a folder")
     if not folder.parent.is_dir():
         raise DataError.no_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise DataError.not_writable(folder, error) from None
     targets: dict[Source, Path] = {}
     for source in sources:
         target = folder / _output_name(source)
@@ -172,15 +175,18 @@ def _output_name(source: Source) -> str:
     name = source.file_name
     if (inner := Path(name)).suffix.lower() in packing.SUFFIXES and inner.stem.lower().endswith((".csv", ".tsv")):
         name = inner.stem
-    here = None if source.is_remote else Path(source.name)
-    is_parquet = table.is_parquet(here) if here else name.lower().endswith(table.PARQUET_SUFFIXES)
+    is_parquet = name.lower().endswith(table.PARQUET_SUFFIXES)
+    if not source.is_remote:
+        with suppress(OSError):  # why it cannot be read is said where it is scored
+            is_parquet = table.is_parquet(Path(source.name))
     return f"{Path(name).stem}{'.parquet' if is_parquet else '.csv'}"
 
 
 def _is_done(source: Source, target: Path, version: str, extras: Extras, schema: Schema, stamp: str | None) -> bool:
     """Whether ``target`` is newer than ``source`` and of this model and, where it looks at histories, of this state. An
     output is whole whenever it is there."""
-    if not target.is_file() or target.stat().st_mtime <= source.modified():
+    is_there = source.is_remote or Path(source.name).is_file()
+    if not is_there or not target.is_file() or target.stat().st_mtime <= source.modified():
         return False
     try:
         if target.suffix == ".csv":

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from fraud.atomic import replacing
-from fraud.errors import FraudError, ModelError, one_line
+from fraud.errors import FraudError, ModelError, system_words
 from fraud.history.keys import KEY_BYTES
 from fraud.history.layout import FURTHEST, Layout, layouts
 from fraud.manifest import StoredDocument
@@ -182,7 +182,7 @@ def read_facts(path: Path) -> Facts:
         said = pyarrow.parquet.read_metadata(path).metadata or {}
         return Facts.model_validate_json(said[_FACTS])
     except (pyarrow.ArrowException, OSError, ValidationError, KeyError) as error:
-        raise _damaged(path, one_line(error)) from None
+        raise _damaged(path, system_words(error)) from None
 
 
 def _groups(path: Path) -> Iterator[pyarrow.Table]:
@@ -192,7 +192,7 @@ def _groups(path: Path) -> Iterator[pyarrow.Table]:
             for number in range(file.num_row_groups):
                 yield file.read_row_group(number).cast(_COLUMNS)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise _damaged(path, one_line(error)) from None
+        raise _damaged(path, system_words(error)) from None
 
 
 def _part(number: int, table: pyarrow.Table, layout: Layout, path: Path) -> Part:

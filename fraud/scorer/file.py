@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.errors import ModelError
+from fraud.errors import ModelError, system_words
 from fraud.scorer.forest import Forest
 
 FORMAT = "fraud-forest"
@@ -68,14 +68,14 @@ def load(path: Path) -> tuple[Forest, Probes]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="numpy") as file:  # refuses offsets that leave the file, overlap or leave holes
-            facts = dict(json.loads((file.metadata() or {}).get("forest", "{}")))
         with path.open("rb") as opened:
             content = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+        with safe_open(path, framework="numpy") as file:  # refuses offsets that leave the file, overlap or leave holes
+            facts = dict(json.loads((file.metadata() or {}).get("forest", "{}")))
         start = 8 + int.from_bytes(content[:8], "little")
         header = json.loads(content[8:start])
     except (OSError, SafetensorError, ValueError, TypeError) as error:
-        raise ModelError.not_sound(path, f"the scorer file cannot be read ({error})") from None
+        raise ModelError.not_sound(path, f"the scorer file cannot be read ({system_words(error)})") from None
     if facts.get("format") != FORMAT or facts.get("version") not in (2, FORMAT_VERSION):
         hint = "" if facts.get("format") != FORMAT else "; for a higher version upgrade this code"
         raise ModelError(f"{path}: expected a {FORMAT} file of version 2 or {FORMAT_VERSION}, got {facts}{hint}")

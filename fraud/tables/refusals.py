@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fraud.errors import DataError, one_line
+from fraud.errors import DataError, system_words
 from fraud.schema import ID_PATTERN
 
 _MAX_PROBLEMS = 5
@@ -19,7 +19,7 @@ ID_RULE = f"text that matches {ID_PATTERN}"
 
 def unreadable(path: Path, error: OSError) -> DataError:
     """The system does not let us read it."""
-    return DataError(f"{path}: cannot be read: {one_line(error)}")
+    return DataError(f"{path}: cannot be read: {system_words(error)}")
 
 
 def no_table(path: Path, problem: str) -> DataError:

@@ -81,6 +81,7 @@ def _score(arguments: argparse.Namespace) -> dict[str, Any] | CommandResult:
 
     def show(result: FileResult) -> None:
         words = f"error: {result.error}" if result.summary is None else f"{result.summary['rows']} rows"
+        words = words.replace(f"{result.input}: ", "", 1)  # which the error may begin with
         console.print(f"{result.input}: {words}")
 
     if _is_one_file(arguments):

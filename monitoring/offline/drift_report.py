@@ -8,7 +8,7 @@ import pandas as pd
 
 from fraud import command, store
 from fraud.atomic import replacing
-from fraud.errors import DataError, ModelError
+from fraud.errors import DataError, ModelError, named
 from fraud.inputs import summaries
 from fraud.profile import SCORE
 from fraud.remote import sources
@@ -194,7 +194,7 @@ def _rows(source: sources.Source, schema: Schema, forms: set[str]) -> pd.DataFra
             forms.add(read.attrs.get(table.LAYOUT, "Parquet"))
             return table.check(read, schema, labelled=False)
     except DataError as error:
-        raise DataError(str(error) if str(error).startswith(source.name) else f"{source.name}: {error}") from None
+        raise DataError(named(source.name, error)) from None
 
 
 def _last(name: str) -> str:

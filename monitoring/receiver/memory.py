@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from fraud.atomic import replacing
-from fraud.errors import SettingsError
+from fraud.errors import SettingsError, system_words
 
 LOG = logging.getLogger(__name__)
 
@@ -96,7 +96,9 @@ class Memory:
             if self._path.exists():
                 self.state = State.model_validate_json(self._path.read_bytes())
         except OSError as error:
-            raise SettingsError(f"{folder}: expected a folder to write to, got {error}; give another") from None
+            raise SettingsError(
+                f"{folder}: expected a folder to write to, got {system_words(error)}; give another"
+            ) from None
         except ValueError:
             LOG.warning("%s is damaged; taken as if no retrain had been started", self._path)
 
@@ -109,4 +111,6 @@ class Memory:
             with replacing(self._path) as part:
                 part.write_text(state.model_dump_json())
         except OSError as error:
-            LOG.error("%s cannot be written (%s): a restart will not know of this retrain", self._path, error)
+            LOG.error(
+                "%s cannot be written (%s): a restart will not know of this retrain", self._path, system_words(error)
+            )

@@ -8,9 +8,14 @@ from collections import defaultdict
 
 import pytest
 
-from fraud import errors
-from fraud.errors import FraudError
+from fraud import errors, schema, store
+from fraud.errors import DataError, FraudError, named, system_words
+from fraud.replay import state_file
+from fraud.scorer import file as forest_file
+from fraud.tables import chunks, refusals
+from monitoring.receiver import memory
 from tests.test_architecture import FILES, PACKAGES, ROOT
+from training.shipping import summary
 
 LEAST_WORDS, LEAST_LETTERS = 5, 25
 
@@ -101,7 +106,7 @@ def test_what_is_worded_twice_is_seen(first, second, clause):
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (FraudError.not_writable("a", OSError(28, "No space left")), "a: cannot be written (No space left)"),
+        (FraudError.not_writable("a", OSError(28, "No space left")), "a: cannot be written (No space left on device)"),
         (FraudError.not_writable("a.csv", OSError("odd")), "a.csv: cannot be written (odd)"),
         (errors.DataError.wrong_suffix("a", ".csv", ".parquet"), "a: expected a name that ends in .csv or .parquet"),
         (errors.DataError.too_little("no fraud"), "no fraud; give more data"),
@@ -117,3 +122,65 @@ def test_a_message_is_built_from_its_facts(error, words):
 def test_a_shared_message_is_an_error_of_the_class_it_was_asked_of(kind):
     """So a caller catches it as one of the others."""
     assert type(kind.not_writable("a", OSError("b"))) is kind
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        schema.read,
+        state_file.read_facts,
+        forest_file.load,
+        summary.read,
+        lambda path: next(chunks.read_chunks(path, schema.default(), {}, 10)),
+        lambda path: next(state_file._groups(path)),
+    ],
+    ids=["schema", "states", "scorer", "summary", "table", "groups"],
+)
+@pytest.mark.parametrize("below", ["file/nosuch", "nosuch"])
+def test_what_cannot_be_read_is_named_once(tmp_path, read, below):
+    """The system repeats the name in its own words, which may say more of it than anybody asked."""
+    (tmp_path / "file").write_text("")
+    path = tmp_path / below
+    with pytest.raises(FraudError) as told:
+        read(path)
+    assert str(told.value).count(str(path)) == 1
+    assert "rrno" not in str(told.value)
+
+
+def test_a_folder_to_remember_in_is_named_once(tmp_path):
+    """It is made where it is not there, and cannot be below a file."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FraudError, match="Not a directory") as told:
+        memory.Memory(tmp_path / "file/nosuch")
+    assert str(told.value).count(str(tmp_path)) == 1
+
+
+def test_hashes_of_rows_that_cannot_be_read_are_named_once(saved, monkeypatch):
+    """They are there, and the system does not let us read them."""
+    entry = store.get(f"fraud_detector:{saved.model_version}")
+    path = store.rows_path(saved.model_version)
+
+    def refuse(_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(store.np, "load", refuse)
+    monkeypatch.setattr(store.Path, "is_file", lambda _: True)
+    with pytest.raises(FraudError, match="Permission denied") as told:
+        store.row_hashes(entry)
+    assert str(told.value).count(str(path)) == 1
+
+
+def test_only_what_the_system_said_is_shortened(tmp_path):
+    """Libraries raise errors of the system without a number, and say what is wrong in their own words."""
+    assert system_words(OSError(2, "Failed to open '/a'. Detail: [errno 2]")) == "No such file or directory"
+    assert system_words(OSError("Not a gzipped file")) == "Not a gzipped file"
+    assert system_words(ValueError("two\nlines")) == "two lines"
+    assert "No space left" in str(FraudError.not_writable("a.csv", OSError(28, "No space left on device", "a.csv")))
+
+
+def test_a_problem_names_its_file_once():
+    """Whether it begins with the name, or not; a file of a longer name is another."""
+    there = refusals.no_table("a.csv", "no such file")
+    assert named("a.csv", there) == str(there)
+    assert named("a.csv", DataError("V1 must be a number")) == "a.csv: V1 must be a number"
+    assert named("a.csv", "a.csv.gz: damaged") == "a.csv: a.csv.gz: damaged"

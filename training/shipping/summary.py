@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fraud.errors import DataError
+from fraud.errors import DataError, system_words
 
 CAUSE = (
     "alert",
@@ -32,7 +32,9 @@ def read(path: Path) -> dict[str, Any]:
         if not isinstance(result, dict) or not {"challenger", "champion", "promoted", "verdict"} <= result.keys():
             raise ValueError("another document")
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected what `python -m training retrain` printed, got {error}") from None
+        raise DataError(
+            f"{path}: expected what `python -m training retrain` printed, got {system_words(error)}"
+        ) from None
     return result
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fraud import command
 from fraud.command import EXIT_ERROR, CommandResult, PlainText, Verbs
+from fraud.errors import named
 from fraud.verbs import schema_option
 from training.console import Steps
 from training.verbs import PROGRAM
@@ -99,7 +100,7 @@ def _check(arguments: argparse.Namespace) -> Any:  # noqa: ANN401
     document = check(arguments.files, schema)
     for file in document["files"]:
         for problem in file["problems"]:
-            Steps().say(f"{file['file']}: {problem}")
+            Steps().say(named(file["file"], problem))
     return document if document["passed"] else CommandResult(document, EXIT_ERROR)
 
 

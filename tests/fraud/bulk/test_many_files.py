@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -138,3 +139,23 @@ def test_the_command_says_each_file_and_fails_at_the_end(folder, tmp_path, tag, 
     (folder / "d.csv").unlink()
     assert program.main() == 0
     assert json.loads(capsys.readouterr().out)["skipped"] == 3
+
+
+def test_a_file_that_is_not_there_is_named_and_does_not_stop_the_others(folder, tmp_path, tag, monkeypatch, capsys):
+    """Once, and also where an output of its name is left from another time."""
+    gone = folder / "b.csv"
+    words = ["fraud", "score", str(folder / "a.parquet"), str(gone), str(tmp_path / "out"), "--model", tag]
+    monkeypatch.setattr("sys.argv", words)
+    assert program.main() == 0
+    gone.unlink()
+    capsys.readouterr()
+    assert program.main() == command.EXIT_ERROR
+    said = capsys.readouterr()
+    assert json.loads(said.out)["skipped"] == 1
+    assert said.err == f"{gone}: error: no such file; expected a CSV or Parquet table\n"
+
+
+def test_a_folder_that_cannot_be_made_is_a_stated_error(folder, tag):
+    """Nothing may be made in /proc."""
+    with pytest.raises(DataError, match=r"^/proc/fraud: cannot be written \(No such file or directory\)$"):
+        run(folder, Path("/proc/fraud"), tag)

@@ -76,6 +76,13 @@ def test_check_says_what_is_wrong_and_ends_with_1(call, shop, tmp_path):
     assert all(problem in err.replace("\n", " ") for problem in file["problems"])
 
 
+def test_check_names_a_file_that_is_not_there_once(call, tmp_path):
+    """Its problem begins with the name already."""
+    code, out, err = call("schema", "check", tmp_path / "nosuch.csv")
+    assert (code, err.count("nosuch.csv")) == (1, 1)
+    assert json.loads(out)["files"][0]["problems"] == [err.strip().replace("\n", " ")]
+
+
 def test_check_takes_the_default_schema(call, shop):
     """Where none is named."""
     code, out, _ = call("schema", "check", shop)
