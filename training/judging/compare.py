@@ -15,6 +15,7 @@ from fraud.settings import MODEL_NAME
 from training import encode
 from training.console import Steps
 from training.judging import contender, contest, refit, views
+from training.judging.gate import Policy
 from training.judging.views import Views
 from training.stored import trained_on, unknown_rows
 
@@ -52,7 +53,7 @@ def compare(
     found = views.of(models, sources, steps, schema, hasher)
     everything = np.arange(found.first.size)
     known = [contest.known(*one, everything) for one in zip(found.datasets, trained, strict=True)]
-    fresh = _fresh(versions, known, found)
+    fresh = _fresh(models, known, found)
     return _judge(models, found, fresh, [int(one.sum()) for one in known], steps)
 
 
@@ -63,18 +64,31 @@ def _rows_of(version: str, remote: Registry | None, steps: Steps) -> NDArray[np.
     return rows
 
 
-def _fresh(versions: Sequence[str], known: Sequence[NDArray[np.bool_]], found: Views) -> NDArray[np.int64]:
+def _fresh(models: Sequence[store.Served], known: Sequence[NDArray[np.bool_]], found: Views) -> NDArray[np.int64]:
     """The rows that no model was fitted on. Raises DataError unless there are frauds and others among them."""
     dataset, fresh = found.first, np.flatnonzero(~np.any(known, axis=0))
     frauds = int(dataset.labels[fresh].sum())
     if not 0 < frauds < len(fresh):
-        told = ", ".join(f"{version} on {one.sum()}" for version, one in zip(versions, known, strict=True))
+        told = ", ".join(f"{served.version} on {one.sum()}" for served, one in zip(models, known, strict=True))
         raise DataError(
             f"{', '.join(dataset.sources)}: {len(fresh)} of {dataset.size} rows are left, {frauds} of them frauds, as "
-            f"models were trained on the others ({told}): give rows that none was trained on, or compare their recipes "
-            "with --refit"
+            f"models were trained on the others ({told}): {_remedy(models, dataset.size - len(fresh))}"
         )
     return fresh
+
+
+def _remedy(models: Sequence[store.Served], left_out: int) -> str:
+    """What tells more than few rows do."""
+    on = "on all rows" if left_out else "on data of more frauds"
+    recipes = f", or compare their recipes {on} with --refit {refit.REPEATS}"
+    return f"give more rows that none was trained on{recipes if refit.is_possible(models) else ''}"
+
+
+def _advice(models: Sequence[store.Served], frauds: int, rows: int, left_out: int) -> str | None:
+    """What to do where these rows say little: as few frauds as the gate does not judge by, or most rows left out."""
+    weak = [f"{frauds} frauds are few to judge by"] if frauds < Policy.min_frauds else []
+    weak += [f"{left_out} of {rows + left_out} rows are left out"] if left_out > rows else []
+    return f"{', and '.join(weak)}: {_remedy(models, left_out)}" if weak else None
 
 
 def _judge(
@@ -91,15 +105,17 @@ def _judge(
     metrics = [contender.metrics(one, labels, amounts) for one in contenders]
     precision = metrics[0].precision.value or models[0].manifest.settings.target_precision
     against = [
-        contender.told(contender.differences(one.scores, contenders[0].scores, labels, precision))
+        contender.less_first(contender.differences(one.scores, contenders[0].scores, labels, precision))
         for one in contenders[1:]
     ]
-    steps.done(f"{labels.sum()} frauds, {found.first.size - len(fresh)} rows left out")
+    frauds, left_out = int(labels.sum()), found.first.size - len(fresh)
+    steps.done(f"{frauds} frauds, {left_out} rows left out")
     return {
         "sources": list(found.first.sources),
         "rows": len(fresh),
-        "frauds": int(labels.sum()),
-        "left_out": found.first.size - len(fresh),
+        "frauds": frauds,
+        "left_out": left_out,
+        "advice": _advice(models, frauds, len(fresh), left_out),
         "histories": list(found.histories),
         "precision": precision,
         "models": [

@@ -39,6 +39,21 @@ def told(differences: dict[str, Difference]) -> dict[str, dict[str, float]]:
     return {name: difference.as_dict() for name, difference in differences.items()}
 
 
+def less_first(differences: dict[str, Difference]) -> dict[str, dict[str, float]]:
+    """The same where nobody is champion: ``value`` is a model's ``own`` figure less that of the ``first`` model."""
+    return {
+        name: {
+            "value": one.value,
+            "own": one.challenger,
+            "first": one.champion,
+            "bound": one.bound,
+            "low": one.low,
+            "high": one.high,
+        }
+        for name, one in differences.items()
+    }
+
+
 def figure_names(precision: float) -> tuple[str, str]:
     """What the two figures of a comparison are called."""
     return "average precision", f"recall at precision {precision:.2f}"

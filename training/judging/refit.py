@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.errors import ModelError
+from fraud.errors import DataError, ModelError
 from fraud.manifest import Recipe
 from fraud.store import Served
 from training import run, split
@@ -23,6 +23,19 @@ from training.train import DEFAULTS, Progress, Scores
 
 FOLDS = DEFAULTS.folds
 _SEEDS = 2**32
+
+
+REPEATS = 5
+"""Of the command that is told of."""
+
+
+def is_possible(models: Sequence[Served]) -> bool:
+    """Whether recipes can be compared so."""
+    try:
+        check(models)
+    except (DataError, ModelError):
+        return False
+    return True
 
 
 def check(models: Sequence[Served]) -> None:
@@ -71,7 +84,7 @@ def compare(models: Sequence[Served], found: Views, repeats: int, steps: Steps, 
                 ),
                 "differences": None
                 if own is scores[0]
-                else contender.told(contender.differences(own, scores[0], labels, precision)),
+                else contender.less_first(contender.differences(own, scores[0], labels, precision)),
             }
             for served, own in zip(models, scores, strict=True)
         ],

@@ -63,7 +63,7 @@ def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _show(document: dict[str, Any]) -> None:
-    """The same as tables for people, on stderr: the figures of each, and the differences from the first."""
+    """The same as tables for people, on stderr: the figures of each, the differences from the first, what to do."""
     first, *others = document["models"]
     _table([(model["model_version"], _figures(model)) for model in document["models"]])
     less = f"less {first['model_version']}"
@@ -76,6 +76,8 @@ def _show(document: dict[str, Any]) -> None:
             for model in others
         ]
     )
+    if advice := document.get("advice"):
+        Steps().warn(advice)
 
 
 def _table(rows: list[tuple[str, dict[str, str]]]) -> None:

@@ -15,7 +15,7 @@ from training import data, run, split
 from training.console import Steps
 from training.dataset import row_hashes
 from training.histories.going_on import OVER_THEMSELVES
-from training.judging import contest, evaluate, paired
+from training.judging import contender, contest, evaluate, paired
 from training.judging.contest import ChampionModel
 from training.judging.gate import Policy, decide
 from training.run import TrainingPlan
@@ -75,7 +75,10 @@ def test_the_gate_says_the_same(capsys, models):
     assert (result["rows"], result["frauds"]) == (figures["rows"], figures["frauds"])
     first, second = result["models"]
     assert (first["metrics"], second["metrics"]) == (figures["champion"], figures["challenger"])
-    assert (first["differences"], second["differences"]) == (None, figures["differences"])
+    assert first["differences"] is None
+    theirs = {"own": "challenger", "first": "champion"}
+    for name, one in second["differences"].items():
+        assert {theirs.get(key, key): value for key, value in one.items()} == figures["differences"][name]
     assert f"less {models[0]}" in err
 
 
@@ -87,6 +90,39 @@ def test_rows_that_any_was_trained_on_are_left_out(capsys, models):
     assert [model["trained_rows"] for model in result["models"]] == [len(rows) for rows in fitted]
     assert result["left_out"] == len(fitted[0] | fitted[1]) > len(fitted[0])
     assert result["rows"] == 4000 + 2000 - result["left_out"]
+
+
+def test_where_rows_say_little_it_points_to_their_recipes(capsys, models):
+    """In the document and behind the tables: 80 % were trained on, and what is left has few frauds."""
+    code, result, err = call(capsys, models[0], models[1], "--data", SOURCE)
+    assert code == 0, err
+    few = f"{result['frauds']} frauds are few to judge by, and {result['left_out']} of 4000 rows are left out"
+    assert result["frauds"] < Policy.min_frauds
+    assert result["advice"].startswith(f"{few}: give more rows that none was trained on")
+    assert result["advice"].endswith("or compare their recipes on all rows with --refit 5")
+    assert err.rstrip().endswith(f"warning: {result['advice']}")
+
+
+def test_where_recipes_are_one_it_does_not_point_to_them(capsys, models):
+    """They cannot be fitted again: later rows are all there is, whether few are left or none."""
+    _, result, err = call(capsys, models[0], models[2], "--data", OTHERS)
+    assert result, err
+    assert result["advice"].endswith(": give more rows that none was trained on")
+    _, _, err = call(capsys, models[0], models[2], "--data", SOURCE)
+    assert err.rstrip().endswith("give more rows that none was trained on")
+
+
+def test_where_few_frauds_came_later_it_asks_for_more(capsys, models):
+    """No row was trained on, so other folds of these would tell as little."""
+    _, result, _ = call(capsys, models[0], models[1], "--data", OTHERS)
+    assert (result["left_out"], result["frauds"] < Policy.min_frauds) == (0, True)
+    assert result["advice"].endswith("or compare their recipes on data of more frauds with --refit 5")
+
+
+def test_where_rows_say_enough_there_is_no_advice(capsys, models):
+    _, result, err = call(capsys, models[0], models[1], "--data", "sample:20000:7")
+    assert (result["frauds"] >= Policy.min_frauds, result["advice"]) == (True, None)
+    assert "--refit" not in err
 
 
 def test_each_is_held_to_the_first(capsys, models):
@@ -123,7 +159,7 @@ def test_too_few_rows_are_a_stated_error(capsys, models, tmp_path, rows, words):
     assert (code, result) == (command.EXIT_ERROR, None)
     assert words.format(n=len(kept)) in err
     assert f"{models[0]} on {(~held).sum()}, {models[1]} on {(~held).sum()}" in err
-    assert "compare their recipes with --refit" in err
+    assert "or compare their recipes on all rows with --refit 5" in err
 
 
 def test_what_cannot_be_compared_is_said(capsys, models):
@@ -236,7 +272,11 @@ def test_recipes_are_compared_out_of_fold(capsys, models):
             )
         )
     average, recall = paired.compare(scores[1], scores[0], dataset.labels, 0.93)
-    assert [*result["models"][1]["differences"].values()] == [average.as_dict(), recall.as_dict()]
+    told = [*result["models"][1]["differences"].values()]
+    assert told == [*contender.less_first({"ap": average, "recall": recall}).values()]
+    assert list(told[0]) == ["value", "own", "first", "bound", "low", "high"]
+    assert (told[0]["own"], told[0]["first"]) == (average.challenger, average.champion)
+    assert "advice" not in result
     assert result["models"][0]["figures"]["average precision"]["value"] == average.champion
     assert (result["rows"], result["repeats"]) == (4000, 2)
 
