@@ -141,8 +141,7 @@ def check_writable() -> None:
     home = home_folder()
     try:
         home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=home):
-            pass
+        tempfile.TemporaryFile(dir=home).close()
     except OSError as error:
         raise ModelError.not_writable(f"BENTOML_HOME {home}", error) from None
 
@@ -171,8 +170,7 @@ def versions() -> list[str]:
         entries = [entry for entry in bentoml.models.list() if entry.tag.name == MODEL_NAME]
     except Exception as error:  # noqa: BLE001 - as above
         raise ModelError.not_whole(error) from None
-    entries.sort(key=lambda entry: entry.creation_time, reverse=True)
-    return [str(entry.tag.version) for entry in entries]
+    return [str(one.tag.version) for one in sorted(entries, key=lambda one: one.creation_time, reverse=True)]
 
 
 def _holdings() -> str:
@@ -217,10 +215,12 @@ def read_features(entry: "bentoml.Model") -> FeaturePath:
 
 
 def _features(entry: "bentoml.Model", manifest: Manifest) -> FeaturePath:
-    kept = manifest.files
-    levels = encoding.read(_file(entry, manifest, encoding.FILE)) if encoding.FILE in kept else encoding.EMPTY
-    sums = summaries.read(_file(entry, manifest, summaries.FILE)) if summaries.FILE in kept else None
-    found = FeaturePath(manifest.schema_of(), levels, sums)
+    levels = encoding.read(_file(entry, manifest, encoding.FILE)) if encoding.FILE in manifest.files else encoding.EMPTY
+    sums = summaries.read(_file(entry, manifest, summaries.FILE)) if summaries.FILE in manifest.files else None
+    try:
+        found = FeaturePath(manifest.schema_of(), levels, sums)
+    except SchemaError as error:
+        raise SchemaError(f"{entry.tag}: {error}; train it again") from None
     if manifest.schema_hash != found.schema.hash or manifest.features != found.names:
         raise SchemaError(f"{entry.tag}: made for another transaction schema than it says; train it again")
     return found

@@ -1,13 +1,14 @@
 """Summaries of whole rows: the same bits alone and in a batch, compiled or not, and what they say."""
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.spatial.distance import mahalanobis
 from sklearn.covariance import LedoitWolf
 
-from fraud import schema
+from fraud import schema, store
 from fraud.errors import DataError, ModelError, SchemaError
 from fraud.features import FeaturePath
 from fraud.inputs import summaries
@@ -147,3 +148,14 @@ def test_more_features_than_can_be_summed_up_are_refused():
     with pytest.raises(DataError, match="254 features, and summaries are of at most 253"):
         encode.summaries_of(values, labels.astype(np.int8))
     assert len(encode.summaries_of(values[:, 1:], labels.astype(np.int8)).mean) == summaries.MOST
+
+
+def test_a_model_with_summaries_of_another_count_is_named(monkeypatch, learnt):
+    """Its file is whole, and of fewer features than its schema has: the entry is said, not the counts alone."""
+    fewer = learnt.model_copy(update={"mean": learnt.mean[1:]})
+    entry = SimpleNamespace(tag="fraud_detector:abc")
+    manifest = SimpleNamespace(files={summaries.FILE: ""}, schema_of=schema.default)
+    monkeypatch.setattr(store, "_file", lambda *_: None)
+    monkeypatch.setattr(store.summaries, "read", lambda _: fewer)
+    with pytest.raises(SchemaError, match=r"^fraud_detector:abc: the summaries are of 29 .* train it again$"):
+        store._features(entry, manifest)
