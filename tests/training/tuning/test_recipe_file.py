@@ -133,3 +133,19 @@ def test_a_wrong_recipe_ends_a_run_before_it_begins(folder, capsys):
     assert (code, result) == (1, None)
     assert err.startswith("error: ")
     assert err.count("\n") == 1
+
+
+def test_a_weight_that_no_fit_would_end_with_is_refused_alike_in_a_file_and_on_the_command_line(
+    folder, tmp_path, capsys
+):
+    """In the same words, as it depends on the rows."""
+    (tmp_path / "heavy.toml").write_text("fraud_weight = 900000.0\n")
+    data = ("run", "--data", "sample:3000", "--jobs", "1")
+    said = [
+        call(capsys, *data, *more)
+        for more in (("--recipe", str(tmp_path / "heavy.toml")), ("--fraud-weight", "900000"))
+    ]
+    assert [code for code, _, _ in said] == [1, 1]
+    refusals = [err.splitlines()[-1] for _, _, err in said]
+    assert refusals[0] == refusals[1]
+    assert "expected a weight of a fraud" in refusals[0]
