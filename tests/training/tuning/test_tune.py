@@ -203,7 +203,8 @@ def test_the_time_is_kept_by_piece_of_work(source, pieces):
     assert history[-1]["why"] == "time"
     assert "pruned (time)" in said
     assert 1 < len(history) < 100
-    assert limit * 0.5 < len(pieces) <= limit + 1  # the one by which the cost of the defaults is known
+    assert limit * 0.5 < len(pieces) <= limit
+    assert max(pieces) == 2  # trees, on one core
     done = len(pieces)
     again, _ = searched(source, "timed", trials=1_000, minutes=limit / 60, clock=lambda: len(pieces))
     assert tried(again) == history
@@ -216,6 +217,7 @@ def test_too_little_time_for_the_defaults_is_a_stated_error(source, pieces):
     """With what to give more of; given that, the defaults come first again."""
     with pytest.raises(FraudError, match="did not come to their end within the time given: give more with --minutes"):
         searched(source, "short", minutes=5 / 60, clock=lambda: len(pieces))
+    assert pieces == [2, 2, 2]  # as judging would take as much
     found, _ = searched(source, "short", trials=1)
     assert [trial["state"] for trial in tried(found)] == ["fail", "complete"]
     assert RECIPE.model_copy(update=found["families"]["forest"]["history"][1]["settings"]) == RECIPE
