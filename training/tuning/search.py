@@ -9,8 +9,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from fraud.errors import FraudError
 from training.console import Steps
 from training.judging.ranking import Ranking
-from training.train import Labels, Scores
-from training.tuning.budget import Budget, CutError, release
+from training.train import Labels, Progress, Scores
+from training.tuning.budget import Budget, CutError, Meter, release
 from training.tuning.folds import Fold
 from training.tuning.study import Family, Study
 
@@ -43,14 +43,15 @@ class Search:
 
     def _check(self, _: object = None) -> None:
         """After each piece of work; a trial that takes long may be the best. Raises CutError."""
-        running = self._budget.clock() - self._started
-        self._budget.reserve = self._of_first + max(self._of_best, running)
+        self._meter.tick()
+        self._budget.reserve = self._of_first + max(self._of_best, self._meter.seconds)
         self._budget.check()
 
     def _trial(self, trial: Trial) -> None:
         value: float | None = None
         why: str | None = "interrupted"
-        state, self._started = TrialState.FAIL, self._budget.clock()
+        state = TrialState.FAIL
+        self._meter = Meter(self._budget.clock, lambda seconds: trial.set_user_attr("seconds", seconds))
         try:
             value, state, why = self._figure(trial), TrialState.COMPLETE, None
         except CutError as cut:
@@ -62,7 +63,7 @@ class Search:
                 ) from None
             state = TrialState.PRUNED
         finally:
-            trial.set_user_attr("seconds", self._budget.clock() - self._started)
+            self._meter.end()
             trial.set_user_attr("why", why)
             self._study.tell(trial, value, state)
             release()
@@ -93,10 +94,10 @@ def worded(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {setting}" for name, setting in settings.items())
 
 
-def scores_of(family: Family, trial: FrozenTrial, folds: list[Fold]) -> Scores:
-    """Of all rows of ``folds``, fold by fold, by the settings of a trial."""
+def scores_of(family: Family, trial: FrozenTrial, folds: list[Fold], tick: Progress) -> Scores:
+    """Of all rows of ``folds``, fold by fold, by the settings of a trial; ``tick`` after each piece of work."""
     settings = trial.user_attrs["settings"]
-    return np.concatenate([family.scores(settings, fold, lambda _: None) for fold in folds])
+    return np.concatenate([family.scores(settings, fold, tick) for fold in folds])
 
 
 def labels_of(folds: list[Fold]) -> Labels:

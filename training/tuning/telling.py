@@ -52,7 +52,7 @@ def document(
         "interrupted": judged is None,
         "defaults": {"average_precision": first.value},
         "best": {
-            "trial": best.number,
+            "trial": studies[0].number_of(best),
             "average_precision": best.value,
             "cost": best.user_attrs["cost"],
             "recipe": forests.recipe(best.user_attrs["settings"]).model_dump(),
@@ -68,7 +68,7 @@ def _family(one: Study) -> dict[str, Any]:
     return {
         "finished": one.finished,
         "seconds": one.seconds,
-        "best": best and {"trial": best.number, "average_precision": best.value},
+        "best": best and {"trial": one.number_of(best), "average_precision": best.value},
         "history": one.history(),
     }
 

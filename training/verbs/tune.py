@@ -41,7 +41,12 @@ def add_to(verbs: Verbs) -> None:
     tune.add_argument("--study", type=_NAME, metavar="NAME", help="of the trials that are kept (default: the schema's)")
     tune.add_argument("--trials", type=positive, default=100, metavar="N", help="of the study in all (default 100)")
     tune.add_argument(
-        "--minutes", type=above_zero, default=30.0, metavar="M", help="that the study may take in all (default 30)"
+        "--minutes",
+        type=above_zero,
+        default=30.0,
+        metavar="M",
+        help="that trials and judging may take in all, for each of --also again (default 30); loading the rows, their "
+        "folds and the bootstrap at the end come on top, and judging, once begun, is not cut",
     )
     tune.add_argument(
         "--memory-gb",

@@ -127,11 +127,55 @@ def test_a_search_is_gone_on_with_by_the_same_call(long, source):
     assert again == pieces
     assert "forest 4 of 4" not in said
     assert "judge" not in said
-    kept = study.folder("pieces") / "forest-0.npy"
+    kept = study.folder("pieces") / "forest-1.npy"
     kept.write_bytes(kept.read_bytes()[:-8])  # as a crash may leave it
     again, said = searched(source, "pieces", trials=4)
     assert again["on_fresh_folds"] == pieces["on_fresh_folds"]
-    assert "judge forest of trial 0" in said
+    assert "judge forest 1, on folds that no trial has seen" in said
+
+
+def test_a_trial_has_one_number_everywhere(long, source, monkeypatch):
+    """From 1 on, in what is told as in the document; what was interrupted is tried again under its own."""
+    assert [trial["trial"] for trial in tried(long[0])] == list(range(1, 13))
+    fit, fits = train.fit, []
+
+    def interrupted(*arguments, **options):
+        fits.append(1)
+        if len(fits) == after:
+            raise KeyboardInterrupt
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(train, "fit", interrupted)
+    after = 7  # a probe and three folds of the first, a probe and a fold of the second
+    told, _ = searched(source, "numbers", trials=3)
+    assert told["interrupted"]
+    found, said = searched(source, "numbers", trials=3)
+    assert [(trial["trial"], trial["state"]) for trial in tried(found)][:3] == [
+        *[(1, "complete"), (2, "fail"), (2, "complete")],
+    ]
+    assert tried(found)[3]["trial"] == 3
+    assert "forest 1 of 3" not in said
+    assert "forest 2 of 3" in said
+    best = max(
+        (trial for trial in tried(found) if trial["average_precision"]), key=lambda one: one["average_precision"]
+    )
+    assert found["best"]["trial"] == found["families"]["forest"]["best"]["trial"] == best["trial"]
+    assert f"judge forest {best['trial']}, on folds" in said
+
+
+def test_scores_of_another_study_are_not_taken(long, source):
+    """Of rows as many, in the same folder under the same name: by the digest that the study itself has."""
+    found, _ = searched(source, "bound", trials=1)
+    file, file_of_study = (study.folder("bound") / name for name in ("forest-1.npy", "trials.sqlite"))
+    scores = np.load(file)
+    np.save(file, scores[::-1])
+    again, said = searched(source, "bound", trials=1)
+    assert again["on_fresh_folds"] == found["on_fresh_folds"]
+    assert "judge forest 1" in said
+    assert np.array_equal(np.load(file), scores)
+    file_of_study.unlink()
+    _, said = searched(source, "bound", trials=1)
+    assert "judge forest 1" in said
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +308,9 @@ def test_what_is_found_is_written_with_how_it_was_found(source, tmp_path):
     assert recipe_file.read(path).model_dump() == found["best"]["recipe"]
     assert recipe_file.read(path).target_precision == 0.8
     text = path.read_text()
-    for word in ("python -m training tune", "study used", found["data"]["training_fingerprint"]):
+    number = found["best"]["trial"]
+    assert 1 <= number <= 4
+    for word in ("python -m training tune", f"study used, trial {number} of 4;", found["data"]["training_fingerprint"]):
         assert word in text
     assert f"{found['best']['average_precision']:.4f}" in text
 
