@@ -123,6 +123,9 @@ class _Tuning:
             for figure, one in differences.items():
                 tell = self._steps.say if one.value >= 0 else self._steps.warn
                 tell(f"{figure} on fresh folds, less {name}: {one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}]")
+        _, recall = contender.figure_names(precision)
+        if words := telling.sparse_recall(judged["defaults"][recall]["challenger"], precision):
+            self._steps.warn(words)
         return judged
 
     def _fresh_scores(self, one: Study, trial: FrozenTrial | None, parts: list[Fold]) -> Scores:

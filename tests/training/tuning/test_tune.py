@@ -178,6 +178,20 @@ def test_scores_of_another_study_are_not_taken(long, source):
     assert "judge forest 1" in said
 
 
+def test_it_is_said_when_hardly_a_fraud_is_found_at_the_target_precision(source, long):
+    """A difference of recalls that are nothing says nothing; where there is recall, nothing is said of it."""
+    assert "of the frauds on fresh folds" not in long[1]
+    frame = pd.read_parquet(source)
+    labels = np.random.default_rng(0).permutation(frame[LABEL].to_numpy())  # no feature tells of them
+    path = source.with_name("unclear.parquet")
+    frame.assign(**{LABEL: labels}).to_parquet(path)
+    found, said = searched(path, "unclear", trials=1)
+    assert found["on_fresh_folds"]["defaults"]["recall at precision 0.93"]["challenger"] < 0.05
+    assert "at precision 0.93 the best forest finds" in said
+    assert "of the frauds on fresh folds" in said
+    assert "target_precision" in said
+
+
 @pytest.fixture(scope="module")
 def begun(source, tmp_path_factory):
     """A home with a study ``mine``."""
