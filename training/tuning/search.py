@@ -34,6 +34,14 @@ class Search:
             self._steps.start(f"{self._study.family.name} {self._study.finished + 1} of {trials}", "Choosing settings")
             self._trial(self._study.ask(self._seed))
             self._keep()
+        if self._study.first is None:  # what calls before took is all there was
+            raise self._too_little("time")
+
+    def _too_little(self, why: str) -> FraudError:
+        return FraudError(
+            f"the first settings of {self._study.family.name} did not come to their end within the {why} "
+            f"given: give more with {'--minutes' if why == 'time' else '--memory-gb'}"
+        )
 
     def _keep(self) -> None:
         """Reserve as much time as the trials took whose settings will be judged: the best, and the first beside it."""
@@ -57,10 +65,7 @@ class Search:
         except CutError as cut:
             why = str(cut)
             if self._study.first is None and why in ("time", "memory"):
-                raise FraudError(
-                    f"the first settings of {self._study.family.name} did not come to their end within the {why} "
-                    f"given: give more with {'--minutes' if why == 'time' else '--memory-gb'}"
-                ) from None
+                raise self._too_little(why) from None
             state = TrialState.PRUNED
         finally:
             self._meter.end()

@@ -276,6 +276,9 @@ def test_too_little_time_for_the_defaults_is_a_stated_error(source, pieces):
     with pytest.raises(FraudError, match="did not come to their end within the time given: give more with --minutes"):
         searched(source, "short", minutes=5 / 60, clock=lambda: len(pieces))
     assert pieces == [2, 2, 2]  # as judging would take as much
+    with pytest.raises(FraudError, match="did not come to their end within the time given: give more with --minutes"):
+        searched(source, "short", minutes=3 / 60, clock=lambda: len(pieces))
+    assert len(pieces) == 3
     found, _ = searched(source, "short", trials=1)
     assert [trial["state"] for trial in tried(found)] == ["fail", "complete"]
     assert RECIPE.model_copy(update=found["families"]["forest"]["history"][1]["settings"]) == RECIPE
