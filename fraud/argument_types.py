@@ -81,6 +81,13 @@ def local_path(text: str) -> Path:
     return Path(text)
 
 
+def local_file(text: str) -> Path:
+    """A file of this machine: ``Path`` alone drops what says that a folder is meant."""
+    if text.rpartition("/")[2] in ("", ".", ".."):
+        raise wrong("the name of a file", text)
+    return local_path(text)
+
+
 def duration(text: str) -> float:
     """Seconds in a text such as 90s, 30m, 6h or 1d."""
     match = re.fullmatch(r"(\d{1,6})([smhd])", text, re.ASCII)

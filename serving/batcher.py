@@ -119,14 +119,18 @@ class Batcher(Generic[Row, Answer]):
         """Without a turn of the event loop, where the scoring does not wait itself."""
         started = time.perf_counter()
         answers = self._score([row])
-        if not isinstance(answers, Sequence):
-            self._awaited.append(1)
+        if isinstance(answers, Sequence):
+            self._cost.note(1, time.perf_counter() - started)
+            return answers[0]
+        self._awaited.append(1)
+        try:
             try:
                 answers = await answers
             finally:
                 self._came(1)
-                self._go_on(1)
-        self._cost.note(1, time.perf_counter() - started)
+            self._cost.note(1, time.perf_counter() - started)
+        finally:
+            self._go_on(1)
         return answers[0]
 
     def _plan(self) -> None:

@@ -8,6 +8,7 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
+from fraud.errors import DataError
 from fraud.manifest import Recipe
 
 Features = NDArray[np.float32]
@@ -15,6 +16,10 @@ Labels = NDArray[np.int8]
 Scores = NDArray[np.float64]
 Progress = Callable[[int], None]
 
+_ANY_WEIGHT = 100.0
+"""Of a fraud: up to it whatever the rows are."""
+_MOST_TIMES = 10
+"""All frauds together may weigh so many times as much as there are rows: a tree draws in proportion to the weights."""
 _CHUNK = 20  # trees between two reports of progress, where there are no more cores
 
 
@@ -56,7 +61,10 @@ def fit(
 
     A forest of both is a RandomForestClassifier that holds the trees of an ExtraTreesClassifier too: a forest's score
     is the mean over its trees, whatever they are.
+
+    Raises DataError when frauds weigh so much that a tree would draw many times the rows there are.
     """
+    _check_weight(labels, recipe.fraud_weight)
     forests = [_planted(kind, recipe, recipe.seed ^ place) for place, kind in enumerate(ESTIMATORS[recipe.estimator])]
     chunk = max(chunk, 2 * effective_n_jobs(jobs))  # a cluster's cores too
     for place, model in enumerate(forests):
@@ -69,6 +77,17 @@ def fit(
     whole = forests[0]
     whole.estimators_ = [tree for model in forests if model.n_estimators for tree in model.estimators_]
     return whole.set_params(n_estimators=recipe.trees, warm_start=False, n_jobs=1)
+
+
+def _check_weight(labels: Labels, weight: float) -> None:
+    """scikit-learn draws ``max_samples`` of the sum of the weights, not of the rows (since 1.9)."""
+    rows, frauds = len(labels), int(labels.sum())
+    most = max(_ANY_WEIGHT, _MOST_TIMES * rows / max(1, frauds))
+    if frauds and weight > most:
+        raise DataError(
+            f"expected a weight of a fraud (fraud_weight, --fraud-weight) of at most {int(most)} where {frauds} of "
+            f"{rows} rows are frauds, got {weight:g}: rows are drawn in proportion, so each tree would take very long"
+        )
 
 
 def _planted(kind: Any, recipe: Recipe, seed: int) -> Forest:  # noqa: ANN401

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,8 @@ from fraud import argument_types as types
     [
         (types.positive, "1", 1),
         (types.positive, "1000000", 1_000_000),
+        (types.limit, "1", 1),
+        (types.limit, "2147483647", 2**31 - 1),
         (types.seed, "0", 0),
         (types.seed, "4294967295", 2**32 - 1),
         (types.cores, "-1", -1),
@@ -27,6 +30,8 @@ from fraud import argument_types as types
         (types.psi, "25", 25.0),
         (types.days, "0", 0.0),
         (types.days, "0.5", 0.5),
+        (types.local_file, "mine.toml", Path("mine.toml")),
+        (types.local_file, "../a/.mine", Path("../a/.mine")),
         (types.duration, "90s", 90.0),
         (types.duration, "30m", 1800.0),
         (types.duration, "6h", 21_600.0),
@@ -43,6 +48,7 @@ def test_what_a_type_takes(kind, text, value):
     ("kind", "expected", "texts"),
     [
         (types.positive, "a whole number from 1 on", ["0", "-1", "1.5", "abc", "", "nan"]),
+        (types.limit, "a whole number from 1 to 2147483647", ["0", "-1", "2147483648", "1.5", "inf", "none", ""]),
         (types.seed, "a whole number from 0 to 4294967295", ["-1", "4294967296", "x"]),
         (types.cores, "a whole number from 1 on, or -1 for all cores", ["0", "-2", "all"]),
         (types.port, "a port from 1 to 65535", ["0", "65536", "http"]),  # 0 would be another at each start
@@ -50,6 +56,7 @@ def test_what_a_type_takes(kind, text, value):
         (types.weight, "a weight above 0 and below 1000000", ["0", "1e6", "inf", "nan", "-1", "heavy"]),
         (types.psi, "a number above 0", ["0", "-1", "inf", "nan", "x"]),
         (types.days, "a number of days from 0 on, below 1000000", ["-1", "1e6", "inf", "nan", "x"]),
+        (types.local_file, "the name of a file", ["", ".", "..", "/", "x.csv/", "x.csv//", "x.csv/.", "x/.."]),
         (types.duration, "a time such as 30m, 6h or 1d", ["", "6", "h", "0h", "-1h", "1.5h", "6 h", "6w", "٣h"]),
     ],
 )

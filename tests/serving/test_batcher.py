@@ -346,6 +346,21 @@ def test_when_nobody_waits_after_a_batch_that_is_told(score):
     assert rests == [0.0]
 
 
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "from the queue"])
+def test_what_is_told_at_rest_knows_of_the_batch_that_just_ended(alone):
+    """The cost is noted before what waits goes on, whichever way a row went."""
+    rests = []
+    batcher = Batcher(LaterScorer(), max_latency_seconds=9, max_batch_size=4, rested=rests.append)
+
+    async def run():
+        for row in range(LinearCost.FIT_EVERY):
+            await batcher.submit(row, alone=alone)
+
+    asyncio.run(run())
+    assert not any(rests[:-1])
+    assert rests[-1] > 0
+
+
 @pytest.mark.parametrize("come", [0, 5, 10_000])
 def test_connections_are_let_in_before_the_next_batch(come):
     """A turn of the loop for each that comes, and one more; not for ever."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
+from fraud.errors import DataError
 from fraud.features import transform
 from fraud.manifest import Recipe
 from fraud.schema import default
@@ -95,3 +96,26 @@ def test_the_scorer_gives_the_scores_of_every_estimator_to_the_bit(data, estimat
     """Of forests as they are fitted here."""
     model = train.fit(*data, RECIPE.model_copy(update={"estimator": estimator}))
     assert np.array_equal(from_sklearn(model).score(data[0]), train.score(model, data[0]))
+
+
+def drawn(frauds, weight, rows=10_000):
+    """Rows that a tree draws, where so many are frauds."""
+    labels = (np.arange(rows) < frauds).astype(np.int8)
+    recipe = DEFAULTS.model_copy(update={"trees": 1, "max_depth": 1, "fraud_weight": weight})
+    return train.fit(np.zeros((rows, 1), np.float32), labels, recipe, jobs=1)._n_samples_bootstrap
+
+
+def test_a_weight_that_makes_a_fit_endless_is_refused():
+    """Just below the bound a tree draws some times the rows; above it the bound and the rows are said."""
+    assert drawn(10, 10_000.0) <= 11 * 10_000
+    for weight in (10_001.0, 999_999.0):
+        with pytest.raises(DataError, match=r"of at most 10000 where 10 of 10000 rows are frauds, got"):
+            drawn(10, weight)
+
+
+def test_a_weight_that_a_search_may_try_is_never_refused():
+    """Whatever part of the rows frauds are; nor is any where there are none."""
+    assert drawn(5_000, 100.0) > 10_000
+    with pytest.raises(DataError, match="at most 100 where"):
+        drawn(5_000, 101.0)
+    assert drawn(0, 999_999.0) == 6_000

@@ -15,9 +15,6 @@ from training.train import Progress, Scores
 from training.tuning.folds import Fold
 from training.tuning.forests import Params, Settings, Space
 
-BOOSTERS = ("xgboost", "lightgbm")
-"""Those that ``--also`` names."""
-
 _SHARED: Space = {
     "n_estimators": IntDistribution(50, 1000, log=True),
     "learning_rate": FloatDistribution(0.01, 0.3, log=True),

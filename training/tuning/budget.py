@@ -13,6 +13,8 @@ from fraud.errors import FraudError
 FREE_SHARE = 0.8
 """Of the memory that is free at the start, where nobody says how much may be used."""
 GIGABYTE = 1e9
+NOTED_EVERY = 1.0
+"""Seconds, at least, between two notes of the time that work takes: each is a write to a file."""
 
 
 class CutError(Exception):
@@ -65,6 +67,29 @@ class Budget:
                 f"the rows and their folds take {held / GIGABYTE:.2f} GB already, of {self.memory / GIGABYTE:.2f} GB: "
                 "give more with --memory-gb, or fewer rows"
             )
+
+
+class Meter:
+    """What work takes, noted as it goes on: ``note`` is told all seconds so far, as nobody knows who will be killed."""
+
+    def __init__(self, clock: Callable[[], float], note: Callable[[float], None]) -> None:
+        self._clock, self._note = clock, note
+        self._started = self._noted = clock()
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return self._clock() - self._started
+
+    def tick(self, _: object = None) -> None:
+        """After each piece of work."""
+        if self._clock() - self._noted >= NOTED_EVERY:
+            self.end()
+
+    def end(self) -> None:
+        """Note all of it."""
+        self._note(self.seconds)
+        self._noted = self._clock()
 
 
 def release() -> None:

@@ -1,7 +1,6 @@
 """The forests that a search tries: scikit-learn's, by the settings of a recipe."""
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -47,6 +46,7 @@ class Forests:
 
     def __init__(self, base: Recipe, fold: Fold, most_cost: float, jobs: int = 1) -> None:
         self._base, self._fold, self._most_cost, self._jobs = base, fold, most_cost, jobs
+        self._visited: dict[Recipe, float] = {}
         self._n_features = fold.features.shape[1]
         self._sqrt = max(1, int(np.sqrt(self._n_features)))
         self.space: Space = {
@@ -88,25 +88,26 @@ class Forests:
             "max_samples": round(params["max_samples"], 2),
             "fraud_weight": float(f"{params['fraud_weight']:.3g}"),
         }
-        a_tree = self._visits(self.recipe(settings), tick) / (self._usual_visits * DEFAULTS.trees)
+        usual = self._visits(self._defaults, tick)
+        a_tree = self._visits(self.recipe(settings), tick) / (usual * DEFAULTS.trees)
         settings["trees"] = min(params["trees"], max(1, int(self._most_cost / a_tree + 1e-6)))
         return settings, settings["trees"] * a_tree
-
-    @cached_property
-    def _usual_visits(self) -> float:
-        return self._visits(self._defaults, lambda _: None)
 
     def _visits(self, recipe: Recipe, tick: Progress) -> float:
         """Inner nodes of a tree that a row passes, on average over the rows it is fitted on."""
         probe = recipe.model_copy(update={"trees": _PROBED})
-        model = train.fit(self._fold.features, self._fold.labels, probe, jobs=self._jobs, progress=tick)
+        if probe in self._visited:
+            return self._visited[probe]
+        model = self._fitted(self._fold, probe, tick)
         trees = [tree.tree_ for tree in model.estimators_]
         passed = [tree.n_node_samples[tree.children_left >= 0].sum() / tree.n_node_samples[0] for tree in trees]
-        return float(np.mean(passed))
+        return self._visited.setdefault(probe, float(np.mean(passed)))
 
     def scores(self, settings: Settings, fold: Fold, tick: Progress) -> Scores:
         """Of the rows held out, to the bit as scikit-learn gives them."""
+        return from_sklearn(self._fitted(fold, self.recipe(settings), tick), fold.nullable).score(fold.held)
+
+    def _fitted(self, fold: Fold, recipe: Recipe, tick: Progress) -> train.Forest:
+        """``tick`` is called after every two trees a core."""
         piece = 2 * effective_n_jobs(self._jobs)
-        recipe = self.recipe(settings)
-        model = train.fit(fold.features, fold.labels, recipe, jobs=self._jobs, progress=tick, chunk=piece)
-        return from_sklearn(model, fold.nullable).score(fold.held)
+        return train.fit(fold.features, fold.labels, recipe, jobs=self._jobs, progress=tick, chunk=piece)

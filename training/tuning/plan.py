@@ -18,7 +18,7 @@ class TuningPlan:
     trials: int
     """In all, of each family."""
     minutes: float
-    """In all, of each family, from its first trial to the end of its judgement."""
+    """In all, of each family: its trials and its judgement, without folds and bootstrap."""
     memory_gb: float | None = None
     most_cost: float = 3.0
     """Of scoring a row, as a multiple of the defaults."""

@@ -19,8 +19,12 @@ from training.train import DEFAULTS
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 
+_MOST_BYTES = 16_000
+"""Of a file: what is longer is no recipe, and is not read to its end (keys of many dots would take minutes)."""
+_MOST_COMMENT = 800
+"""Letters of a line of comment: a command that names many files is longer, and the recipe is to be read again."""
 _SHOWN = 80
-"""Letters of a wrong value that are told."""
+"""Letters of a wrong key or value that are told."""
 _Share = Annotated[float, Field(gt=0, le=1)]
 _Count = Annotated[int, Field(ge=1, lt=2**31)]
 
@@ -62,11 +66,11 @@ def path_of(schema: str) -> Path:
 def read(path: Path) -> Recipe:
     """Raises FraudError when there is no such file, or when it holds anything but settings within their bounds."""
     try:
-        stated = tomllib.loads(path.read_text("utf-8-sig"))
+        stated = tomllib.loads(_text(path))
     except (OSError, UnicodeDecodeError) as error:
         raise FraudError(f"{path}: cannot be read: {one_line(error)}; expected a TOML file of settings") from None
     except (ValueError, RecursionError) as error:  # a number of too many digits is no TOMLDecodeError
-        raise FraudError(f"{path}: not TOML: {one_line(error)}") from None
+        raise FraudError(f"{path}: not TOML: {_cut(one_line(error))}") from None
     try:
         checked = _Strict(**DEFAULTS.model_dump() | stated)
     except ValidationError as error:
@@ -74,10 +78,20 @@ def read(path: Path) -> Recipe:
     return Recipe(**checked.model_dump())
 
 
+def _text(path: Path) -> str:
+    """Raises OSError, UnicodeDecodeError, or FraudError when there is more than any recipe has."""
+    with path.open("rb") as file:
+        written = file.read(_MOST_BYTES + 1)
+    if len(written) > _MOST_BYTES:
+        raise FraudError(f"{path}: longer than {_MOST_BYTES} bytes; expected a TOML file of settings")
+    return written.decode("utf-8-sig")
+
+
 def _worded(error: ValidationError, stated: dict[str, Any]) -> str:
     key = str(error.errors()[0]["loc"][0])
     if key not in Recipe.model_fields:
-        return f"{key}: no such setting; there are {', '.join(Recipe.model_fields)}"
+        named = key if key.isprintable() and 0 < len(key) <= _SHOWN else _shown(key)
+        return f"{named}: no such setting; there are {', '.join(Recipe.model_fields)}"
     expected = [problem["msg"].removeprefix("Input ") for problem in error.errors() if problem["loc"][0] == key]
     return f"{key} {', or '.join(expected)}, got {_shown(stated[key])}"
 
@@ -87,7 +101,13 @@ def _shown(value: object) -> str:
         text = repr(value)
     except ValueError:  # a hexadecimal number of too many digits
         return "a number of too many digits"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    except RecursionError:
+        return "tables within tables"
+    return _cut(text)
+
+
+def _cut(text: str, most: int = _SHOWN) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def check_writable(path: Path) -> None:
@@ -115,7 +135,9 @@ def write(path: Path, recipe: Recipe, comment: Iterable[str]) -> None:
     """Write a recipe, whole or not at all, with lines of comment before it. Raises FraudError."""
     check_writable(path)
     settings = recipe.model_dump(exclude_none=True)
-    words = ("".join(letter if letter.isprintable() else " " for letter in line) for line in comment)
+    words = (
+        "".join(letter if letter.isprintable() else " " for letter in _cut(line, _MOST_COMMENT)) for line in comment
+    )
     lines = [*(f"# {line}" for line in words), *(f"{name} = {json.dumps(settings[name])}" for name in settings)]
     with atomic.new(path, replace=True) as part:
         part.write_text("\n".join(lines) + "\n", "utf-8")

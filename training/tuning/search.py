@@ -9,8 +9,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from fraud.errors import FraudError
 from training.console import Steps
 from training.judging.ranking import Ranking
-from training.train import Labels, Scores
-from training.tuning.budget import Budget, CutError, release
+from training.train import Labels, Progress, Scores
+from training.tuning.budget import Budget, CutError, Meter, release
 from training.tuning.folds import Fold
 from training.tuning.study import Family, Study
 
@@ -34,6 +34,14 @@ class Search:
             self._steps.start(f"{self._study.family.name} {self._study.finished + 1} of {trials}", "Choosing settings")
             self._trial(self._study.ask(self._seed))
             self._keep()
+        if self._study.first is None:  # what calls before took is all there was
+            raise self._too_little("time")
+
+    def _too_little(self, why: str) -> FraudError:
+        return FraudError(
+            f"the first settings of {self._study.family.name} did not come to their end within the {why} "
+            f"given: give more with {'--minutes' if why == 'time' else '--memory-gb'}"
+        )
 
     def _keep(self) -> None:
         """Reserve as much time as the trials took whose settings will be judged: the best, and the first beside it."""
@@ -43,26 +51,24 @@ class Search:
 
     def _check(self, _: object = None) -> None:
         """After each piece of work; a trial that takes long may be the best. Raises CutError."""
-        running = self._budget.clock() - self._started
-        self._budget.reserve = self._of_first + max(self._of_best, running)
+        self._meter.tick()
+        self._budget.reserve = self._of_first + max(self._of_best, self._meter.seconds)
         self._budget.check()
 
     def _trial(self, trial: Trial) -> None:
         value: float | None = None
         why: str | None = "interrupted"
-        state, self._started = TrialState.FAIL, self._budget.clock()
+        state = TrialState.FAIL
+        self._meter = Meter(self._budget.clock, lambda seconds: trial.set_user_attr("seconds", seconds))
         try:
             value, state, why = self._figure(trial), TrialState.COMPLETE, None
         except CutError as cut:
             why = str(cut)
             if self._study.first is None and why in ("time", "memory"):
-                raise FraudError(
-                    f"the first settings of {self._study.family.name} did not come to their end within the {why} "
-                    f"given: give more with {'--minutes' if why == 'time' else '--memory-gb'}"
-                ) from None
+                raise self._too_little(why) from None
             state = TrialState.PRUNED
         finally:
-            trial.set_user_attr("seconds", self._budget.clock() - self._started)
+            self._meter.end()
             trial.set_user_attr("why", why)
             self._study.tell(trial, value, state)
             release()
@@ -93,10 +99,10 @@ def worded(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {setting}" for name, setting in settings.items())
 
 
-def scores_of(family: Family, trial: FrozenTrial, folds: list[Fold]) -> Scores:
-    """Of all rows of ``folds``, fold by fold, by the settings of a trial."""
+def scores_of(family: Family, trial: FrozenTrial, folds: list[Fold], tick: Progress) -> Scores:
+    """Of all rows of ``folds``, fold by fold, by the settings of a trial; ``tick`` after each piece of work."""
     settings = trial.user_attrs["settings"]
-    return np.concatenate([family.scores(settings, fold, lambda _: None) for fold in folds])
+    return np.concatenate([family.scores(settings, fold, tick) for fold in folds])
 
 
 def labels_of(folds: list[Fold]) -> Labels:

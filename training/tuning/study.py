@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +21,8 @@ from training.tuning.folds import Fold
 from training.tuning.forests import Params, Settings, Space
 
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-_OF = "of"
+_OF, _JUDGING, _SCORES = "of", "judging_seconds", "sha256 of scores of trial"
+"""What is kept with a study."""
 _SEEDS = 2**32
 
 
@@ -143,16 +145,38 @@ class Study:
         """The first of those with the highest figure."""
         return max(self.complete, key=lambda trial: trial.value or 0.0, default=None)
 
+    def number_of(self, trial: FrozenTrial) -> int:
+        """By which people know it, from 1 on: what was interrupted is tried again under the number that it had."""
+        return self._numbers()[trial.number]
+
+    def _numbers(self) -> dict[int, int]:
+        """By Optuna's, which begin at 0 and count what was interrupted."""
+        trials = self.trials
+        finished = accumulate((trial.state in _FINISHED for trial in trials), initial=0)
+        return {trial.number: before + 1 for trial, before in zip(trials, finished, strict=False)}
+
     @property
     def seconds(self) -> float:
         """Spent on trials, and on judging what they came to."""
         trials = sum(trial.user_attrs.get("seconds", 0.0) for trial in self.trials)
-        return float(trials + self._study.user_attrs.get("judging_seconds", 0.0))
+        return float(trials + self.judging_seconds)
 
-    def add_judging(self, seconds: float) -> None:
-        """Count time that was spent on judging."""
-        spent = self._study.user_attrs.get("judging_seconds", 0.0)
-        self._study.set_user_attr("judging_seconds", spent + seconds)
+    @property
+    def judging_seconds(self) -> float:
+        """Spent on judging alone."""
+        return float(self._study.user_attrs.get(_JUDGING, 0.0))
+
+    def note_judging(self, seconds: float) -> None:
+        """All that was spent on judging so far."""
+        self._study.set_user_attr(_JUDGING, seconds)
+
+    def digest_of_scores(self, trial: FrozenTrial) -> str | None:
+        """Of the file of its scores on fresh folds, if this study has written one."""
+        return self._study.user_attrs.get(f"{_SCORES} {self.number_of(trial)}")
+
+    def keep_digest_of_scores(self, trial: FrozenTrial, digest: str) -> None:
+        """By which that file is known again."""
+        self._study.set_user_attr(f"{_SCORES} {self.number_of(trial)}", digest)
 
     def ask(self, seed: int) -> Trial:
         """The next trial. What it tries follows from those that are finished, and ``seed``, alone."""
@@ -177,9 +201,10 @@ class Study:
 
     def history(self) -> list[dict[str, Any]]:
         """Each trial, for JSON: what it tried, and what came of it."""
+        numbers = self._numbers()
         return [
             {
-                "trial": trial.number,
+                "trial": numbers[trial.number],
                 "state": trial.state.name.lower(),
                 "average_precision": trial.value if trial.state == TrialState.COMPLETE else None,
                 "after_each_fold": [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)],

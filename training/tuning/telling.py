@@ -12,6 +12,9 @@ from training.tuning.plan import TuningPlan
 from training.tuning.search import worded
 from training.tuning.study import Study
 
+SPARSE_RECALL = 0.05
+"""Below it a recall at the target precision is nearly empty."""
+
 
 def facts(plan: TuningPlan, rows: Dataset, protocol: str, folding: Folding) -> dict[str, Any]:
     """What makes figures of two trials comparable."""
@@ -52,7 +55,7 @@ def document(
         "interrupted": judged is None,
         "defaults": {"average_precision": first.value},
         "best": {
-            "trial": best.number,
+            "trial": studies[0].number_of(best),
             "average_precision": best.value,
             "cost": best.user_attrs["cost"],
             "recipe": forests.recipe(best.user_attrs["settings"]).model_dump(),
@@ -68,7 +71,7 @@ def _family(one: Study) -> dict[str, Any]:
     return {
         "finished": one.finished,
         "seconds": one.seconds,
-        "best": best and {"trial": best.number, "average_precision": best.value},
+        "best": best and {"trial": one.number_of(best), "average_precision": best.value},
         "history": one.history(),
     }
 
@@ -79,6 +82,17 @@ def outcome(forests: Study) -> str:
     assert best and first  # noqa: S101 - as above
     by = "the defaults" if best.number == first.number else worded(best.user_attrs["settings"])
     return f"best: average precision {best.value:.4f}, by {by}"
+
+
+def sparse_recall(recall: float, precision: float) -> str | None:
+    """What there is to say where hardly a fraud of the fresh folds is found at the target precision; None elsewhere."""
+    if recall >= SPARSE_RECALL:
+        return None
+    return (
+        f"at precision {precision:.2f} the best forest finds {recall:.1%} of the frauds on fresh folds: differences in "
+        "recall there say little, and a model may not reach that precision; a lower target_precision in the recipe "
+        "asks for less"
+    )
 
 
 def comment(plan: TuningPlan, found: Mapping[str, Any]) -> list[str]:

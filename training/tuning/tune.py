@@ -4,18 +4,15 @@ The rows that ``run`` tests on are put aside before anything is looked at. What 
 so it is judged once more beside the defaults, on folds that no trial has seen.
 """
 
-import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
-from fraud import atomic
 from fraud.manifest import Recipe
 from training import data, split
 from training.console import Steps
@@ -23,7 +20,7 @@ from training.dataset import Dataset, select
 from training.judging import contender
 from training.run import TrainingPlan, divide, split_seed
 from training.train import Scores
-from training.tuning import budget, folds, recipe_file, study, telling
+from training.tuning import budget, folds, fresh, recipe_file, study, telling
 from training.tuning.boosters import Boosters
 from training.tuning.folds import Fold, Folding
 from training.tuning.forests import Forests
@@ -115,41 +112,34 @@ class _Tuning:
         self._searched.clear()  # there is room for one set of folds
         recipe, (forest, *boosted) = self._plan.training.recipe, self._studies
         folding = replace(self._folding, fresh=True)
-        fresh = folds.folds(self._rows, folding, recipe)
-        ours = self._fresh_scores(forest, forest.best, fresh)
-        others = {"defaults": self._fresh_scores(forest, forest.first, fresh)}
-        others |= {one.family.name: self._fresh_scores(one, one.best, fresh) for one in boosted}
-        labels, precision, judged = labels_of(fresh), recipe.target_precision, {}
+        parts = folds.folds(self._rows, folding, recipe)
+        ours = self._fresh_scores(forest, forest.best, parts)
+        others = {"defaults": self._fresh_scores(forest, forest.first, parts)}
+        others |= {one.family.name: self._fresh_scores(one, one.best, parts) for one in boosted}
+        labels, precision, judged = labels_of(parts), recipe.target_precision, {}
         for name, theirs in others.items():
             differences = contender.differences(ours, theirs, labels, precision, seed=recipe.seed)
             judged[name] = contender.told(differences)
             for figure, one in differences.items():
                 tell = self._steps.say if one.value >= 0 else self._steps.warn
                 tell(f"{figure} on fresh folds, less {name}: {one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}]")
+        _, recall = contender.figure_names(precision)
+        if words := telling.sparse_recall(judged["defaults"][recall]["challenger"], precision):
+            self._steps.warn(words)
         return judged
 
-    def _fresh_scores(self, one: Study, trial: FrozenTrial | None, fresh: list[Fold]) -> Scores:
+    def _fresh_scores(self, one: Study, trial: FrozenTrial | None, parts: list[Fold]) -> Scores:
         """Those of a trial's settings; kept with the study, and so fitted once."""
         assert trial is not None, "a search ends with a complete trial, or with an error"  # noqa: S101
-        path = study.folder(one.name) / f"{one.family.name}-{trial.number}.npy"
-        if (kept := _kept(path, fresh)) is not None:
+        if (kept := fresh.read(one, trial)) is not None:
             return kept
-        started = self._clock()
-        self._steps.start("judge", f"{one.family.name} of trial {trial.number} on folds that no trial has seen")
-        scores = scores_of(one.family, trial, fresh)
-        one.add_judging(self._clock() - started)
+        self._steps.start("judge", f"{one.family.name} {one.number_of(trial)}, on folds that no trial has seen")
+        before = one.judging_seconds
+        meter = budget.Meter(self._clock, lambda seconds: one.note_judging(before + seconds))
+        try:
+            scores = scores_of(one.family, trial, parts, meter.tick)
+        finally:
+            meter.end()
         self._steps.done(f"{len(scores)} rows scored")
-        with atomic.new(path, replace=True) as part:
-            written = io.BytesIO()
-            np.save(written, scores)
-            part.write_bytes(written.getvalue())
+        fresh.write(one, trial, scores)
         return scores
-
-
-def _kept(path: Path, fresh: list[Fold]) -> Scores | None:
-    """Scores that were written before; None where there are none, or not those of all rows, as a crash may leave."""
-    try:
-        scores: Scores = np.load(path)
-    except (OSError, ValueError, EOFError):
-        return None
-    return scores if scores.shape == labels_of(fresh).shape else None

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from fraud.argument_types import cores, features, limit, local_path, part, period, positive, seed, share, weight
+from fraud.argument_types import cores, features, limit, local_file, part, period, positive, seed, share, weight
 
 if TYPE_CHECKING:
     from fraud.inputs.keys import KeyHasher
@@ -52,7 +52,7 @@ def add_base(parser: argparse.ArgumentParser) -> None:
     """The recipe to begin with, and what of it is no matter of the forest; ``--jobs``."""
     parser.add_argument(
         "--recipe",
-        type=local_path,
+        type=local_file,
         metavar="FILE",
         help="TOML file of settings, instead of training/recipes/NAME.toml for the schema NAME, where `tune --use` "
         "writes it; without either the defaults hold, and what is said here goes before all",

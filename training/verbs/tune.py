@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from fraud import command
-from fraud.argument_types import above_zero, folds, local_path, matching, multiple, positive
+from fraud.argument_types import above_zero, folds, local_file, matching, multiple, positive
 from fraud.command import CommandResult, Verbs
 from fraud.verbs import schema_option
 from training.console import Steps
+from training.tuning import BOOSTERS
 from training.verbs import PROGRAM, options
 
 EXIT_INTERRUPTED = 130
 
+_USUAL = Path()
+"""``--use`` alone: where the recipe of the schema is looked for; no name of a file comes to this."""
 _NAME = matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "a name of letters, digits, dots, hyphens and underscores")
 
 
@@ -38,7 +41,12 @@ def add_to(verbs: Verbs) -> None:
     tune.add_argument("--study", type=_NAME, metavar="NAME", help="of the trials that are kept (default: the schema's)")
     tune.add_argument("--trials", type=positive, default=100, metavar="N", help="of the study in all (default 100)")
     tune.add_argument(
-        "--minutes", type=above_zero, default=30.0, metavar="M", help="that the study may take in all (default 30)"
+        "--minutes",
+        type=above_zero,
+        default=30.0,
+        metavar="M",
+        help="that trials and judging may take in all, for each of --also again (default 30); loading the rows, their "
+        "folds and the bootstrap at the end come on top, and judging, once begun, is not cut",
     )
     tune.add_argument(
         "--memory-gb",
@@ -54,14 +62,12 @@ def add_to(verbs: Verbs) -> None:
         help="most that scoring a row may cost, as a multiple of the defaults: nodes passed (default 3)",
     )
     tune.add_argument("--folds", type=folds, metavar="N", help="of the training rows (default: as the recipe, 3)")
-    tune.add_argument(
-        "--also", nargs="+", choices=("xgboost", "lightgbm"), default=[], help="search these alike, to compare with"
-    )
+    tune.add_argument("--also", nargs="+", choices=BOOSTERS, default=[], help="search these alike, to compare with")
     tune.add_argument(
         "--use",
         nargs="?",
-        type=local_path,
-        const=Path(),
+        type=local_file,
+        const=_USUAL,
         metavar="FILE",
         help="write the recipe to training/recipes/NAME.toml, where `run` and `retrain` look for that of the schema "
         "NAME, or to FILE",
@@ -101,4 +107,4 @@ def _tune(arguments: argparse.Namespace) -> CommandResult:
 
 def _target(arguments: argparse.Namespace, usual: Path) -> Path | None:
     """Where the recipe is to be written, if it is."""
-    return usual if arguments.use == Path() else arguments.use
+    return usual if arguments.use == _USUAL else arguments.use

@@ -15,12 +15,11 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def few_trees(request):
-    """The defaults have few of them, but where another process is to have the same."""
+def few_trees():
+    """The defaults have few of them."""
     with pytest.MonkeyPatch.context() as patch:
-        if not request.module.__name__.endswith("test_interrupted"):
-            patch.setattr(forests, "DEFAULTS", DEFAULTS.model_copy(update={"trees": small.TREES}))
-            patch.setattr(forests, "_STEP", 5)
+        patch.setattr(forests, "DEFAULTS", DEFAULTS.model_copy(update={"trees": small.TREES}))
+        patch.setattr(forests, "_STEP", 5)
         yield
 
 

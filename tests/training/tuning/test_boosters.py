@@ -7,7 +7,8 @@ import pytest
 
 from fraud.errors import FraudError
 from tests.training.tuning.small import searched, tried
-from training.tuning.boosters import BOOSTERS, Boosters
+from training.tuning import BOOSTERS
+from training.tuning.boosters import Boosters
 
 
 @pytest.mark.parametrize("name", BOOSTERS)

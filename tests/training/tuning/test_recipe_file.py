@@ -1,5 +1,7 @@
 """Recipes as files: what is written is read, and what is wrong is said by file and key."""
 
+from pathlib import Path
+
 import pytest
 
 from fraud.errors import FraudError
@@ -72,10 +74,50 @@ def test_what_is_wrong_is_said_by_file_and_key(tmp_path, text, words):
 
 def test_of_a_long_value_the_beginning_is_told(tmp_path):
     """A line stays a line."""
-    (tmp_path / "long.toml").write_text(f'estimator = "{"x" * 100_000}"')
+    (tmp_path / "long.toml").write_text(f'estimator = "{"x" * 10_000}"')
     with pytest.raises(FraudError, match=r"got 'xxx+\.\.\.$") as error:
         recipe_file.read(tmp_path / "long.toml")
     assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (r'"\u001b[31mtrees\u0007" = 1', r"'\x1b[31mtrees\x07': no such setting"),
+        (r'"tr\u202Eees" = 1', r"'tr\u202eees': no such setting"),
+        ('"" = 1', "'': no such setting"),
+        (f"{'x' * 9_000} = 1", f"'{'x' * 79}...: no such setting"),
+        (f"trees.{'a.' * 4_000}a = 1", "trees should be a valid integer, got tables within tables"),
+        (f"[{'a' * 4_000}]\n" * 2, "not TOML: Cannot declare"),
+    ],
+    ids=["control characters", "right to left", "empty", "long key", "deep", "long header"],
+)
+def test_what_is_told_of_a_file_is_one_short_line_of_letters(tmp_path, text, words):
+    """Whatever its keys are, a terminal is told no commands, and is not filled."""
+    (tmp_path / "odd.toml").write_text(text)
+    with pytest.raises(FraudError) as error:
+        recipe_file.read(tmp_path / "odd.toml")
+    told = str(error.value).removeprefix(f"{tmp_path / 'odd.toml'}: ")
+    assert told.startswith(words)
+    assert told.isprintable()
+    assert len(told) < 500
+
+
+def test_of_a_huge_file_only_the_beginning_is_read(tmp_path, monkeypatch):
+    """It is refused for its length, and never parsed; /dev/zero has no end."""
+    monkeypatch.setattr(recipe_file.tomllib, "loads", lambda _: pytest.fail("parsed"))
+    (tmp_path / "huge.toml").write_text("# \n" * 40_000)
+    for path in (tmp_path / "huge.toml", Path("/dev/zero")):
+        with pytest.raises(FraudError, match="longer than 16000 bytes; expected a TOML file of settings"):
+            recipe_file.read(path)
+
+
+def test_a_recipe_that_was_found_by_a_long_command_is_read(tmp_path):
+    """As where thousands of files were named."""
+    path = tmp_path / "long.toml"
+    recipe_file.write(path, TUNED, ["Found by: " + "\N{GRINNING FACE}" * 1_000_000, "trial 1 of 3"])
+    assert recipe_file.read(path) == TUNED
+    assert "\n# trial 1 of 3\n" in path.read_text()
 
 
 def test_a_file_that_is_named_must_be_there(tmp_path):
@@ -133,3 +175,19 @@ def test_a_wrong_recipe_ends_a_run_before_it_begins(folder, capsys):
     assert (code, result) == (1, None)
     assert err.startswith("error: ")
     assert err.count("\n") == 1
+
+
+def test_a_weight_that_no_fit_would_end_with_is_refused_alike_in_a_file_and_on_the_command_line(
+    folder, tmp_path, capsys
+):
+    """In the same words, as it depends on the rows."""
+    (tmp_path / "heavy.toml").write_text("fraud_weight = 900000.0\n")
+    data = ("run", "--data", "sample:3000", "--jobs", "1")
+    said = [
+        call(capsys, *data, *more)
+        for more in (("--recipe", str(tmp_path / "heavy.toml")), ("--fraud-weight", "900000"))
+    ]
+    assert [code for code, _, _ in said] == [1, 1]
+    refusals = [err.splitlines()[-1] for _, _, err in said]
+    assert refusals[0] == refusals[1]
+    assert "expected a weight of a fraud" in refusals[0]

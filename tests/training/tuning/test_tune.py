@@ -127,11 +127,69 @@ def test_a_search_is_gone_on_with_by_the_same_call(long, source):
     assert again == pieces
     assert "forest 4 of 4" not in said
     assert "judge" not in said
-    kept = study.folder("pieces") / "forest-0.npy"
+    kept = study.folder("pieces") / "forest-1.npy"
     kept.write_bytes(kept.read_bytes()[:-8])  # as a crash may leave it
     again, said = searched(source, "pieces", trials=4)
     assert again["on_fresh_folds"] == pieces["on_fresh_folds"]
-    assert "judge forest of trial 0" in said
+    assert "judge forest 1, on folds that no trial has seen" in said
+
+
+def test_a_trial_has_one_number_everywhere(long, source, monkeypatch):
+    """From 1 on, in what is told as in the document; what was interrupted is tried again under its own."""
+    assert [trial["trial"] for trial in tried(long[0])] == list(range(1, 13))
+    fit, fits = train.fit, []
+
+    def interrupted(*arguments, **options):
+        fits.append(1)
+        if len(fits) == after:
+            raise KeyboardInterrupt
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(train, "fit", interrupted)
+    after = 7  # a probe and three folds of the first, a probe and a fold of the second
+    told, _ = searched(source, "numbers", trials=3)
+    assert told["interrupted"]
+    found, said = searched(source, "numbers", trials=3)
+    assert [(trial["trial"], trial["state"]) for trial in tried(found)][:3] == [
+        *[(1, "complete"), (2, "fail"), (2, "complete")],
+    ]
+    assert tried(found)[3]["trial"] == 3
+    assert "forest 1 of 3" not in said
+    assert "forest 2 of 3" in said
+    best = max(
+        (trial for trial in tried(found) if trial["average_precision"]), key=lambda one: one["average_precision"]
+    )
+    assert found["best"]["trial"] == found["families"]["forest"]["best"]["trial"] == best["trial"]
+    assert f"judge forest {best['trial']}, on folds" in said
+
+
+def test_scores_of_another_study_are_not_taken(long, source):
+    """Of rows as many, in the same folder under the same name: by the digest that the study itself has."""
+    found, _ = searched(source, "bound", trials=1)
+    file, file_of_study = (study.folder("bound") / name for name in ("forest-1.npy", "trials.sqlite"))
+    scores = np.load(file)
+    np.save(file, scores[::-1])
+    again, said = searched(source, "bound", trials=1)
+    assert again["on_fresh_folds"] == found["on_fresh_folds"]
+    assert "judge forest 1" in said
+    assert np.array_equal(np.load(file), scores)
+    file_of_study.unlink()
+    _, said = searched(source, "bound", trials=1)
+    assert "judge forest 1" in said
+
+
+def test_it_is_said_when_hardly_a_fraud_is_found_at_the_target_precision(source, long):
+    """A difference of recalls that are nothing says nothing; where there is recall, nothing is said of it."""
+    assert "of the frauds on fresh folds" not in long[1]
+    frame = pd.read_parquet(source)
+    labels = np.random.default_rng(0).permutation(frame[LABEL].to_numpy())  # no feature tells of them
+    path = source.with_name("unclear.parquet")
+    frame.assign(**{LABEL: labels}).to_parquet(path)
+    found, said = searched(path, "unclear", trials=1)
+    assert found["on_fresh_folds"]["defaults"]["recall at precision 0.93"]["challenger"] < 0.05
+    assert "at precision 0.93 the best forest finds" in said
+    assert "of the frauds on fresh folds" in said
+    assert "target_precision" in said
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +261,8 @@ def test_the_time_is_kept_by_piece_of_work(source, pieces):
     assert history[-1]["why"] == "time"
     assert "pruned (time)" in said
     assert 1 < len(history) < 100
-    assert limit * 0.5 < len(pieces) <= limit + 1  # the one by which the cost of the defaults is known
+    assert limit * 0.5 < len(pieces) <= limit
+    assert max(pieces) == 2  # trees, on one core
     done = len(pieces)
     again, _ = searched(source, "timed", trials=1_000, minutes=limit / 60, clock=lambda: len(pieces))
     assert tried(again) == history
@@ -216,6 +275,10 @@ def test_too_little_time_for_the_defaults_is_a_stated_error(source, pieces):
     """With what to give more of; given that, the defaults come first again."""
     with pytest.raises(FraudError, match="did not come to their end within the time given: give more with --minutes"):
         searched(source, "short", minutes=5 / 60, clock=lambda: len(pieces))
+    assert pieces == [2, 2, 2]  # as judging would take as much
+    with pytest.raises(FraudError, match="did not come to their end within the time given: give more with --minutes"):
+        searched(source, "short", minutes=3 / 60, clock=lambda: len(pieces))
+    assert len(pieces) == 3
     found, _ = searched(source, "short", trials=1)
     assert [trial["state"] for trial in tried(found)] == ["fail", "complete"]
     assert RECIPE.model_copy(update=found["families"]["forest"]["history"][1]["settings"]) == RECIPE
@@ -262,7 +325,9 @@ def test_what_is_found_is_written_with_how_it_was_found(source, tmp_path):
     assert recipe_file.read(path).model_dump() == found["best"]["recipe"]
     assert recipe_file.read(path).target_precision == 0.8
     text = path.read_text()
-    for word in ("python -m training tune", "study used", found["data"]["training_fingerprint"]):
+    number = found["best"]["trial"]
+    assert 1 <= number <= 4
+    for word in ("python -m training tune", f"study used, trial {number} of 4;", found["data"]["training_fingerprint"]):
         assert word in text
     assert f"{found['best']['average_precision']:.4f}" in text
 

@@ -1,5 +1,8 @@
 """``python -m training tune`` as a user meets it; the rest is in tests/e2e/test_tuning.py."""
 
+import subprocess
+import sys
+
 import pytest
 
 from fraud import command
@@ -7,7 +10,7 @@ from fraud.schema import default
 from tests.training.test_main import call
 from tests.training.tuning import small
 from training import __main__ as program
-from training.tuning import recipe_file
+from training.tuning import BOOSTERS, recipe_file
 from training.tuning.recipe_file import FraudError
 from training.verbs import options
 
@@ -17,6 +20,7 @@ from training.verbs import options
     [
         *[("--trials", "0"), ("--minutes", "-1"), ("--memory-gb", "0"), ("--most-cost", "0.5"), ("--folds", "1")],
         *[("--study", "../x"), ("--also", "catboost"), ("--train", "2018-07-25..2018-07-31")],
+        *[("--use", "mine.toml/"), ("--use", "."), ("--use", ""), ("--recipe", "mine.toml/")],
     ],
     ids=str,
 )
@@ -26,6 +30,18 @@ def test_wrong_usage_is_told(wrong, capsys):
         command.main(program.parser(), ["tune", "--data", "sample:1000", *wrong])
     assert ended.value.code == 2
     assert wrong[0] in capsys.readouterr().err
+
+
+def test_boosters_are_named_once_and_none_is_loaded_to_read_arguments():
+    """Nor what searches: the help is there at once."""
+    code = (
+        "import sys; from training.__main__ import parser; parser(); from training.tuning import BOOSTERS; "
+        "print(sorted({*BOOSTERS, 'optuna', 'sklearn'} & {*sys.modules}), *BOOSTERS)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["[]", *BOOSTERS]
+    arguments = program.parser().parse_args(["tune", "--data", "sample", "--also", *BOOSTERS])
+    assert tuple(arguments.also) == BOOSTERS
 
 
 def test_the_result_is_one_document_and_the_rest_is_told(tmp_path, monkeypatch, capsys):
