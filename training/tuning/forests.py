@@ -89,8 +89,7 @@ class Forests:
 
     def recipe(self, settings: Settings) -> Recipe:
         """The whole of it, by the settings that are searched."""
-        also = tuple(Trees(**kind) for kind in settings["also"])
-        return self._base.model_copy(update={**settings, "also": also})
+        return Recipe(**{**self._base.model_dump(), **settings})
 
     def settle(self, params: Params, tick: Progress) -> tuple[Settings, float]:
         """The settings of a recipe, in numbers that a person would write, and the cost beside the defaults."""

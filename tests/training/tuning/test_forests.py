@@ -5,6 +5,7 @@ import pytest
 
 from fraud.manifest import Trees
 from training.train import DEFAULTS
+from training.tuning import forests
 from training.tuning.folds import Fold
 from training.tuning.forests import Forests
 
@@ -56,11 +57,11 @@ def test_of_both_kinds_each_has_half_of_the_trees_and_some_settings_of_its_own(f
 
 def test_a_forest_of_both_kinds_keeps_to_its_cost(fold):
     """Its trees are fewer where both halves together would cost more; one of each there is."""
-    cheap = Forests(RECIPE, fold, 0.25)
+    cheap = Forests(RECIPE, fold, 1.0)
     settings, cost = cheap.settle({**PARAMS, "trees": 100, "max_depth": None}, lambda _: None)
-    assert 1 < cheap.recipe(settings).size < 60
-    assert 0.2 < cost <= 0.25
-    settings, _ = Forests(RECIPE, fold, 0.001).settle(PARAMS, lambda _: None)
+    assert 2 < cheap.recipe(settings).size < 30
+    assert 0.8 < cost <= 1.0
+    settings, _ = cheap.settle({**PARAMS, "trees": 2}, lambda _: None)
     assert [settings["trees"], *(kind["trees"] for kind in settings["also"])] == [1, 1]
 
 
@@ -73,5 +74,5 @@ def test_a_recipe_of_both_kinds_is_begun_with(fold):
     assert base == PARAMS
     assert again.recipe(again.settle(base, lambda _: None)[0]) == recipe
     assert again.recipe(again.settle(defaults, lambda _: None)[0]).kinds[1:] == ()
-    usual = DEFAULTS.model_dump(include=set(Trees.model_fields))
+    usual = forests.DEFAULTS.model_dump(include=set(Trees.model_fields))
     assert again.recipe(again.settle(defaults, lambda _: None)[0]).model_dump(include=set(usual)) == usual
