@@ -134,15 +134,13 @@ class SplitFacts(Document):
     test_frauds: int
 
 
-class Recipe(Document):
-    """Hyper-parameters and seed.
+class Trees(Document):
+    """Trees of one kind, and how they grow.
 
     ``estimator`` is one of ``training.train.ESTIMATORS``. ``max_samples`` is the share of rows each tree draws;
     legitimate rows are plenty, so fewer cost little and save time. ``fraud_weight`` is how much likelier a fraud is
-    drawn than a legitimate row. ``missing_histories`` is the share of the fitting rows whose histories are taken away,
-    so that a forest knows what to do when there is none. ``max_features``: the share of the features that a split is
-    chosen from, or ``sqrt``; ``min_samples_leaf``: fewest rows of a leaf; ``max_depth``: of a tree, None for any.
-    ``summaries``: whether the forest also takes what sums up a row (``fraud.inputs.summaries``).
+    drawn than a legitimate row. ``max_features``: the share of the features that a split is chosen from, or ``sqrt``;
+    ``min_samples_leaf``: fewest rows of a leaf; ``max_depth``: of a tree, None for any.
     """
 
     estimator: str = "random-forest"
@@ -150,14 +148,35 @@ class Recipe(Document):
     criterion: str
     max_samples: float
     fraud_weight: float
+    max_features: float | str = "sqrt"
+    min_samples_leaf: int = 1
+    max_depth: int | None = None
+
+
+class Recipe(Trees):
+    """Hyper-parameters and seed.
+
+    ``also``: trees of further kinds that the forest holds beside its first. ``missing_histories`` is the share of the
+    fitting rows whose histories are taken away, so that a forest knows what to do when there is none. ``summaries``:
+    whether the forest also takes what sums up a row (``fraud.inputs.summaries``).
+    """
+
     folds: int
     target_precision: float
     seed: int
     missing_histories: float = 0.0
-    max_features: float | str = "sqrt"
-    min_samples_leaf: int = 1
-    max_depth: int | None = None
     summaries: bool = False
+    also: tuple[Trees, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[Trees, ...]:
+        """All that the forest consists of."""
+        return self, *self.also
+
+    @property
+    def size(self) -> int:
+        """Trees of all kinds."""
+        return sum(kind.trees for kind in self.kinds)
 
 
 class Manifest(StoredDocument):

@@ -126,7 +126,7 @@ def _validate(plan: TrainingPlan, dataset: Dataset, parts: split.Split, steps: S
     if parts.protocol == "stratified":
         held = parts.train
         fold_of = split.folds(dataset, held, recipe.folds, parts.seed)
-        with steps.trees(f"{recipe.folds} folds for the threshold", recipe.trees * recipe.folds) as progress:
+        with steps.trees(f"{recipe.folds} folds for the threshold", recipe.size * recipe.folds) as progress:
             scores = out_of_fold(dataset, held, fold_of, recipe, jobs=plan.jobs, progress=progress)
     else:
         held = split.later_part(dataset, parts.train, VALIDATION_SHARE)
@@ -168,7 +168,7 @@ def _fit(
     plan: TrainingPlan, dataset: Dataset, steps: Steps, name: str, part: split.Indices
 ) -> tuple[Estimator, FeaturePath, Features]:
     path, features = encode.fit(dataset, part, plan.recipe)
-    with steps.trees(f"{name}, {len(part)} rows", plan.recipe.trees) as progress:
+    with steps.trees(f"{name}, {len(part)} rows", plan.recipe.size) as progress:
         model = train.fit(features, dataset.labels[part], plan.recipe, jobs=plan.jobs, progress=progress)
     return model, path, features
 

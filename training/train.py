@@ -8,8 +8,8 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
-from fraud.errors import DataError
-from fraud.manifest import Recipe
+from fraud.errors import DataError, FraudError
+from fraud.manifest import Recipe, Trees
 
 Features = NDArray[np.float32]
 Labels = NDArray[np.int8]
@@ -25,12 +25,8 @@ _CHUNK = 20  # trees between two reports of progress, where there are no more co
 
 Forest = Any
 """A scikit-learn forest classifier: it ships no types."""
-ESTIMATORS: Mapping[str, tuple[Any, ...]] = {
-    "random-forest": (RandomForestClassifier,),
-    "extra-trees": (ExtraTreesClassifier,),
-    "both": (RandomForestClassifier, ExtraTreesClassifier),
-}
-"""Those that ``--estimator`` names: the kinds of trees, which share their number."""
+ESTIMATORS: Mapping[str, Any] = {"random-forest": RandomForestClassifier, "extra-trees": ExtraTreesClassifier}
+"""Those that ``--estimator`` names: the kinds of trees."""
 
 DEFAULTS = Recipe(
     trees=100,
@@ -53,30 +49,33 @@ def fit(
     progress: Progress = lambda _: None,
     chunk: int = _CHUNK,
 ) -> Forest:
-    """Fit a forest: random (Breiman 2001), of extremely randomized trees (Geurts et al. 2006), or of trees of both.
+    """Fit a forest: random (Breiman 2001), of extremely randomized trees (Geurts et al. 2006), or of several kinds.
 
     ``features``: ``(n, k)``, ``labels``: ``(n,)`` of 0 and 1. ``progress`` is told how many trees were added, each time
     that ``chunk`` of them were, or two a core. The same input, recipe and scikit-learn give the same forest, whatever
     ``jobs`` is and wherever it grows (``training.backend.fitting_on``).
 
-    A forest of both is a RandomForestClassifier that holds the trees of an ExtraTreesClassifier too: a forest's score
-    is the mean over its trees, whatever they are.
+    A forest of several kinds is the first one's, and holds the trees of the others too: a forest's score is the mean
+    over its trees, whatever they are.
 
-    Raises DataError when frauds weigh so much that a tree would draw many times the rows there are.
+    Raises FraudError for a kind of another version, DataError when frauds weigh so much that a tree would draw many
+    times the rows there are.
     """
-    _check_weight(labels, recipe.fraud_weight)
-    forests = [_planted(kind, recipe, recipe.seed ^ place) for place, kind in enumerate(ESTIMATORS[recipe.estimator])]
+    for kind in recipe.kinds:
+        _check_weight(labels, kind.fraud_weight)
     chunk = max(chunk, 2 * effective_n_jobs(jobs))  # a cluster's cores too
-    for place, model in enumerate(forests):
-        trees = len(range(place, recipe.trees, len(forests)))
-        while model.n_estimators < trees:
-            added = min(chunk, trees - model.n_estimators)
+    forests = []
+    for place, kind in enumerate(recipe.kinds):
+        model = _planted(kind, recipe.seed ^ place)
+        while model.n_estimators < kind.trees:
+            added = min(chunk, kind.trees - model.n_estimators)
             model.set_params(n_estimators=model.n_estimators + added, n_jobs=jobs)
             model.fit(features, labels)
             progress(added)
+        forests.append(model)
     whole = forests[0]
-    whole.estimators_ = [tree for model in forests if model.n_estimators for tree in model.estimators_]
-    return whole.set_params(n_estimators=recipe.trees, warm_start=False, n_jobs=1)
+    whole.estimators_ = [tree for model in forests for tree in model.estimators_]
+    return whole.set_params(n_estimators=recipe.size, warm_start=False, n_jobs=1)
 
 
 def _check_weight(labels: Labels, weight: float) -> None:
@@ -90,17 +89,21 @@ def _check_weight(labels: Labels, weight: float) -> None:
         )
 
 
-def _planted(kind: Any, recipe: Recipe, seed: int) -> Forest:  # noqa: ANN401
+def _planted(kind: Trees, seed: int) -> Forest:
     """A forest without trees."""
-    return kind(
+    if kind.estimator not in ESTIMATORS:
+        raise FraudError(
+            f"{kind.estimator}: no kind of trees that this version knows; there are {', '.join(ESTIMATORS)}"
+        )
+    return ESTIMATORS[kind.estimator](
         n_estimators=0,
         bootstrap=True,
-        criterion=recipe.criterion,
-        max_samples=recipe.max_samples,
-        max_features=recipe.max_features,
-        min_samples_leaf=recipe.min_samples_leaf,
-        max_depth=recipe.max_depth,
-        class_weight={0: 1.0, 1: recipe.fraud_weight},
+        criterion=kind.criterion,
+        max_samples=kind.max_samples,
+        max_features=kind.max_features,
+        min_samples_leaf=kind.min_samples_leaf,
+        max_depth=kind.max_depth,
+        class_weight={0: 1.0, 1: kind.fraud_weight},
         random_state=seed,
         warm_start=True,  # grown in pieces, for the sake of progress; the trees are those of one fit
     )

@@ -175,7 +175,7 @@ def test_an_encoding_of_a_later_format_is_not_to_be_deleted(tmp_path):
     assert str(refused.value) == f"{path}: no encoding of categories (format: 2 is {LATER})"
 
 
-_LATER = ("estimator", "missing_histories", "max_features", "min_samples_leaf", "max_depth", "summaries")
+_LATER = ("estimator", "missing_histories", "max_features", "min_samples_leaf", "max_depth", "summaries", "also")
 NEWER = [("settings", name) for name in _LATER]
 LEAVES = [
     (*path, name)

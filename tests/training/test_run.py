@@ -65,12 +65,13 @@ def test_a_data_scientist_loads_the_fitted_forest_by_tag(done):
 
 def test_a_forest_of_both_kinds_of_trees_is_loaded_as_scikit_learns_own():
     """``bentoml.sklearn.load_model`` and the scorer give the same scores, bit for bit."""
-    manifest, _ = do(recipe=RECIPE.model_copy(update={"estimator": "both"}))
+    also = RECIPE.model_copy(update={"estimator": "extra-trees", "max_features": 0.4})
+    manifest, _ = do(recipe=RECIPE.model_copy(update={"also": (also,)}))
     tag = f"fraud_detector:{manifest.model_version}"
     rows = load(["sample:4000"], default()).rows
     loaded = bentoml.sklearn.load_model(tag).predict_proba(pd.DataFrame(rows, columns=COLUMNS))[:, 1]
     assert np.array_equal(store.open_served(store.get(tag)).forest.score(transform(rows)), loaded)
-    assert manifest.settings.estimator == "both"
+    assert [kind.estimator for kind in manifest.settings.kinds] == ["random-forest", "extra-trees"]
 
 
 def test_the_manifest_records_what_made_the_model(done):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
-from fraud.errors import DataError
+from fraud.errors import DataError, FraudError
 from fraud.features import transform
 from fraud.manifest import Recipe
 from fraud.schema import default
@@ -75,27 +75,41 @@ def test_settings_are_those_of_scikit_learn(data):
     assert not np.array_equal(train.score(model, data[0]), train.score(train.fit(*data, RECIPE), data[0]))
 
 
-@pytest.mark.parametrize("trees", [1, 24, 25])
-def test_a_forest_of_both_holds_the_trees_of_one_of_each_kind(data, trees):
-    """Half of the trees each, the odd one a random one; each half as scikit-learn alone grows it, on other rows."""
+def test_a_forest_of_several_kinds_holds_the_trees_of_one_of_each(data):
+    """Each kind as scikit-learn alone grows it by settings of its own, on other rows; the first says what it is."""
     told = []
-    model = train.fit(*data, RECIPE.model_copy(update={"estimator": "both", "trees": trees}), progress=told.append)
-    settings = {"bootstrap": True, "criterion": "entropy", "max_samples": 0.6, "class_weight": {0: 1.0, 1: 10.0}}
-    halves = [RandomForestClassifier((trees + 1) // 2, random_state=5, **settings)]
-    if trees > 1:
-        halves.append(ExtraTreesClassifier(trees // 2, random_state=4, **settings))
-    alone = [tree.predict_proba(data[0]) for half in halves for tree in half.fit(*data).estimators_]
-    ours = [tree.predict_proba(data[0]) for tree in model.estimators_]
+    more = {"estimator": "extra-trees", "trees": 7, "max_features": 0.5, "min_samples_leaf": 3, "max_samples": 0.3}
+    also = (RECIPE.model_copy(update=more), RECIPE.model_copy(update={"criterion": "gini", "fraud_weight": 2.0}))
+    model = train.fit(*data, RECIPE.model_copy(update={"also": also}), progress=told.append)
+    usual = {"bootstrap": True, "criterion": "entropy", "max_samples": 0.6, "class_weight": {0: 1.0, 1: 10.0}}
+    extra = {**usual, "max_samples": 0.3, "max_features": 0.5, "min_samples_leaf": 3}
+    alone = [
+        RandomForestClassifier(RECIPE.trees, random_state=5, **usual),
+        ExtraTreesClassifier(7, random_state=5 ^ 1, **extra),
+        RandomForestClassifier(
+            RECIPE.trees, random_state=5 ^ 2, **{**usual, "criterion": "gini", "class_weight": {0: 1.0, 1: 2.0}}
+        ),
+    ]
+    expected = [tree.predict_proba(data[0]) for forest in alone for tree in forest.fit(*data).estimators_]
     assert isinstance(model, RandomForestClassifier)
-    assert sum(told) == model.n_estimators == len(model.estimators_) == trees
-    assert np.array_equal(ours, alone)
+    assert sum(told) == model.n_estimators == len(model.estimators_) == 2 * RECIPE.trees + 7
+    assert np.array_equal([tree.predict_proba(data[0]) for tree in model.estimators_], expected)
 
 
 @pytest.mark.parametrize("estimator", train.ESTIMATORS)
-def test_the_scorer_gives_the_scores_of_every_estimator_to_the_bit(data, estimator):
+@pytest.mark.parametrize("also", train.ESTIMATORS)
+def test_the_scorer_gives_the_scores_of_every_estimator_to_the_bit(data, estimator, also):
     """Of forests as they are fitted here."""
-    model = train.fit(*data, RECIPE.model_copy(update={"estimator": estimator}))
-    assert np.array_equal(from_sklearn(model).score(data[0]), train.score(model, data[0]))
+    more = RECIPE.model_copy(update={"estimator": also, "max_features": 0.5})
+    for kinds in ((), (more,)):
+        model = train.fit(*data, RECIPE.model_copy(update={"estimator": estimator, "also": kinds}))
+        assert np.array_equal(from_sklearn(model).score(data[0]), train.score(model, data[0]))
+
+
+def test_a_kind_of_trees_of_another_version_is_a_stated_error(data):
+    """A stored recipe is read whatever it names."""
+    with pytest.raises(FraudError, match="both: no kind of trees that this version knows; there are random-forest, "):
+        train.fit(*data, RECIPE.model_copy(update={"estimator": "both"}))
 
 
 def drawn(frauds, weight, rows=10_000):

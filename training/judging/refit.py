@@ -64,7 +64,7 @@ def compare(models: Sequence[Served], found: Views, repeats: int, steps: Steps, 
     for served, dataset in zip(models, found.datasets, strict=True):
         recipe = served.manifest.settings
         text = f"{served.version}: {repeats} times {FOLDS} folds"
-        with steps.trees(text, recipe.trees * FOLDS * repeats) as progress:
+        with steps.trees(text, recipe.size * FOLDS * repeats) as progress:
             scores.append(out_of_folds(dataset, fold_of, recipe, jobs=jobs, progress=progress))
     steps.start("test", f"Judging {len(models)} recipes on {found.first.size} rows out of fold")
     names = contender.figure_names(precision)

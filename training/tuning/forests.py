@@ -12,7 +12,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from fraud.manifest import Recipe
+from fraud.manifest import Recipe, Trees
 from fraud.scorer.from_sklearn import from_sklearn
 from training import train
 from training.train import DEFAULTS, ESTIMATORS, Progress, Scores
@@ -28,11 +28,13 @@ _STEP = 25
 _DEPTHS = (None, 8, 12, 16, 24)
 _PROBED = 8
 """Trees by which the cost of a forest is known before it is fitted."""
-SEARCHED = (
-    *("estimator", "trees", "criterion", "max_samples", "max_features", "min_samples_leaf", "max_depth"),
-    "fraud_weight",
-)
+SEARCHED = (*Trees.model_fields, "also")
 """The settings of a recipe that a search sets."""
+_BOTH = "both"
+"""Half of the trees random, half extremely randomized, with features a split and leaves of their own."""
+_OWN = ("features_a_split", "min_samples_leaf")
+_ALSO = "also_"
+"""Before the names of the second half's own."""
 
 
 class Forests:
@@ -49,20 +51,24 @@ class Forests:
         self._visited: dict[Recipe, float] = {}
         self._n_features = fold.features.shape[1]
         self._sqrt = max(1, int(np.sqrt(self._n_features)))
+        own = {
+            "features_a_split": IntDistribution(1, max(self._sqrt, self._n_features // 2), log=True),
+            "min_samples_leaf": IntDistribution(1, 20, log=True),
+        }
         self.space: Space = {
-            "estimator": CategoricalDistribution(tuple(ESTIMATORS)),
+            "estimator": CategoricalDistribution((*ESTIMATORS, _BOTH)),
             "trees": IntDistribution(_STEP, int(DEFAULTS.trees * most_cost) // _STEP * _STEP, step=_STEP),
             "criterion": CategoricalDistribution(("entropy", "gini")),
             "max_samples": FloatDistribution(0.1, 1.0, step=0.05),
-            "features_a_split": IntDistribution(1, max(self._sqrt, self._n_features // 2), log=True),
-            "min_samples_leaf": IntDistribution(1, 20, log=True),
+            **own,
+            **{_ALSO + name: own[name] for name in _OWN},
             "max_depth": CategoricalDistribution(_DEPTHS),
             "fraud_weight": FloatDistribution(1.0, 100.0, log=True),
         }
 
     @property
     def starts(self) -> list[Params]:
-        """Tried first: the forest of the defaults, and that of the base."""
+        """Tried first: the forest of the defaults, and that of the base, or what of it is searched."""
         first, second = self._params(self._defaults), self._params(self._base)
         return [first] if first == second else [first, second]
 
@@ -71,31 +77,49 @@ class Forests:
         return self._base.model_copy(update={name: getattr(DEFAULTS, name) for name in SEARCHED})
 
     def _params(self, recipe: Recipe) -> Params:
-        share = recipe.max_features
+        second = self._own((*recipe.also, recipe)[0])
+        both = {"estimator": _BOTH, "trees": recipe.size} if recipe.also else {}
+        shared = {name: getattr(recipe, name) for name in self.space if name in Trees.model_fields}
+        return {**shared, **both, **self._own(recipe), **{_ALSO + name: second[name] for name in second}}
+
+    def _own(self, kind: Trees) -> Params:
+        share = kind.max_features
         chosen = self._sqrt if isinstance(share, str) else max(1, int(share * self._n_features))
-        named = {name: getattr(recipe, name) for name in self.space if name != "features_a_split"}
-        return {**named, "features_a_split": chosen}
+        return {"features_a_split": chosen, "min_samples_leaf": kind.min_samples_leaf}
 
     def recipe(self, settings: Settings) -> Recipe:
         """The whole of it, by the settings that are searched."""
-        return self._base.model_copy(update=dict(settings))
+        return Recipe(**{**self._base.model_dump(), **settings})
 
     def settle(self, params: Params, tick: Progress) -> tuple[Settings, float]:
         """The settings of a recipe, in numbers that a person would write, and the cost beside the defaults."""
-        chosen = params["features_a_split"]
-        settings = {name: params[name] for name in SEARCHED if name in params} | {
-            "max_features": "sqrt" if chosen == self._sqrt else min(1.0, round((chosen + 0.5) / self._n_features, 4)),
-            "max_samples": round(params["max_samples"], 2),
-            "fraud_weight": float(f"{params['fraud_weight']:.3g}"),
-        }
+        estimators = tuple(ESTIMATORS) if params["estimator"] == _BOTH else (params["estimator"],)
+        kinds = [self._kind(params, one, of) for one, of in zip(estimators, ("", _ALSO), strict=False)]
+        settings = {**kinds[0], "also": kinds[1:]}
         usual = self._visits(self._defaults, tick)
         a_tree = self._visits(self.recipe(settings), tick) / (usual * DEFAULTS.trees)
-        settings["trees"] = min(params["trees"], max(1, int(self._most_cost / a_tree + 1e-6)))
-        return settings, settings["trees"] * a_tree
+        trees = min(params["trees"], max(len(kinds), int(self._most_cost / a_tree + 1e-6)))
+        halves = [{**kind, "trees": len(range(place, trees, len(kinds)))} for place, kind in enumerate(kinds)]
+        return {**halves[0], "also": halves[1:]}, trees * a_tree
+
+    def _kind(self, params: Params, estimator: str, of: str) -> dict[str, Any]:
+        """Settings of the trees of one kind, whose own are named ``of`` it."""
+        chosen = params[of + "features_a_split"]
+        return {
+            "estimator": estimator,
+            "trees": params["trees"],
+            "criterion": params["criterion"],
+            "max_samples": round(params["max_samples"], 2),
+            "max_features": "sqrt" if chosen == self._sqrt else min(1.0, round((chosen + 0.5) / self._n_features, 4)),
+            "min_samples_leaf": params[of + "min_samples_leaf"],
+            "max_depth": params["max_depth"],
+            "fraud_weight": float(f"{params['fraud_weight']:.3g}"),
+        }
 
     def _visits(self, recipe: Recipe, tick: Progress) -> float:
         """Inner nodes of a tree that a row passes, on average over the rows it is fitted on."""
-        probe = recipe.model_copy(update={"trees": _PROBED})
+        also = tuple(kind.model_copy(update={"trees": _PROBED}) for kind in recipe.also)
+        probe = recipe.model_copy(update={"trees": _PROBED, "also": also})
         if probe in self._visited:
             return self._visited[probe]
         model = self._fitted(self._fold, probe, tick)

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, ValidationError
 
 from fraud import atomic
-from fraud.errors import DataError, FraudError, one_line
-from fraud.manifest import Recipe
+from fraud.errors import DataError, FraudError, one_line, system_words
+from fraud.manifest import Recipe, Trees
 from training.train import DEFAULTS
 
 FOLDER = Path(__file__).parents[1] / "recipes"
@@ -27,14 +27,16 @@ _SHOWN = 80
 """Letters of a wrong key or value that are told."""
 _Share = Annotated[float, Field(gt=0, le=1)]
 _Count = Annotated[int, Field(ge=1, lt=2**31)]
+_MOST_KINDS = 8
+_STRICT = ConfigDict(extra="forbid", strict=True)
 
 
-class _Strict(Recipe):
+class _StrictTrees(Trees):
     """What a person writes is checked; what an older or newer version has stored in a manifest is read as it is."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = _STRICT
 
-    estimator: Literal["random-forest", "extra-trees", "both"]
+    estimator: Literal["random-forest", "extra-trees"]
     trees: Annotated[int, Field(ge=1, le=10_000)]
     criterion: Literal["entropy", "gini"]
     max_samples: _Share
@@ -42,11 +44,19 @@ class _Strict(Recipe):
     min_samples_leaf: _Count
     max_depth: _Count | None
     fraud_weight: Annotated[float, Field(gt=0, lt=1e6)]
+
+
+class _Strict(_StrictTrees, Recipe):
+    """A whole recipe, checked alike."""
+
+    model_config = _STRICT
+
     folds: Annotated[int, Field(ge=2, le=20)]
     target_precision: _Share
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     missing_histories: Annotated[float, Field(ge=0, lt=1)]
     summaries: bool
+    also: Annotated[tuple[_StrictTrees, ...], Field(strict=False, max_length=_MOST_KINDS - 1)]
 
 
 def of(schema: str, file: Path | None = None) -> Recipe:
@@ -68,11 +78,11 @@ def read(path: Path) -> Recipe:
     try:
         stated = tomllib.loads(_text(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise FraudError(f"{path}: cannot be read: {one_line(error)}; expected a TOML file of settings") from None
+        raise FraudError(f"{path}: cannot be read: {system_words(error)}; expected a TOML file of settings") from None
     except (ValueError, RecursionError) as error:  # a number of too many digits is no TOMLDecodeError
         raise FraudError(f"{path}: not TOML: {_cut(one_line(error))}") from None
     try:
-        checked = _Strict(**DEFAULTS.model_dump() | stated)
+        checked = _Strict(**_filled(stated))
     except ValidationError as error:
         raise FraudError(f"{path}: {_worded(error, stated)}") from None
     return Recipe(**checked.model_dump())
@@ -87,12 +97,32 @@ def _text(path: Path) -> str:
     return written.decode("utf-8-sig")
 
 
+def _filled(stated: dict[str, Any]) -> dict[str, Any]:
+    """With the defaults for what is left out, of further kinds of trees too."""
+    usual = DEFAULTS.model_dump()
+    of_trees = {name: usual[name] for name in Trees.model_fields}
+    also = stated.get("also", [])
+    kinds = [of_trees | kind if isinstance(kind, dict) else kind for kind in also] if isinstance(also, list) else also
+    return usual | stated | {"also": kinds}
+
+
 def _worded(error: ValidationError, stated: dict[str, Any]) -> str:
-    key = str(error.errors()[0]["loc"][0])
-    if key not in Recipe.model_fields:
+    first = error.errors()[0]["loc"]
+    if first[0] == "also" and len(first) > 2:
+        return f"[[also]] {int(first[1]) + 1}: " + _setting(error, first[:3], stated["also"][first[1]], Trees)
+    if first[0] == "also":
+        return f"also should be at most {_MOST_KINDS - 1} tables, each headed [[also]], got {_shown(stated['also'])}"
+    return _setting(error, first[:1], stated, Recipe)
+
+
+def _setting(error: ValidationError, place: tuple[int | str, ...], stated: dict[str, Any], of: type[Trees]) -> str:
+    key = str(place[-1])
+    if key not in of.model_fields:
         named = key if key.isprintable() and 0 < len(key) <= _SHOWN else _shown(key)
-        return f"{named}: no such setting; there are {', '.join(Recipe.model_fields)}"
-    expected = [problem["msg"].removeprefix("Input ") for problem in error.errors() if problem["loc"][0] == key]
+        where = "a setting of the whole, which stands before the first [[also]]" if key in Recipe.model_fields else ""
+        return f"{named}: {where or 'no such setting; there are ' + ', '.join(of.model_fields)}"
+    problems = (problem for problem in error.errors() if problem["loc"][: len(place)] == place)
+    expected = [problem["msg"].removeprefix("Input ") for problem in problems]
     return f"{key} {', or '.join(expected)}, got {_shown(stated[key])}"
 
 
@@ -135,9 +165,16 @@ def write(path: Path, recipe: Recipe, comment: Iterable[str]) -> None:
     """Write a recipe, whole or not at all, with lines of comment before it. Raises FraudError."""
     check_writable(path)
     settings = recipe.model_dump(exclude_none=True)
+    also = settings.pop("also")
     words = (
         "".join(letter if letter.isprintable() else " " for letter in _cut(line, _MOST_COMMENT)) for line in comment
     )
-    lines = [*(f"# {line}" for line in words), *(f"{name} = {json.dumps(settings[name])}" for name in settings)]
+    lines = [*(f"# {line}" for line in words), *_lines(settings)]
+    for kind in also:
+        lines += ["", "[[also]]", *_lines(kind)]
     with atomic.new(path, replace=True) as part:
         part.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _lines(settings: dict[str, Any]) -> list[str]:
+    return [f"{name} = {json.dumps(setting)}" for name, setting in settings.items()]

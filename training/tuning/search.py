@@ -96,7 +96,8 @@ class Search:
 
 def worded(settings: Mapping[str, Any]) -> str:
     """Settings of a trial in one line."""
-    return ", ".join(f"{name} {setting}" for name, setting in settings.items())
+    kinds = ({name: one for name, one in settings.items() if name != "also"}, *settings.get("also", ()))
+    return "; and ".join(", ".join(f"{name} {one}" for name, one in kind.items()) for kind in kinds)
 
 
 def scores_of(family: Family, trial: FrozenTrial, folds: list[Fold], tick: Progress) -> Scores:

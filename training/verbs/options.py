@@ -80,8 +80,8 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     add_base(parser)
     parser.add_argument(
         "--estimator",
-        choices=("random-forest", "extra-trees", "both"),
-        help="the forest: random (default), of extremely randomized trees, or half of each",
+        choices=("random-forest", "extra-trees"),
+        help="the forest: random (default), or of extremely randomized trees; a recipe may have both",
     )
     parser.add_argument("--trees", type=positive, metavar="N", help="number of trees")
     parser.add_argument("--max-samples", type=share, metavar="SHARE", help="share of the rows each tree is fitted on")

@@ -32,7 +32,7 @@ ODD = np.array([0.0, -0.0, TINY, -TINY, 1e-40, 1.1754944e-38, 1.0, -1.0, 1677721
 
 
 class Both(RandomForestClassifier):
-    """A random forest that holds extremely randomized trees too, as ``--estimator both`` makes it."""
+    """A random forest that holds extremely randomized trees too, as a recipe of both makes it."""
 
     def fit(self, *data):
         extra = ExtraTreesClassifier(self.n_estimators, bootstrap=True, random_state=self.random_state, n_jobs=1)

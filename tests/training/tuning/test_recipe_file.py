@@ -5,11 +5,22 @@ from pathlib import Path
 import pytest
 
 from fraud.errors import FraudError
+from fraud.manifest import Trees
 from tests.training.test_main import call
 from training.train import DEFAULTS
 from training.tuning import recipe_file
 
-TUNED = DEFAULTS.model_copy(update={"estimator": "both", "trees": 12, "max_features": 0.25, "max_depth": 9})
+TUNED = DEFAULTS.model_copy(
+    update={
+        "trees": 12,
+        "max_features": 0.25,
+        "max_depth": 9,
+        "also": (
+            Trees(estimator="extra-trees", trees=5, criterion="gini", max_samples=0.3, fraud_weight=2.0),
+            Trees(trees=4, criterion="entropy", max_samples=1.0, fraud_weight=1.0, min_samples_leaf=2),
+        ),
+    }
+)
 
 
 @pytest.fixture
@@ -40,6 +51,15 @@ def test_what_a_file_leaves_out_is_as_in_the_defaults(tmp_path):
     assert recipe_file.read(tmp_path / "one.toml") == DEFAULTS.model_copy(update={"trees": 7})
 
 
+def test_further_kinds_of_trees_have_the_defaults_too(tmp_path):
+    """Not what the first kind has."""
+    (tmp_path / "two.toml").write_text('trees = 7\nmax_depth = 3\n[[also]]\nestimator = "extra-trees"\n[[also]]\n')
+    first, *others = recipe_file.read(tmp_path / "two.toml").kinds
+    assert (first.trees, first.max_depth) == (7, 3)
+    usual = DEFAULTS.model_dump(include=set(Trees.model_fields))
+    assert [kind.model_dump() for kind in others] == [usual | {"estimator": "extra-trees"}, usual]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -52,9 +72,20 @@ def test_what_a_file_leaves_out_is_as_in_the_defaults(tmp_path):
         ('max_features = "log2"', "max_features should be 'sqrt', or should be a valid number, got 'log2'"),
         ("max_features = 0.0", "or should be greater than 0, got 0.0"),
         ("max_depth = 0", "max_depth should be greater"),
-        ('estimator = "boosted"', "estimator should be 'random-forest', 'extra-trees' or 'both', got 'boosted'"),
+        ('estimator = "boosted"', "estimator should be 'random-forest' or 'extra-trees', got 'boosted'"),
         ("seed = -1", "seed should be greater than or equal to 0"),
         ("[forest]\ntrees = 3", "forest: no such setting"),
+        ("[[also]]\ntres = 1", "[[also]] 1: tres: no such setting; there are estimator, trees, "),
+        ("[[also]]\n[[also]]\ntrees = 0", "[[also]] 2: trees should be greater than or equal to 1, got 0"),
+        (
+            "[[also]]\nmax_features = 2",
+            "[[also]] 1: max_features should be 'sqrt', or should be less than or equal to 1",
+        ),
+        ("[[also]]\nseed = 1", "[[also]] 1: seed: a setting of the whole, which stands before the first [[also]]"),
+        ("[[also]]\nalso = 1", "[[also]] 1: also: a setting of the whole"),
+        ("[also]\ntrees = 1", "also should be at most 7 tables, each headed [[also]], got {'trees': 1}"),
+        ("also = [1]", "also should be at most 7 tables, each headed [[also]], got [1]"),
+        ("[[also]]\n" * 8, "also should be at most 7 tables"),
         ("trees", "not TOML"),
         (f"trees = {'9' * 5000}", "not TOML"),
         (f"trees = 0x{'f' * 5000}", "trees should be less than or equal to 10000, got a number of too many digits"),
@@ -153,10 +184,10 @@ def test_run_takes_the_recipe_of_the_schema_and_the_command_line_goes_before_it(
     """The manifest says which settings made the model."""
     recipe_file.write(recipe_file.path_of("creditcard"), TUNED, [])
     data = ("run", "--data", "sample:3000", "--jobs", "1")
-    assert call(capsys, *data)[1]["settings"] == TUNED.model_dump()
+    assert call(capsys, *data)[1]["settings"] == TUNED.model_dump(mode="json")
     _, result, _ = call(capsys, *data, "--trees", "6", "--max-features", "sqrt", "--max-depth", "4")
     changed = {"trees": 6, "max_features": "sqrt", "max_depth": 4}
-    assert result["settings"] == TUNED.model_copy(update=changed).model_dump()
+    assert result["settings"] == TUNED.model_copy(update=changed).model_dump(mode="json")
 
 
 def test_another_recipe_may_be_named(folder, tmp_path, capsys):
@@ -164,7 +195,7 @@ def test_another_recipe_may_be_named(folder, tmp_path, capsys):
     recipe_file.write(recipe_file.path_of("creditcard"), TUNED, [])
     (tmp_path / "mine.toml").write_text("trees = 5\n")
     _, result, _ = call(capsys, "run", "--data", "sample:3000", "--jobs", "1", "--recipe", str(tmp_path / "mine.toml"))
-    assert result["settings"] == DEFAULTS.model_copy(update={"trees": 5}).model_dump()
+    assert result["settings"] == DEFAULTS.model_copy(update={"trees": 5}).model_dump(mode="json")
 
 
 def test_a_wrong_recipe_ends_a_run_before_it_begins(folder, capsys):

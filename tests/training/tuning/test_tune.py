@@ -50,11 +50,16 @@ def long(source, tmp_path_factory):
         yield searched(source, "long", trials=12)
 
 
+def by(settings):
+    """The recipe of a trial."""
+    return train.Recipe(**RECIPE.model_dump() | settings)
+
+
 def test_the_first_trial_is_the_defaults_and_the_figures_are_those_of_run(long, part):
     """Average precision over the folds of the training part, to the bit; so the best is never below the defaults."""
     found, said = long
     first = found["families"]["forest"]["history"][0]
-    assert RECIPE.model_copy(update=first["settings"]) == RECIPE
+    assert by(first["settings"]) == RECIPE
     assert found["defaults"]["average_precision"] == first["average_precision"] == out_of_fold(part, RECIPE, 1)[1]
     figures = [trial["average_precision"] or 0.0 for trial in tried(found)]
     assert found["best"]["average_precision"] == max(figures) >= figures[0]
@@ -281,7 +286,7 @@ def test_too_little_time_for_the_defaults_is_a_stated_error(source, pieces):
     assert len(pieces) == 3
     found, _ = searched(source, "short", trials=1)
     assert [trial["state"] for trial in tried(found)] == ["fail", "complete"]
-    assert RECIPE.model_copy(update=found["families"]["forest"]["history"][1]["settings"]) == RECIPE
+    assert by(found["families"]["forest"]["history"][1]["settings"]) == RECIPE
 
 
 def test_too_little_memory_for_the_rows_is_a_stated_error(source):
@@ -312,7 +317,7 @@ def test_the_recipe_of_before_is_tried_second(source):
     """Where there is one: what was found once is not lost to a new search."""
     recipe = RECIPE.model_copy(update={"estimator": "extra-trees", "trees": 15, "max_features": 0.5, "max_depth": 12})
     found, _ = searched(source, "again", trials=2, training={"recipe": recipe})
-    first, second = (RECIPE.model_copy(update=trial["settings"]) for trial in tried(found))
+    first, second = (by(trial["settings"]) for trial in tried(found))
     assert first == RECIPE
     assert second.max_features == pytest.approx(0.5, abs=0.03)
     assert second.model_copy(update={"max_features": 0.5}) == recipe

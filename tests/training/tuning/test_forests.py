@@ -1,0 +1,78 @@
+"""Places in the space that a search looks through, and the recipes they stand for."""
+
+import numpy as np
+import pytest
+
+from fraud.manifest import Trees
+from training.train import DEFAULTS
+from training.tuning import forests
+from training.tuning.folds import Fold
+from training.tuning.forests import Forests
+
+RECIPE = DEFAULTS.model_copy(update={"seed": 5})
+PARAMS = {
+    "estimator": "both",
+    "trees": 25,
+    "criterion": "gini",
+    "max_samples": 0.35,
+    "features_a_split": 3,
+    "min_samples_leaf": 1,
+    "also_features_a_split": 5,
+    "also_min_samples_leaf": 4,
+    "max_depth": 8,
+    "fraud_weight": 2.0,
+}
+
+
+@pytest.fixture(scope="module")
+def fold():
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(400, 10)).astype(np.float32)
+    labels = (features[:, 0] + features[:, 1] > 1.5).astype(np.int8)
+    return Fold(features, labels, features, labels, ())
+
+
+def test_of_both_kinds_each_has_half_of_the_trees_and_some_settings_of_its_own(fold):
+    """The rest is shared; the odd tree is a random one."""
+    made = Forests(RECIPE, fold, 3.0)
+    recipe = made.recipe(made.settle(PARAMS, lambda _: None)[0])
+    first, second = recipe.kinds
+    assert (first.estimator, first.trees, first.max_features, first.min_samples_leaf) == (
+        "random-forest",
+        13,
+        "sqrt",
+        1,
+    )
+    assert (second.estimator, second.trees, second.max_features, second.min_samples_leaf) == (
+        "extra-trees",
+        12,
+        0.55,
+        4,
+    )
+    assert {(kind.criterion, kind.max_samples, kind.max_depth, kind.fraud_weight) for kind in recipe.kinds} == {
+        ("gini", 0.35, 8, 2.0)
+    }
+    assert (recipe.seed, recipe.folds) == (RECIPE.seed, RECIPE.folds)
+
+
+def test_a_forest_of_both_kinds_keeps_to_its_cost(fold):
+    """Its trees are fewer where both halves together would cost more; one of each there is."""
+    cheap = Forests(RECIPE, fold, 1.0)
+    settings, cost = cheap.settle({**PARAMS, "trees": 100, "max_depth": None}, lambda _: None)
+    assert 2 < cheap.recipe(settings).size < 30
+    assert 0.8 < cost <= 1.0
+    settings, _ = cheap.settle({**PARAMS, "trees": 2}, lambda _: None)
+    assert [settings["trees"], *(kind["trees"] for kind in settings["also"])] == [1, 1]
+
+
+def test_a_recipe_of_both_kinds_is_begun_with(fold):
+    """Its place in the space gives it back."""
+    made = Forests(RECIPE, fold, 3.0)
+    recipe = made.recipe(made.settle(PARAMS, lambda _: None)[0])
+    again = Forests(recipe, fold, 3.0)
+    defaults, base = again.starts
+    assert base == PARAMS
+    assert again.recipe(again.settle(base, lambda _: None)[0]) == recipe
+    assert again.recipe(again.settle(defaults, lambda _: None)[0]).kinds[1:] == ()
+    usual = forests.DEFAULTS.model_dump(include=set(Trees.model_fields))
+    assert again.recipe(again.settle(defaults, lambda _: None)[0]).model_dump(include=set(usual)) == usual
