@@ -25,8 +25,7 @@
 
 #define LANES 8     /* walks at once: more would not fit the registers */
 #define CELLS 2048  /* of a block of rows: 16 KiB, half of a first-level cache */
-#define NARROW 32   /* cells of a row; a constant, so that rows are reached without a multiplication */
-#define WIDE 256    /* the same for forests of more features */
+#define NARROW 32   /* least cells of a row: 32, 64, 128 or 256, the least that hold its features */
 
 /* cut << 32 | distance to the left child << 8 | feature. The right child is one further; a leaf's distance is 0.
  * Go right when the key of the row's value is above the cut. One comparison does it in place: a row's key in the upper
@@ -123,13 +122,16 @@ INLINE void score_block(const Forest *forest, const uint32_t *bits, uint32_t wid
 
 /* Score `rows` rows of `features` floats each, given by their bits, row after row. */
 EXPORT void fraud_score(const Forest *forest, const uint32_t *bits, uint64_t rows, double *scores) {
-    uint32_t most = CELLS / (forest->features <= NARROW ? NARROW : WIDE);
+    uint32_t width = NARROW;
+    while (width < forest->features) width *= 2;
     while (rows) {
-        uint32_t block = rows < most ? (uint32_t)rows : most;
-        if (forest->features <= NARROW)
-            score_block(forest, bits, NARROW, block, scores);
-        else
-            score_block(forest, bits, WIDE, block, scores);
+        uint32_t block = rows < CELLS / width ? (uint32_t)rows : CELLS / width;
+        switch (width) { /* by a constant, rows are reached without a multiplication */
+        case 32: score_block(forest, bits, 32, block, scores); break;
+        case 64: score_block(forest, bits, 64, block, scores); break;
+        case 128: score_block(forest, bits, 128, block, scores); break;
+        default: score_block(forest, bits, 256, block, scores);
+        }
         bits += (uint64_t)block * forest->features;
         scores += block;
         rows -= block;

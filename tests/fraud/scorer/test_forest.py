@@ -342,7 +342,7 @@ def test_threads_do_not_change_scores(scorer, rows, threads):
     assert same(scorer.score(features, threads=threads), scorer.score(features))
 
 
-@pytest.mark.parametrize("width", [1, 31, 32, 33, 255, 256])
+@pytest.mark.parametrize("width", [1, 31, 32, 33, 64, 65, 128, 129, 255, 256])
 def test_any_number_of_features_equals_scikit_learn(width, engine):
     """The last of as many features as can be counts like the first."""
     random = np.random.default_rng(width)
