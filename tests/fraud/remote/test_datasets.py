@@ -59,7 +59,7 @@ def test_a_file_with_plain_keys_becomes_parquet_with_hashes(bucket, shop, tmp_pa
 def test_a_csv_is_not_pushed_under_the_name_of_a_parquet_file(bucket, tmp_path, name):
     """Nobody could read it, and with it the whole folder: nothing is uploaded."""
     path = tmp_path / "week.csv"
-    sample.generate(100, fraud_share=0.1).to_csv(path, index=False)
+    sample.generate(1_000, fraud_share=0.1).to_csv(path, index=False)
     with pytest.raises(DataError, match=r"expected a name that ends in \.csv"):
         datasets.push(URI, path, default(), name)
     assert not bucket
