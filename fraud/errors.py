@@ -20,6 +20,8 @@ A message that is needed in more than one place is built from its facts in one: 
 """
 
 import os
+import re
+import shutil
 from pathlib import Path
 from typing import Self
 
@@ -92,6 +94,14 @@ class ModelError(FraudError):
     def changed(cls, name: object, files: str) -> Self:
         """Files of a model are not those that were saved."""
         return cls.not_sound(name, f"{files} is not the file that was saved")
+
+    @classmethod
+    def not_saved(cls, home: Path, temporary: str, error: OSError) -> Self:
+        """The system did not let us write it; ``temporary`` is the folder where it is put together."""
+        return cls(
+            f"BENTOML_HOME {home}: the model was not saved there ({system_words(error)}), and nothing is left "
+            f"of it; it takes room there and in {temporary}: see that there is some, then run this again"
+        )
 
     @classmethod
     def not_whole(cls, error: Exception) -> Self:
@@ -175,8 +185,10 @@ def named(name: object, problem: object) -> str:
 def system_words(error: BaseException) -> str:
     """What the system said, without the name of the file: for messages that name it already.
 
-    Of an error that is not the system's, or has no number, what it says itself.
+    Of an error that is not the system's, or has no number, what it says itself; of a folder that could not be copied
+    what the system said of its first file.
     """
-    if isinstance(error, OSError) and isinstance(error.errno, int) and error.errno > 0:
-        return os.strerror(error.errno)
-    return one_line(error)
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, shutil.Error) and (said := re.search(r"\[Errno (\d+)\]", str(error))):
+        number = int(said[1])
+    return os.strerror(number) if isinstance(number, int) and number > 0 else one_line(error)

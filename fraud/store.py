@@ -1,19 +1,16 @@
-"""The entry ``fraud_detector:<version>`` in the BentoML model store: written whole or not at all, read with care."""
+"""The entry ``fraud_detector:<version>`` in the BentoML model store, read with care; ``fraud.saving`` writes it."""
 
 import logging
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fraud import checksums
 from fraud import manifest as manifests
-from fraud.atomic import replacing
 from fraud.errors import ModelError, SchemaError, system_words
 from fraud.features import FeaturePath
 from fraud.home import folder as home_folder
@@ -61,62 +58,6 @@ class Served:
         return self.forest.score(self.features.transform(rows), threads)
 
 
-def save(
-    model: Any,  # noqa: ANN401 - scikit-learn ships no types
-    forest: Forest,
-    features: FeaturePath,
-    probes: Probes,
-    describe: Callable[[str, dict[str, str]], Manifest],
-    labels: dict[str, str],
-    row_hashes: NDArray[np.uint64] | None = None,
-) -> Manifest:
-    """Save a fitted forest with its scorer and manifest as a new entry of the model store.
-
-    What is pickled takes rows, not features: the forest is its last step (``fraud.estimator.row_features``).
-
-    ``describe(version, files)`` gives the manifest once BentoML has chosen the version and the files are hashed. An
-    exception on the way leaves no entry behind. ``labels`` are what ``bentoml models list`` shows.
-    ``row_hashes`` of the rows it was fitted on are kept beside the entry, so that they never ship with it.
-    """
-    import bentoml
-    import joblib
-    import sklearn
-    from bentoml.models import ModelContext
-    from bentoml.types import ModelSignature
-
-    from fraud.estimator.row_features import pipeline
-
-    context = ModelContext(framework_name="sklearn", framework_versions={"scikit-learn": sklearn.__version__})
-    with bentoml.models.create(
-        MODEL_NAME,
-        module="bentoml.sklearn",
-        signatures={"predict_proba": ModelSignature(batchable=True, batch_dim=(0, 0))},
-        context=context,
-        labels=labels,
-    ) as entry:
-        folder = Path(entry.path)
-        joblib.dump(pipeline(model, features), folder / PICKLE_FILE, compress=3)
-        forest_file.save(folder / FOREST_FILE, forest, probes)
-        if features.encoding.columns:
-            (folder / encoding.FILE).write_text(features.encoding.model_dump_json() + "\n")
-        if features.summaries:
-            (folder / summaries.FILE).write_text(features.summaries.model_dump_json() + "\n")
-        check_exact(*forest_file.load(folder / FOREST_FILE), features, str(entry.tag))
-        files = {path.name: manifests.sha256(path) for path in sorted(folder.iterdir())}
-        manifest = describe(str(entry.tag.version), files)
-        (folder / manifests.FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
-        entry.info.metadata[checksums.KEY] = checksums.of_folder(folder)  # BentoML writes it when this block ends
-        if row_hashes is not None:  # before the entry is there: never one without them
-            _keep_rows(rows_path(manifest.model_version), row_hashes)
-    return manifest
-
-
-def _keep_rows(path: Path, row_hashes: NDArray[np.uint64]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as part, part.open("wb") as file:
-        np.save(file, np.sort(row_hashes))
-
-
 def rows_path(version: str) -> Path:
     """Where the sorted hashes of the rows that a model was fitted on are kept locally: outside of the entry."""
     return home_folder() / "fraud_rows" / f"{version}.npy"
@@ -134,16 +75,6 @@ def row_hashes(entry: "bentoml.Model") -> NDArray[np.uint64] | None:
     if hashes.dtype != np.uint64 or hashes.ndim != 1:
         raise ModelError.not_sound(path, "holds no hashes of rows, remove it")
     return hashes
-
-
-def check_writable() -> None:
-    """Raise ModelError unless a model can be saved: before the long work, not after it."""
-    home = home_folder()
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=home).close()
-    except OSError as error:
-        raise ModelError.not_writable(f"BENTOML_HOME {home}", error) from None
 
 
 def get(tag: str) -> "bentoml.Model":

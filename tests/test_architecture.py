@@ -27,7 +27,7 @@ SHIPS = (
     "monitoring.storage.labelled",
 )
 MAY_IMPORT = {
-    "fraud": ("fraud.scorer", "fraud.estimator", "fraud.history", "fraud.inputs", "fraud.environment", *CORE),
+    "fraud": ("fraud.scorer", "fraud.history", "fraud.inputs", "fraud.environment", *CORE),
     "fraud.__main__": ("fraud.verbs", *CORE),
     "fraud.verbs": ("fraud",),
     "fraud.inputs": ("fraud.inputs", *CORE),
@@ -36,8 +36,9 @@ MAY_IMPORT = {
     "fraud.scorer": ("fraud.scorer", *CORE),
     "fraud.tables": ("fraud.tables", "fraud.inputs", *CORE),
     "fraud.estimator": ("fraud.tables", "fraud.inputs", *CORE),
+    "fraud.saving": ("fraud.saving", "fraud.estimator", "fraud.scorer", "fraud.inputs", *CORE),
     "fraud.choice": ("fraud.choice", *CORE),
-    "fraud.remote": ("fraud.remote", "fraud.choice", "fraud.tables", "fraud.inputs", *CORE),
+    "fraud.remote": ("fraud.remote", "fraud.saving", "fraud.choice", "fraud.tables", "fraud.inputs", *CORE),
     "fraud.bulk": ("fraud.bulk", "fraud.replay", "fraud.tables", "fraud.remote", "fraud.inputs", *CORE),
     "fraud.replay": ("fraud.replay", "fraud.history", "fraud.tables", "fraud.remote", "fraud.inputs", *CORE),
     "serving": ("serving", "fraud.choice", "fraud.history", "fraud.inputs", *CORE, *SHIPS),
@@ -47,7 +48,15 @@ MAY_IMPORT = {
 }
 """What a room may import of ours; the longest name that fits counts."""
 MAX_MODULES = 15
-OFFLINE = ("fraud.estimator", "fraud.tables", "fraud.remote", "fraud.bulk", "fraud.replay", "monitoring.offline")
+OFFLINE = (
+    "fraud.estimator",
+    "fraud.saving",
+    "fraud.tables",
+    "fraud.remote",
+    "fraud.bulk",
+    "fraud.replay",
+    "monitoring.offline",
+)
 """What shipped code leads to when asked for something that works outside of the image only."""
 
 NOT_WHEN_SERVING = (
@@ -59,6 +68,7 @@ NOT_WHEN_SERVING = (
     "scipy",
     "joblib",
     "fraud.estimator",
+    "fraud.saving",
     "fraud.tables",
     "fraud.remote",
     "fraud.bulk",

@@ -8,12 +8,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud import home, profile, store
+from fraud import home, profile
 from fraud.errors import ModelError
 from fraud.features import FeaturePath
 from fraud.inputs.keys import KeyHasher
-from fraud.manifest import DataFacts, Manifest, Metrics, Recipe, SplitFacts, ThresholdChoice
+from fraud.manifest import DataFacts, Manifest, Metrics, Recipe, ThresholdChoice
 from fraud.replay import saving
+from fraud.saving import entry
 from fraud.schema import Schema, default
 from fraud.scorer.file import Probes
 from fraud.scorer.forest import Forest
@@ -209,7 +210,7 @@ def save(plan: TrainingPlan, dataset: Dataset, judged: Judged) -> Manifest:
             validation=judged.choice,
             profile=reference.as_bins(),
             data=data_facts(dataset),
-            split=_split_facts(judged.parts, dataset),
+            split=split.facts(judged.parts, dataset),
             settings=plan.recipe,
             refit=plan.refit,
             git_revision=git_revision(),
@@ -219,11 +220,13 @@ def save(plan: TrainingPlan, dataset: Dataset, judged: Judged) -> Manifest:
 
     labels = {"synthetic": str(dataset.synthetic).lower(), "split": judged.parts.protocol, "schema": schema.name}
     hashes = row_hashes(dataset.content[judged.fitted])
-    manifest = store.save(judged.model, judged.forest, path, stored, describe, labels, hashes)
-    if plan.hasher and schema.history and dataset.others is not None:
-        target, keys = home.history_path(manifest.model_version), keys_of(dataset.others, schema)
-        saving.save(target, dataset.rows, keys, schema, dataset.labels, plan.hasher.fingerprint)
-    return manifest
+
+    def keep(version: str) -> None:
+        if plan.hasher and schema.history and dataset.others is not None:
+            target, keys = home.history_path(version), keys_of(dataset.others, schema)
+            saving.save(target, dataset.rows, keys, schema, dataset.labels, plan.hasher.fingerprint)
+
+    return entry.save(judged.model, judged.forest, path, stored, describe, labels, hashes, keep)
 
 
 def data_facts(dataset: Dataset) -> DataFacts:
@@ -234,16 +237,4 @@ def data_facts(dataset: Dataset) -> DataFacts:
         frauds=dataset.frauds,
         duplicates_dropped=dataset.duplicates_dropped,
         fingerprint=dataset.fingerprint,
-    )
-
-
-def _split_facts(parts: split.Split, dataset: Dataset) -> SplitFacts:
-    return SplitFacts(
-        protocol=parts.protocol,
-        seed=parts.seed,
-        test_share=parts.test_share,
-        train_rows=len(parts.train),
-        train_frauds=int(dataset.labels[parts.train].sum()),
-        test_rows=len(parts.test),
-        test_frauds=int(dataset.labels[parts.test].sum()),
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fraud.errors import DataError
 from fraud.inputs import times
+from fraud.manifest import SplitFacts
 from fraud.schema import Schema
 from training.dataset import Dataset, row_hashes
 
@@ -156,3 +157,16 @@ def check_part(dataset: Dataset, name: str, part: Indices, protocol: Protocol) -
         place, whole = f"the {name} of the {protocol} split", f"{dataset.size} rows and {dataset.frauds} frauds"
         remedy = "give more data" + (", or try --split stratified" if protocol == "time" else "")
         raise no_fraud(place, len(part), whole, remedy)
+
+
+def facts(parts: Split, dataset: Dataset) -> SplitFacts:
+    """What a manifest says of a split."""
+    return SplitFacts(
+        protocol=parts.protocol,
+        seed=parts.seed,
+        test_share=parts.test_share,
+        train_rows=len(parts.train),
+        train_frauds=int(dataset.labels[parts.train].sum()),
+        test_rows=len(parts.test),
+        test_frauds=int(dataset.labels[parts.test].sum()),
+    )

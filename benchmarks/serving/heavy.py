@@ -7,13 +7,14 @@ import sys
 from datetime import UTC, datetime
 
 from fraud.features import of_default
+from fraud.saving import entry
 
 
 def save(trees: int, distinct: int = 20) -> None:
     """Save a forest of ``trees`` trees, ``distinct`` of them fitted, to the model store."""
     from sklearn.ensemble import RandomForestClassifier
 
-    from fraud import profile, store
+    from fraud import profile
     from fraud.features import transform
     from fraud.manifest import Manifest
     from fraud.schema import default
@@ -38,7 +39,7 @@ def save(trees: int, distinct: int = 20) -> None:
         threshold=0.5,
         profile=profile.build(default().features, features, scores).as_bins(),
     )
-    store.save(
+    entry.save(
         model,
         from_sklearn(model),
         of_default(),

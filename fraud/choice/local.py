@@ -67,11 +67,15 @@ def use(version: str | None) -> None:
         return
     entry = store.get(f"{MODEL_NAME}:{version}")
     store.open_served(entry)
+    _write(_path(), f"{entry.tag.version}\n")
+
+
+def _write(path: Path, text: str) -> None:
     try:
-        with replacing(_path()) as part:
-            part.write_text(f"{entry.tag.version}\n")
+        with replacing(path) as part:
+            part.write_text(text)
     except OSError as error:
-        raise ModelError.not_writable(_path(), error) from None
+        raise ModelError.not_writable(path, error) from None
 
 
 def _path() -> Path:
@@ -91,10 +95,9 @@ def _newest() -> Choice:
 
 
 def remember_champion(version: str) -> None:
-    """Note which local model is the champion, for when S3 cannot be asked."""
+    """Note which local model is the champion, for when S3 cannot be asked. Raises ModelError."""
     if version in store.versions():
-        with replacing(_champion_path(version)) as part:
-            part.write_text(version)
+        _write(_champion_path(version), version)
 
 
 def remembered_champion() -> str | None:

@@ -35,13 +35,16 @@ def pack(version: str, path: Path) -> Path:
 
 
 def unpack(archive: Path, manifest: Manifest) -> None:
-    """Bring a verified archive into the local store. Raises RegistryError when the store does not take it."""
+    """Bring a verified archive into the local store.
+
+    Raises RegistryError when the store does not take it, OSError where the system does not let us write.
+    """
     import bentoml
     from bentoml.exceptions import BentoMLException
 
     try:
         bentoml.models.import_model(str(archive))
-    except (BentoMLException, OSError, ValueError) as error:
+    except (BentoMLException, ValueError) as error:
         raise _refused(manifest, f"the model store does not take it ({one_line(error)})") from None
 
 

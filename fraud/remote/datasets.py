@@ -20,7 +20,7 @@ BASE = "base.parquet"
 NEW = "new/"  # increments that came later
 SUM = ".sha256.json"
 """Ends the name of the checksum that stands beside a data file."""
-_PARQUET = ".parquet"
+_PARQUET, _CSV = ".parquet", ".csv"
 _TABLE_SUFFIXES = re.compile(r"(\.(csv|tsv|txt|parquet|pq))?(\.(gz|bz2|xz|zst|zip))?$", re.IGNORECASE)
 
 
@@ -30,12 +30,14 @@ def push(
     """Upload a labelled data file; its checksum goes last, and without it the file is not pulled.
 
     A file that holds keys in plain becomes a Parquet file of the same rows with their hashes; hashes that it holds
-    already count as made by ``hasher``. Raises DataError when the file does not hold labelled transactions, or has
-    plain keys and there is no ``hasher``; RegistryError when S3 fails.
+    already count as made by ``hasher``. Raises DataError when the file does not hold labelled transactions, has plain
+    keys and there is no ``hasher``, or could not be read under its new ``name``; RegistryError when S3 fails.
     """
     raw = table.read_table(path, schema)
     rows = len(table.check(raw, schema, labelled=True))
     if not (plain := keys.plain(raw, schema)):
+        if name and name.lower().endswith(table.PARQUET_SUFFIXES) and not table.is_parquet(path):
+            raise DataError.wrong_suffix(Path(name), _CSV)
         return _upload(path, s3.join(uri, FOLDER, name or path.name), rows, schema, hasher)
     if hasher is None:
         raise keys.not_kept(plain, path)

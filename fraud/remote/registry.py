@@ -26,6 +26,7 @@ from fraud.remote import archive as archives
 from fraud.remote import published_states, s3
 from fraud.remote.champion import Champion, Pointer, VerdictWord, parse_document
 from fraud.remote.published_states import Published
+from fraud.saving.whole import whole
 from fraud.settings import MODEL_NAME
 
 ARCHIVE = "model.bentomodel"
@@ -105,13 +106,22 @@ class Registry:
         return sorted(whole, key=lambda published: published.manifest.created_at, reverse=True)
 
     def pull(self, version: str) -> Manifest:
-        """Bring a published version into the local store, after every file was verified. Idempotent."""
+        """Bring a published version into the local store, after every file was verified. Idempotent.
+
+        Raises ModelError where the system does not let us write; nothing of the version is left then.
+        """
         published = self._existing(version)
+        with whole(version):
+            self._bring(published)
+        return published.manifest
+
+    def _bring(self, published: Published) -> None:
+        version = published.manifest.model_version
         if version in store.versions():
             _same_as_local(published)
             self._keep_rows(published)
             published_states.keep(self.folder(version), published)
-            return published.manifest
+            return
         with tempfile.TemporaryDirectory(prefix="fraud-pull-") as folder:
             archive = Path(folder) / ARCHIVE
             s3.download(self._model(version, ARCHIVE), archive, sha256=published.archive_sha256)
@@ -119,7 +129,6 @@ class Registry:
             self._keep_rows(published)  # before the entry is there: never one without them
             published_states.keep(self.folder(version), published)
             archives.unpack(archive, published.manifest)
-        return published.manifest
 
     def _keep_rows(self, published: Published) -> None:
         """Have the hashes of the training rows beside the local model, for publishing it elsewhere."""

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.errors import ModelError, system_words
+from fraud.errors import ModelError, one_line, system_words
 from fraud.scorer.forest import Forest
 
 FORMAT = "fraud-forest"
@@ -46,7 +46,11 @@ class Probes:
 
 
 def save(path: Path, forest: Forest, probes: Probes) -> None:
-    """Write forest and probes to ``path`` in the format that ``load`` reads. A forest without covers is not written."""
+    """Write forest and probes to ``path`` in the format that ``load`` reads. A forest without covers is not written.
+
+    Raises ModelError for that one, OSError where the system does not let us write.
+    """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     if forest.cover is None:
@@ -57,7 +61,10 @@ def save(path: Path, forest: Forest, probes: Probes) -> None:
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     # one key: safetensors writes several in any order, and equal models should be equal files
     facts = {"format": FORMAT, "version": FORMAT_VERSION, "n_features": forest.n_features, "nullable": forest.nullable}
-    save_file(tensors, path, metadata={"forest": json.dumps(facts)})
+    try:
+        save_file(tensors, path, metadata={"forest": json.dumps(facts)})
+    except SafetensorError as error:  # its word for what the system says, too
+        raise OSError(one_line(error)) from None
 
 
 def load(path: Path) -> tuple[Forest, Probes]:

@@ -14,7 +14,7 @@ from sklearn.ensemble import RandomForestClassifier
 from fraud import checksums, profile, store
 from fraud import manifest as manifests
 from fraud.errors import ModelError, SchemaError
-from fraud.features import FeaturePath, of_default, transform
+from fraud.features import FeaturePath, transform
 from fraud.inputs import encoding
 from fraud.inputs.encoding import Codes, Encoding
 from fraud.inputs.levels import OTHER
@@ -141,32 +141,6 @@ def test_versions_are_newest_first(model, scorer, probes, facts):
     assert store.versions()[0] == version
     assert str(store.get("fraud_detector:latest").tag.version) == version
     assert len(set(store.versions())) == len(store.versions())
-
-
-@pytest.mark.parametrize("failure", [RuntimeError("boom"), KeyboardInterrupt()], ids=repr)
-def test_a_failing_save_leaves_no_entry(model, scorer, probes, saved, failure):
-    """When the manifest cannot be made, the store is as before, latest too."""
-
-    def describe(version, files):
-        raise failure
-
-    before = store.versions(), store.get("fraud_detector:latest").tag
-    with pytest.raises(type(failure)):
-        store.save(model, scorer, of_default(), probes, describe, {})
-    assert (store.versions(), store.get("fraud_detector:latest").tag) == before
-
-
-def test_hashes_of_rows_that_cannot_be_kept_leave_no_entry(model, scorer, probes, facts, saved, monkeypatch):
-    """They are written first: there is never an entry without them."""
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(store, "_keep_rows", full)
-    before = store.versions()
-    with pytest.raises(OSError, match="No space left"):
-        save(model, scorer, probes, facts, row_hashes=np.zeros(1, np.uint64))
-    assert store.versions() == before
 
 
 @pytest.mark.parametrize("kind", ["inexact", "none", "NaN"])
@@ -362,27 +336,6 @@ def test_a_bare_forest_of_an_earlier_version_is_served(copied, model, rows):
     unseal(copied)
     features = transform(rows)
     assert np.array_equal(store.open_served(copied).forest.score(features), model.predict_proba(features)[:, 1])
-
-
-def test_the_row_hashes_are_there_before_the_entry(model, scorer, probes, facts, monkeypatch):
-    """A run that cannot keep them leaves no entry that could not be published."""
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    before = store.versions()
-    monkeypatch.setattr(np, "save", full)
-    with pytest.raises(OSError, match="No space left"):
-        save(model, scorer, probes, facts, row_hashes=np.arange(3, dtype=np.uint64))
-    assert store.versions() == before
-
-
-def test_the_row_hashes_stand_beside_the_store(model, scorer, probes, facts):
-    """Sorted, and in BentoML's home, outside of the entry: they never ship with it."""
-    manifest = save(model, scorer, probes, facts, row_hashes=np.array([3, 1, 2], dtype=np.uint64))
-    path = store.rows_path(manifest.model_version)
-    assert path.parents[1] == Path(store.get(f"fraud_detector:{manifest.model_version}").path).parents[2]
-    assert np.load(path).tolist() == [1, 2, 3]
 
 
 LEARNT = Codes(levels=("a", "b"), codes=(0.125, 0.75), other=0.25, missing=0.5)

@@ -31,7 +31,10 @@ def look(part: Part, settings: Settings) -> None:
         if path not in broken:
             with noting(part):
                 _look_at(part, path)
-    if not broken and (entries or local.chosen() or settings.model):
+    newest = folder / local.LATEST
+    if is_empty := newest.is_file() and not newest.read_bytes().strip():
+        part.find(f"{newest}: is empty, as after a full disk, and hides every model; `rm {newest}`: it is made anew")
+    if not broken and not is_empty and (entries or local.chosen() or settings.model):
         with noting(part):
             choice = local.choose(settings.model)
             part.facts["served"] = str(store.get(choice.tag).tag.version)

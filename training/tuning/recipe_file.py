@@ -28,6 +28,7 @@ _SHOWN = 80
 _Share = Annotated[float, Field(gt=0, le=1)]
 _Count = Annotated[int, Field(ge=1, lt=2**31)]
 _MOST_KINDS = 8
+_EXPECTED = "expected a TOML file of settings"
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
 
@@ -78,7 +79,7 @@ def read(path: Path) -> Recipe:
     try:
         stated = tomllib.loads(_text(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise FraudError(f"{path}: cannot be read: {system_words(error)}; expected a TOML file of settings") from None
+        raise FraudError(f"{path}: cannot be read: {system_words(error)}; {_EXPECTED}") from None
     except (ValueError, RecursionError) as error:  # a number of too many digits is no TOMLDecodeError
         raise FraudError(f"{path}: not TOML: {_cut(one_line(error))}") from None
     try:
@@ -93,7 +94,7 @@ def _text(path: Path) -> str:
     with path.open("rb") as file:
         written = file.read(_MOST_BYTES + 1)
     if len(written) > _MOST_BYTES:
-        raise FraudError(f"{path}: longer than {_MOST_BYTES} bytes; expected a TOML file of settings")
+        raise FraudError(f"{path}: longer than {_MOST_BYTES} bytes; {_EXPECTED}")
     return written.decode("utf-8-sig")
 
 

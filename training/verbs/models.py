@@ -6,10 +6,11 @@ import sys
 from functools import partial
 from typing import Any
 
-from fraud import command, store
+from fraud import command
 from fraud.argument_types import MODEL_NAMES, port, positive, seed
 from fraud.command import CommandResult, Verbs
 from fraud.remote.resolve import CHAMPION, registry, registry_if_set, resolve
+from fraud.saving import whole
 from fraud.settings import Settings
 from fraud.verbs import schema_option
 from training.console import Steps
@@ -121,7 +122,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     from training.run import TrainingPlan, run
 
     remote = registry() if arguments.publish else None  # before the long work, not after it
-    store.check_writable()
+    whole.check_writable()
     schema = schema_option.schema(arguments)
     plan = TrainingPlan(
         arguments.data,

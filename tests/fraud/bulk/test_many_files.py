@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 
 from fraud import __main__ as program
-from fraud import command, store
+from fraud import command
 from fraud.bulk.many_files import score_files
 from fraud.bulk.one_file import score_file
 from fraud.errors import DataError, FraudError
 from fraud.features import of_default
 from fraud.manifest import Manifest
 from fraud.remote.sources import find
+from fraud.saving import entry
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_finished_outputs_are_left_alone(folder, tmp_path, tag):
 def test_outputs_of_another_model_are_made_anew(folder, tmp_path, tag, model, scorer, probes, facts):
     """They hold other scores."""
     run(folder, tmp_path / "out", tag)
-    other = store.save(
+    other = entry.save(
         model, scorer, of_default(), probes, lambda v, files: Manifest(model_version=v, files=files, **facts), {}
     )
     assert run(folder, tmp_path / "out", f"fraud_detector:{other.model_version}")["files"] == 3

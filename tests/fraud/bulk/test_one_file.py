@@ -9,7 +9,6 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 import pytest
 
-from fraud import store
 from fraud.bulk import one_file as scoring
 from fraud.bulk import pieces
 from fraud.bulk.one_file import score_file
@@ -17,6 +16,7 @@ from fraud.bulk.pieces import Pieces
 from fraud.errors import DataError, ModelError
 from fraud.features import of_default, transform
 from fraud.manifest import Manifest
+from fraud.saving import entry
 from fraud.tables import chunks
 from tests.ulb import COLUMNS, ID_COLUMN, LABEL
 
@@ -387,7 +387,7 @@ def test_a_changed_input_starts_anew(source, target, tag, small, scored, given, 
 def test_another_model_starts_anew(source, target, tag, small, scored, model, scorer, probes, facts):
     """Pieces of another model's scores are not mixed in."""
     stop_after(2, source, target, tag)
-    other = store.save(
+    other = entry.save(
         model, scorer, of_default(), probes, lambda v, files: Manifest(model_version=v, files=files, **facts), {}
     )
     assert "resumed_at_row" not in score_file(source, target, f"fraud_detector:{other.model_version}")

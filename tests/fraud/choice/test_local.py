@@ -1,5 +1,7 @@
 """Which local model is meant where nobody names one: the chosen, else the newest, and never another one in silence."""
 
+from pathlib import Path
+
 import bentoml
 import pytest
 
@@ -110,6 +112,17 @@ def test_a_home_that_cannot_be_written_is_said(versions, monkeypatch):
     monkeypatch.setattr("pathlib.Path.write_text", full)
     with pytest.raises(ModelError, match=r"fraud_chosen: cannot be written \(No space left on device\)$"):
         local.use(versions[0])
+
+
+def test_a_champion_that_cannot_be_noted_is_said(versions, monkeypatch):
+    """On a full disk: an older one would come back when S3 is away."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(ModelError, match=r"fraud_champion: cannot be written \(No space left on device\)$"):
+        local.remember_champion(versions[0])
 
 
 def test_a_choice_is_kept_as_the_store_writes_it(versions):

@@ -55,6 +55,16 @@ def test_a_file_with_plain_keys_becomes_parquet_with_hashes(bucket, shop, tmp_pa
     assert facts(bucket, "shop.2024.parquet")["rows"] == 400
 
 
+@pytest.mark.parametrize("name", ["new/1.parquet", "new/1.PQ"])
+def test_a_csv_is_not_pushed_under_the_name_of_a_parquet_file(bucket, tmp_path, name):
+    """Nobody could read it, and with it the whole folder: nothing is uploaded."""
+    path = tmp_path / "week.csv"
+    sample.generate(1_000, fraud_share=0.1).to_csv(path, index=False)
+    with pytest.raises(DataError, match=r"expected a name that ends in \.csv"):
+        datasets.push(URI, path, default(), name)
+    assert not bucket
+
+
 def test_without_a_secret_plain_keys_stay_here(bucket, shop):
     """The error names the file, the column, the setting, and what makes a secret."""
     with pytest.raises(DataError, match=r"shop\.2024\.csv: customer holds keys in plain, and FRAUD_KEY_SECRET is not"):

@@ -81,6 +81,19 @@ def test_what_bentoml_cannot_read_is_mended_as_it_is_said(home, versions, conten
     assert local.choose(None).version == versions[0]
 
 
+def test_an_empty_name_of_the_newest_is_mended_as_it_is_said(home, versions):
+    """A full disk may have left it: BentoML then finds no model, and names the store instead."""
+    newest = home / "models" / "fraud_detector" / "latest"
+    newest.write_text("")
+    with pytest.raises(ModelError, match="`python -m training doctor` names it"):
+        local.choose(None)
+    [finding] = look().findings
+    assert f"`rm {newest}`" in finding
+    newest.unlink()
+    assert look().findings == []
+    assert local.choose(None).version == versions[1]
+
+
 def test_a_renamed_entry_is_named(home, versions):
     """It would be served under another version than it says."""
     folder(home, versions[0]).rename(folder(home, "renamed"))

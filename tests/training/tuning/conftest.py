@@ -1,10 +1,17 @@
 """Searches of small forests, with a ``BENTOML_HOME`` of their own."""
 
+import bentoml
 import pytest
 
 from tests.training.tuning import small
 from training.train import DEFAULTS
 from training.tuning import forests
+
+
+@pytest.fixture(autouse=True, scope="session")
+def settled():
+    """BentoML keeps the store that it looks into first: not in a home of a test here, which others would keep."""
+    bentoml.models.list()
 
 
 @pytest.fixture(autouse=True)
