@@ -27,6 +27,7 @@ from training.train import DEFAULTS
 from training.tuning import recipe_file
 
 FOLDS = 3
+PRECISION = DEFAULTS.target_precision
 Scores = NDArray[np.float64]
 Out = Callable[[split.Indices, split.Indices, int], Scores]
 """Fitted on these rows, by a seed, the scores of those."""
@@ -83,13 +84,16 @@ class _Found:
     def __init__(self, name: str, scores: Out, dataset: Dataset, asked: argparse.Namespace) -> None:
         everything = np.arange(dataset.size)
         self.out_of_fold = np.zeros((len(asked.seeds), dataset.size))
+        self.by_fold = np.zeros((len(asked.seeds), FOLDS))
         self.seconds = 0.0
         for place, seed in enumerate(asked.seeds):
             fold_of = split.folds(dataset, everything, FOLDS, seed)
             for fold in range(FOLDS):
                 held = fold_of == fold
                 file = asked.folder / f"{name}-{seed}-{fold}.npy"
-                self.out_of_fold[place, held] = self._kept(file, scores, everything[~held], everything[held], seed)
+                own = self._kept(file, scores, everything[~held], everything[held], seed)
+                self.out_of_fold[place, held] = own
+                self.by_fold[place, fold] = _average_precision(own, dataset.labels[held])
         self.by_time = None
         if dataset.times is not None:
             parts = split.split(dataset, "time")
@@ -108,11 +112,13 @@ def _tell(found: dict[str, _Found], dataset: Dataset) -> None:
     labels = dataset.labels
     later = split.split(dataset, "time").test if dataset.times is not None else None
     print(f"{dataset.size} rows, {dataset.frauds} frauds, {FOLDS} folds\n")
-    print("| variant | out of fold, mean over seeds | each seed | by time |\n| --- | --- | --- | --- |")
+    print("| variant | out of fold, mean over seeds | each seed | mean over folds | by time |")
+    print("| --- | --- | --- | --- | --- |")
     for name, one in found.items():
-        each = [paired.alone(own, labels, 0.93, resamples=1)[0].value for own in one.out_of_fold]
+        each = [_average_precision(own, labels) for own in one.out_of_fold]
+        told = " ".join(f"{value:.4f}" for value in each)
         timed = "" if later is None else _figure(one.by_time, labels[later])
-        print(f"| {name} | {np.mean(each):.4f} | {' '.join(f'{value:.4f}' for value in each)} | {timed} |", flush=True)
+        print(f"| {name} | {np.mean(each):.4f} | {told} | {one.by_fold.mean():.4f} | {timed} |", flush=True)
     print("\n| average precision | out of fold | by time |\n| --- | --- | --- |")
     names = list(found)
     for place, name in enumerate(names):
@@ -123,15 +129,19 @@ def _tell(found: dict[str, _Found], dataset: Dataset) -> None:
             print(f"| {name} less {other} | {whole} | {timed} |", flush=True)
 
 
+def _average_precision(scores: Scores, labels: NDArray[np.int8]) -> float:
+    return paired.alone(scores, labels, PRECISION, resamples=1)[0].value or 0.0
+
+
 def _figure(scores: Scores | None, labels: NDArray[np.int8]) -> str:
     assert scores is not None  # noqa: S101 - there are times
-    one, _ = paired.alone(scores, labels, 0.93)
+    one, _ = paired.alone(scores, labels, PRECISION)
     return f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
 
 
 def _difference(ours: Scores | None, theirs: Scores | None, labels: NDArray[np.int8]) -> str:
     assert ours is not None and theirs is not None  # noqa: S101 - there are times
-    one, _ = paired.compare(ours, theirs, labels, 0.93)
+    one, _ = paired.compare(ours, theirs, labels, PRECISION)
     return f"{one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"
 
 

@@ -60,6 +60,14 @@ def test_further_kinds_of_trees_have_the_defaults_too(tmp_path):
     assert [kind.model_dump() for kind in others] == [usual | {"estimator": "extra-trees"}, usual]
 
 
+def test_the_recipe_that_comes_with_the_code_is_one():
+    """Trees of three kinds, the first as in the defaults; it is taken for no schema by itself."""
+    recipe = recipe_file.read(recipe_file.FOLDER.parent / "mixed.toml")
+    assert recipe.model_copy(update={"also": (), "summaries": False}) == DEFAULTS
+    assert [(kind.estimator, kind.trees) for kind in recipe.also] == [("extra-trees", 100)] * 2
+    assert recipe_file.of("mixed") == DEFAULTS
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
