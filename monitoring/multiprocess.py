@@ -95,7 +95,15 @@ def sums_of_others() -> dict[str, float]:
     if place is None:
         return {}
     own = _LIVE_SUMS_FILE.format(os.getpid())
-    return _sums(path for path in place.glob(_LIVE_SUMS_FILE.format("*")) if path.name != own)
+    return _sums(path for path in place.glob(_LIVE_SUMS_FILE.format("*")) if path.name != own and _has_values(path))
+
+
+def _has_values(path: Path) -> bool:
+    """Not a file that a worker which starts has just opened; one that is gone is left out in reading."""
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def _sums(paths: Iterable[Path]) -> dict[str, float]:
