@@ -95,15 +95,7 @@ def sums_of_others() -> dict[str, float]:
     if place is None:
         return {}
     own = _LIVE_SUMS_FILE.format(os.getpid())
-    return _sums(path for path in place.glob(_LIVE_SUMS_FILE.format("*")) if path.name != own and _has_values(path))
-
-
-def _has_values(path: Path) -> bool:
-    """Not a file that a worker which starts has just opened; one that is gone is left out in reading."""
-    try:
-        return path.stat().st_size > 0
-    except FileNotFoundError:
-        return False
+    return _sums(path for path in place.glob(_LIVE_SUMS_FILE.format("*")) if path.name != own and not _is_empty(path))
 
 
 def _sums(paths: Iterable[Path]) -> dict[str, float]:
@@ -237,8 +229,9 @@ def _retire(path: Path) -> None:
 
 
 def _is_empty(path: Path) -> bool:
-    with path.open("rb") as file:
+    with suppress(FileNotFoundError), path.open("rb") as file:
         return file.read(len(_NOTHING)) in (b"", bytes(len(_NOTHING)), _NOTHING)
+    return True
 
 
 def _version_files() -> Iterator[tuple[Path, int, str]]:
