@@ -1,5 +1,8 @@
 """What was written of a version goes again when it does not come to its end; what was there before stays."""
 
+import time
+from threading import Event, Thread
+
 import pytest
 
 from fraud import home, store
@@ -67,3 +70,22 @@ def test_what_was_there_before_stays(folder):
         raise PermissionError(13, "Permission denied")
     assert all(path.is_file() for path in there)
     assert not home.history_path(VERSION).exists()
+
+
+def test_what_another_brought_meanwhile_stays(folder):
+    """Two may pull the same version at once: who comes second waits, and takes back nothing of the first one's."""
+    begun = Event()
+
+    def bring():
+        with whole(VERSION):
+            begun.set()
+            time.sleep(0.2)  # without a wait the second would look before this is written
+            write(folder / VERSION / "model.yaml")
+
+    first = Thread(target=bring)
+    first.start()
+    begun.wait(10)
+    with pytest.raises(RegistryError), whole(VERSION):
+        first.join(10)
+        raise RegistryError("already there")
+    assert (folder / VERSION / "model.yaml").is_file()
