@@ -77,10 +77,12 @@ class Forests:
         return self._base.model_copy(update={name: getattr(DEFAULTS, name) for name in SEARCHED})
 
     def _params(self, recipe: Recipe) -> Params:
-        second = self._own((*recipe.also, recipe)[0])
+        another = next((kind for kind in recipe.also if kind.estimator != recipe.estimator), (*recipe.also, recipe)[0])
+        halves = sorted((recipe, another), key=lambda kind: list(ESTIMATORS).index(kind.estimator))
+        first, second = (self._own(kind) for kind in halves)
         both = {"estimator": _BOTH, "trees": recipe.size} if recipe.also else {}
         shared = {name: getattr(recipe, name) for name in self.space if name in Trees.model_fields}
-        return {**shared, **both, **self._own(recipe), **{_ALSO + name: second[name] for name in second}}
+        return {**shared, **both, **first, **{_ALSO + name: second[name] for name in second}}
 
     def _own(self, kind: Trees) -> Params:
         share = kind.max_features

@@ -76,3 +76,14 @@ def test_a_recipe_of_both_kinds_is_begun_with(fold):
     assert again.recipe(again.settle(defaults, lambda _: None)[0]).kinds[1:] == ()
     usual = forests.DEFAULTS.model_dump(include=set(Trees.model_fields))
     assert again.recipe(again.settle(defaults, lambda _: None)[0]).model_dump(include=set(usual)) == usual
+
+
+def test_a_recipe_that_begins_with_extremely_randomized_trees_keeps_what_each_kind_has(fold):
+    """In whatever order its kinds stand; of two alike the second stands for the other half."""
+    made = Forests(RECIPE, fold, 3.0)
+    first, second = made.recipe(made.settle(PARAMS, lambda _: None)[0]).kinds
+    extra = second.model_dump() | {"also": [first.model_dump(include=set(Trees.model_fields))]}
+    assert Forests(made.recipe(extra), fold, 3.0).starts[1] == PARAMS
+    alike = made.recipe({"also": [RECIPE.model_dump() | {"min_samples_leaf": 7}]})
+    start = Forests(alike, fold, 3.0).starts[1]
+    assert (start["min_samples_leaf"], start["also_min_samples_leaf"]) == (1, 7)
