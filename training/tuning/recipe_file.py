@@ -124,7 +124,8 @@ def _setting(error: ValidationError, place: tuple[int | str, ...], stated: dict[
         return f"{named}: {where or 'no such setting; there are ' + ', '.join(of.model_fields)}"
     problems = (problem for problem in error.errors() if problem["loc"][: len(place)] == place)
     expected = [problem["msg"].removeprefix("Input ") for problem in problems]
-    return f"{key} {', or '.join(expected)}, got {_shown(stated[key])}"
+    without = "; leave it out for any depth" if key == "max_depth" else ""
+    return f"{key} {', or '.join(expected)}, got {_shown(stated[key])}{without}"
 
 
 def _shown(value: object) -> str:

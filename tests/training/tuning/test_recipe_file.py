@@ -80,6 +80,8 @@ def test_the_recipe_that_comes_with_the_code_is_one():
         ('max_features = "log2"', "max_features should be 'sqrt', or should be a valid number, got 'log2'"),
         ("max_features = 0.0", "or should be greater than 0, got 0.0"),
         ("max_depth = 0", "max_depth should be greater"),
+        ('max_depth = "none"', "max_depth should be a valid integer, got 'none'; leave it out for any depth"),
+        ('[[also]]\nmax_depth = "none"', "[[also]] 1: max_depth should be a valid integer, got 'none'; leave it out"),
         ('estimator = "boosted"', "estimator should be 'random-forest' or 'extra-trees', got 'boosted'"),
         ("seed = -1", "seed should be greater than or equal to 0"),
         ("[forest]\ntrees = 3", "forest: no such setting"),
