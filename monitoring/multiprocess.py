@@ -95,7 +95,7 @@ def sums_of_others() -> dict[str, float]:
     if place is None:
         return {}
     own = _LIVE_SUMS_FILE.format(os.getpid())
-    return _sums(path for path in place.glob(_LIVE_SUMS_FILE.format("*")) if path.name != own and not _is_empty(path))
+    return _sums(path for path in place.glob(_LIVE_SUMS_FILE.format("*")) if path.name != own)
 
 
 def _sums(paths: Iterable[Path]) -> dict[str, float]:
@@ -229,9 +229,8 @@ def _retire(path: Path) -> None:
 
 
 def _is_empty(path: Path) -> bool:
-    with suppress(FileNotFoundError), path.open("rb") as file:
+    with path.open("rb") as file:
         return file.read(len(_NOTHING)) in (b"", bytes(len(_NOTHING)), _NOTHING)
-    return True
 
 
 def _version_files() -> Iterator[tuple[Path, int, str]]:

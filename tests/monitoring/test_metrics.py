@@ -557,10 +557,14 @@ commands = {"score": score, "flush": metrics.flush, "remove": remove_stale_worke
 
 @pytest.fixture
 def workers(tmp_path):
-    """Three worker processes, all up, that share one folder of metrics."""
-    started = [Worker(tmp_path, WORKER) for _ in range(3)]
-    for worker in started:
-        worker("flush")
+    """Three worker processes, all up, that share one folder of metrics.
+
+    One after the other: a flush fails beside a file that another has just opened; a ticker tries again, and this not.
+    """
+    started = []
+    for _ in range(3):
+        started.append(Worker(tmp_path, WORKER))
+        started[-1]("flush")
     yield started
     for worker in started:
         worker.end()

@@ -194,14 +194,6 @@ def test_the_others_are_added_up(place, running, caplog):
     assert caplog.messages == []
 
 
-def test_a_file_that_a_worker_has_just_opened_counts_as_none(place, running, caplog):
-    """It is empty for a moment; nobody's rate is lost by that."""
-    (place / "gauge_livesum_9.db").touch()
-    assert sums_of_others() == {SCORED: 30, FLAGGED: 4}
-    assert value(running(3), "fraud_rate") == (4 + 4) / (10 + 30)
-    assert caplog.messages == []
-
-
 def test_in_a_single_process_there_are_no_others(monkeypatch):
     """And so no problem with their files."""
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
