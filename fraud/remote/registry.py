@@ -94,16 +94,16 @@ class Registry:
 
     def versions(self) -> list[Published]:
         """Every published model, newest first."""
-        whole = []
+        found = []
         uris = [self._model(version, manifests.FILE) for version in s3.folders(s3.join(self.uri, "models"))]
         for uri, stored in zip(uris, s3.get_all(uris), strict=True):
             if stored is None:
                 continue
             try:
-                whole.append(parse_document(Published, stored[0], uri))
+                found.append(parse_document(Published, stored[0], uri))
             except DamagedError as error:
                 LOG.warning("left out: %s", error)
-        return sorted(whole, key=lambda published: published.manifest.created_at, reverse=True)
+        return sorted(found, key=lambda published: published.manifest.created_at, reverse=True)
 
     def pull(self, version: str) -> Manifest:
         """Bring a published version into the local store, after every file was verified. Idempotent.

@@ -41,16 +41,9 @@ def told(differences: dict[str, Difference]) -> dict[str, dict[str, float]]:
 
 def less_first(differences: dict[str, Difference]) -> dict[str, dict[str, float]]:
     """The same where nobody is champion: ``value`` is a model's ``own`` figure less that of the ``first`` model."""
+    names = {"challenger": "own", "champion": "first"}
     return {
-        name: {
-            "value": one.value,
-            "own": one.challenger,
-            "first": one.champion,
-            "bound": one.bound,
-            "low": one.low,
-            "high": one.high,
-        }
-        for name, one in differences.items()
+        figure: {names.get(name, name): one for name, one in own.items()} for figure, own in told(differences).items()
     }
 
 

@@ -32,7 +32,6 @@ SEARCHED = (*Trees.model_fields, "also")
 """The settings of a recipe that a search sets."""
 _BOTH = "both"
 """Half of the trees random, half extremely randomized, with features a split and leaves of their own."""
-_OWN = ("features_a_split", "min_samples_leaf")
 _ALSO = "also_"
 """Before the names of the second half's own."""
 
@@ -61,7 +60,7 @@ class Forests:
             "criterion": CategoricalDistribution(("entropy", "gini")),
             "max_samples": FloatDistribution(0.1, 1.0, step=0.05),
             **own,
-            **{_ALSO + name: own[name] for name in _OWN},
+            **{_ALSO + name: own[name] for name in own},
             "max_depth": CategoricalDistribution(_DEPTHS),
             "fraud_weight": FloatDistribution(1.0, 100.0, log=True),
         }
