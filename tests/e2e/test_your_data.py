@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sysconfig
 
@@ -15,8 +16,8 @@ from tests.e2e.conftest import REPOSITORY, serve_command
 pytestmark = pytest.mark.e2e
 
 PAGE = (REPOSITORY / "docs" / "your-data.md").read_text()
-STEPS, _, LATER = PAGE.partition("## Kinds")[0].partition("## 8.")
-"""From a file to a served model; then watched and trained again. What follows explains."""
+STEPS, WATCHED, SEARCHED = re.split(r"## (?:8|10)\.", PAGE.partition("## Kinds")[0])
+"""From a file to a served model; then watched and trained again; then made better. What follows explains."""
 BLOCKS = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 COMMANDS = [line for block in BLOCKS.findall(STEPS) for line in block.splitlines()]
 
@@ -25,20 +26,31 @@ COMMANDS = [line for block in BLOCKS.findall(STEPS) for line in block.splitlines
 def ran(tmp_path_factory):
     """The folder it was done in, and stdout and stderr by command."""
     folder = tmp_path_factory.mktemp("your-data")
+    return folder, {" ".join(command.split()[2:5]): bash(command, folder) for command in COMMANDS[:-2]}
+
+
+def bash(script, folder, packages=REPOSITORY):
+    """What a shell has done that stands in the folder, with the packages of this checkout or of a copy."""
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
-    own = {"BENTOML_HOME": str(folder / "home"), "PYTHONPATH": str(REPOSITORY), "PATH": path}
-    said = {}
-    for command in COMMANDS[:-2]:
-        done = subprocess.run(
-            ["bash", "-c", command], cwd=folder, env=os.environ | own, capture_output=True, text=True, timeout=600
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}"
-        said[" ".join(command.split()[2:5])] = done
-    return folder, said
+    own = {"BENTOML_HOME": str(folder / "home"), "PYTHONPATH": str(packages), "PATH": path}
+    done = subprocess.run(
+        ["bash", "-c", f"set -e\n{script}"],
+        cwd=folder,
+        env=os.environ | own,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}"
+    return done
 
 
 def document(ran, command):
     return json.loads(next(done.stdout for name, done in ran[1].items() if name.startswith(command)))
+
+
+def documents(done):
+    return [json.loads(part) for part in re.findall(r"^\{.*?^\}", done.stdout, re.DOTALL | re.MULTILINE)]
 
 
 def test_every_command_is_one_of_ours():
@@ -51,25 +63,27 @@ def test_every_command_is_one_of_ours():
 def test_the_example_is_answered_watched_and_trained_on(ran):
     """By the service, which takes the schema from the model; then labelled, judged, exported, and in the next model."""
     folder, port = ran[0], free_port()
-    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
-    env = {**os.environ, "BENTOML_HOME": str(folder / "home"), "PYTHONPATH": str(REPOSITORY), "PATH": path}
-    log = {"FRAUD_DATABASE_URL": f"sqlite:///{folder}/data/fraud.sqlite"}
-    with BentoServer(serve_command(port), env | log, REPOSITORY, port, folder) as server:
-        command = COMMANDS[-1].replace("localhost:3000", f"127.0.0.1:{port}")
-        done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=60)
+    own = {"BENTOML_HOME": str(folder / "home"), "FRAUD_DATABASE_URL": f"sqlite:///{folder}/data/fraud.sqlite"}
+    with BentoServer(serve_command(port), os.environ | own, REPOSITORY, port, folder) as server:
+        answer = json.loads(bash(COMMANDS[-1].replace("localhost:3000", f"127.0.0.1:{port}"), folder).stdout)
         assert server.terminate() == 0
-    answer = json.loads(done.stdout)
     assert answer.keys() == {"fraud_probability", "is_fraud", "model_version", "transaction_id"}
     assert answer["transaction_id"] == "example-1"
-    script = "\n".join(["set -e", *BLOCKS.findall(LATER)])
-    done = subprocess.run(["bash", "-c", script], cwd=folder, env=env, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    told = [json.loads(part) for part in re.findall(r"^\{.*?^\}", done.stdout, re.DOTALL | re.MULTILINE)]
-    taken, report, exported, trained = told
+    taken, report, exported, trained = documents(bash("\n".join(BLOCKS.findall(WATCHED)), folder))
     assert (taken["labels"], taken["without_prediction"]) == (1, 0)
     assert [one["labelled"] for one in report["models"]] == [1]
     assert (exported["rows"], exported["frauds"]) == (1, 1)
     assert trained["model_version"] != answer["model_version"]
+
+
+def test_what_a_search_finds_is_what_is_trained_by(ran, tmp_path):
+    """In a copy of the packages, as the recipe is written beside the code; with fewer trials than half an hour has."""
+    for package in ("fraud", "training"):
+        shutil.copytree(REPOSITORY / package, tmp_path / package)
+    [script] = BLOCKS.findall(SEARCHED)
+    found, trained = documents(bash(script.replace("--minutes 30", "--trials 2"), ran[0], tmp_path))
+    assert found["recipe_file"] == str(tmp_path / "training" / "recipes" / "shop.toml")
+    assert trained["settings"] == found["best"]["recipe"]
 
 
 def test_the_draft_is_what_the_page_shows(ran):
