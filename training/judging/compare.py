@@ -105,7 +105,7 @@ def _judge(
     metrics = [contender.metrics(one, labels, amounts) for one in contenders]
     precision = metrics[0].precision.value or models[0].manifest.settings.target_precision
     against = [
-        contender.less_first(contender.differences(one.scores, contenders[0].scores, labels, precision))
+        contender.less("first", contender.differences(one.scores, contenders[0].scores, labels, precision))
         for one in contenders[1:]
     ]
     frauds, left_out = int(labels.sum()), found.first.size - len(fresh)

@@ -39,9 +39,9 @@ def told(differences: dict[str, Difference]) -> dict[str, dict[str, float]]:
     return {name: difference.as_dict() for name, difference in differences.items()}
 
 
-def less_first(differences: dict[str, Difference]) -> dict[str, dict[str, float]]:
-    """The same where nobody is champion: ``value`` is a model's ``own`` figure less that of the ``first`` model."""
-    names = {"challenger": "own", "champion": "first"}
+def less(standard: str, differences: dict[str, Difference]) -> dict[str, dict[str, float]]:
+    """The same where nobody is champion: ``value`` is a model's ``own`` figure less that of the ``standard``."""
+    names = {"challenger": "own", "champion": standard}
     return {
         figure: {names.get(name, name): one for name, one in own.items()} for figure, own in told(differences).items()
     }

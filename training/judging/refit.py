@@ -84,7 +84,7 @@ def compare(models: Sequence[Served], found: Views, repeats: int, steps: Steps, 
                 ),
                 "differences": None
                 if own is scores[0]
-                else contender.less_first(contender.differences(own, scores[0], labels, precision)),
+                else contender.less("first", contender.differences(own, scores[0], labels, precision)),
             }
             for served, own in zip(models, scores, strict=True)
         ],

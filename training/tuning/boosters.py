@@ -59,7 +59,7 @@ class Boosters:
         self.space: Space = {**_SHARED, **_OWN[name]}
         self.starts: Sequence[Params] = [{**_START, **_OWN_START[name]}]
 
-    def settle(self, params: Params, tick: Progress) -> tuple[Settings, None]:  # noqa: ARG002
+    def settle(self, params: Params, number: int, tick: Progress) -> tuple[Settings, None]:  # noqa: ARG002
         """In numbers that a person would write; what these cost is not bounded."""
         return {name: float(f"{one:.3g}") if isinstance(one, float) else one for name, one in params.items()}, None
 

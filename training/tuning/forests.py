@@ -1,7 +1,7 @@
 """The forests that a search tries: scikit-learn's, by the settings of a recipe."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -21,11 +21,14 @@ from training.tuning.folds import Fold
 Space = Mapping[str, BaseDistribution]
 Params = Mapping[str, Any]
 """A place in a space."""
+Kind = TypeVar("Kind", bound=Trees)
 Settings = Mapping[str, Any]
 """What a model is made by, as a person would write it."""
 
 _STEP = 25
 _DEPTHS = (None, 8, 12, 16, 24)
+_DEEP = 32
+"""A depth that comes near to none."""
 _PROBED = 8
 """Trees by which the cost of a forest is known before it is fitted."""
 SEARCHED = (*Trees.model_fields, "also")
@@ -40,7 +43,7 @@ class Forests:
     """Forests on ``fold``; what is not searched of a recipe is as in ``base``.
 
     ``most_cost`` bounds what scoring a row may cost beside the defaults, in inner nodes that a row passes: a forest
-    has fewer trees where they are deeper.
+    has fewer trees where they are deeper, that of the base too.
     """
 
     name = "forest"
@@ -67,21 +70,27 @@ class Forests:
 
     @property
     def starts(self) -> list[Params]:
-        """Tried first: the forest of the defaults, and that of the base, or what of it is searched."""
-        first, second = self._params(self._defaults), self._params(self._base)
-        return [first] if first == second else [first, second]
+        """Places of the forests that are tried first, as they stand: that of the defaults, and that of the base."""
+        return [self._place(recipe) for recipe in self.begun_with.values()]
+
+    @property
+    def begun_with(self) -> dict[str, Recipe]:
+        """What the best is judged beside, by its name: the defaults, and the base where it is another recipe."""
+        return {"defaults": self._defaults} | ({} if self._base == self._defaults else {"recipe": self._base})
 
     @property
     def _defaults(self) -> Recipe:
         return self._base.model_copy(update={name: getattr(DEFAULTS, name) for name in SEARCHED})
 
-    def _params(self, recipe: Recipe) -> Params:
+    def _place(self, recipe: Recipe) -> Params:
+        """Where it is in the space, or what is nearest to it there: of several kinds of trees, two halves."""
         another = next((kind for kind in recipe.also if kind.estimator != recipe.estimator), (*recipe.also, recipe)[0])
         halves = sorted((recipe, another), key=lambda kind: list(ESTIMATORS).index(kind.estimator))
         first, second = (self._own(kind) for kind in halves)
         both = {"estimator": _BOTH, "trees": recipe.size} if recipe.also else {}
         shared = {name: getattr(recipe, name) for name in self.space if name in Trees.model_fields}
-        return {**shared, **both, **first, **{_ALSO + name: second[name] for name in second}}
+        place = {**shared, **both, **first, **{_ALSO + name: second[name] for name in second}}
+        return {name: _nearest(value, self.space[name]) for name, value in place.items()}
 
     def _own(self, kind: Trees) -> Params:
         share = kind.max_features
@@ -92,16 +101,26 @@ class Forests:
         """The whole of it, by the settings that are searched."""
         return Recipe(**{**self._base.model_dump(), **settings})
 
-    def settle(self, params: Params, tick: Progress) -> tuple[Settings, float]:
+    def settings(self, recipe: Recipe) -> Settings:
+        """What is searched of a recipe."""
+        return recipe.model_dump(include=set(SEARCHED)) | {"also": [kind.model_dump() for kind in recipe.also]}
+
+    def settle(self, params: Params, number: int, tick: Progress) -> tuple[Settings, float]:
         """The settings of a recipe, in numbers that a person would write, and the cost beside the defaults."""
+        starts = [*self.begun_with.values()]
+        recipe = starts[number] if number < len(starts) else self._at(params)
+        cost = self._cost(recipe, tick)
+        if cost > self._most_cost:
+            recipe = _thinned(recipe, self._most_cost / cost)
+            cost = self._cost(recipe, tick)
+        return self.settings(recipe), cost
+
+    def _at(self, params: Params) -> Recipe:
+        """What a place in the space stands for."""
         estimators = tuple(ESTIMATORS) if params["estimator"] == _BOTH else (params["estimator"],)
         kinds = [self._kind(params, one, of) for one, of in zip(estimators, ("", _ALSO), strict=False)]
-        settings = {**kinds[0], "also": kinds[1:]}
-        usual = self._visits(self._defaults, tick)
-        a_tree = self._visits(self.recipe(settings), tick) / (usual * DEFAULTS.trees)
-        trees = min(params["trees"], max(len(kinds), int(self._most_cost / a_tree + 1e-6)))
-        halves = [{**kind, "trees": len(range(place, trees, len(kinds)))} for place, kind in enumerate(kinds)]
-        return {**halves[0], "also": halves[1:]}, trees * a_tree
+        halves = [{**kind, "trees": len(range(at, params["trees"], len(kinds)))} for at, kind in enumerate(kinds)]
+        return self.recipe({**halves[0], "also": halves[1:]})
 
     def _kind(self, params: Params, estimator: str, of: str) -> dict[str, Any]:
         """Settings of the trees of one kind, whose own are named ``of`` it."""
@@ -117,10 +136,18 @@ class Forests:
             "fraud_weight": float(f"{params['fraud_weight']:.3g}"),
         }
 
-    def _visits(self, recipe: Recipe, tick: Progress) -> float:
+    def _cost(self, recipe: Recipe, tick: Progress) -> float:
+        """Of scoring a row, beside the defaults."""
+        defaults = self._defaults
+        of_recipe, of_defaults = (
+            sum(kind.trees * self._visits(kind, tick) for kind in one.kinds) for one in (recipe, defaults)
+        )
+        return of_recipe / of_defaults
+
+    def _visits(self, kind: Trees, tick: Progress) -> float:
         """Inner nodes of a tree that a row passes, on average over the rows it is fitted on."""
-        also = tuple(kind.model_copy(update={"trees": _PROBED}) for kind in recipe.also)
-        probe = recipe.model_copy(update={"trees": _PROBED, "also": also})
+        own = {name: getattr(kind, name) for name in Trees.model_fields} | {"trees": _PROBED}
+        probe = self._base.model_copy(update={**own, "also": ()})
         if probe in self._visited:
             return self._visited[probe]
         model = self._fitted(self._fold, probe, tick)
@@ -136,3 +163,23 @@ class Forests:
         """``tick`` is called after every two trees a core."""
         piece = 2 * effective_n_jobs(self._jobs)
         return train.fit(fold.features, fold.labels, recipe, jobs=self._jobs, progress=tick, chunk=piece)
+
+
+def _nearest(value: Any, choices: BaseDistribution) -> Any:  # noqa: ANN401
+    """The choice that is nearest to a value; of depths, none is the deepest."""
+    if isinstance(choices, CategoricalDistribution):
+        among = choices.choices
+        return value if value in among else min(among, key=lambda depth: abs((depth or _DEEP) - value))
+    numbers = cast("IntDistribution | FloatDistribution", choices)
+    within = min(max(value, numbers.low), numbers.high)
+    return numbers.low + round((within - numbers.low) / numbers.step) * numbers.step if numbers.step else within
+
+
+def _thinned(recipe: Recipe, share: float) -> Recipe:
+    """The share of the trees of each kind; one at least."""
+    also = tuple(_fewer(kind, share) for kind in recipe.also)
+    return _fewer(recipe, share).model_copy(update={"also": also})
+
+
+def _fewer(kind: Kind, share: float) -> Kind:
+    return kind.model_copy(update={"trees": max(1, int(kind.trees * share + 1e-6))})

@@ -1,6 +1,6 @@
 """The search itself: one trial after the other, each over the same folds, until trials or time are used up."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,17 +12,18 @@ from training.judging.ranking import Ranking
 from training.train import Labels, Progress, Scores
 from training.tuning.budget import Budget, CutError, Meter, release
 from training.tuning.folds import Fold
+from training.tuning.forests import Settings
 from training.tuning.study import Family, Study
 
 
 class Search:
-    """Trials of one study over ``folds``."""
+    """Trials of one study over ``folds``; the best will be judged with those of the settings ``beside`` it."""
 
     def __init__(
-        self, study: Study, folds: list[Fold], budget: Budget, steps: Steps, *, seed: int, judges_first: bool
+        self, study: Study, folds: list[Fold], budget: Budget, steps: Steps, *, seed: int, beside: Sequence[Settings]
     ) -> None:
         self._study, self._folds, self._budget, self._steps = study, folds, budget, steps
-        self._seed, self._judges_first = seed, judges_first
+        self._seed, self._beside = seed, beside
         self._keep()
 
     def run(self, trials: int) -> None:
@@ -44,15 +45,16 @@ class Search:
         )
 
     def _keep(self) -> None:
-        """Reserve as much time as the trials took whose settings will be judged: the best, and the first beside it."""
-        first, best = (one.user_attrs["seconds"] if one else 0.0 for one in (self._study.first, self._study.best))
-        self._of_first, self._of_best = first if self._judges_first else 0.0, best
-        self._budget.reserve = self._of_first + self._of_best
+        """Reserve as much time as the trials took whose settings will be judged."""
+        beside = [trial for settings in self._beside if (trial := self._study.made_by(settings))]
+        self._of_others = sum(trial.user_attrs["seconds"] for trial in beside)
+        self._of_best = self._study.best.user_attrs["seconds"] if self._study.best else 0.0
+        self._budget.reserve = self._of_others + self._of_best
 
     def _check(self, _: object = None) -> None:
         """After each piece of work; a trial that takes long may be the best. Raises CutError."""
         self._meter.tick()
-        self._budget.reserve = self._of_first + max(self._of_best, self._meter.seconds)
+        self._budget.reserve = self._of_others + max(self._of_best, self._meter.seconds)
         self._budget.check()
 
     def _trial(self, trial: Trial) -> None:
@@ -79,7 +81,7 @@ class Search:
     def _figure(self, trial: Trial) -> float:
         """Average precision over all folds; raises CutError."""
         family, scores = self._study.family, []
-        settings, cost = family.settle(trial.params, self._check)
+        settings, cost = family.settle(trial.params, self._study.finished, self._check)
         trial.set_user_attr("settings", dict(settings))
         trial.set_user_attr("cost", cost)
         self._steps.say("  " + worded(settings))

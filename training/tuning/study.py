@@ -37,10 +37,14 @@ class Family(Protocol):
 
     @property
     def starts(self) -> Sequence[Params]:
-        """Tried before any others; the first is what the others are compared with."""
+        """Places of what is tried before any others; the first is what the others are compared with."""
 
-    def settle(self, params: Params, tick: Progress) -> tuple[Settings, float | None]:
-        """What the model is made by at a place in the space, and its cost, where there is a bound to it."""
+    def settle(self, params: Params, number: int, tick: Progress) -> tuple[Settings, float | None]:
+        """What the model of a trial is made by, and its cost, where there is a bound to it.
+
+        ``params``: its place in the space. ``number``: how many were finished before; what ``starts`` are the places of
+        is tried as it stands.
+        """
 
     def scores(self, settings: Settings, fold: Fold, tick: Progress) -> Scores:
         """Of the rows held out; ``tick`` is called after each piece of work."""
@@ -145,6 +149,10 @@ class Study:
         """The first of those with the highest figure."""
         return max(self.complete, key=lambda trial: trial.value or 0.0, default=None)
 
+    def made_by(self, settings: Settings) -> FrozenTrial | None:
+        """The complete trial of these settings, if there is one."""
+        return next((trial for trial in self.complete if trial.user_attrs["settings"] == settings), None)
+
     def number_of(self, trial: FrozenTrial) -> int:
         """By which people know it, from 1 on: what was interrupted is tried again under the number that it had."""
         return self._numbers()[trial.number]
@@ -180,20 +188,13 @@ class Study:
 
     def ask(self, seed: int) -> Trial:
         """The next trial. What it tries follows from those that are finished, and ``seed``, alone."""
-        number, starts = self.finished, [start for start in self.family.starts if self._is_inside(start)]
+        number, starts = self.finished, self.family.starts
         sampler: Any = TPESampler(seed=(seed + number) % _SEEDS)
         if number < len(starts):
             with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
                 sampler = PartialFixedSampler(dict(starts[number]), sampler)
         self._study.sampler = sampler
         return self._study.ask(dict(self.family.space))
-
-    def _is_inside(self, params: Params) -> bool:
-        try:
-            optuna.create_trial(value=0.0, params=dict(params), distributions=dict(self.family.space))
-        except ValueError:
-            return False
-        return True
 
     def tell(self, trial: Trial, value: float | None, state: TrialState) -> None:
         """How a trial ended."""

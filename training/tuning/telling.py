@@ -12,6 +12,10 @@ from training.tuning.plan import TuningPlan
 from training.tuning.search import worded
 from training.tuning.study import Study
 
+NOT_JUDGED = (
+    "the recipe as it is now was not tried as it stands, or not to its end (it costs more than --most-cost, was cut, "
+    "or is newer than the study), so nothing says that the best is better: compare models of both before you use it"
+)
 SPARSE_RECALL = 0.05
 """Below it a recall at the target precision is nearly empty."""
 
@@ -105,6 +109,6 @@ def comment(plan: TuningPlan, found: Mapping[str, Any]) -> list[str]:
         f"{found['data']['training_rows']} rows to train on, fingerprint {found['data']['training_fingerprint']}",
         f"average precision out of fold {found['best']['average_precision']:.4f}, the defaults "
         f"{found['defaults']['average_precision']:.4f}",
-        f"on folds that no trial has seen {fresh['challenger']:.4f}, the defaults {fresh['champion']:.4f}: "
+        f"on folds that no trial has seen {fresh['own']:.4f}, the defaults {fresh['other']:.4f}: "
         f"{fresh['value']:+.4f} [{low}, {high}]",
     ]

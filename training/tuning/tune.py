@@ -1,11 +1,11 @@
 """``tune``: the best settings of a forest for some data, found and judged inside the training part of its split alone.
 
 The rows that ``run`` tests on are put aside before anything is looked at. What is best of many trials flatters itself,
-so it is judged once more beside the defaults, on folds that no trial has seen.
+so it is judged once more beside the defaults and the recipe of before, on folds that no trial has seen.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from training.train import Scores
 from training.tuning import budget, folds, fresh, recipe_file, study, telling
 from training.tuning.boosters import Boosters
 from training.tuning.folds import Fold, Folding
-from training.tuning.forests import Forests
+from training.tuning.forests import Forests, Settings
 from training.tuning.plan import TuningPlan
 from training.tuning.search import Search, labels_of, scores_of
 from training.tuning.study import Family, Study
@@ -48,7 +48,8 @@ def tune(plan: TuningPlan, steps: Steps, clock: Callable[[], float] = time.monot
     families: list[Family] = [forests, *boosters]
     with study.opened(plan.name) as storage:
         studies = [Study(storage, family, plan.name, facts) for family in families]
-        tuning = _Tuning(plan, rows, folding, searched, studies, steps, clock)
+        beside = {name: forests.settings(one) for name, one in forests.begun_with.items()}
+        tuning = _Tuning(plan, rows, folding, searched, studies, beside, steps, clock)
         judged = tuning.searched_and_judged()
         found = telling.document(plan, rows, folding, forests, studies, judged)
     if plan.use and judged is not None:
@@ -80,11 +81,12 @@ class _Tuning:
         folding: Folding,
         searched: list[Fold],
         studies: Sequence[Study],
+        beside: Mapping[str, Settings],
         steps: Steps,
         clock: Callable[[], float],
     ) -> None:
         self._plan, self._rows, self._folding, self._studies = plan, rows, folding, studies
-        self._searched, self._steps, self._clock = searched, steps, clock
+        self._searched, self._beside, self._steps, self._clock = searched, beside, steps, clock
 
     def searched_and_judged(self) -> dict[str, Any] | None:
         """What was found beside the others on fresh folds; None where somebody interrupted."""
@@ -102,30 +104,34 @@ class _Tuning:
         left = self._plan.minutes * 60 - one.seconds
         limits = budget.Budget(left, budget.memory_to_use(self._plan.memory_gb), self._clock)
         limits.check_start()
-        seed, is_forest = self._plan.training.recipe.seed, one is self._studies[0]
-        search = Search(one, self._searched, limits, self._steps, seed=seed, judges_first=is_forest)
+        beside = [*self._beside.values()] if one is self._studies[0] else []
+        seed = self._plan.training.recipe.seed
+        search = Search(one, self._searched, limits, self._steps, seed=seed, beside=beside)
         search.run(self._plan.trials)
 
     def _judged(self) -> dict[str, Any]:
-        """The best forest beside the defaults, and beside the best of each other family."""
+        """The best forest beside the defaults, the recipe of before, and the best of each other family."""
         self._steps.say(telling.outcome(self._studies[0]))
         self._searched.clear()  # there is room for one set of folds
         recipe, (forest, *boosted) = self._plan.training.recipe, self._studies
         folding = replace(self._folding, fresh=True)
         parts = folds.folds(self._rows, folding, recipe)
         ours = self._fresh_scores(forest, forest.best, parts)
-        others = {"defaults": self._fresh_scores(forest, forest.first, parts)}
+        begun = {name: forest.made_by(settings) for name, settings in self._beside.items()}
+        others = {name: self._fresh_scores(forest, trial, parts) for name, trial in begun.items() if trial}
         others |= {one.family.name: self._fresh_scores(one, one.best, parts) for one in boosted}
         labels, precision, judged = labels_of(parts), recipe.target_precision, {}
         for name, theirs in others.items():
             differences = contender.differences(ours, theirs, labels, precision, seed=recipe.seed)
-            judged[name] = contender.told(differences)
+            judged[name] = contender.less("other", differences)
             for figure, one in differences.items():
                 tell = self._steps.say if one.value >= 0 else self._steps.warn
                 tell(f"{figure} on fresh folds, less {name}: {one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}]")
         _, recall = contender.figure_names(precision)
-        if words := telling.sparse_recall(judged["defaults"][recall]["challenger"], precision):
+        if words := telling.sparse_recall(judged["defaults"][recall]["own"], precision):
             self._steps.warn(words)
+        if None in begun.values():
+            self._steps.warn(telling.NOT_JUDGED)
         return judged
 
     def _fresh_scores(self, one: Study, trial: FrozenTrial | None, parts: list[Fold]) -> Scores:

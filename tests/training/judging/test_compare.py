@@ -273,7 +273,7 @@ def test_recipes_are_compared_out_of_fold(capsys, models):
         )
     average, recall = paired.compare(scores[1], scores[0], dataset.labels, 0.93)
     told = [*result["models"][1]["differences"].values()]
-    assert told == [*contender.less_first({"ap": average, "recall": recall}).values()]
+    assert told == [*contender.less("first", {"ap": average, "recall": recall}).values()]
     assert list(told[0]) == ["value", "own", "first", "bound", "low", "high"]
     assert (told[0]["own"], told[0]["first"]) == (average.challenger, average.champion)
     assert "advice" not in result

@@ -28,7 +28,7 @@ def test_the_forest_is_paired_with_the_best_of_a_booster(source, name):
     assert tried(found, name) == tried(again, name)
     assert len(tried(found, name)) == 3
     paired = found["on_fresh_folds"][name]["average precision"]
-    assert paired["value"] == pytest.approx(paired["challenger"] - paired["champion"])
+    assert paired["value"] == pytest.approx(paired["own"] - paired["other"])
     assert paired["low"] <= paired["value"] <= paired["high"]
     assert f"average precision on fresh folds, less {name}: " in said
 

@@ -36,7 +36,7 @@ def mine(searched):
 def test_settings_that_need_too_much_memory_are_pruned(mine, searched):
     """After the piece of work that made them too much; the search goes on."""
     limits = Budget(1e6, 5, in_use=lambda: 6 if mine.finished == 1 else 4)
-    Search(mine, searched, limits, Steps(), seed=0, judges_first=True).run(3)
+    Search(mine, searched, limits, Steps(), seed=0, beside=[]).run(3)
     assert [trial["why"] for trial in mine.history()] == [None, "memory", None]
     assert [trial["after_each_fold"] == [] for trial in mine.history()] == [False, True, False]
 
@@ -50,17 +50,6 @@ def test_a_trial_of_a_process_that_is_gone_is_no_trial(searched):
         assert [trial.state for trial in again.trials] == [TrialState.FAIL]
         assert again.finished == 0
         assert again.ask(0).params == lost.params
-
-
-def test_a_recipe_outside_of_what_is_searched_is_left_out(searched):
-    """The search begins with the defaults alone then."""
-    recipe = RECIPE.model_copy(update={"trees": 777})
-    with study.opened("mine") as storage:
-        mine = Study(storage, Forests(recipe, searched[0], 3.0), "mine", {})
-        first = mine.ask(0)
-        assert first.params["trees"] == RECIPE.trees
-        mine.tell(first, 0.5, TrialState.COMPLETE)
-        assert mine.ask(0).params["trees"] != 777
 
 
 @pytest.mark.parametrize("damage", [b"no database" * 1000, None], ids=["garbage", "folder"])

@@ -16,7 +16,7 @@ from training import run as runs
 from training import split, train
 from training.data import load
 from training.dataset import select
-from training.judging import paired
+from training.judging import contender, paired
 from training.judging.ranking import Ranking
 from training.train import DEFAULTS
 from training.tuning import recipe_file, study
@@ -88,8 +88,8 @@ def test_the_best_is_judged_beside_the_defaults_on_folds_that_no_trial_has_seen(
     rows = (best[0][by_fold], defaults[0][by_fold], part.labels[by_fold])
     difference, _ = paired.compare(*rows, recipe.target_precision)
     judged = found["on_fresh_folds"]["defaults"]["average precision"]
-    assert (judged["challenger"], judged["champion"]) == pytest.approx((best[1], defaults[1]))
-    assert judged == pytest.approx(difference.as_dict())
+    assert (judged["own"], judged["other"]) == pytest.approx((best[1], defaults[1]))
+    assert judged == pytest.approx(contender.less("other", {"": difference})[""])
 
 
 @pytest.mark.parametrize("protocol", ["stratified", "time"])
@@ -191,7 +191,7 @@ def test_it_is_said_when_hardly_a_fraud_is_found_at_the_target_precision(source,
     path = source.with_name("unclear.parquet")
     frame.assign(**{LABEL: labels}).to_parquet(path)
     found, said = searched(path, "unclear", trials=1)
-    assert found["on_fresh_folds"]["defaults"]["recall at precision 0.93"]["challenger"] < 0.05
+    assert found["on_fresh_folds"]["defaults"]["recall at precision 0.93"]["own"] < 0.05
     assert "at precision 0.93 the best forest finds" in said
     assert "of the frauds on fresh folds" in said
     assert "target_precision" in said
@@ -313,14 +313,27 @@ def test_hopeless_settings_are_pruned_between_folds(long):
     assert "pruned (median)" in said
 
 
-def test_the_recipe_of_before_is_tried_second(source):
-    """Where there is one: what was found once is not lost to a new search."""
-    recipe = RECIPE.model_copy(update={"estimator": "extra-trees", "trees": 15, "max_features": 0.5, "max_depth": 12})
-    found, _ = searched(source, "again", trials=2, training={"recipe": recipe})
-    first, second = (by(trial["settings"]) for trial in tried(found))
-    assert first == RECIPE
-    assert second.max_features == pytest.approx(0.5, abs=0.03)
-    assert second.model_copy(update={"max_features": 0.5}) == recipe
+def test_the_recipe_of_before_is_tried_second_and_judged(source):
+    """As it stands, of whatever kinds: what was found once is neither lost to a new search nor to ``--use``."""
+    extra = {"estimator": "extra-trees", "trees": 7, "max_features": 0.5, "max_depth": 11}
+    recipe = by({"trees": 4, "also": [RECIPE.model_dump() | extra, RECIPE.model_dump() | {"trees": 3}]})
+    found, said = searched(source, "again", trials=2, training={"recipe": recipe})
+    assert [by(trial["settings"]) for trial in tried(found)] == [RECIPE, recipe]
+    judged = found["on_fresh_folds"]
+    assert judged.keys() == {"defaults", "recipe"}
+    best = ("defaults", "recipe")[found["best"]["trial"] - 1]
+    assert judged[best]["average precision"]["value"] == 0.0 != judged["recipe"]["average precision"]["own"]
+    assert "average precision on fresh folds, less recipe: " in said
+    assert "was not tried as it stands" not in said
+
+
+def test_a_recipe_that_was_not_tried_as_it_stands_is_not_judged(source):
+    """That is said, as ``--use`` may write a worse one in its place."""
+    dear = RECIPE.model_copy(update={"trees": 40})
+    found, said = searched(source, "dear", trials=2, training={"recipe": dear})
+    assert by(tried(found)[1]["settings"]) == dear.model_copy(update={"trees": 30})
+    assert found["on_fresh_folds"].keys() == {"defaults"}
+    assert "the recipe as it is now was not tried as it stands" in said
 
 
 def test_what_is_found_is_written_with_how_it_was_found(source, tmp_path):
