@@ -50,9 +50,12 @@ def of(
         if own.hash in views:
             continue
         alike = [other for other in models if other.features.schema.hash == own.hash]
-        dataset = data.load_telling(
-            sources, schema or own, steps, hasher
-        )  # one that is given may spell files otherwise
+        try:  # a schema that is given may spell files otherwise
+            dataset = data.load_telling(sources, schema or own, steps, hasher)
+        except DataError as error:
+            if all(other in alike for other in models):
+                raise
+            raise DataError(f"{error} (as {served.version} reads it, a model of the schema {own.name})") from None
         dataset, history = going_on.from_newest(dataset, alike, hasher)
         if history is not None:
             steps.say(f"  histories: {history}")
