@@ -21,7 +21,7 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True, scope="package")
 def few_trees():
     """The defaults have few of them."""
     with pytest.MonkeyPatch.context() as patch:
@@ -36,3 +36,11 @@ def source(tmp_path_factory):
     path = tmp_path_factory.mktemp("rows") / "rows.parquet"
     small.frame().to_parquet(path)
     return path
+
+
+@pytest.fixture(scope="package")
+def long(source, tmp_path_factory):
+    """A search of some length: what it answered, and what it said."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENTOML_HOME", str(tmp_path_factory.mktemp("long")))
+        yield small.searched(source, "long", trials=12)

@@ -5,6 +5,7 @@ import io
 import numpy as np
 from rich.console import Console
 
+from fraud.manifest import Recipe
 from tests.ulb import LABEL
 from training import sample
 from training.console import Steps
@@ -15,6 +16,7 @@ from training.tuning.tune import tune
 
 ROWS = 1_500
 TREES = 10
+RECIPE = DEFAULTS.model_copy(update={"trees": TREES})
 
 
 def frame(seed=0):
@@ -25,8 +27,7 @@ def frame(seed=0):
 
 
 def plan(source, name, *, protocol="stratified", training=None, **changes):
-    recipe = DEFAULTS.model_copy(update={"trees": TREES})
-    settings = {"protocol": protocol, "recipe": recipe, "jobs": 1} | (training or {})
+    settings = {"protocol": protocol, "recipe": RECIPE, "jobs": 1} | (training or {})
     return TuningPlan(TrainingPlan([str(source)], **settings), name, **{"trials": 4, "minutes": 1e6} | changes)
 
 
@@ -42,3 +43,8 @@ def tried(found, family="forest"):
     return [
         {name: trial[name] for name in trial if name != "seconds"} for trial in found["families"][family]["history"]
     ]
+
+
+def by(settings):
+    """The recipe of a trial."""
+    return Recipe(**RECIPE.model_dump() | settings)

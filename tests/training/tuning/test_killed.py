@@ -45,9 +45,8 @@ def test_the_time_of_a_process_that_was_killed_counts(source, piece):
     """All but the piece of work that it was at, in a trial and in judging alike."""
     ended = subprocess.run([sys.executable, "-c", KILLED, str(source), str(piece)], capture_output=True, check=False)
     assert ended.returncode == -signal.SIGKILL
-    recipe = DEFAULTS.model_copy(update={"trees": small.TREES})
     fold = folds(load([str(source)], default()), Folding(False, 3, 0), DEFAULTS)[0]
     with study.opened("killed") as storage:
-        mine = Study(storage, Forests(recipe, fold, 3.0), "killed", {})
+        mine = Study(storage, Forests(small.RECIPE, fold, 3.0), "killed", {})
         assert mine.finished == (piece == IN_JUDGING)
         assert mine.seconds == piece - 1

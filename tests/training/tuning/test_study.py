@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from fraud.errors import FraudError
 from fraud.schema import default
-from tests.training.tuning import small
+from tests.training.tuning.small import RECIPE
 from training.console import Steps
 from training.data import load
 from training.train import DEFAULTS
@@ -18,8 +18,6 @@ from training.tuning.folds import Folding, folds
 from training.tuning.forests import Forests
 from training.tuning.search import Search
 from training.tuning.study import Study
-
-RECIPE = DEFAULTS.model_copy(update={"trees": small.TREES})
 
 
 @pytest.fixture(scope="module")
