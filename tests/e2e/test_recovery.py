@@ -76,7 +76,7 @@ def test_all_is_well(second, command, doctor):  # noqa: F811
     """A whole registry, whose champion is the newest local model: no word but that."""
     assert doctor("s3") == ([], [])
     code, document, error = command("doctor")
-    assert (code, error) == (0, "all is well; not set: database\n")
+    assert (code, error) == (0, "all is well; not set: database, histories\n")
     assert (document["s3"]["champion"], document["s3"]["history"]) == (second[2], 2)
 
 

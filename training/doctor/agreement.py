@@ -1,7 +1,8 @@
-"""What is sound by itself and does not fit together: the local store, S3, the log, and what is set."""
+"""What is sound by itself and does not fit together: the local store, S3, the log, histories, and what is set."""
 
 from collections.abc import Iterator
 
+from fraud.history.layout import layouts
 from fraud.manifest import Manifest
 from fraud.settings import MODEL_NAME, Settings
 from training.doctor.part import Part
@@ -10,7 +11,7 @@ from training.verbs import PROGRAM
 
 def look(part: Part, settings: Settings, seen: dict[str, Part]) -> None:
     """Compare what was ``seen`` of the other parts, by name; of what nobody could see nothing is said."""
-    store, remote, log = seen["store"], seen["s3"], seen["database"]
+    store, remote, log, histories = seen["store"], seen["s3"], seen["database"], seen["histories"]
     part.findings += _other_copies(store, remote)
     champion = remote.facts.get("champion")
     if champion is not None:
@@ -20,6 +21,9 @@ def look(part: Part, settings: Settings, seen: dict[str, Part]) -> None:
         part.findings += _other_secret(model, settings)
         part.findings += _other_schema(model, seen["settings"].facts.get("schema_hash"))
     part.findings += _secret_unknown_to_log(settings, log.facts.get("key_fingerprints", []))
+    part.findings += _secret_of_other_histories(settings, histories)
+    if model is not None:
+        part.findings += _no_histories(model, histories)
 
 
 def _other_copies(store: Part, remote: Part) -> Iterator[str]:
@@ -72,4 +76,24 @@ def _other_schema(model: Manifest, declared: str | None) -> Iterator[str]:
         yield (
             f"FRAUD_SCHEMA names another schema than that of the model {model.model_version}; leave it out, or "
             f"`{PROGRAM} retrain --allow-schema-change`"
+        )
+
+
+def _secret_of_other_histories(settings: Settings, histories: Part) -> Iterator[str]:
+    ours, theirs = settings.key_hasher, histories.facts.get("key_fingerprint")
+    if ours and theirs and ours.fingerprint != theirs:
+        yield (
+            f"FRAUD_KEY_SECRET is the one of fingerprint {ours.fingerprint}, and keys in {histories.facts['store']} "
+            f"are hashed with that of {theirs}: set that one, or name another store in FRAUD_HISTORY_URL"
+        )
+
+
+def _no_histories(model: Manifest, histories: Part) -> Iterator[str]:
+    wanted, there = layouts(model.schema_of()), histories.facts.get("layouts")
+    if there is None:  # nobody could see
+        return
+    if missing := [one.declared.key for one in wanted if one.fingerprint not in there]:
+        yield (
+            f"{histories.facts['store']} has no histories of {', '.join(missing)} for the model {model.model_version}, "
+            f"to which every key looks new: `{PROGRAM} history warm`"
         )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from fraud.remote.resolve import registry_if_set
-from training.doctor import agreement, database, local_store, registry, settings
+from training.doctor import agreement, database, histories, local_store, registry, settings
 from training.doctor.part import Part, bounded, noting
 
 
@@ -20,7 +20,10 @@ def examine(environ: Mapping[str, str], seconds: float) -> list[Part]:
     if log.is_set:
         with noting(log):
             database.look(log, clean, seconds)
-    seen = [declared, store, s3, log]
+    known = Part("histories", is_set=histories.is_set(usable))
+    if known.is_set:
+        known = bounded(known, lambda part: histories.look(part, usable), seconds)
+    seen = [declared, store, s3, log, known]
     together = Part("agreement")
     with noting(together):
         agreement.look(together, usable, {part.name: part for part in seen})

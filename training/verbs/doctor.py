@@ -19,7 +19,8 @@ def add_to(verbs: Verbs) -> None:
         "doctor",
         _doctor,
         "Say what is broken or disagrees, and what to do: settings, the local model store, the models and the champion "
-        "in FRAUD_S3_URI, the database of FRAUD_DATABASE_URL. Nothing is changed. Exits 1 when something is wrong.",
+        "in FRAUD_S3_URI, the database of FRAUD_DATABASE_URL, the store of FRAUD_HISTORY_URL. Nothing is changed. "
+        "Exits 1 when something is wrong.",
         f"{PROGRAM} doctor",
         f"{PROGRAM} doctor --seconds 300 > health.json",
         f"FRAUD_S3_URI=s3://my-bucket/fraud {PROGRAM} doctor",

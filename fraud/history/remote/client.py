@@ -8,7 +8,9 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from fraud.errors import FullHistoryError, HistoryError, RefusedHistoryError, one_line
 from fraud.history.address import shown
@@ -23,6 +25,11 @@ _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 def options(seconds: float) -> dict[str, Any]:
     """Of a client that waits so long for an answer, and tries once: whoever calls knows what to do instead."""
     return {"socket_timeout": seconds, "socket_connect_timeout": seconds, "client_name": "fraud-history", "protocol": 2}
+
+
+def connect(url: str, seconds: float) -> Any:  # noqa: ANN401 - its types say less than they mean
+    """A client of the ``redis`` library, which connects when it is first asked."""
+    return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), **options(seconds))
 
 
 @contextmanager

@@ -1,25 +1,20 @@
 """A connection to the store in Redis: whose it is, how far its labels are, and who leads."""
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
-from fraud.errors import DamagedHistoryError, HistoryError
+from fraud.errors import DamagedHistoryError
 from fraud.history.address import shown
 from fraud.history.labels import Mark, Marks
 from fraud.history.layout import Layout
-from fraud.history.remote import names
-from fraud.history.remote.client import options, worded
+from fraud.history.remote import names, server
+from fraud.history.remote.client import connect, worded
 from fraud.history.remote.scripts import text
 
-FORMAT = 1
 _LEAD_MS = 25_000
 
 
@@ -28,34 +23,24 @@ class Connected:
 
     def __init__(self, url: str, layouts: Sequence[Layout], key_fingerprint: str, wait_seconds: float) -> None:
         self.url, self.said, self._layouts = url, list[str](), layouts
-        self.facts = json.dumps({"format": FORMAT, "key_fingerprint": key_fingerprint}).encode()
+        self.facts, self._key_fingerprint = server.facts(key_fingerprint), key_fingerprint
         self._labelled = {one.fingerprint: names.labels_of(one) for one in layouts if one.delay_us >= 0}
         self._noted = list[bytes]()
         """What was noted of labels when ``labels`` was last asked."""
         self._leader, self._token, self._leads = names.leader_of(self._labelled), os.urandom(16), False
-        self.client: Any = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), **options(wait_seconds))
-        """Of the ``redis`` library, whose types say less than they mean."""
+        self.client = connect(url, wait_seconds)
         self._note = self.client.register_script(text("note.lua"))
 
     def _begin(self) -> None:
         """Say what is odd about the server, and whose the store is."""
-        where = shown(self.url)
-        about = self.client.info()
-        if about.get("cluster_enabled"):
-            raise HistoryError(
-                f"{where} is a Redis Cluster, where a batch would be of several servers: name one server"
-            )
-        policy = about.get("maxmemory_policy", "noeviction")
-        if about.get("maxmemory") and policy != "noeviction":
-            self.said.append(
-                f"{where}: maxmemory-policy is {policy}: when memory is short, histories leave without a word; with "
-                "noeviction transactions are scored without theirs, and counted"
-            )
+        self.said += server.oddities(self.client, self.url)
         found = self.client.get(names.FACTS)
         if found is None and self.client.set(names.FACTS, self.facts, nx=True):
-            self.said.append(f"{where} holds no histories, and every key looks new: `python -m training history warm`")
-        elif (found := found or self.client.get(names.FACTS)) != self.facts:
-            raise self._other(found or b"")
+            self.said.append(
+                f"{shown(self.url)} holds no histories, and every key looks new: `python -m training history warm`"
+            )
+        else:
+            server.check_key(found or self.client.get(names.FACTS) or b"", self._key_fingerprint, self.url)
         self._name_layouts()
 
     def _name_layouts(self) -> None:
@@ -63,20 +48,6 @@ class Connected:
         own = {one.fingerprint for one in self._layouts}
         if more := own - {one.decode() for one in self.client.smembers(names.LAYOUTS)}:
             self.client.sadd(names.LAYOUTS, *more)
-
-    def _other(self, found: bytes) -> HistoryError:
-        """Of a store that is not this one, by what it says of itself."""
-        where, ours = shown(self.url), json.loads(self.facts)
-        try:
-            form, fingerprint = (json.loads(found)[name] for name in ours)
-        except (ValueError, LookupError, TypeError):
-            return HistoryError(f"{where}: {names.FACTS.decode()} is not of histories: name another database of Redis")
-        if form != FORMAT:
-            return HistoryError(f"{where}: histories of format {form}, this code has {FORMAT}")
-        return HistoryError(
-            f"{where} has histories of keys hashed with a FRAUD_KEY_SECRET of fingerprint {fingerprint}, and that of "
-            f"{ours['key_fingerprint']} is set: set the other, or name another database of Redis"
-        )
 
     def labels(self) -> Marks:
         """How far they are applied."""
@@ -129,10 +100,9 @@ class Connected:
             return self._leads
 
     def memory(self) -> tuple[int, int]:
-        """Bytes that Redis takes, with whatever else it holds, and may take; 0 where nothing limits it."""
+        """Bytes that Redis takes, and may take (``server.memory``)."""
         with self._watched():
-            about = self.client.info("memory")
-        return int(about["used_memory"]), int(about["maxmemory"])
+            return server.memory(self.client)
 
     def close(self) -> None:
         """Let another lead, and close all connections."""

@@ -25,9 +25,7 @@ from fraud.history.remote.no_gate import NoGate
 from fraud.history.remote.scripts import SCRIPTS, text
 from fraud.history.remote.wire import Told, Wire, big_endian, keep_ms
 
-FORMAT = 1
 _AT_ONCE = 500
-_LEAD_MS = 25_000
 
 
 class RemoteStore(Connected):

@@ -2,9 +2,12 @@
 
 import pytest
 
+from fraud import schema
+from fraud.history.layout import layouts
 from fraud.inputs.keys import KeyHasher
 from fraud.manifest import Manifest
 from fraud.settings import Settings
+from tests.histories import SCHEMA
 from tests.manifests import document
 from training.doctor import agreement
 from training.doctor.part import Part
@@ -17,7 +20,9 @@ def model(version="best", **changes):
     return Manifest(**document(model_version=version, **changes))
 
 
-def seen(local=(), published=(), champion=None, served=None, chosen=None, fingerprints=(), schema_hash=None):
+def seen(
+    local=(), published=(), champion=None, served=None, chosen=None, fingerprints=(), schema_hash=None, histories=None
+):
     """What the parts hold: models, who is champion, who is served here."""
     facts = {"entries": [one.model_version for one in local], "served": served, "chosen": chosen}
     declared = {} if schema_hash is None else {"schema_hash": schema_hash}
@@ -26,6 +31,7 @@ def seen(local=(), published=(), champion=None, served=None, chosen=None, finger
         "store": Part("store", facts=facts, manifests={one.model_version: one for one in local}),
         "s3": Part("s3", facts={"champion": champion}, manifests={one.model_version: one for one in published}),
         "database": Part("database", facts={"key_fingerprints": list(fingerprints)}),
+        "histories": Part("histories", facts={} if histories is None else {"store": "redis://host", **histories}),
     }
 
 
@@ -36,12 +42,18 @@ def findings(settings, **what):
 
 
 BEST, OTHER = model(), model("other")
+PAYMENTS = schema.parse(SCHEMA, "test")
+WITH_HISTORIES = model(transaction_schema=PAYMENTS.document(), schema_hash=PAYMENTS.hash)
+LAYOUTS = [one.fingerprint for one in layouts(PAYMENTS)]
 FITS = [
     {},
     {"local": [BEST], "served": "best"},
     {"local": [BEST], "published": [BEST], "champion": "best", "served": "best"},
     {"local": [model(key_fingerprint=OURS)], "served": "best", "fingerprints": [OURS, "older"]},
     {"local": [BEST], "served": "best", "schema_hash": BEST.schema_hash},
+    {"local": [BEST], "served": "best", "histories": {"key_fingerprint": None, "layouts": []}},
+    {"local": [WITH_HISTORIES], "served": "best", "histories": {"key_fingerprint": OURS, "layouts": ["0", *LAYOUTS]}},
+    {"local": [WITH_HISTORIES], "served": "best", "histories": {}},
 ]
 BOTH = {"local": [BEST, OTHER], "published": [BEST, OTHER], "champion": "best"}
 
@@ -91,6 +103,20 @@ def test_what_fits_is_no_finding(what):
             {"local": [BEST], "served": "best", "schema_hash": "another"},
             {},
             "FRAUD_SCHEMA names another schema than that of the model best",
+        ),
+        (
+            {"histories": {"key_fingerprint": "f", "layouts": []}},
+            {"key_secret": SECRET},
+            f"FRAUD_KEY_SECRET is the one of fingerprint {OURS}, and keys in redis://host are hashed with that of f",
+        ),
+        (
+            {
+                "local": [WITH_HISTORIES],
+                "served": "best",
+                "histories": {"key_fingerprint": OURS, "layouts": LAYOUTS[:1]},
+            },
+            {"key_secret": SECRET},
+            "redis://host has no histories of shop_id for the model best, to which every key looks new: `python -m",
         ),
     ],
 )

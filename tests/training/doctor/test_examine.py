@@ -19,7 +19,7 @@ def doctor(capsys):
 def test_all_is_well(home, versions, capsys):
     """What is not configured is said as such, and not looked at."""
     code, document, error = doctor(capsys)
-    assert (code, document["well"], error) == (0, True, "all is well; not set: s3, database\n")
+    assert (code, document["well"], error) == (0, True, "all is well; not set: s3, database, histories\n")
     assert (document["s3"]["state"], document["store"]["served"]) == ("not set", versions[1])
 
 
