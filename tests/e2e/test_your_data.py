@@ -81,9 +81,11 @@ def test_what_a_search_finds_is_what_is_trained_by(ran, tmp_path):
     for package in ("fraud", "training"):
         shutil.copytree(REPOSITORY / package, tmp_path / package)
     [script] = BLOCKS.findall(SEARCHED)
-    found, trained = documents(bash(script.replace("--minutes 30", "--trials 2"), ran[0], tmp_path))
+    done = bash(script.replace("--minutes 30", "--trials 2"), ran[0], tmp_path)
+    found, trained = documents(done)
     assert found["recipe_file"] == str(tmp_path / "training" / "recipes" / "shop.toml")
     assert trained["settings"] == found["best"]["recipe"]
+    assert f"recipe: {found['recipe_file']}" in done.stderr.splitlines()  # the best may be the defaults
 
 
 def test_the_draft_is_what_the_page_shows(ran):

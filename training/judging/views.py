@@ -53,9 +53,9 @@ def of(
         try:  # a schema that is given may spell files otherwise
             dataset = data.load_telling(sources, schema or own, steps, hasher)
         except DataError as error:
-            if all(other in alike for other in models):
+            if len(alike) == len(models):
                 raise
-            raise DataError(f"{error} (as {served.version} reads it, a model of the schema {own.name})") from None
+            raise DataError(f"{error} (read for {served.version}, of the schema {own.name})") from None
         dataset, history = going_on.from_newest(dataset, alike, hasher)
         if history is not None:
             steps.say(f"  histories: {history}")

@@ -13,7 +13,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from fraud.errors import FraudError
 from training.train import Progress, Scores
 from training.tuning.folds import Fold
-from training.tuning.forests import Params, Settings, Space
+from training.tuning.forests import Params, Settings, Space, Start
 
 _SHARED: Space = {
     "n_estimators": IntDistribution(50, 1000, log=True),
@@ -57,7 +57,8 @@ class Boosters:
             ) from None
         self.name, self._seed, self._jobs = name, seed, effective_n_jobs(jobs)
         self.space: Space = {**_SHARED, **_OWN[name]}
-        self.starts: Sequence[Params] = [{**_START, **_OWN_START[name]}]
+        start = {**_START, **_OWN_START[name]}
+        self.starts: Sequence[Start] = [Start("start", start, start)]
 
     def settle(self, params: Params, number: int, tick: Progress) -> tuple[Settings, None]:  # noqa: ARG002
         """In numbers that a person would write; what these cost is not bounded."""

@@ -1,7 +1,7 @@
 """The forests that a search tries: scikit-learn's, by the settings of a recipe."""
 
-from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -18,12 +18,23 @@ from training import train
 from training.train import DEFAULTS, ESTIMATORS, Progress, Scores
 from training.tuning.folds import Fold
 
+_TOLERANCE = 1.1
+"""What the base may cost more: found at the bound, it is a little above it on rows that came later."""
 Space = Mapping[str, BaseDistribution]
 Params = Mapping[str, Any]
 """A place in a space."""
 Kind = TypeVar("Kind", bound=Trees)
 Settings = Mapping[str, Any]
 """What a model is made by, as a person would write it."""
+
+
+class Start(NamedTuple):
+    """What is tried before anything is searched for: what it is called, where it is in the space, and what it is."""
+
+    name: str
+    place: Params
+    settings: Settings
+
 
 _STEP = 25
 _DEPTHS = (None, 8, 12, 16, 24)
@@ -43,7 +54,7 @@ class Forests:
     """Forests on ``fold``; what is not searched of a recipe is as in ``base``.
 
     ``most_cost`` bounds what scoring a row may cost beside the defaults, in inner nodes that a row passes: a forest
-    has fewer trees where they are deeper, that of the base too.
+    has fewer trees where they are deeper; that of the base may cost a tenth more.
     """
 
     name = "forest"
@@ -67,20 +78,11 @@ class Forests:
             "max_depth": CategoricalDistribution(_DEPTHS),
             "fraud_weight": FloatDistribution(1.0, 100.0, log=True),
         }
-
-    @property
-    def starts(self) -> list[Params]:
-        """Places of the forests that are tried first, as they stand: that of the defaults, and that of the base."""
-        return [self._place(recipe) for recipe in self.begun_with.values()]
-
-    @property
-    def begun_with(self) -> dict[str, Recipe]:
-        """What the best is judged beside, by its name: the defaults, and the base where it is another recipe."""
-        return {"defaults": self._defaults} | ({} if self._base == self._defaults else {"recipe": self._base})
-
-    @property
-    def _defaults(self) -> Recipe:
-        return self._base.model_copy(update={name: getattr(DEFAULTS, name) for name in SEARCHED})
+        self._defaults = base.model_copy(update={name: getattr(DEFAULTS, name) for name in SEARCHED})
+        begun = {"defaults": self._defaults} | ({} if base == self._defaults else {"recipe": base})
+        self.starts: Sequence[Start] = [
+            Start(name, self._place(recipe), self.settings(recipe)) for name, recipe in begun.items()
+        ]
 
     def _place(self, recipe: Recipe) -> Params:
         """Where it is in the space, or what is nearest to it there: of several kinds of trees, two halves."""
@@ -107,10 +109,11 @@ class Forests:
 
     def settle(self, params: Params, number: int, tick: Progress) -> tuple[Settings, float]:
         """The settings of a recipe, in numbers that a person would write, and the cost beside the defaults."""
-        starts = [*self.begun_with.values()]
-        recipe = starts[number] if number < len(starts) else self._at(params)
+        recipe, most = self._at(params), self._most_cost
+        if number < len(self.starts):
+            recipe, most = self.recipe(self.starts[number].settings), most * _TOLERANCE
         cost = self._cost(recipe, tick)
-        if cost > self._most_cost:
+        if cost > most:
             recipe = _thinned(recipe, self._most_cost / cost)
             cost = self._cost(recipe, tick)
         return self.settings(recipe), cost

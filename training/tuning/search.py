@@ -1,29 +1,28 @@
 """The search itself: one trial after the other, each over the same folds, until trials or time are used up."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from fraud.errors import FraudError
+from fraud.errors import DataError, FraudError
 from training.console import Steps
 from training.judging.ranking import Ranking
 from training.train import Labels, Progress, Scores
 from training.tuning.budget import Budget, CutError, Meter, release
 from training.tuning.folds import Fold
-from training.tuning.forests import Settings
 from training.tuning.study import Family, Study
 
 
 class Search:
-    """Trials of one study over ``folds``; the best will be judged with those of the settings ``beside`` it."""
+    """Trials of one study over ``folds``; the best will be judged once more, beside its starts if they are."""
 
     def __init__(
-        self, study: Study, folds: list[Fold], budget: Budget, steps: Steps, *, seed: int, beside: Sequence[Settings]
+        self, study: Study, folds: list[Fold], budget: Budget, steps: Steps, *, seed: int, judges_starts: bool
     ) -> None:
         self._study, self._folds, self._budget, self._steps = study, folds, budget, steps
-        self._seed, self._beside = seed, beside
+        self._seed, self._judges_starts = seed, judges_starts
         self._keep()
 
     def run(self, trials: int) -> None:
@@ -45,16 +44,16 @@ class Search:
         )
 
     def _keep(self) -> None:
-        """Reserve as much time as the trials took whose settings will be judged."""
-        beside = [trial for settings in self._beside if (trial := self._study.made_by(settings))]
-        self._of_others = sum(trial.user_attrs["seconds"] for trial in beside)
-        self._of_best = self._study.best.user_attrs["seconds"] if self._study.best else 0.0
-        self._budget.reserve = self._of_others + self._of_best
+        """Reserve as much time as the trials took whose settings will be judged, each once."""
+        starts = [*self._study.started.values()] if self._judges_starts else []
+        best = [one for one in (self._study.best,) if one and one not in starts]
+        self._of_starts, self._of_best = (sum(one.user_attrs["seconds"] for one in some) for some in (starts, best))
+        self._budget.reserve = self._of_starts + self._of_best
 
     def _check(self, _: object = None) -> None:
         """After each piece of work; a trial that takes long may be the best. Raises CutError."""
         self._meter.tick()
-        self._budget.reserve = self._of_others + max(self._of_best, self._meter.seconds)
+        self._budget.reserve = self._of_starts + max(self._of_best, self._meter.seconds)
         self._budget.check()
 
     def _trial(self, trial: Trial) -> None:
@@ -69,6 +68,10 @@ class Search:
             if self._study.first is None and why in ("time", "memory"):
                 raise self._too_little(why) from None
             state = TrialState.PRUNED
+        except DataError as error:  # settings that a fold has too few frauds for
+            if self._study.first is None:
+                raise
+            why, state = str(error), TrialState.PRUNED
         finally:
             self._meter.end()
             trial.set_user_attr("why", why)
@@ -82,8 +85,7 @@ class Search:
         """Average precision over all folds; raises CutError."""
         family, scores = self._study.family, []
         settings, cost = family.settle(trial.params, self._study.finished, self._check)
-        trial.set_user_attr("settings", dict(settings))
-        trial.set_user_attr("cost", cost)
+        self._study.note(trial, settings, cost)
         self._steps.say("  " + worded(settings))
         for step, fold in enumerate(self._folds):
             scores.append(family.scores(settings, fold, self._check))

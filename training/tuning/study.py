@@ -18,11 +18,13 @@ from fraud import home
 from fraud.errors import FraudError, one_line
 from training.train import Progress, Scores
 from training.tuning.folds import Fold
-from training.tuning.forests import Params, Settings, Space
+from training.tuning.forests import Params, Settings, Space, Start
 
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 _OF, _JUDGING, _SCORES = "of", "judging_seconds", "sha256 of scores of trial"
 """What is kept with a study."""
+_STARTED = "started"
+"""What is kept with a trial that is one of the starts: its name."""
 _SEEDS = 2**32
 
 
@@ -36,14 +38,13 @@ class Family(Protocol):
         """What the settings are chosen from."""
 
     @property
-    def starts(self) -> Sequence[Params]:
-        """Places of what is tried before any others; the first is what the others are compared with."""
+    def starts(self) -> Sequence[Start]:
+        """Tried before any others; the first is what the others are compared with."""
 
     def settle(self, params: Params, number: int, tick: Progress) -> tuple[Settings, float | None]:
         """What the model of a trial is made by, and its cost, where there is a bound to it.
 
-        ``params``: its place in the space. ``number``: how many were finished before; what ``starts`` are the places of
-        is tried as it stands.
+        ``params``: its place in the space; of a start, what is nearest to it. ``number``: how many were before.
         """
 
     def scores(self, settings: Settings, fold: Fold, tick: Progress) -> Scores:
@@ -149,9 +150,18 @@ class Study:
         """The first of those with the highest figure."""
         return max(self.complete, key=lambda trial: trial.value or 0.0, default=None)
 
-    def made_by(self, settings: Settings) -> FrozenTrial | None:
-        """The complete trial of these settings, if there is one."""
-        return next((trial for trial in self.complete if trial.user_attrs["settings"] == settings), None)
+    @property
+    def started(self) -> dict[str, FrozenTrial]:
+        """The complete ones of what was begun with, as it stood, by their names."""
+        return {trial.user_attrs[_STARTED]: trial for trial in self.complete if _STARTED in trial.user_attrs}
+
+    def note(self, trial: Trial, settings: Settings, cost: float | None) -> None:
+        """What a trial is of; the study may be gone on with from other starts."""
+        number = self.finished
+        trial.set_user_attr("settings", dict(settings))
+        trial.set_user_attr("cost", cost)
+        if number < len(self.family.starts) and settings == self.family.starts[number].settings:
+            trial.set_user_attr(_STARTED, self.family.starts[number].name)
 
     def number_of(self, trial: FrozenTrial) -> int:
         """By which people know it, from 1 on: what was interrupted is tried again under the number that it had."""
@@ -192,7 +202,7 @@ class Study:
         sampler: Any = TPESampler(seed=(seed + number) % _SEEDS)
         if number < len(starts):
             with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
-                sampler = PartialFixedSampler(dict(starts[number]), sampler)
+                sampler = PartialFixedSampler(dict(starts[number].place), sampler)
         self._study.sampler = sampler
         return self._study.ask(dict(self.family.space))
 

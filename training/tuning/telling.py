@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from training.dataset import Dataset
@@ -12,10 +13,6 @@ from training.tuning.plan import TuningPlan
 from training.tuning.search import worded
 from training.tuning.study import Study
 
-NOT_JUDGED = (
-    "the recipe as it is now was not tried as it stands, or not to its end (it costs more than --most-cost, was cut, "
-    "or is newer than the study), so nothing says that the best is better: compare models of both before you use it"
-)
 SPARSE_RECALL = 0.05
 """Below it a recall at the target precision is nearly empty."""
 
@@ -84,8 +81,17 @@ def outcome(forests: Study) -> str:
     """What the search of the forest came to, in one line."""
     best, first = forests.best, forests.first
     assert best and first  # noqa: S101 - as above
-    by = "the defaults" if best.number == first.number else worded(best.user_attrs["settings"])
+    names = {trial.number: name for name, trial in (("defaults", first), *forests.started.items())}
+    by = f"the {names[best.number]}" if best.number in names else worded(best.user_attrs["settings"])
     return f"best: average precision {best.value:.4f}, by {by}"
+
+
+def not_judged(path: Path) -> str:
+    """Of a recipe that is written over."""
+    return (
+        f"{path} held a recipe that this search neither began with nor found, so nothing says that it was worse; your "
+        "version control has it, if it was there"
+    )
 
 
 def sparse_recall(recall: float, precision: float) -> str | None:

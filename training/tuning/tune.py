@@ -5,7 +5,7 @@ so it is judged once more beside the defaults and the recipe of before, on folds
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from training.train import Scores
 from training.tuning import budget, folds, fresh, recipe_file, study, telling
 from training.tuning.boosters import Boosters
 from training.tuning.folds import Fold, Folding
-from training.tuning.forests import Forests, Settings
+from training.tuning.forests import Forests
 from training.tuning.plan import TuningPlan
 from training.tuning.search import Search, labels_of, scores_of
 from training.tuning.study import Family, Study
@@ -48,12 +48,17 @@ def tune(plan: TuningPlan, steps: Steps, clock: Callable[[], float] = time.monot
     families: list[Family] = [forests, *boosters]
     with study.opened(plan.name) as storage:
         studies = [Study(storage, family, plan.name, facts) for family in families]
-        beside = {name: forests.settings(one) for name, one in forests.begun_with.items()}
-        tuning = _Tuning(plan, rows, folding, searched, studies, beside, steps, clock)
+        tuning = _Tuning(plan, rows, folding, searched, studies, steps, clock)
         judged = tuning.searched_and_judged()
         found = telling.document(plan, rows, folding, forests, studies, judged)
+        begun = [trial.user_attrs["settings"] for trial in studies[0].started.values()]
     if plan.use and judged is not None:
-        recipe_file.write(plan.use, Recipe(**found["best"]["recipe"]), telling.comment(plan, found))
+        best = Recipe(**found["best"]["recipe"])
+        if plan.use.exists():
+            before = forests.settings(recipe_file.read(plan.use))
+            if before not in [*begun, forests.settings(best)]:
+                steps.warn(telling.not_judged(plan.use))
+        recipe_file.write(plan.use, best, telling.comment(plan, found))
         steps.say(f"written: {plan.use}")
         found["recipe_file"] = str(plan.use)
     return found
@@ -81,12 +86,11 @@ class _Tuning:
         folding: Folding,
         searched: list[Fold],
         studies: Sequence[Study],
-        beside: Mapping[str, Settings],
         steps: Steps,
         clock: Callable[[], float],
     ) -> None:
         self._plan, self._rows, self._folding, self._studies = plan, rows, folding, studies
-        self._searched, self._beside, self._steps, self._clock = searched, beside, steps, clock
+        self._searched, self._steps, self._clock = searched, steps, clock
 
     def searched_and_judged(self) -> dict[str, Any] | None:
         """What was found beside the others on fresh folds; None where somebody interrupted."""
@@ -104,21 +108,20 @@ class _Tuning:
         left = self._plan.minutes * 60 - one.seconds
         limits = budget.Budget(left, budget.memory_to_use(self._plan.memory_gb), self._clock)
         limits.check_start()
-        beside = [*self._beside.values()] if one is self._studies[0] else []
-        seed = self._plan.training.recipe.seed
-        search = Search(one, self._searched, limits, self._steps, seed=seed, beside=beside)
+        seed, is_forest = self._plan.training.recipe.seed, one is self._studies[0]
+        search = Search(one, self._searched, limits, self._steps, seed=seed, judges_starts=is_forest)
         search.run(self._plan.trials)
 
     def _judged(self) -> dict[str, Any]:
-        """The best forest beside the defaults, the recipe of before, and the best of each other family."""
+        """The best forest beside the defaults, the recipe that was begun with, and the best of each other family."""
         self._steps.say(telling.outcome(self._studies[0]))
         self._searched.clear()  # there is room for one set of folds
         recipe, (forest, *boosted) = self._plan.training.recipe, self._studies
         folding = replace(self._folding, fresh=True)
         parts = folds.folds(self._rows, folding, recipe)
         ours = self._fresh_scores(forest, forest.best, parts)
-        begun = {name: forest.made_by(settings) for name, settings in self._beside.items()}
-        others = {name: self._fresh_scores(forest, trial, parts) for name, trial in begun.items() if trial}
+        begun = {"defaults": forest.first, **forest.started}
+        others = {name: self._fresh_scores(forest, trial, parts) for name, trial in begun.items()}
         others |= {one.family.name: self._fresh_scores(one, one.best, parts) for one in boosted}
         labels, precision, judged = labels_of(parts), recipe.target_precision, {}
         for name, theirs in others.items():
@@ -130,8 +133,6 @@ class _Tuning:
         _, recall = contender.figure_names(precision)
         if words := telling.sparse_recall(judged["defaults"][recall]["own"], precision):
             self._steps.warn(words)
-        if None in begun.values():
-            self._steps.warn(telling.NOT_JUDGED)
         return judged
 
     def _fresh_scores(self, one: Study, trial: FrozenTrial | None, parts: list[Fold]) -> Scores:

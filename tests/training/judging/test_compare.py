@@ -219,9 +219,9 @@ def test_a_file_that_one_cannot_read_is_refused(capsys, models, shop):
     code, _, err = call(capsys, shop[1][0], models[0], "--data", str(shop[0] / "shop.csv"))
     assert code == command.EXIT_ERROR
     assert err.count("error:") == 1
-    assert f"(as {models[0]} reads it, a model of the schema creditcard)" in err
+    assert f"(read for {models[0]}, of the schema creditcard)" in err
     _, _, err = call(capsys, *models[:2], "--data", str(shop[0] / "shop.csv"))
-    assert "reads it" not in err
+    assert "(read for" not in err
 
 
 @pytest.fixture

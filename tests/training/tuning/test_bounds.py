@@ -41,6 +41,22 @@ def test_the_time_is_kept_by_piece_of_work(source, pieces):
     assert len(tried(more)) > len(history)
 
 
+def test_time_is_kept_for_judging_each_of_the_first_and_the_best_once(source, pieces):
+    """As much as they took: what is left is used."""
+    dear = {"recipe": RECIPE.model_copy(update={"trees": 20})}
+    searched(source, "kept", trials=2, training=dear)
+    done, judged = tried(searched(source, "kept", trials=2, training=dear)[0]), len(pieces)
+    assert [trial["state"] for trial in done] == ["complete", "complete"]
+    first, second = 4 + 3 * 5, 3 * 10  # two trees a piece: to know the cost of either, and of each fold
+    assert judged == first + second + 3 * 5 + 3 * 10
+    pieces.clear()
+    limit = 2 * (first + second) + 3
+    found, _ = searched(source, "bound", trials=99, minutes=limit / 60, training=dear, clock=lambda: len(pieces))
+    whys = [trial["why"] for trial in tried(found)]
+    assert (whys[:2], set(whys[2:])) == ([None, None], {"time"})
+    assert len(pieces) <= limit
+
+
 def test_too_little_time_for_the_defaults_is_a_stated_error(source, pieces):
     """With what to give more of; given that, the defaults come first again."""
     with pytest.raises(FraudError, match="did not come to their end within the time given: give more with --minutes"):

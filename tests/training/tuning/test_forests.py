@@ -81,8 +81,8 @@ def test_what_is_begun_with_is_tried_as_it_stands(fold):
         }
     )
     made = Forests(recipe, fold, 10.0)
-    defaults, base = made.starts
-    tried = [made.recipe(made.settle(place, at, lambda _: None)[0]) for at, place in enumerate((defaults, base))]
+    tried = [made.recipe(made.settle(one.place, at, lambda _: None)[0]) for at, one in enumerate(made.starts)]
+    base = made.starts[1].place
     assert tried == [RECIPE.model_copy(update={"trees": small.TREES}), recipe]
     optuna.create_trial(value=0.0, params=dict(base), distributions=dict(made.space))  # refuses what lies outside
     assert (base["estimator"], base["trees"], base["max_depth"], base["max_samples"]) == ("both", 45, 8, 0.35)
@@ -93,18 +93,28 @@ def test_a_recipe_that_costs_too_much_is_begun_with_in_part(fold):
     """Each of its kinds has fewer trees alike."""
     recipe = RECIPE.model_copy(update={"trees": 80, "also": (EXTRA.model_copy(update={"trees": 40}),)})
     made = Forests(recipe, fold, 3.0)
-    settings, cost = made.settle(made.starts[1], 1, lambda _: None)
+    settings, cost = made.settle(made.starts[1].place, 1, lambda _: None)
     first, second = made.recipe(settings).kinds
     assert 0.8 * 3 < cost <= 3.0
     assert first.trees < 80
     assert first.trees / second.trees == pytest.approx(2, abs=0.2)
 
 
+def test_a_recipe_that_was_found_at_the_bound_is_begun_with_whole(fold):
+    """On rows that came later it is a little above."""
+    recipe = RECIPE.model_copy(update={"trees": 32})
+    made = Forests(recipe, fold, 3.0)
+    settings, cost = made.settle(made.starts[1].place, 1, lambda _: None)
+    assert 3.0 < cost < 3.3
+    assert made.recipe(settings) == recipe
+    assert made.settle(made.starts[1].place, 2, lambda _: None)[1] <= 3.0  # which the search keeps to
+
+
 def test_a_recipe_of_both_kinds_has_a_place(fold):
     """Which gives it back."""
     made = Forests(RECIPE, fold, 3.0)
     recipe = made.recipe(made.settle(PARAMS, 9, lambda _: None)[0])
-    assert Forests(recipe, fold, 3.0).starts[1] == PARAMS
+    assert Forests(recipe, fold, 3.0).starts[1].place == PARAMS
 
 
 def test_a_recipe_that_begins_with_extremely_randomized_trees_keeps_what_each_kind_has(fold):
@@ -112,7 +122,7 @@ def test_a_recipe_that_begins_with_extremely_randomized_trees_keeps_what_each_ki
     made = Forests(RECIPE, fold, 3.0)
     first, second = made.recipe(made.settle(PARAMS, 9, lambda _: None)[0]).kinds
     extra = second.model_dump() | {"also": [first.model_dump(include=set(Trees.model_fields))]}
-    assert Forests(made.recipe(extra), fold, 3.0).starts[1] == PARAMS
+    assert Forests(made.recipe(extra), fold, 3.0).starts[1].place == PARAMS
     alike = made.recipe({"also": [RECIPE.model_dump() | {"min_samples_leaf": 7}]})
-    start = Forests(alike, fold, 3.0).starts[1]
+    start = Forests(alike, fold, 3.0).starts[1].place
     assert (start["min_samples_leaf"], start["also_min_samples_leaf"]) == (1, 7)

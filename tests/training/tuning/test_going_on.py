@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from fraud.errors import FraudError
+from fraud.manifest import Recipe
 from fraud.schema import Schema, default
 from tests.training.tuning import small
 from tests.training.tuning.small import RECIPE, searched, tried
 from training import train
-from training.tuning import study
+from training.tuning import forests, study
 
 _COLUMNS = default().columns
 _FIELDS = {name: getattr(default(), name) for name in Schema.model_fields}
@@ -30,6 +31,18 @@ def test_a_search_is_gone_on_with_by_the_same_call(long, source):
     again, said = searched(source, "pieces", trials=4)
     assert again["on_fresh_folds"] == pieces["on_fresh_folds"]
     assert "judge forest 1, on folds that no trial has seen" in said
+
+
+def test_what_a_study_began_with_stays_what_the_best_is_judged_beside(source, monkeypatch):
+    """Also when ``--use`` has put another recipe in its place since, or a later version has other defaults."""
+    before = RECIPE.model_copy(update={"trees": 7})
+    found, _ = searched(source, "began", trials=3, training={"recipe": before})
+    used = {"recipe": Recipe(**found["best"]["recipe"])}
+    again, _ = searched(source, "began", trials=3, training=used)
+    assert again["on_fresh_folds"] == found["on_fresh_folds"]
+    monkeypatch.setattr(forests, "DEFAULTS", RECIPE.model_copy(update={"fraud_weight": 12.0}))
+    later, _ = searched(source, "began", trials=3, training=used)
+    assert later["on_fresh_folds"] == found["on_fresh_folds"]
 
 
 def test_a_trial_has_one_number_everywhere(long, source, monkeypatch):

@@ -34,7 +34,7 @@ def mine(searched):
 def test_settings_that_need_too_much_memory_are_pruned(mine, searched):
     """After the piece of work that made them too much; the search goes on."""
     limits = Budget(1e6, 5, in_use=lambda: 6 if mine.finished == 1 else 4)
-    Search(mine, searched, limits, Steps(), seed=0, beside=[]).run(3)
+    Search(mine, searched, limits, Steps(), seed=0, judges_starts=True).run(3)
     assert [trial["why"] for trial in mine.history()] == [None, "memory", None]
     assert [trial["after_each_fold"] == [] for trial in mine.history()] == [False, True, False]
 

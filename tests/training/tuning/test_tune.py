@@ -131,12 +131,31 @@ def test_the_recipe_of_before_is_tried_second_and_judged(source):
 
 
 def test_a_recipe_that_was_not_tried_as_it_stands_is_not_judged(source):
-    """That is said, as ``--use`` may write a worse one in its place."""
+    """One that costs too much, of which fewer trees are tried."""
     dear = RECIPE.model_copy(update={"trees": 40})
-    found, said = searched(source, "dear", trials=2, training={"recipe": dear})
+    found, _ = searched(source, "dear", trials=2, training={"recipe": dear})
     assert by(tried(found)[1]["settings"]) == dear.model_copy(update={"trees": 30})
     assert found["on_fresh_folds"].keys() == {"defaults"}
-    assert "the recipe as it is now was not tried as it stands" in said
+
+
+def test_a_recipe_that_is_written_over_unjudged_is_told_of(source, tmp_path):
+    """Not one that was begun with, nor what is there already."""
+    path, other = tmp_path / "target.toml", RECIPE.model_copy(update={"trees": 7})
+    path.write_text("trees = 9")
+    asked = {"use": path, "trials": 2, "training": {"recipe": other}}
+    _, said = searched(source, "over", **asked)
+    assert f"{path} held a recipe that this search neither began with nor found" in " ".join(said.split())
+    assert "held a recipe" not in searched(source, "over", **asked)[1]
+    path.write_text("trees = 7")
+    assert "held a recipe" not in searched(source, "over", **asked)[1]
+
+
+def test_a_recipe_whose_frauds_weigh_too_much_for_a_fold_is_passed_over(source):
+    """The search goes on, and says why."""
+    heavy = RECIPE.model_copy(update={"fraud_weight": 100_000.0})
+    found, _ = searched(source, "heavy", trials=3, training={"recipe": heavy})
+    assert [trial["state"] for trial in tried(found)] == ["complete", "pruned", "complete"]
+    assert "expected a weight of a fraud" in tried(found)[1]["why"]
 
 
 def test_what_is_found_is_written_with_how_it_was_found(source, tmp_path):
