@@ -58,10 +58,20 @@ class SQLiteFile:
         _check_writable(self.path.parent)
         if self.path.exists():
             _check_writable(self.path)
-        now = _look(self._ahead[0])
-        if now is not None and self.is_lost and _are_one(now, self._known_ahead):
+        if self.is_lost and self._is_of_another():
             for path in self._ahead:
                 path.unlink(missing_ok=True)
+
+    def _is_of_another(self) -> bool:
+        """Whether what is written ahead is for the file before: noted by this worker, or last changed before this came.
+
+        Who moves a file with what is written ahead for it moves the file first, or is not told from a worker whose
+        transaction was not at its end yet.
+        """
+        now, ahead = _look(self.path), _look(self._ahead[0])
+        if ahead is None or _are_one(ahead, self._known_ahead):
+            return ahead is not None
+        return now is not None and ahead.st_ctime_ns <= now.st_ctime_ns
 
     def problem(self) -> str | None:
         """What ``clear`` would refuse, and nothing is made."""

@@ -176,6 +176,24 @@ def test_what_was_written_ahead_for_the_old_file_stays_out_of_the_new_one(kept):
         assert kept.names() == ["first", "second"]
 
 
+@pytest.mark.parametrize("closes", [True, False])
+def test_what_another_worker_wrote_ahead_for_the_old_file_stays_out_too(kept, closes):
+    """It has the old file open while it is replaced, and closes it or not; this one knew nothing of that."""
+    copy = backup(kept)
+    other = sqlite3.connect(kept.path, check_same_thread=False)
+    with other:
+        other.execute("delete from fraud_decisions")
+    assert kept.path.with_name("fraud.sqlite-wal").stat().st_size
+    copy.rename(kept.path)
+    if closes:
+        other.close()  # SQLite sees that the file was moved, and leaves what is ahead where it is
+    kept.add("second")
+    kept.wait()
+    assert kept.names() == ["first", "second"]
+    assert kept.count("reopened") == 1
+    other.close()
+
+
 def test_rows_under_way_when_the_file_goes_are_written_to_the_next(kept, monkeypatch):
     """Also where another thread has looked at the new file meanwhile: no row is taken for written that is gone."""
     real = database._insert
