@@ -111,7 +111,10 @@ def wrong_table(problems: Sequence[str], path: Path | None = None) -> DataError:
 
 def no_label(schema: str) -> DataError:
     """Nobody said which column tells the frauds."""
-    return DataError(f"the schema {schema} names no label: add `label = NAME` to its [roles]")
+    return DataError(
+        f"the schema {schema} names no label: add `label = 'NAME'` to its [roles] and leave the table of that column "
+        "out, or draft it anew with `schema infer --label NAME`"
+    )
 
 
 def repeated_columns(names: Sequence[str]) -> str:

@@ -57,7 +57,7 @@ def test_a_server_that_is_nearly_full_and_forgets_is_told_of_twice(tmp_path):
     with Redis(tmp_path, "--maxmemory", "900kb", "--maxmemory-policy", "allkeys-lru") as server:
         policy, full = seen(server.url).findings
     assert "maxmemory-policy is allkeys-lru" in policy
-    assert "of 921600 bytes are used: raise its maxmemory before it is full" in full
+    assert "of 921600 bytes are used: raise its maxmemory" in full
 
 
 def test_a_server_that_is_away_is_told_of():

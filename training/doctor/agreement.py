@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from fraud.history.address import shown
+from fraud.history.files.folder import url_of
 from fraud.history.layout import layouts
 from fraud.manifest import Manifest
 from fraud.settings import MODEL_NAME, Settings
@@ -18,12 +20,13 @@ def look(part: Part, settings: Settings, seen: dict[str, Part]) -> None:
         part.findings += _not_the_champion(store, champion, settings)
     model = remote.manifests.get(champion or "") or store.manifests.get(store.facts.get("served") or "")
     if model is not None:
-        part.findings += _other_secret(model, settings)
+        if not any("FRAUD_KEY_SECRET" in finding for finding in seen["settings"].findings):
+            part.findings += _other_secret(model, settings)
         part.findings += _other_schema(model, seen["settings"].facts.get("schema_hash"))
     part.findings += _secret_unknown_to_log(settings, log.facts.get("key_fingerprints", []))
     part.findings += _secret_of_other_histories(settings, histories)
     if model is not None:
-        part.findings += _no_histories(model, histories)
+        part.findings += _no_histories(model, histories, settings)
 
 
 def _other_copies(store: Part, remote: Part) -> Iterator[str]:
@@ -88,12 +91,12 @@ def _secret_of_other_histories(settings: Settings, histories: Part) -> Iterator[
         )
 
 
-def _no_histories(model: Manifest, histories: Part) -> Iterator[str]:
-    wanted, there = layouts(model.schema_of()), histories.facts.get("layouts")
-    if there is None:  # nobody could see
+def _no_histories(model: Manifest, histories: Part, settings: Settings) -> Iterator[str]:
+    wanted, there = layouts(model.schema_of()), histories.facts.get("layouts", [])
+    if histories.is_set and "layouts" not in histories.facts:  # nobody could see
         return
     if missing := [one.declared.key for one in wanted if one.fingerprint not in there]:
         yield (
-            f"{histories.facts['store']} has no histories of {', '.join(missing)} for the model {model.model_version}, "
+            f"{shown(url_of(settings))} has no histories of {', '.join(missing)} for the model {model.model_version}, "
             f"to which every key looks new: `{PROGRAM} history warm`"
         )

@@ -39,7 +39,9 @@ def _remote(part: Part, url: str) -> None:
         part.facts |= {"bytes": used, "bytes_allowed": allowed or None}
         part.findings += server.oddities(client, url)
         if allowed and used > _NEARLY_FULL * allowed:
-            part.find(f"{shown(url)}: {used} of {allowed} bytes are used: raise its maxmemory before it is full")
+            part.find(
+                f"{shown(url)}: {used} of {allowed} bytes are used: raise its maxmemory; a full one takes no histories"
+            )
         facts, there = client.get(names.FACTS), client.smembers(names.LAYOUTS)
         part.facts["key_fingerprint"] = server.key_fingerprint(facts, url) if facts else None
         part.facts["layouts"] = sorted(one.decode() for one in there) if facts else []

@@ -74,6 +74,7 @@ def compare(models: Sequence[Served], found: Views, repeats: int, steps: Steps, 
         "frauds": found.first.frauds,
         "repeats": repeats,
         "folds": FOLDS,
+        "histories": list(found.histories),
         "precision": precision,
         "models": [
             {

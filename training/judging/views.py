@@ -72,14 +72,16 @@ def _check_same(one: Dataset, other: Dataset) -> None:
     Their ids say so; without these, files of which each row stays, and that both sort by the same times.
     """
     ours, theirs = _ids(one), _ids(other)
-    dropped = one.duplicates_dropped + other.duplicates_dropped
-    known = not dropped if ours is None or theirs is None else np.array_equal(ours, theirs)
-    times = np.array_equal(_moments(one), _moments(other))
-    if not (known and times and np.array_equal(one.labels, other.labels)):
+    if ours is None or theirs is None:
+        dropped = one.duplicates_dropped + other.duplicates_dropped
+        known = not dropped and np.array_equal(_moments(one), _moments(other))
+    else:
+        known = np.array_equal(ours, theirs)
+    if not (known and np.array_equal(one.labels, other.labels)):
         raise DataError(
             f"the schemas {one.schema.name} and {other.schema.name} do not read the same rows of "
             f"{', '.join(one.sources)} ({one.size} and {other.size}): give a file in which each row has an id that "
-            "both name, or in which no row is there twice"
+            "both name, or one in which no row is there twice and of which both read the same times"
         )
 
 

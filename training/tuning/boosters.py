@@ -58,7 +58,7 @@ class Boosters:
         self.name, self._seed, self._jobs = name, seed, effective_n_jobs(jobs)
         self.space: Space = {**_SHARED, **_OWN[name]}
         start = {**_START, **_OWN_START[name]}
-        self.starts: Sequence[Start] = [Start("start", start, start)]
+        self.starts: Sequence[Start] = [Start("usual settings", start, start)]
 
     def settle(self, params: Params, number: int, tick: Progress) -> tuple[Settings, None]:  # noqa: ARG002
         """In numbers that a person would write; what these cost is not bounded."""

@@ -112,7 +112,8 @@ def _worded(error: ValidationError, stated: dict[str, Any]) -> str:
     if first[0] == "also" and len(first) > 2:
         return f"[[also]] {int(first[1]) + 1}: " + _setting(error, first[:3], stated["also"][first[1]], Trees)
     if first[0] == "also":
-        return f"also should be at most {_MOST_KINDS - 1} tables, each headed [[also]], got {_shown(stated['also'])}"
+        tables = f"at most {_MOST_KINDS - 1} tables, each headed [[also]] in two pairs of brackets"
+        return f"also should be {tables}, got {_shown(stated['also'])}"
     return _setting(error, first[:1], stated, Recipe)
 
 

@@ -31,7 +31,9 @@ class Search:
         Raises FraudError when the first settings of all do not come to an end within the budget.
         """
         while self._study.finished < trials and self._budget.is_left:
-            self._steps.start(f"{self._study.family.name} {self._study.finished + 1} of {trials}", "Choosing settings")
+            starts, number = self._study.family.starts, self._study.finished
+            what = f"Trying the {starts[number].name}" if number < len(starts) else "Choosing settings"
+            self._steps.start(f"{self._study.family.name} {number + 1} of {trials}", what)
             self._trial(self._study.ask(self._seed))
             self._keep()
         if self._study.first is None:  # what calls before took is all there was

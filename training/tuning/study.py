@@ -25,6 +25,7 @@ _OF, _JUDGING, _SCORES = "of", "judging_seconds", "sha256 of scores of trial"
 """What is kept with a study."""
 _STARTED = "started"
 """What is kept with a trial that is one of the starts: its name."""
+_OF_RECIPE = " (what no option says the recipe does)"
 _SEEDS = 2**32
 
 
@@ -118,8 +119,8 @@ class Study:
             self._study.set_user_attr(_OF, dict(of))
         elif other := [fact for fact in of if before.get(fact) != of[fact]]:
             raise FraudError(
-                f"the study {self.name} was begun with another {', and another '.join(other)}, so its trials compare "
-                f"with nothing that is tried now: name another --study, or remove {folder(self.name)}"
+                f"the study {self.name} was begun with another {', and another '.join(other)}{_OF_RECIPE}, so its "
+                f"trials compare with nothing that is tried now: name another --study, or remove {folder(self.name)}"
             )
 
     def _of(self, states: tuple[TrialState, ...]) -> list[FrozenTrial]:
@@ -149,6 +150,10 @@ class Study:
     def best(self) -> FrozenTrial | None:
         """The first of those with the highest figure."""
         return max(self.complete, key=lambda trial: trial.value or 0.0, default=None)
+
+    def has_tried(self, settings: Settings) -> bool:
+        """Whether a trial is of these, whatever came of it."""
+        return any(trial.user_attrs.get("settings") == settings for trial in self.trials)
 
     @property
     def started(self) -> dict[str, FrozenTrial]:
@@ -219,7 +224,7 @@ class Study:
                 "state": trial.state.name.lower(),
                 "average_precision": trial.value if trial.state == TrialState.COMPLETE else None,
                 "after_each_fold": [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)],
-                **{name: trial.user_attrs.get(name) for name in ("cost", "why", "seconds", "settings")},
+                **{name: trial.user_attrs.get(name) for name in (_STARTED, "cost", "why", "seconds", "settings")},
             }
             for trial in self.trials
         ]

@@ -86,6 +86,14 @@ def outcome(forests: Study) -> str:
     return f"best: average precision {best.value:.4f}, by {by}"
 
 
+def not_tried(name: str) -> str:
+    """Of the recipe that is there now."""
+    return (
+        f"the recipe was not tried as it stands: the study {name} began with another, or ended before it, or it costs "
+        "more than --most-cost lets it: name another --study, give more, or raise that"
+    )
+
+
 def not_judged(path: Path) -> str:
     """Of a recipe that is written over."""
     return (

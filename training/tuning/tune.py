@@ -50,6 +50,8 @@ def tune(plan: TuningPlan, steps: Steps, clock: Callable[[], float] = time.monot
         studies = [Study(storage, family, plan.name, facts) for family in families]
         tuning = _Tuning(plan, rows, folding, searched, studies, steps, clock)
         judged = tuning.searched_and_judged()
+        if not studies[0].has_tried(forests.starts[-1].settings):
+            steps.warn(telling.not_tried(plan.name))
         found = telling.document(plan, rows, folding, forests, studies, judged)
         begun = [trial.user_attrs["settings"] for trial in studies[0].started.values()]
     if plan.use and judged is not None:

@@ -12,7 +12,7 @@ from tests.manifests import document
 from training.doctor import agreement
 from training.doctor.part import Part
 
-SECRET = "s" * 32
+SECRET, URL = "s" * 32, "redis://host:6379/0"
 OURS = KeyHasher(SECRET).fingerprint
 
 
@@ -31,7 +31,7 @@ def seen(
         "store": Part("store", facts=facts, manifests={one.model_version: one for one in local}),
         "s3": Part("s3", facts={"champion": champion}, manifests={one.model_version: one for one in published}),
         "database": Part("database", facts={"key_fingerprints": list(fingerprints)}),
-        "histories": Part("histories", facts={} if histories is None else {"store": "redis://host", **histories}),
+        "histories": Part("histories", histories is not None, {} if histories is None else {"store": URL, **histories}),
     }
 
 
@@ -107,17 +107,14 @@ def test_what_fits_is_no_finding(what):
         (
             {"histories": {"key_fingerprint": "f", "layouts": []}},
             {"key_secret": SECRET},
-            f"FRAUD_KEY_SECRET is the one of fingerprint {OURS}, and keys in redis://host are hashed with that of f",
+            f"FRAUD_KEY_SECRET is the one of fingerprint {OURS}, and keys in {URL} are hashed with that of f",
         ),
         (
-            {
-                "local": [WITH_HISTORIES],
-                "served": "best",
-                "histories": {"key_fingerprint": OURS, "layouts": LAYOUTS[:1]},
-            },
-            {"key_secret": SECRET},
-            "redis://host has no histories of shop_id for the model best, to which every key looks new: `python -m",
+            {"local": [WITH_HISTORIES], "served": "best", "histories": {"layouts": LAYOUTS[:1]}},
+            {"key_secret": SECRET, "history_url": URL},
+            f"{URL} has no histories of shop_id for the model best, to which every key looks new: `python -m",
         ),
+        ({"local": [WITH_HISTORIES], "served": "best"}, {"key_secret": SECRET}, "file:///"),
     ],
 )
 def test_what_disagrees_is_named(what, settings, words):
@@ -125,3 +122,12 @@ def test_what_disagrees_is_named(what, settings, words):
     assert [finding for finding in findings(Settings(**settings), **what) if finding.startswith(words)]
     if "published" not in what or "local" not in what:
         assert len(findings(Settings(**settings), **what)) == 1
+
+
+def test_a_secret_that_is_no_good_is_not_said_to_be_none():
+    """The settings have said what is wrong with it."""
+    parts = seen(local=[model(key_fingerprint="f")], served="best")
+    parts["settings"].find("FRAUD_KEY_SECRET='***': expected at least 32 characters")
+    part = Part("agreement")
+    agreement.look(part, Settings(), parts)
+    assert part.findings == []

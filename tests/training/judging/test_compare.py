@@ -203,6 +203,24 @@ def test_models_of_two_schemas_are_judged_on_the_rows_that_both_read(capsys, sho
     assert call(capsys, *versions, "--data", str(folder / "nameless.csv"))[0] == 0
 
 
+def test_models_of_two_zones_are_judged_by_the_ids_of_rows(capsys, tmp_path, monkeypatch):
+    """Their times differ; without ids nobody knows that their order does not."""
+    monkeypatch.setenv("FRAUD_KEY_SECRET", SECRET)
+    frame = payments(3_000)
+    frame.to_csv(tmp_path / "payments.csv", index=False)
+    frame.drop(columns="payment_id").to_csv(tmp_path / "nameless.csv", index=False)
+    source, versions = [str(tmp_path / "payments.csv")], []
+    for zone in ("UTC", "Europe/Berlin"):
+        own = schema.parse(SCHEMA.replace('zone = "UTC"', f'zone = "{zone}"'), f"{zone}.toml")
+        versions.append(made(sources=source, schema=own, hasher=HASHER, protocol="time"))
+    code, result, err = call(capsys, *versions, "--data", *source)
+    assert code == 0, err
+    assert result["rows"] + result["left_out"] == 3_000
+    code, _, err = call(capsys, *versions, "--data", str(tmp_path / "nameless.csv"))
+    assert code == command.EXIT_ERROR
+    assert "of which both read the same times" in err
+
+
 def test_rows_that_two_schemas_do_not_read_alike_are_refused(capsys, shop):
     """Without ids, and with rows that one takes for duplicates: nobody knows which is which."""
     folder, versions = shop

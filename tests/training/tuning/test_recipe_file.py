@@ -93,8 +93,11 @@ def test_the_recipe_that_comes_with_the_code_is_one():
         ),
         ("[[also]]\nseed = 1", "[[also]] 1: seed: a setting of the whole, which stands before the first [[also]]"),
         ("[[also]]\nalso = 1", "[[also]] 1: also: a setting of the whole"),
-        ("[also]\ntrees = 1", "also should be at most 7 tables, each headed [[also]], got {'trees': 1}"),
-        ("also = [1]", "also should be at most 7 tables, each headed [[also]], got [1]"),
+        (
+            "[also]\ntrees = 1",
+            "each headed [[also]] in two pairs of brackets, got {'trees': 1}",
+        ),
+        ("also = [1]", "also should be at most 7 tables, each headed [[also]] in two pairs of brackets, got [1]"),
         ("[[also]]\n" * 8, "also should be at most 7 tables"),
         ("trees", "not TOML"),
         (f"trees = {'9' * 5000}", "not TOML"),

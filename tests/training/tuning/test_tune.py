@@ -19,6 +19,8 @@ from training.judging import contender, paired
 from training.judging.ranking import Ranking
 from training.tuning import recipe_file, study
 
+NOT_TRIED = "the recipe was not tried as it stands: the study"
+
 
 @pytest.fixture(scope="module")
 def part(source):
@@ -127,15 +129,21 @@ def test_the_recipe_of_before_is_tried_second_and_judged(source):
     best = ("defaults", "recipe")[found["best"]["trial"] - 1]
     assert judged[best]["average precision"]["value"] == 0.0 != judged["recipe"]["average precision"]["own"]
     assert "average precision on fresh folds, less recipe: " in said
-    assert "was not tried as it stands" not in said
+    assert [trial["started"] for trial in tried(found)] == ["defaults", "recipe"]
+    assert "forest 2 of 2 Trying the recipe" in said
+    assert NOT_TRIED not in said
 
 
 def test_a_recipe_that_was_not_tried_as_it_stands_is_not_judged(source):
     """One that costs too much, of which fewer trees are tried."""
     dear = RECIPE.model_copy(update={"trees": 40})
-    found, _ = searched(source, "dear", trials=2, training={"recipe": dear})
+    found, said = searched(source, "dear", trials=2, training={"recipe": dear})
     assert by(tried(found)[1]["settings"]) == dear.model_copy(update={"trees": 30})
     assert found["on_fresh_folds"].keys() == {"defaults"}
+    assert NOT_TRIED in said
+    again, said = searched(source, "dear", trials=2, training={"recipe": RECIPE.model_copy(update={"trees": 5})})
+    assert again == found  # the study began with another
+    assert NOT_TRIED in said
 
 
 def test_a_recipe_that_is_written_over_unjudged_is_told_of(source, tmp_path):
