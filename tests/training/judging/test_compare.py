@@ -207,6 +207,7 @@ def test_models_of_two_zones_are_judged_by_the_ids_of_rows(capsys, tmp_path, mon
     """Their times differ; without ids nobody knows that their order does not."""
     monkeypatch.setenv("FRAUD_KEY_SECRET", SECRET)
     frame = payments(3_000)
+    frame["at"] = frame["at"].dt.tz_localize(None)
     frame.to_csv(tmp_path / "payments.csv", index=False)
     frame.drop(columns="payment_id").to_csv(tmp_path / "nameless.csv", index=False)
     source, versions = [str(tmp_path / "payments.csv")], []
