@@ -141,11 +141,9 @@ class Forests:
 
     def _cost(self, recipe: Recipe, tick: Progress) -> float:
         """Of scoring a row, beside the defaults."""
-        defaults = self._defaults
-        of_recipe, of_defaults = (
-            sum(kind.trees * self._visits(kind, tick) for kind in one.kinds) for one in (recipe, defaults)
-        )
-        return of_recipe / of_defaults
+        both = (recipe, self._defaults)
+        ours, usual = (sum(kind.trees * self._visits(kind, tick) for kind in one.kinds) for one in both)
+        return ours / usual
 
     def _visits(self, kind: Trees, tick: Progress) -> float:
         """Inner nodes of a tree that a row passes, on average over the rows it is fitted on."""
