@@ -52,8 +52,11 @@ def _unique(facts: ColumnFacts) -> Decision | None:
         return None
     if facts.is_all_numbers and not _counts_rows(facts):
         return None
-    is_id = names.is_id(facts.name) and not facts.missing and (facts.type == "number" or facts.fits(ID_PATTERN))
+    may_be_id = not facts.missing and (facts.type == "number" or facts.fits(ID_PATTERN))
+    is_id = names.is_id(facts.name) and may_be_id
     why = "unique a row: it leaks, or means nothing for the next row; not used"
+    if may_be_id:
+        why += f"; if it is the transaction's id, say id = {facts.name!r} in [roles] and leave this table out"
     if facts.text_words >= 3 * facts.filled and not is_id:
         why = "free text, another in each row; not used"
     return Decision("ignored", "unique a row", look=(why,), instead=plain_kind(facts), is_id=is_id)

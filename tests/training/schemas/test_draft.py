@@ -1,6 +1,7 @@
 """What a draft says of columns as people have them: kind, role, reason, and what to look at."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -70,6 +71,17 @@ def test_what_is_left_out(infer, name, values, said):
     block, _, after = own.partition("\n\n")
     used = "\n".join(line.removeprefix("# ") for line in block.splitlines())
     assert schema.parse(f"{before}[columns.{key}]\n{used}\n\n{after}", "edited").columns[name].kind != "ignored"
+
+
+def test_what_is_unique_a_row_may_be_made_the_id(infer):
+    """By the words of the draft, taken as they stand; not where rows have none."""
+    _, made = infer(booking_ref=[f"x{number}" for number in range(ROWS)])
+    [look] = looks(made, "booking_ref")
+    [line] = re.findall(r"if it is the transaction's id, say (id = .*) in \[roles\] and leave this table out", look)
+    text = re.sub(r"\[columns.booking_ref\]\n(.+\n)+", "", made.text).replace("[roles]\n", f"[roles]\n{line}\n")
+    assert schema.parse(text, "edited").roles.id == "booking_ref"
+    _, made = infer(booking_ref=[f"x{number}" if number > 9 else "" for number in range(ROWS)])
+    assert "transaction's id" not in made.text
 
 
 def test_what_tells_the_label(infer):
