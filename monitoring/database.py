@@ -111,8 +111,7 @@ def prepare(engine: Engine, reopened: Callable[[], None] = _nobody) -> None:
     if file is None:
         revisions.ensure(engine)
     else:
-        with file.opening:
-            file.clear()
+        with file.opening, file.prepared():
             if file.remember(emptied=revisions.ensure(engine)):
                 reopened()
     _prepared.add(engine)
@@ -136,7 +135,7 @@ def unwritable(engine: Engine) -> str | None:
 def make_folder(engine: Engine) -> None:
     """Of a SQLite file. Raises NotReadyError."""
     if (file := _files.get(engine)) is not None:
-        file.clear()
+        file.make_way()
 
 
 def look(engine: Engine, reopened: Callable[[], None]) -> None:

@@ -2,8 +2,10 @@
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from threading import Lock
 
@@ -11,6 +13,8 @@ from monitoring.storage.revisions import NotReadyError
 
 LOG = logging.getLogger("bentoml.fraud")
 
+_ALONE_SECONDS = 5.0
+"""How long another process is waited for that prepares the file."""
 _HOLD = getattr(os, "O_PATH", None)  # Linux; closing such a descriptor lets go of none of SQLite's locks
 
 
@@ -21,15 +25,15 @@ class ReplacedError(OSError):
 class SQLiteFile:
     """Whether ``path`` is still the file that was remembered.
 
-    Where the system can, the file is held meanwhile: the number of a deleted one would be given to the next.
+    Where the system can, the file is held meanwhile: the number of a deleted one would be given to the next. A file
+    beside it, ``-seen``, says to all processes which one was prepared last.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.opening = Lock()
-        self._ahead = [path.with_name(f"{path.name}-{part}") for part in ("wal", "shm")]
+        *self._ahead, self._seen = (path.with_name(f"{path.name}-{part}") for part in ("wal", "shm", "seen"))
         self._known: os.stat_result | None = None
-        self._known_ahead: os.stat_result | None = None
         self._held: int | None = None
 
     def is_same(self) -> bool:
@@ -45,12 +49,8 @@ class SQLiteFile:
         """Whether a file was remembered and is there no more."""
         return self._known is not None and not self.is_same()
 
-    def clear(self) -> None:
-        """Make way for a file that may be new: its folder, and nothing written ahead for the one before.
-
-        SQLite would put that into the new one. After the last connection was closed there is none, unless others read.
-        Raises NotReadyError where the folder cannot be made or written, or the file: in better words than SQLite's.
-        """
+    def make_way(self) -> None:
+        """Make its folder. Raises NotReadyError where that or the file cannot be written, in words."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -58,23 +58,44 @@ class SQLiteFile:
         _check_writable(self.path.parent)
         if self.path.exists():
             _check_writable(self.path)
-        if self.is_lost and self._is_of_another():
-            for path in self._ahead:
-                path.unlink(missing_ok=True)
 
-    def _is_of_another(self) -> bool:
-        """Whether what is written ahead is for the file before: noted by this worker, or last changed before this came.
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Around whatever prepares a file that may be new; one process at a time.
 
-        Who moves a file with what is written ahead for it moves the file first, or is not told from a worker whose
-        transaction was not at its end yet.
+        What was written ahead for the file before goes: SQLite would put it into the new one, page by page, where
+        somebody had the old one open. Once one process has prepared the new file, what is ahead is for that. Raises
+        NotReadyError, as ``make_way``, and where another process prepares it for long.
         """
-        now, ahead = _look(self.path), _look(self._ahead[0])
-        if ahead is None or _are_one(ahead, self._known_ahead):
-            return ahead is not None
-        return now is not None and ahead.st_ctime_ns <= now.st_ctime_ns
+        self.make_way()
+        with self._alone() as seen:
+            now = _look(self.path)
+            if self.is_lost and (now is None or now.st_size == 0 or os.pread(seen, 64, 0) != _name(now)):
+                for path in self._ahead:
+                    path.unlink(missing_ok=True)
+            yield
+            if (now := _look(self.path)) is not None:
+                os.ftruncate(seen, 0)
+                os.pwrite(seen, _name(now), 0)
+
+    @contextmanager
+    def _alone(self) -> Iterator[int]:
+        try:
+            seen = os.open(self._seen, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise NotReadyError(str(error)) from None
+        try:
+            ends = time.monotonic() + _ALONE_SECONDS
+            while not _locked(seen):
+                if time.monotonic() > ends:
+                    raise NotReadyError(f"{self._seen}: another process has prepared {self.path} for long")
+                time.sleep(0.01)
+            yield seen
+        finally:
+            os.close(seen)
 
     def problem(self) -> str | None:
-        """What ``clear`` would refuse, and nothing is made."""
+        """What ``make_way`` would refuse, and nothing is made."""
         folder = next(path for path in self.path.parents if path.exists())
         try:
             if not folder.is_dir():
@@ -105,7 +126,6 @@ class SQLiteFile:
         """
         before = self._known
         yield
-        self._known_ahead = _look(self._ahead[0])
         if before is not None:
             self._compare(before)
 
@@ -134,6 +154,19 @@ def _check_writable(path: Path) -> None:
             f"{path} belongs to user {path.stat().st_uid} and cannot be written by user {os.geteuid()}, the service's; "
             f"`chown {os.geteuid()} {path}`, or mount it to be written"
         )
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _name(one: os.stat_result) -> bytes:
+    """By which a file is known to other processes."""
+    return f"{one.st_dev}:{one.st_ino}".encode()
 
 
 def _look(path: Path) -> os.stat_result | None:

@@ -5,7 +5,8 @@ import logging
 import os
 import shutil
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +19,7 @@ from fraud.settings import Settings
 from monitoring import database, log
 from monitoring.log import open_records
 from monitoring.record_metrics import RecordMetrics
-from monitoring.storage import writer
+from monitoring.storage import sqlite_file, writer
 from monitoring.storage.sqlite_file import SQLiteFile
 from tests.components import wait_until
 from tests.monitoring.records import answers, features, sent
@@ -69,6 +70,15 @@ def kept(tmp_path, monkeypatch):
     made.wait()
     yield made
     made.log.close()
+
+
+@contextmanager
+def closing_descriptor(path):
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def backup(kept):
@@ -192,6 +202,42 @@ def test_what_another_worker_wrote_ahead_for_the_old_file_stays_out_too(kept, cl
     assert kept.names() == ["first", "second"]
     assert kept.count("reopened") == 1
     other.close()
+
+
+def test_what_another_worker_wrote_ahead_for_the_new_file_stays(kept):
+    """It saw the new one first, and somebody reads, so that nothing of it is in the file itself yet."""
+    slow = Kept(kept.path.parent)
+    try:
+        slow.add("slow")
+        slow.wait()
+        backup(kept).rename(kept.path)
+        kept.add("second")
+        kept.wait()
+        with closing(sqlite3.connect(kept.path, isolation_level=None)) as reader:
+            reader.execute("begin")
+            reader.execute("select count(*) from fraud_decisions").fetchall()
+            kept.add(*(f"row-{number}" for number in range(100)))
+            kept.wait()
+            kept.path.chmod(0o600)  # the file has changed since, by its times
+            slow.add("third")
+            slow.wait()
+        assert set(kept.names()) == {"first", "slow", "second", "third", *(f"row-{number}" for number in range(100))}
+        assert (kept.count("reopened"), slow.count("reopened")) == (1, 1)
+    finally:
+        slow.log.close()
+
+
+def test_who_prepares_a_file_for_long_is_told_of(kept, monkeypatch):
+    """Rows wait, and nobody hangs."""
+    monkeypatch.setattr(sqlite_file, "_ALONE_SECONDS", 0.1)
+    kept.path.unlink()
+    with closing_descriptor(kept.path.with_name("fraud.sqlite-seen")) as seen:
+        flock(seen, LOCK_EX)
+        kept.add("second")
+        wait_until(lambda: kept.registry.get_sample_value("fraud_log_unwritable") == 1)
+        assert (kept.log.pending, kept.lost()) == (1, 0)
+    kept.wait()
+    assert kept.names() == ["second"]
 
 
 def test_rows_under_way_when_the_file_goes_are_written_to_the_next(kept, monkeypatch):
@@ -347,7 +393,7 @@ def as_nobody(path):
         try:
             if os.geteuid() == 0:
                 os.setuid(65534)
-            SQLiteFile(path).clear()
+            SQLiteFile(path).make_way()
         except OSError as error:
             os.write(writing, str(error).encode())
         finally:
