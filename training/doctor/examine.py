@@ -20,8 +20,10 @@ def examine(environ: Mapping[str, str], seconds: float) -> list[Part]:
     if log.is_set:
         with noting(log):
             database.look(log, clean, seconds)
-    known = Part("histories", is_set=histories.is_set(usable))
-    if known.is_set:
+    known = Part("histories")
+    with noting(known):
+        known.is_set = histories.is_set(usable)
+    if known.is_set and not known.findings:
         known = bounded(known, lambda part: histories.look(part, usable), seconds)
     seen = [declared, store, s3, log, known]
     together = Part("agreement")

@@ -1,6 +1,7 @@
 """Of the store of histories: whose it is, and of which histories. It is neither opened nor begun, as both write."""
 
 import json
+import re
 from contextlib import closing
 from pathlib import Path
 
@@ -8,9 +9,11 @@ from fraud.errors import HistoryError, system_words
 from fraud.history.address import is_remote, shown
 from fraud.history.files.filesystem import check_local
 from fraud.history.files.folder import FACTS, SCHEME, url_of
+from fraud.history.files.place import FORMAT
 from fraud.settings import Settings
 from training.doctor.part import Part
 
+_FINGERPRINT = re.compile(r"[\w.-]{1,64}")
 _NEARLY_FULL = 0.9
 _NETWORK_SECONDS = 5.0
 
@@ -56,7 +59,11 @@ def _files(part: Part, folder: Path) -> None:
     try:
         files = [path for path in folder.iterdir() if path.is_file()]
         part.facts["bytes"] = sum(512 * path.stat().st_blocks for path in files)
-        part.facts["key_fingerprint"] = json.loads((folder / FACTS).read_text())["key_fingerprint"]
+        facts = json.loads((folder / FACTS).read_text())
+        if facts["format"] != FORMAT:
+            part.find(f"{folder}: a store of format {facts['format']!r}, this code has {FORMAT}")
+            return
+        part.facts["key_fingerprint"] = _FINGERPRINT.fullmatch(facts["key_fingerprint"])[0]  # type: ignore[index]
         part.facts["layouts"] = sorted(path.name[7:] for path in files if path.name.startswith("states-"))
     except FileNotFoundError:
         part.facts |= {"key_fingerprint": None, "layouts": []}

@@ -5,6 +5,7 @@
 
 import json
 import os
+import stat
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -157,11 +158,18 @@ def check_writable(path: Path) -> None:
         raise DataError.no_folder(path.parent)
     if not os.access(path.parent, os.W_OK):
         raise FraudError(f"{path}: cannot be written: its folder is not ours to write to")
-    if path.exists():
-        try:
-            read(path)
-        except FraudError as error:
-            raise FraudError(f"not written over, as it is no recipe: {error}; remove it, or name another") from None
+    try:
+        kind = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:  # a name that is too long
+        raise FraudError.not_writable(path, error) from None
+    if not stat.S_ISREG(kind):
+        raise FraudError(f"{path}: not written over, as it is no file but a link, a device or a folder; name another")
+    try:
+        read(path)
+    except FraudError as error:
+        raise FraudError(f"not written over, as it is no recipe: {error}; remove it, or name another") from None
 
 
 def write(path: Path, recipe: Recipe, comment: Iterable[str]) -> None:

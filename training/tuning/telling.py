@@ -97,8 +97,8 @@ def not_tried(name: str) -> str:
 def not_judged(path: Path) -> str:
     """Of a recipe that is written over."""
     return (
-        f"{path} held a recipe that this search neither began with nor found, so nothing says that it was worse; your "
-        "version control has it, if it was there"
+        f"{path} held a recipe that this search did not try, so nothing says that it was worse; your version control "
+        "has it, if it was there"
     )
 
 

@@ -53,14 +53,12 @@ def tune(plan: TuningPlan, steps: Steps, clock: Callable[[], float] = time.monot
         if not studies[0].has_tried(forests.starts[-1].settings):
             steps.warn(telling.not_tried(plan.name))
         found = telling.document(plan, rows, folding, forests, studies, judged)
-        begun = [trial.user_attrs["settings"] for trial in studies[0].started.values()]
+        before = recipe_file.read(plan.use) if plan.use and plan.use.exists() else None
+        is_known = before is None or studies[0].has_tried(forests.settings(before))
     if plan.use and judged is not None:
-        best = Recipe(**found["best"]["recipe"])
-        if plan.use.exists():
-            before = forests.settings(recipe_file.read(plan.use))
-            if before not in [*begun, forests.settings(best)]:
-                steps.warn(telling.not_judged(plan.use))
-        recipe_file.write(plan.use, best, telling.comment(plan, found))
+        if not is_known:
+            steps.warn(telling.not_judged(plan.use))
+        recipe_file.write(plan.use, Recipe(**found["best"]["recipe"]), telling.comment(plan, found))
         steps.say(f"written: {plan.use}")
         found["recipe_file"] = str(plan.use)
     return found

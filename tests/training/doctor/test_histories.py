@@ -11,11 +11,12 @@ from fraud.history.store import Store
 from fraud.inputs.keys import KeyHasher
 from fraud.settings import Settings
 from tests.histories import SCHEMA, SECRET
-from training.doctor import histories
+from training.doctor import examine, histories
 from training.doctor.part import Part, bounded
 
 LAYOUTS = layouts(schema.parse(SCHEMA, "test"))
 OURS = KeyHasher(SECRET).fingerprint
+NUMBER, ESCAPES = (json.dumps({"format": 1, "key_fingerprint": one}).encode() for one in (7, "a\n\x1b[31m"))
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_one_that_nobody_named_is_seen_where_it_is(tmp_path, monkeypatch):
     assert seen(Settings()).facts["key_fingerprint"] == OURS
 
 
-@pytest.mark.parametrize("damage", [b"", b"[]", b"{}", b"\xff", json.dumps({"format": 1}).encode()], ids=repr)
+@pytest.mark.parametrize("damage", [b"", b"[]", b"\xff", b'{"format": 1}', NUMBER, ESCAPES], ids=repr)
 def test_damage_is_a_finding(store, damage):
     """Of which histories it was nobody knows then."""
     folder, settings = store
@@ -73,6 +74,21 @@ def test_damage_is_a_finding(store, damage):
     part = seen(settings)
     assert part.findings == [f"{folder}/facts.json is damaged: the service sets the store aside, and begins anew"]
     assert "layouts" not in part.facts
+
+
+def test_a_store_of_a_later_version_is_a_finding(store):
+    """The service does not start on it."""
+    folder, settings = store
+    (folder / "facts.json").write_text(json.dumps({"format": 99, "key_fingerprint": OURS}))
+    assert seen(settings).findings == [f"{folder}: a store of format 99, this code has 1"]
+
+
+def test_a_home_that_cannot_be_looked_into_hides_no_other_part(monkeypatch, tmp_path):
+    """Of a name that no file system takes."""
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / ("x" * 300)))
+    parts = {part.name: part for part in examine.examine({}, 10)}
+    assert "name too long" in parts["histories"].findings[0]
+    assert "agreement" in parts
 
 
 def test_what_cannot_be_read_is_a_finding(tmp_path):

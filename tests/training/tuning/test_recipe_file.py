@@ -1,5 +1,6 @@
 """Recipes as files: what is written is read, and what is wrong is said by file and key."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -235,3 +236,16 @@ def test_a_weight_that_no_fit_would_end_with_is_refused_alike_in_a_file_and_on_t
     refusals = [err.splitlines()[-1] for _, _, err in said]
     assert refusals[0] == refusals[1]
     assert "expected a weight of a fraud" in refusals[0]
+
+
+def test_a_recipe_is_written_to_a_file_alone(tmp_path):
+    """No device, link or folder makes way for it."""
+    (tmp_path / "link.toml").symlink_to(tmp_path / "nowhere.toml")
+    os.mkfifo(tmp_path / "pipe.toml")
+    for name, words in (("link", "no file but"), ("pipe", "no file but"), ("x" * 300, "name too long")):
+        with pytest.raises(FraudError, match=words):
+            recipe_file.write(tmp_path / f"{name}.toml", DEFAULTS, [])
+    assert (tmp_path / "link.toml").is_symlink()
+    assert (tmp_path / "pipe.toml").is_fifo()
+    with pytest.raises(FraudError, match="no file but"):
+        recipe_file.check_writable(Path(os.devnull))
