@@ -53,6 +53,7 @@ SHIPPED = {
             "names.py",
             "no_gate.py",
             "scripts.py",
+            "server.py",
             "store.py",
             "wire.py",
             "add.lua",
