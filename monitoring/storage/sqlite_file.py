@@ -2,9 +2,10 @@
 
 import logging
 import os
+import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from threading import Lock
@@ -81,10 +82,13 @@ class SQLiteFile:
     @contextmanager
     def _alone(self) -> Iterator[int]:
         try:
+            is_new = not self._seen.exists()
             seen = os.open(self._seen, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise NotReadyError(str(error)) from None
         try:
+            if is_new:
+                self._give(seen)
             ends = time.monotonic() + _ALONE_SECONDS
             while not _locked(seen):
                 if time.monotonic() > ends:
@@ -93,6 +97,15 @@ class SQLiteFile:
             yield seen
         finally:
             os.close(seen)
+
+    def _give(self, descriptor: int) -> None:
+        """To whom the database belongs, where root looks first; as SQLite does with what it writes ahead."""
+        whose = _look(self.path) or self.path.parent.stat()
+        if os.geteuid() == 0:
+            os.fchown(descriptor, whose.st_uid, whose.st_gid)
+        if stat.S_ISREG(whose.st_mode):
+            with suppress(OSError):
+                os.fchmod(descriptor, stat.S_IMODE(whose.st_mode))
 
     def problem(self) -> str | None:
         """What ``make_way`` would refuse, and nothing is made."""

@@ -240,6 +240,23 @@ def test_who_prepares_a_file_for_long_is_told_of(kept, monkeypatch):
     assert kept.names() == ["second"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("is_there", [True, False])
+def test_what_root_leaves_beside_the_file_belongs_to_its_owner(tmp_path, is_there):
+    """A command that root runs first takes no right from the service."""
+    path = tmp_path / "data" / "fraud.sqlite"
+    path.parent.mkdir()
+    os.chown(path.parent, 65534, 65534)
+    if is_there:
+        path.touch(mode=0o660)
+        path.chmod(0o660)
+        os.chown(path, 65534, 65534)
+    with SQLiteFile(path).prepared():
+        pass
+    seen = path.with_name("fraud.sqlite-seen").stat()
+    assert (seen.st_uid, seen.st_gid, seen.st_mode & 0o777) == (65534, 65534, 0o660 if is_there else 0o644)
+
+
 def test_rows_under_way_when_the_file_goes_are_written_to_the_next(kept, monkeypatch):
     """Also where another thread has looked at the new file meanwhile: no row is taken for written that is gone."""
     real = database._insert
