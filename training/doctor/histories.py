@@ -9,7 +9,7 @@ from fraud.errors import HistoryError, system_words
 from fraud.history.address import is_remote, shown
 from fraud.history.files.filesystem import check_local
 from fraud.history.files.folder import FACTS, SCHEME, url_of
-from fraud.history.files.place import FORMAT
+from fraud.history.files.place import FORMAT, fingerprints
 from fraud.settings import Settings
 from training.doctor.part import Part
 
@@ -64,7 +64,7 @@ def _files(part: Part, folder: Path) -> None:
             part.find(f"{folder}: a store of format {facts['format']!r}, this code has {FORMAT}")
             return
         part.facts["key_fingerprint"] = _FINGERPRINT.fullmatch(facts["key_fingerprint"])[0]  # type: ignore[index]
-        part.facts["layouts"] = sorted(path.name[7:] for path in files if path.name.startswith("states-"))
+        part.facts["layouts"] = sorted(fingerprints(folder))
     except FileNotFoundError:
         part.facts |= {"key_fingerprint": None, "layouts": []}
     except OSError as error:

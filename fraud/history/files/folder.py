@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import stat
 import time
 from contextlib import suppress
@@ -16,14 +15,13 @@ from fraud.errors import DamagedHistoryError, HistoryError
 from fraud.history.files.filesystem import check_local
 from fraud.history.files.ids import Ids
 from fraud.history.files.journal import Journal
-from fraud.history.files.place import FORMAT, open_file
+from fraud.history.files.place import FILE, FORMAT, open_file
 from fraud.history.files.slots import Slots
 from fraud.history.layout import Layout
 from fraud.settings import Settings
 
 SCHEME = "file://"
 FACTS, JOURNAL, LEADER = "facts.json", "journal", "keeper"
-_FILE = re.compile(r"(states|index|ids|labels)-[0-9a-f]{16}")
 _SET_ASIDE = ".damaged-"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -131,7 +129,7 @@ class Opening:
 
     def _file(self, name: str) -> int:
         path = self.folder / name
-        if not _FILE.fullmatch(name) or not path.exists():
+        if not FILE.fullmatch(name) or not path.exists():
             raise DamagedHistoryError(f"{self.folder}: the journal names {name!r}")
         return open_file(path)
 
@@ -167,10 +165,6 @@ class Opening:
         if found.damaged:
             self.said.append(f"{self.folder}: {found.damaged} keys were damaged, and begin anew")
         return found
-
-    def fingerprints(self) -> list[str]:
-        """Those of all layouts that have states here."""
-        return [path.name[7:] for path in self.folder.glob("states-*") if _FILE.fullmatch(path.name)]
 
     def renew(self) -> None:
         """Have everybody else open the store anew: a file was replaced that they have open."""
@@ -236,7 +230,7 @@ def _is_file(path: Path) -> bool:
 
 def _is_ours(name: str) -> bool:
     """Whether a file is one of the store: whatever else is in the folder is none of its business."""
-    return name in (FACTS, JOURNAL) or _FILE.fullmatch(name) is not None
+    return name in (FACTS, JOURNAL) or FILE.fullmatch(name) is not None
 
 
 def boot_number() -> int:

@@ -9,7 +9,7 @@ from fraud.history.files.folder import Opening
 from fraud.history.files.gate import Gate
 from fraud.history.files.ids import Ids
 from fraud.history.files.journal import Change
-from fraud.history.files.place import Limits
+from fraud.history.files.place import Limits, fingerprints
 from fraud.history.files.slots import Slots
 from fraud.history.layout import Layout
 
@@ -105,7 +105,7 @@ class OpenFiles:
         """The files of all layouts that are here, also of models that are served no more."""
         with self._watched():
             self.journal.begin()
-            for fingerprint in self._opening.fingerprints():
+            for fingerprint in fingerprints(self._opening.folder):
                 if fingerprint not in self._slots:
                     self._slots[fingerprint] = self._opening.others(fingerprint, self._limits.keys)
             return list(self._slots.values())

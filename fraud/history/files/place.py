@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from zlib import crc32
@@ -17,6 +18,8 @@ HEADER = 4096
 COUNTS = HEADER - 32
 """Where the header's text ends; behind it stand numbers that change."""
 FORMAT = 1
+FILE = re.compile(r"(states|index|ids|labels)-[0-9a-f]{16}")
+"""The name of a file of the store; one that was set aside has more behind it."""
 _CHUNK = 1 << 20
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FACTORS = [(np.arange(1024, dtype=np.uint64) * np.uint64(2) + np.uint64(1)) * _STEP]
@@ -84,3 +87,8 @@ def facts_of(descriptor: int, path: Path) -> dict[str, Any]:
         raise DamagedHistoryError(f"{path}: its first bytes are not those that were written")
     facts: dict[str, Any] = json.loads(text)
     return facts
+
+
+def fingerprints(folder: Path) -> list[str]:
+    """Those of all layouts that have states in the folder; of what was set aside there are none."""
+    return [path.name[7:] for path in folder.glob("states-*") if FILE.fullmatch(path.name)]

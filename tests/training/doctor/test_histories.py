@@ -48,6 +48,14 @@ def test_whose_it_is_and_of_which_histories(store):
     assert content(folder) == before
 
 
+def test_what_was_set_aside_is_no_history(store):
+    """The model's are to be warmed then."""
+    folder, settings = store
+    states = next(folder.glob("states-*"))
+    states.rename(folder / f"{states.name}.damaged-20260101T000000Z")
+    assert len(seen(settings).facts["layouts"]) == len(LAYOUTS) - 1
+
+
 def test_none_is_there(tmp_path):
     """The service begins one: that is nothing wrong, and not done here."""
     settings = Settings(history_url=f"file://{tmp_path}/none")
