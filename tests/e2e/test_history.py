@@ -288,8 +288,8 @@ def test_labels_count_as_in_the_offline_pass(folder, tmp_path):
 
             came_first, came_later = np.arange(500) < 300, (np.arange(500) >= 300) & (np.arange(500) < 450)
             told = given, given & ~frauds & came_first, frauds & came_later
-            wait_until(lambda: sum(labels_counted(server).values()) == sum((one & has_shop).sum() for one in told))
-            assert labels_counted(server)["taken_back"] > 20
+            counted = sum((one & has_shop).sum() for one in told)
+            wait_until(lambda: sum((now := labels_counted(server)).values()) == counted and now["taken_back"] > 20)
             last = client.post("/predict_batch", json={"transactions": calls(frame)[450:]})
             assert last.status_code == 200
         found = logged_to(log, "p-7-499")
